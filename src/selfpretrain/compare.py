@@ -1,0 +1,303 @@
+"""Arms x seeds on one task, paired by seed: the main job."""
+
+import dataclasses
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from safetensors.torch import load_file as load_tensors
+
+import selfpretrain
+from selfpretrain.arms import COMPARISONS, RECIPES, pick_device, plan_steps, step_flops
+from selfpretrain.config import Arm, CompareConfig, RunConfig, to_dict
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Note, Planned, Watch, ignore
+from selfpretrain.runs import read_json, write_json
+from selfpretrain.tasks import Task, load_task
+from selfpretrain.verdict import Cause, Contrast, cause, contrast_from_runs, correct_for_number, sentences
+from selfpretrain.workers import Result, run_all
+
+FIRST_TUNING_SEED = 10_000
+"""Tuning seeds start here, so that no reported seed has helped to pick its own learning rate."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison: its folder, and summary.json as a dictionary."""
+
+    folder: Path
+    summary: dict[str, Any]
+
+
+def compare(
+    task: Task | None = None,
+    config: CompareConfig | None = None,
+    *,
+    out: Path | str | None = None,
+    workers: int = 1,
+    watch: Watch = ignore,
+    **settings: Any,
+) -> Comparison:
+    """Train every arm with every seed, compare them in pairs, and write the answer.
+
+    Finished runs are kept: the same request in the same folder goes on where it stopped.
+
+    Args:
+        task: the sequences; None loads what ``config.task`` names.
+        config: the request; None is the default.
+        out: the folder; None is ``runs/<task>``.
+        workers: processes on the CPU; above 1, a script needs the ``if __name__ == "__main__"`` guard.
+        watch: gets progress.
+        **settings: fields of ``CompareConfig`` that replace the config's.
+
+    Raises:
+        RequestError: settings or data that cannot be used, or a folder that belongs to another request.
+    """
+    config = dataclasses.replace(config or CompareConfig(), **settings)
+    task = task or load_task(config.task)
+    device = pick_device(config.train.device)
+    folder = Path(out) if out is not None else Path("runs") / task.name
+    with _claim(folder, config, task):
+        write_json(folder / "environment.json", _environment(device))
+        for text in task.notes:
+            watch(Note(text))
+        workers = workers if device.type == "cpu" else 1
+        tuning, reported = _plan_tuning(config, task), _plan_reported(config, task, lrs={})
+        watch(Planned({run.name: _costs(run, task) for run in (*tuning, *reported)}))
+        tuned = run_all(tuning, task, folder / "tuning", workers=workers, watch=watch)
+        lrs, tried = _pick_lrs(config, tuning, tuned)
+        for arm, lr in lrs.items():
+            watch(Note(f"{arm}: learning rate {lr:g}" + (" picked on validation" if tuning else "")))
+        reported = _plan_reported(config, task, lrs)
+        results = run_all(reported, task, folder / "runs", workers=workers, watch=watch)
+        by_arm = {arm: [r for run, r in zip(reported, results, strict=True) if run.arm == arm] for arm in config.arms}
+        summary = _summarise(config, task, folder, by_arm, tried)
+        write_json(folder / "summary.json", summary)
+    return Comparison(folder, summary)
+
+
+class _claim:
+    """Make the folder ours, or refuse; holds a lock while work is going on."""
+
+    def __init__(self, folder: Path, config: CompareConfig, task: Task) -> None:
+        self._folder = folder
+        self._request = {"request": to_dict(config), "task": task.fingerprint}
+
+    def __enter__(self) -> None:
+        known = self._folder / "config.json"
+        if self._folder.is_dir() and any(self._folder.iterdir()) and not known.exists():
+            raise RequestError(f"--out {self._folder} holds something else; name an empty or a new folder")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = filelock.FileLock(self._folder / ".lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise RequestError(
+                f"--out {self._folder}: another selfpretrain is at work there; wait, or name another folder"
+            ) from None
+        if known.exists():
+            there = read_json(known)
+            if there != self._request:
+                self._lock.release()
+                raise RequestError(
+                    f"--out {self._folder} belongs to a different request ({_difference(there, self._request)}); "
+                    "name another folder, or delete this one"
+                )
+        write_json(known, self._request)
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+
+def _difference(there: Any, here: Any, name: str = "") -> str:
+    """The first setting in which two requests differ, in words."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted({*there, *here}, key=lambda k: (k != "request", k)):
+            if there.get(key) != here.get(key):
+                return _difference(there.get(key), here.get(key), key)
+    if name == "task":
+        return "the data have changed"
+    return f"{name} is {there!r} there and {here!r} here"
+
+
+def _environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device, command line and commit."""
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
+    here = Path(selfpretrain.__file__).parent
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
+        )
+        commit = asked.stdout.strip() or None
+    except (OSError, subprocess.TimeoutExpired):
+        commit = None
+    return {
+        "selfpretrain": selfpretrain.__version__,
+        "commit": commit,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "command": sys.argv,
+    }
+
+
+def _plan_tuning(config: CompareConfig, task: Task) -> list[RunConfig]:
+    """Every arm with every learning rate; nothing where there is one rate."""
+    if len(config.train.lr) == 1:
+        return []
+    return [
+        _run_config(config, task, arm, FIRST_TUNING_SEED + k, lr, tune=True)
+        for k in range(config.train.tune_seeds)
+        for arm in config.arms
+        if not RECIPES[arm].linear
+        for lr in config.train.lr
+    ]
+
+
+def _plan_reported(config: CompareConfig, task: Task, lrs: dict[Arm, float]) -> list[RunConfig]:
+    """Every arm with every seed."""
+    default = config.train.lr[0]
+    return [
+        _run_config(config, task, arm, seed, lrs.get(arm, default))
+        for seed in range(config.seeds)
+        for arm in config.arms
+    ]
+
+
+def _run_config(config: CompareConfig, task: Task, arm: Arm, seed: int, lr: float, *, tune: bool = False) -> RunConfig:
+    pretrain_steps, label_steps = plan_steps(config, arm, task)
+    return RunConfig(
+        arm=arm,
+        seed=seed,
+        lr=lr,
+        purpose="tune" if tune else "report",
+        pretrain_steps=pretrain_steps,
+        label_steps=label_steps,
+        **{name: getattr(config, name) for name in ("model", "objective", "pretrain", "label", "train")},
+    )
+
+
+def _costs(run: RunConfig, task: Task) -> dict[str, float]:
+    """FLOPs of each phase of a run."""
+    pretrain, label = step_flops(run, task)
+    label += pretrain * RECIPES[run.arm].joint
+    return {"pretrain": pretrain * run.pretrain_steps, "label": label * run.label_steps}
+
+
+def _pick_lrs(
+    config: CompareConfig, runs: Sequence[RunConfig], results: Sequence[Result]
+) -> tuple[dict[Arm, float], dict[Arm, dict[str, float | None]]]:
+    """The rate of each arm, and the mean validation accuracy of every rate it tried (None: a run failed).
+
+    The best mean validation accuracy wins; equal accuracies are decided by the validation loss.
+    """
+    lrs: dict[Arm, float] = {}
+    tried: dict[Arm, dict[str, float | None]] = {}
+    for arm in (arm for arm in config.arms if not RECIPES[arm].linear):
+        scores: dict[float, tuple[float, float]] = {}
+        for lr in config.train.lr:
+            mine = [r for run, r in zip(runs, results, strict=True) if run.arm == arm and run.lr == lr]
+            if mine and not any("failure" in r for r in mine):
+                scores[lr] = tuple(np.mean([[r["val_acc"], -r["val_loss"]] for r in mine], axis=0))
+        lrs[arm] = max(scores, key=lambda lr: scores[lr]) if scores else min(config.train.lr)
+        tried[arm] = {f"{lr:g}": float(scores[lr][0]) if lr in scores else None for lr in config.train.lr if runs}
+    return lrs, tried
+
+
+def _summarise(
+    config: CompareConfig,
+    task: Task,
+    folder: Path,
+    by_arm: dict[Arm, list[Result]],
+    tried: dict[Arm, dict[str, float | None]],
+) -> dict[str, Any]:
+    """The content of summary.json."""
+    contrasts = correct_for_number(
+        [c for names in COMPARISONS if (c := _contrast(*names, task, folder, by_arm)) is not None]
+    )
+    causes = [cause(c, _with_more_compute(c, contrasts)) for c in contrasts]
+    arms = {arm: _arm_entry(results, tried.get(arm, {})) for arm, results in by_arm.items()}
+    accuracies = {
+        arm: {split: _mean(results, key) for split, key in (("train", "train_acc_reached"), ("test", "test_acc"))}
+        for arm, results in by_arm.items()
+    }
+    return {
+        "task": task.describe(),
+        "arms": arms,
+        "comparisons": [_comparison_entry(c, why) for c, why in zip(contrasts, causes, strict=True)],
+        "verdict": sentences(contrasts, causes, accuracies),
+    }
+
+
+def _mean(results: Sequence[Result], key: str) -> float:
+    numbers = [r[key] for r in results if key in r]
+    return float(np.mean(numbers)) if numbers else float("nan")
+
+
+def _contrast(
+    arm: Arm, against: Arm, matched: str, task: Task, folder: Path, by_arm: dict[Arm, list[Result]]
+) -> Contrast | None:
+    """Compare two arms over the seeds in which neither failed; None where there is none."""
+    if arm not in by_arm or against not in by_arm:
+        return None
+    pairs = []
+    for seed, pair in enumerate(zip(by_arm[arm], by_arm[against], strict=True)):
+        if not any("failure" in result for result in pair):
+            hits = (_hits(folder / "runs" / f"{name}-seed{seed}", task) for name in (arm, against))
+            pairs.append([{**result, "correct": hit} for result, hit in zip(pair, hits, strict=True)])
+    if not pairs:
+        return None
+    return contrast_from_runs(arm, against, matched, [a for a, _ in pairs], [b for _, b in pairs])
+
+
+def _hits(run: Path, task: Task) -> Any:
+    return load_tensors(run / "predictions.safetensors")["predicted"].numpy() == task.test.y
+
+
+def _with_more_compute(contrast: Contrast, contrasts: Sequence[Contrast]) -> Contrast | None:
+    """The comparison in which the other arm has this arm's total compute."""
+    return next((c for c in contrasts if c.arm == contrast.arm and c.matched == "total compute"), None)
+
+
+def _arm_entry(results: Sequence[Result], tried: dict[str, float | None]) -> dict[str, Any]:
+    """One arm's part of the summary; lists are per seed, None where a run failed."""
+    per_seed = ("train_acc", "val_acc", "test_acc", "train_acc_reached", "steps_to_fit", "peak_memory_bytes")
+    entry: dict[str, Any] = {key: [r.get(key) for r in results] for key in per_seed}
+    good = [r for r in results if "failure" not in r]
+    entry["lr"] = good[0].get("lr") if good else None
+    entry["lr_tried"] = tried
+    for key in ("steps_pretrain", "steps_label", "flops_pretrain", "flops_label"):
+        entry[key] = round(float(np.mean([r.get(key, 0) for r in good]))) if good else 0
+    entry["seconds"] = [
+        None if "failure" in r else round(r["seconds_pretrain"] + r["seconds_label"], 3) for r in results
+    ]
+    entry["failures"] = {str(seed): r["failure"] for seed, r in enumerate(results) if "failure" in r}
+    return entry
+
+
+def _comparison_entry(contrast: Contrast, why: Cause) -> dict[str, Any]:
+    """One entry of the summary's ``comparisons``."""
+    return {
+        "arm": contrast.arm,
+        "against": contrast.against,
+        "matched": contrast.matched,
+        "effect": contrast.test.mean,
+        "ci95": [contrast.test.low, contrast.test.high],
+        "p": contrast.test.p,
+        "p_holm": contrast.p_holm,
+        "n_seeds": contrast.test.n,
+        "ci95_examples": [contrast.examples.low, contrast.examples.high],
+        "train_effect": contrast.train.mean,
+        "train_ci95": [contrast.train.low, contrast.train.high],
+        "outcome": contrast.outcome,
+        "cause": why,
+    }

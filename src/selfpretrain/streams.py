@@ -1,0 +1,67 @@
+"""Every random number of the project: separate streams, each a function of (seed, stream, counter).
+
+The streams are counter-based: what is drawn at step t depends on t and not on what was drawn before. A
+resumed run therefore needs its step and nothing else, and no stream can disturb another.
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Stream = Literal["data", "split", "init", "pretrain-batches", "label-batches", "masks", "validation-masks", "dropout"]
+# The numbers are part of every published result: add at the end, never renumber.
+_NUMBERS: dict[Stream, int] = {
+    "data": 1,
+    "split": 2,
+    "init": 3,
+    "pretrain-batches": 4,
+    "label-batches": 5,
+    "masks": 6,
+    "validation-masks": 7,
+    "dropout": 8,
+}
+
+
+def numpy_stream(seed: int, stream: Stream, counter: int = 0) -> np.random.Generator:
+    """NumPy generator of one stream at one counter value.
+
+    >>> bool(numpy_stream(0, "data").random() == numpy_stream(0, "data").random())
+    True
+    >>> bool(numpy_stream(0, "data").random() == numpy_stream(0, "split").random())
+    False
+    """
+    return np.random.default_rng([seed, _NUMBERS[stream], counter])
+
+
+def torch_stream(seed: int, stream: Stream, counter: int = 0) -> torch.Generator:
+    """CPU torch generator of one stream at one counter value (CPU, so that devices draw alike)."""
+    sequence = np.random.SeedSequence([seed, _NUMBERS[stream], counter])
+    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+
+
+def batch_indices(seed: int, stream: Stream, step: int, batch_size: int, n_rows: int) -> NDArray[np.int64]:
+    """Rows of batch ``step``: consecutive slices of one shuffled epoch after another.
+
+    Every row comes once an epoch and every batch is full; a batch may end one epoch and begin the next.
+
+    Args:
+        step: zero-based.
+        batch_size: rows a batch, at most ``n_rows``.
+
+    >>> first_epoch = [batch_indices(0, "label-batches", step, 2, 6) for step in range(3)]
+    >>> sorted(int(i) for i in np.concatenate(first_epoch))
+    [0, 1, 2, 3, 4, 5]
+    """
+    start = step * batch_size
+    epochs = range(start // n_rows, (start + batch_size - 1) // n_rows + 1)
+    order = np.concatenate([_epoch_order(seed, stream, epoch, n_rows) for epoch in epochs])
+    offset = start - epochs[0] * n_rows
+    return order[offset : offset + batch_size]
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, stream: Stream, epoch: int, n_rows: int) -> NDArray[np.int64]:
+    return numpy_stream(seed, stream, epoch).permutation(n_rows)

@@ -1,0 +1,94 @@
+"""Groups of weights, and how they move from one model to another."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+Group = Literal["embedding", "positions", "query-key", "value-output", "feedforward", "norms", "head"]
+GROUPS: tuple[Group, ...] = get_args(Group)
+ENCODER: tuple[Group, ...] = tuple(group for group in GROUPS if group != "head")
+"""What label training takes over from self-pretraining: everything but the heads (Amos et al. 2024)."""
+
+_GROUP_OF: dict[str, Group] = {
+    "embedding": "embedding",
+    "cls": "embedding",
+    "positions": "positions",
+    "query": "query-key",
+    "key": "query-key",
+    "value": "value-output",
+    "output": "value-output",
+    "feedforward_in": "feedforward",
+    "feedforward_out": "feedforward",
+    "attention_norm": "norms",
+    "feedforward_norm": "norms",
+    "final_norm": "norms",
+    "label_head": "head",
+    "reconstruction_head": "head",
+}
+
+
+def group_of(name: str) -> Group:
+    """The group of a parameter, from its name.
+
+    Raises:
+        KeyError: a parameter that no group claims; every new module must be given one.
+
+    >>> group_of("blocks.0.attention.query.weight"), group_of("final_norm.bias")
+    ('query-key', 'norms')
+    """
+    groups = [_GROUP_OF[part] for part in name.split(".") if part in _GROUP_OF]
+    if not groups:
+        raise KeyError(f"parameter '{name}' belongs to no group; name its module in transfer._GROUP_OF")
+    return groups[-1]
+
+
+@dataclass(frozen=True)
+class TransferReport:
+    """What happened to every weight, by name.
+
+    Attributes:
+        loaded: in the target, now from the source.
+        reset: in the target, left at its fresh start.
+        left_out: in the source, not taken.
+    """
+
+    loaded: tuple[str, ...]
+    reset: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@torch.no_grad()
+def transfer(source: Mapping[str, Tensor], target: nn.Module, groups: Collection[Group] = ENCODER) -> TransferReport:
+    """Copy the weights of ``groups`` from ``source`` into ``target``, in place.
+
+    Args:
+        source: weights by name, as from ``state_dict``.
+        groups: what to copy; the rest of the target keeps its values.
+
+    Raises:
+        ValueError: a group that is none, or a weight that should have arrived and did not: missing in the source,
+            or of another shape there.
+    """
+    strangers = sorted(set(groups) - set(GROUPS))
+    if strangers:
+        raise ValueError(f"unknown group '{strangers[0]}'; the groups are {', '.join(GROUPS)}")
+    parameters = dict(target.named_parameters())
+    loaded = tuple(name for name in parameters if group_of(name) in groups)
+    for name in loaded:
+        if name not in source:
+            raise ValueError(f"'{name}' did not arrive: the source has no weight of this name")
+        if source[name].shape != parameters[name].shape:
+            raise ValueError(
+                f"'{name}' did not arrive: {tuple(source[name].shape)} in the source, "
+                f"{tuple(parameters[name].shape)} in the target"
+            )
+    for name in loaded:
+        parameters[name].copy_(source[name])
+    return TransferReport(
+        loaded=loaded,
+        reset=tuple(name for name in parameters if name not in loaded),
+        left_out=tuple(name for name in source if name not in loaded),
+    )

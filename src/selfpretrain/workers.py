@@ -1,0 +1,109 @@
+"""Several runs at a time on one machine. Serial and parallel runs go through the same function."""
+
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.synchronize import Event as StopSignal
+from pathlib import Path
+from typing import Any
+
+from selfpretrain.arms import execute
+from selfpretrain.config import RunConfig
+from selfpretrain.errors import Interrupted
+from selfpretrain.events import Event, Finished, Watch
+from selfpretrain.runs import RunFolder
+from selfpretrain.tasks import Task
+
+POLL_SECONDS = 0.1
+Result = dict[str, Any]
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run_all(runs: Sequence[RunConfig], task: Task, root: Path, *, workers: int, watch: Watch) -> list[Result]:
+    """Do all runs, each in its folder under ``root``, and give their results in order.
+
+    Args:
+        workers: processes; 1 works in this one.
+        watch: gets progress and notes, in this process.
+
+    Raises:
+        KeyboardInterrupt: passed on, after every run has saved its state.
+        RuntimeError: a worker process was killed.
+    """
+    if workers == 1 or len(runs) == 1:
+        return [_run(run, task, root, watch, lambda: False) for run in runs]
+    context = multiprocessing.get_context("spawn")
+    events: multiprocessing.Queue[Event] = context.Queue()
+    stop = context.Event()
+    pool = ProcessPoolExecutor(min(workers, len(runs)), context, _start_worker, (task, root, events, stop, os.getpid()))
+    futures = [pool.submit(_work, run) for run in runs]
+    try:
+        _pump(futures, events, watch)
+        return [future.result() for future in futures]
+    except BrokenProcessPool:
+        raise RuntimeError(
+            "a worker process was killed, perhaps for lack of memory; finished runs are kept, and the same command "
+            "(with --workers 1, say) goes on from there"
+        ) from None
+    finally:
+        stop.set()  # after an error or Ctrl-C the others save their state and stop
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pump(futures: Sequence[Future[Result]], events: "multiprocessing.Queue[Event]", watch: Watch) -> None:
+    """Pass on events until all runs are done or one has failed."""
+    while True:
+        done, waiting = wait(futures, timeout=0, return_when=FIRST_EXCEPTION)
+        failed = any(future.exception() is not None for future in done)
+        try:
+            while True:
+                watch(events.get(timeout=0 if failed or not waiting else POLL_SECONDS))
+        except queue.Empty:
+            if failed or not waiting:
+                return
+
+
+# The rest runs in the worker processes.
+
+_worker: dict[str, Any] = {}
+
+
+def _start_worker(
+    task: Task, root: Path, events: "multiprocessing.Queue[Event]", stop: StopSignal, parent: int
+) -> None:
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us to stop
+    _worker.update(task=task, root=root, events=events, stop=stop)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    """End this process when its parent is gone; whatever it was writing appears whole or not at all."""
+    while os.getppid() == parent:
+        time.sleep(POLL_SECONDS)
+    os._exit(1)
+
+
+def _work(run: RunConfig) -> Result:
+    return _run(run, _worker["task"], _worker["root"], _worker["events"].put, _worker["stop"].is_set)
+
+
+def _run(run: RunConfig, task: Task, root: Path, tell: Watch, stop: Callable[[], bool]) -> Result:
+    if stop():
+        raise Interrupted
+    with RunFolder(root / run.name, run, task.fingerprint, tell=tell, stop=stop) as folder:
+        result = execute(run, task, folder)
+    tell(Finished(run.name, result))
+    return result
