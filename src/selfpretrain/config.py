@@ -1,8 +1,9 @@
 """Every setting and every default of the project, once.
 
-Precedence: the default below < the preset < what the caller gives. For example ``--preset small --depth 3``
-is the preset ``small`` (two layers) with three layers. The docstring under a field is its help text on the
-command line. ``None`` means off, or "found out from the data" where the docstring says so.
+Precedence: the default below < the preset < what the caller gives. For example ``--preset small --depth 3`` is the
+preset ``small`` (two layers) with three layers. The docstring under a field is its help text on the command line,
+where task, model, objective and train lose their name and the two phases keep theirs (``--depth 3``,
+``--label.duration 800steps``). ``None`` means off, or "found out from the data" where the docstring says so.
 """
 
 import dataclasses
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tyro.conf import OmitArgPrefixes, Positional
+
 from selfpretrain.errors import RequestError
 
 Kind = Literal["symbols", "bytes", "values"]
@@ -25,7 +28,7 @@ QKInit = Literal["independent", "tied", "mimetic"]
 
 BUILTIN_TASKS: dict[str, dict[str, int | float]] = {
     # K, L, p and N as in the papers' words: symbols, length, probability of a local step, sequences.
-    "proximity": {"symbols": 8, "length": 64, "probability": 0.5, "sequences": 4000},
+    "proximity": {"symbols": 8, "length": 80, "probability": 0.5, "sequences": 4000},
     "digits": {},
     "noise": {"symbols": 8, "length": 64, "sequences": 2000},
     "skew": {"length": 64, "sequences": 4000, "correlation": 0.7},
@@ -55,7 +58,7 @@ def _between(config: Any, **bounds: tuple[float, float]) -> None:
 class TaskConfig:
     """Which sequences, and how to read them."""
 
-    data: str = "proximity"
+    data: Positional[str] = "proximity"
     """A built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, .parquet, .jsonl, .npz."""
     sequence: str | None = None
     """File: the column that holds the sequence; a list a,b,c or a pattern like 't*' for one column per step."""
@@ -264,7 +267,7 @@ class TrainConfig:
 class CompareConfig:
     """Arms x seeds on one task, paired by seed: the request of ``selfpretrain compare``."""
 
-    task: TaskConfig = field(default_factory=TaskConfig)
+    task: OmitArgPrefixes[TaskConfig] = field(default_factory=TaskConfig)
     arms: tuple[Arm, ...] = ("scratch", "spt", "scratch-long")
     """Ways to train, separated by commas: scratch, spt, scratch-long (scratch with SPT's extra compute as label
     steps), joint (both losses together), mimetic (no SPT, query-key near a scaled identity), linear (a classical
@@ -273,11 +276,11 @@ class CompareConfig:
     """Reported runs of each arm. No verdict is given below three."""
     preset: str = "minimal"
     """A named set of model and training settings; single options override it."""
-    model: ModelConfig = field(default_factory=ModelConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    model: OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
+    objective: OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
     pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="700steps"))
     label: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="400steps"))
-    train: TrainConfig = field(default_factory=TrainConfig)
+    train: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         unknown = [arm for arm in self.arms if arm not in ARMS]

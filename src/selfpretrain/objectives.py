@@ -81,10 +81,10 @@ def draw_mask(keep_mask: Tensor, ratio: float, span_length: int, generator: torc
     start_probability = 1.0 - (1.0 - ratio) ** (1.0 / span_length)
     starts = torch.rand(keep_mask.shape, generator=generator) < start_probability
     fallback = torch.rand(keep_mask.shape, generator=generator).masked_fill(~keep_mask, -1.0).argmax(dim=1)
-    mask = starts
+    mask: Tensor = starts.clone()
     for shift in range(1, span_length):
-        mask = mask | F.pad(starts, (shift, 0))[:, : starts.shape[1]]
-    mask = mask & keep_mask
+        mask |= F.pad(starts, (shift, 0))[:, : starts.shape[1]]
+    mask &= keep_mask
     bare = ~mask.any(dim=1)
     mask[bare, fallback[bare]] = True
     return mask

@@ -56,7 +56,8 @@ class Block(nn.Module):
         """(B, T, D) to (B, T, D)."""
         x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), bias))
         hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x_BTD)))
-        return x_BTD + self.dropout(self.feedforward_out(hidden))
+        out: Tensor = x_BTD + self.dropout(self.feedforward_out(hidden))
+        return out
 
 
 class SequenceModel(nn.Module):

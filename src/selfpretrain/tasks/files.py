@@ -217,7 +217,11 @@ def _read_arrow(path: Path, names: Sequence[str], text: set[str | None]) -> dict
             )
     except (pyarrow.ArrowException, OSError) as error:
         for number, expected, found in wrong:
-            refuse(path, None if number is None else number - 2, f"{found} columns where the header has {expected}; quote cells with commas")
+            refuse(
+                path,
+                None if number is None else number - 2,
+                f"{found} columns where the header has {expected}; quote cells with commas",
+            )
         refuse(path, None, f"cannot be read ({_first_line(error)})")
     return {name: table.column(name).to_pylist() for name in names}
 

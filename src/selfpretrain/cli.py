@@ -1,0 +1,233 @@
+"""The command line: verbs only. Parse, call, print.
+
+Exit status: 0 done; 2 the request or the data is wrong; 1 an unexpected failure; 130 interrupted.
+"""
+
+import contextlib
+import difflib
+import errno
+import io
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import tyro
+from tyro.conf import Positional, arg
+
+import selfpretrain
+from selfpretrain.config import CompareConfig
+from selfpretrain.errors import RequestError
+
+USAGE = """\
+usage: selfpretrain VERB ...
+
+Does self-pretraining help on your sequences, by how much, at what cost, and why?
+
+  compare [DATA]   train with and without self-pretraining, in pairs, and answer
+  report DIR       draw the report of a finished comparison again; never trains
+
+DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
+
+  selfpretrain compare                            the built-in example, a few minutes on two cores
+  selfpretrain compare my.csv --label kind        your own data
+  selfpretrain compare VERB --help                every option of a verb
+
+Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
+""".replace("compare VERB --help", "VERB --help        ")
+
+Parsed = TypeVar("Parsed")
+WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments:
+    """Train every arm with every seed and say whether self-pretraining helps, by how much and why.
+
+    The same command goes on where an interrupted one stopped.
+    """
+
+    config: Annotated[CompareConfig, arg(name="")]
+    out: Path | None = None
+    """Folder for everything that is written; None: runs/<task>."""
+    workers: int | None = None
+    """Runs at a time on the CPU; None: the cores divided by --threads."""
+    json: bool = False
+    """Print summary.json alone on standard output."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise RequestError(f"--workers {self.workers} is too small; the least is 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportArguments:
+    """Draw report.html of a finished comparison again, from its folder alone."""
+
+    folder: Positional[Path]
+    """The comparison's folder."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; gives the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbs: dict[str, Callable[[list[str]], None]] = {"compare": _compare, "report": _report}
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    if arguments[0] == "--version":
+        sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n")
+        return 0
+    try:
+        if arguments[0] not in verbs:
+            raise RequestError(f"unknown verb '{arguments[0]}'; the verbs are {', '.join(verbs)}")
+        verbs[arguments[0]](arguments[1:])
+    except RequestError as error:
+        return _fail(2, str(error))
+    except KeyboardInterrupt:
+        return _fail(130, "interrupted; finished work is kept, and the same command goes on from there")
+    except BrokenPipeError:  # the reader of our output has gone, as in "| head"
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        if error.errno in WRITE_ERRORS:
+            return _fail(
+                2, f"cannot write {error.filename or 'to --out'}: {error.strerror}; make room or name another --out"
+            )
+        raise
+    except RuntimeError as error:
+        if os.environ.get("SELFPRETRAIN_TRACEBACK"):
+            raise
+        return _fail(1, f"{error} (SELFPRETRAIN_TRACEBACK=1 shows where)")
+    return 0
+
+
+def _fail(status: int, message: str) -> int:
+    sys.stderr.write(f"selfpretrain: {message}\n")
+    return status
+
+
+def _compare(argv: list[str]) -> None:
+    preset = CompareConfig.from_preset(_value_of("--preset", argv) or CompareConfig.preset)
+    arguments = _parse(CompareArguments, argv, "compare", default=CompareArguments(config=preset))
+    # Heavy imports wait until here, so that --help and a wrong option answer at once.
+    from rich.console import Console
+
+    from selfpretrain.compare import compare
+    from selfpretrain.progress import Watcher
+    from selfpretrain.report import print_summary, write_report
+    from selfpretrain.tasks import load_task
+    from selfpretrain.workers import cores
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(stderr=True)
+    config = arguments.config
+    workers = arguments.workers or max(1, cores() // config.train.threads)
+    if workers * config.train.threads > cores():
+        raise RequestError(
+            f"--workers {workers} with --threads {config.train.threads} needs more than this machine's {cores()} cores"
+        )
+    task = load_task(config.task)
+    with Watcher(console) as watch:
+        comparison = compare(task, config, out=arguments.out, workers=workers, watch=watch)
+    report = write_report(comparison.folder)
+    if arguments.json:
+        sys.stdout.write(json.dumps(comparison.summary, indent=2, allow_nan=False) + "\n")
+    print_summary(console, comparison.summary)
+    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+
+
+def _report(argv: list[str]) -> None:
+    folder = _parse(ReportArguments, argv, "report").folder
+    from selfpretrain.report import write_report
+
+    sys.stderr.write(f"report: {write_report(folder)}\n")
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _value_of(option: str, argv: Sequence[str]) -> str | None:
+    """What an option is set to, before everything else is parsed."""
+    for argument, following in zip(argv, (*argv[1:], None), strict=True):
+        if argument == option:
+            return following
+        if argument.startswith(option + "="):
+            return argument.removeprefix(option + "=")
+    return None
+
+
+def _parse(cls: type[Parsed], argv: Sequence[str], verb: str, default: Parsed | None = None) -> Parsed:
+    """Arguments of a verb; whatever is wrong becomes one line."""
+    printed = io.StringIO()
+    settings: dict[str, Any] = {} if default is None else {"default": default}
+    try:
+        with contextlib.redirect_stderr(printed):
+            parsed, unknown = tyro.cli(
+                cls,
+                prog=f"selfpretrain {verb}",
+                args=list(argv),
+                return_unknown_args=True,
+                registry=_lists(),
+                **settings,
+            )
+    except SystemExit as stop:
+        if stop.code == 0:
+            raise
+        raise RequestError(f"{_unboxed(printed.getvalue())} (see selfpretrain {verb} --help)") from None
+    if unknown:
+        raise RequestError(_unknown(unknown[0], _options(cls, settings)))
+    result: Parsed = parsed
+    return result
+
+
+def _lists() -> tyro.constructors.ConstructorRegistry:
+    """Tuples are written with commas: --arms a,b --lr 1e-3,3e-3."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def comma_separated(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec[tuple[Any, ...]] | None:
+        if info.type_origin is not tuple:
+            return None
+        numbers = float in getattr(info.type, "__args__", ())
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="RATE,.." if numbers else "NAME,..",
+            instance_from_str=lambda given: tuple(
+                float(part) if numbers else part.strip() for part in given[0].split(",") if part.strip()
+            ),
+            is_instance=lambda value: isinstance(value, tuple),
+            str_from_instance=lambda value: [",".join(f"{v:g}" if numbers else v for v in value)],
+        )
+
+    return registry
+
+
+def _unboxed(text: str) -> str:
+    """The first message in a drawn box, on one line."""
+    lines = [line.strip("│ ").strip() for line in text.splitlines() if line.startswith("│")]
+    message = lines[: next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))]
+    said = re.sub(r"\s+([.,])", r"\1", " ".join(message)).removesuffix(".")
+    return re.sub(r"^Error parsing (?!--)\S+: ", "", said) or "the options cannot be read"
+
+
+def _options(cls: type[Any], settings: dict[str, Any]) -> list[str]:
+    """Every option of a verb."""
+    parser = tyro.extras.get_parser(cls, registry=_lists(), **settings)
+    return [name for action in parser._actions for name in action.option_strings if not name.startswith("--no-")]
+
+
+def _unknown(argument: str, options: Sequence[str]) -> str:
+    if not argument.startswith("-"):
+        return f"unexpected argument '{argument}'; one DATA comes first, and everything else is an option"
+    close = difflib.get_close_matches(argument, options, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ";"
+    return f"unknown option {argument}{meant} the options are {', '.join(options)}"

@@ -1,0 +1,60 @@
+"""The answer on a terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from selfpretrain.report.page import flops_text, percent, points
+from selfpretrain.stats import t_interval
+
+
+def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
+    """Print a table of arms, one of comparisons, and the verdict."""
+    task = summary["task"]
+    console.print(
+        Text(
+            f"\n{task['name']}: {task['classes']} classes, {task['n_train']}/{task['n_val']}/{task['n_test']} sequences"
+            f" (train/val/test) of length {task['length']}, commonest class {percent(task['majority'])}%"
+        )
+    )
+    arms = Table("arm", "lr", "train %", "test %", "95% interval", "compute", "seconds a run")
+    for name, entry in summary["arms"].items():
+        test = [value for value in entry["test_acc"] if value is not None]
+        train = [value for value in entry["train_acc"] if value is not None]
+        if not test:
+            arms.add_row(name, "-", "-", "every seed failed", "-", "-", "-")
+            continue
+        interval = t_interval(test)
+        bounds = "-" if interval.low is None else f"{percent(interval.low)} to {percent(interval.high or 0.0)}"
+        seconds = [value for value in entry["seconds"] if value is not None]
+        arms.add_row(
+            name,
+            "-" if entry["lr"] is None else f"{entry['lr']:g}",
+            percent(sum(train) / len(train)),
+            percent(interval.mean),
+            bounds,
+            flops_text(entry["flops_pretrain"] + entry["flops_label"]),
+            f"{sum(seconds) / len(seconds):.1f}",
+        )
+    console.print(arms)
+    contrasts = Table("comparison", "equal", "points", "95% interval", "p (Holm)", "outcome", "cause")
+    for c in summary["comparisons"]:
+        contrasts.add_row(
+            f"{c['arm']} - {c['against']}",
+            c["matched"],
+            points(c["effect"]),
+            f"{points(c['ci95'][0])} to {points(c['ci95'][1])}",
+            "-" if c["p_holm"] is None else f"{c['p_holm']:.2g}",
+            c["outcome"],
+            c["cause"],
+        )
+    if summary["comparisons"]:
+        console.print(contrasts)
+    for name, entry in summary["arms"].items():
+        for seed, why in entry["failures"].items():
+            console.print(Text(f"{name}, seed {seed} failed: {why}"))
+    console.print(Panel(Text(summary["verdict"]), title="verdict"))
