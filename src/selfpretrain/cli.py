@@ -41,6 +41,7 @@ DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, 
 Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
 """.replace("compare VERB --help", "VERB --help        ")
 
+PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 Parsed = TypeVar("Parsed")
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
@@ -115,24 +116,25 @@ def _fail(status: int, message: str) -> int:
 def _compare(argv: list[str]) -> None:
     preset = CompareConfig.from_preset(_value_of("--preset", argv) or CompareConfig.preset)
     arguments = _parse(CompareArguments, argv, "compare", default=CompareArguments(config=preset))
-    # Heavy imports wait until here, so that --help and a wrong option answer at once.
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
+    from selfpretrain.tasks import load_task
+
+    task = load_task(arguments.config.task)
     from rich.console import Console
 
     from selfpretrain.compare import compare
     from selfpretrain.progress import Watcher
     from selfpretrain.report import print_summary, write_report
-    from selfpretrain.tasks import load_task
     from selfpretrain.workers import cores
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    console = Console(stderr=True)
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     config = arguments.config
     workers = arguments.workers or max(1, cores() // config.train.threads)
     if workers * config.train.threads > cores():
         raise RequestError(
             f"--workers {workers} with --threads {config.train.threads} needs more than this machine's {cores()} cores"
         )
-    task = load_task(config.task)
     with Watcher(console) as watch:
         comparison = compare(task, config, out=arguments.out, workers=workers, watch=watch)
     report = write_report(comparison.folder)

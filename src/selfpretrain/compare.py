@@ -209,7 +209,9 @@ def _pick_lrs(
             if mine and not any("failure" in r for r in mine):
                 scores[lr] = tuple(np.mean([[r["val_acc"], -r["val_loss"]] for r in mine], axis=0))
         lrs[arm] = max(scores, key=lambda lr: scores[lr]) if scores else min(config.train.lr)
-        tried[arm] = {f"{lr:g}": float(scores[lr][0]) if lr in scores else None for lr in config.train.lr if runs}
+        tried[arm] = {
+            f"{lr:g}": float(scores[lr][0]) if lr in scores else None for lr in sorted(config.train.lr) if runs
+        }
     return lrs, tried
 
 

@@ -5,11 +5,13 @@ resumed run therefore needs its step and nothing else, and no stream can disturb
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 Stream = Literal["data", "split", "init", "pretrain-batches", "label-batches", "masks", "validation-masks", "dropout"]
 # The numbers are part of every published result: add at the end, never renumber.
@@ -36,8 +38,10 @@ def numpy_stream(seed: int, stream: Stream, counter: int = 0) -> np.random.Gener
     return np.random.default_rng([seed, _NUMBERS[stream], counter])
 
 
-def torch_stream(seed: int, stream: Stream, counter: int = 0) -> torch.Generator:
+def torch_stream(seed: int, stream: Stream, counter: int = 0) -> "torch.Generator":
     """CPU torch generator of one stream at one counter value (CPU, so that devices draw alike)."""
+    import torch  # here, so that reading data does not wait for torch
+
     sequence = np.random.SeedSequence([seed, _NUMBERS[stream], counter])
     return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
 

@@ -8,11 +8,11 @@ from torch import Tensor
 
 
 def sinusoidal(length: int, width: int) -> Tensor:
-    """Absolute code (T, D): ``sin(t w_i), cos(t w_i)`` in turn, with ``w_i = 10000^(-2i/D)``.
+    """Absolute code (T, D), float64: ``sin(t w_i), cos(t w_i)`` in turn, with ``w_i = 10000^(-2i/D)``.
 
     Source: Vaswani et al. (2017), section 3.5.
     """
-    rates = torch.exp(torch.arange(0, width, 2) * (-torch.log(torch.tensor(10_000.0)) / width))
+    rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
     angles = torch.arange(length)[:, None] * rates  # (T, D/2)
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
@@ -30,10 +30,10 @@ def rotate(x_BHTK: Tensor) -> Tensor:
 
 
 def alibi_bias(length: int, heads: int) -> Tensor:
-    """Score bias (H, T, T): ``-slope_h |i - j|`` with slopes ``2^(-8h/H)``, h = 1..H.
+    """Score bias (H, T, T), float64: ``-slope_h |i - j|`` with slopes ``2^(-8h/H)``, h = 1..H.
 
     Source: Press et al. (2022), arXiv 2108.12409; with ``|i - j|`` because attention here looks both ways.
     """
-    slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1) / heads)
+    slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
     t = torch.arange(length)
     return -slopes[:, None, None] * (t[:, None] - t).abs()

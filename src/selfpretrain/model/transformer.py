@@ -84,7 +84,7 @@ class SequenceModel(nn.Module):
         if config.positions == "learned":
             self.positions = nn.Parameter(torch.empty(n_positions, width))
         elif config.positions == "sinusoidal":
-            self.register_buffer("positions", sinusoidal(n_positions, width), persistent=False)
+            self.register_buffer("positions", sinusoidal(n_positions, width).float(), persistent=False)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)

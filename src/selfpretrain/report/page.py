@@ -91,24 +91,23 @@ def render(comparison: Comparison) -> str:
 
 def _arm_row(name: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
     """What the table says of an arm."""
-    tried = {lr: acc for lr, acc in entry["lr_tried"].items()}
-    rates = sorted(map(float, tried))
-    edge = len(rates) > 1 and entry["lr"] is not None and float(f"{entry['lr']:g}") in (rates[0], rates[-1])
+    lr = None if entry["lr"] is None else f"{entry['lr']:g}"
+    tried = list(entry["lr_tried"])
     memory = [value for value in entry["peak_memory_bytes"] if value is not None]
     seconds = [value for value in entry["seconds"] if value is not None]
     return {
         "name": name,
         "says": RECIPES[name].says,
-        "lr": entry["lr"],
-        "tried": tried,
-        "edge": edge,
+        "lr": lr,
+        "tried": entry["lr_tried"],
+        "edge": len(tried) > 1 and lr in (tried[0], tried[-1]),
         "train": _mean_interval(entry["train_acc"]),
         "reached": _mean_interval(entry["train_acc_reached"]),
         "test": _mean_interval(entry["test_acc"]),
         "steps_pretrain": entry["steps_pretrain"],
         "steps_label": entry["steps_label"],
-        "flops": entry["flops_pretrain"] + entry["flops_label"],
         "flops_pretrain": entry["flops_pretrain"],
+        "flops_label": entry["flops_label"],
         "seconds": float(np.mean(seconds)) if seconds else None,
         "memory": max(memory) if memory else None,
     }
@@ -148,7 +147,7 @@ def flops_text(count: float) -> str:
     for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9)):
         if count >= size:
             return f"{count / size:.2f} {prefix}FLOP"
-    return f"{count / 1e6:.2f} MFLOP"
+    return f"{count / 1e6:.2f} MFLOP" if count else "0"
 
 
 def bytes_text(count: float | None) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -21,7 +22,7 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
             f" (train/val/test) of length {task['length']}, commonest class {percent(task['majority'])}%"
         )
     )
-    arms = Table("arm", "lr", "train %", "test %", "95% interval", "compute", "seconds a run")
+    arms = Table("arm", "lr", "train %", "test %", "95% interval", "compute", "seconds", box=SIMPLE_HEAD)
     for name, entry in summary["arms"].items():
         test = [value for value in entry["test_acc"] if value is not None]
         train = [value for value in entry["train_acc"] if value is not None]
@@ -41,18 +42,17 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
             f"{sum(seconds) / len(seconds):.1f}",
         )
     console.print(arms)
-    contrasts = Table("comparison", "equal", "points", "95% interval", "p (Holm)", "outcome", "cause")
-    for c in summary["comparisons"]:
-        contrasts.add_row(
-            f"{c['arm']} - {c['against']}",
-            c["matched"],
-            points(c["effect"]),
-            f"{points(c['ci95'][0])} to {points(c['ci95'][1])}",
-            "-" if c["p_holm"] is None else f"{c['p_holm']:.2g}",
-            c["outcome"],
-            c["cause"],
-        )
     if summary["comparisons"]:
+        contrasts = Table("comparison", "equal", "points", "95% interval", "outcome", "cause", box=SIMPLE_HEAD)
+        for c in summary["comparisons"]:
+            contrasts.add_row(
+                f"{c['arm']} - {c['against']}",
+                c["matched"],
+                points(c["effect"]),
+                f"{points(c['ci95'][0])} to {points(c['ci95'][1])}",
+                c["outcome"],
+                c["cause"],
+            )
         console.print(contrasts)
     for name, entry in summary["arms"].items():
         for seed, why in entry["failures"].items():

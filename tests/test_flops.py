@@ -1,0 +1,67 @@
+"""The analytic count against a counter that watches the kernels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from conftest import BATCH, CLASSES, LENGTH, TINY_MODEL, spec, tiny_model
+from selfpretrain import flops
+from selfpretrain.config import ModelConfig, ObjectiveConfig
+from selfpretrain.model.transformer import Block
+
+
+def test_the_known_answer_of_one_block():
+    """B=2, n=128, D=64, F=4D: 33,554,432 forward and 94,371,840 with backward, the input needing no gradient."""
+    block = Block(ModelConfig(width=64, heads=4, ff_factor=4, attention="eager"))
+    x = torch.randn(2, 128, 64)
+    with FlopCounterMode(display=False) as forward, torch.no_grad():
+        block(x, None)
+    analytic = 2 * int(flops.block_flops(np.array(128), 64, 256))
+    assert forward.get_total_flops() == analytic == 33_554_432
+    with FlopCounterMode(display=False) as whole:
+        block(x, None).sum().backward()
+    assert whole.get_total_flops() == flops.TRAIN_FACTOR * analytic
+    block.attention_norm.requires_grad_(False)  # now nothing in front of query, key and value needs a gradient
+    with FlopCounterMode(display=False) as both:
+        block(x, None).sum().backward()
+    input_gradient = 2 * 128 * 3 * 64**2 * 2  # of query, key and value, for both sequences
+    assert both.get_total_flops() == flops.TRAIN_FACTOR * analytic - input_gradient == 94_371_840
+
+
+@pytest.mark.parametrize("kind", ["symbols", "values"])
+@pytest.mark.parametrize("label_head", ["linear", "mlp"])
+def test_a_label_step_equals_the_counter(kind, label_head):
+    config = replace(TINY_MODEL, attention="eager", label_head=label_head, positions="learned")
+    model = tiny_model(config, kind)
+    x = torch.randn(BATCH, LENGTH, 3) if kind == "values" else torch.randint(5, (BATCH, LENGTH))
+    with FlopCounterMode(display=False) as counter:
+        model.classify(x, None).sum().backward()
+    expected = flops.label_step_flops(config, spec(kind), np.full(4, LENGTH), BATCH)
+    if kind == "values":  # data need no gradient: one product of the embedding is saved
+        expected -= 2 * BATCH * LENGTH * 3 * 12
+    assert counter.get_total_flops() == expected
+
+
+def test_a_reconstruction_step_equals_the_counter():
+    config = replace(TINY_MODEL, attention="eager")
+    model = tiny_model(config)
+    chosen = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
+    chosen[:, :2] = True
+    with FlopCounterMode(display=False) as counter:
+        model.reconstruct(torch.randint(5, (BATCH, LENGTH)), None, chosen).sum().backward()
+    objective = ObjectiveConfig(mask_ratio=2 / LENGTH)
+    assert counter.get_total_flops() == flops.reconstruction_step_flops(
+        config, spec(), np.full(4, LENGTH), BATCH, objective
+    )
+
+
+def test_padding_is_free_and_length_is_quadratic():
+    lengths = np.array([3, 5])
+    mean = np.mean([flops.encoder_flops(TINY_MODEL, spec(), np.array([n])) for n in lengths])
+    assert flops.encoder_flops(TINY_MODEL, spec(), lengths) == mean
+    a, b, c = (int(flops.block_flops(np.array(n), 12, 24)) for n in (100, 200, 300))
+    assert c - 2 * b + a == 2 * 4 * 12 * 100**2
+    assert spec().classes == CLASSES
