@@ -123,7 +123,7 @@ def _compare(argv: list[str]) -> None:
     task = load_task(arguments.config.task)
     from rich.console import Console
 
-    from selfpretrain.compare import compare
+    from selfpretrain.comparison import compare
     from selfpretrain.progress import Watcher
     from selfpretrain.report import print_summary, write_report
     from selfpretrain.workers import cores

@@ -66,6 +66,11 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+def run_path(root: Path, run: RunConfig) -> Path:
+    """The folder of a run in the folder of its comparison."""
+    return root / ("runs" if run.purpose == "report" else "tuning") / run.name
+
+
 class RunFolder:
     """One run on disk. Use as a context manager: it holds the folder's lock.
 

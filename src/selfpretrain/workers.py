@@ -16,7 +16,7 @@ from selfpretrain.arms import execute
 from selfpretrain.config import RunConfig
 from selfpretrain.errors import Interrupted
 from selfpretrain.events import Event, Finished, Watch
-from selfpretrain.runs import RunFolder
+from selfpretrain.runs import RunFolder, run_path
 from selfpretrain.tasks import Task
 
 POLL_SECONDS = 0.1
@@ -30,35 +30,49 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def run_all(runs: Sequence[RunConfig], task: Task, root: Path, *, workers: int, watch: Watch) -> list[Result]:
-    """Do all runs, each in its folder under ``root``, and give their results in order.
+class Workers:
+    """Does runs, each in its folder under ``root``. A context manager: its processes serve until the end.
 
     Args:
-        workers: processes; 1 works in this one.
+        count: processes; 1 works in this one.
         watch: gets progress and notes, in this process.
-
-    Raises:
-        KeyboardInterrupt: passed on, after every run has saved its state.
-        RuntimeError: a worker process was killed.
     """
-    if workers == 1 or len(runs) == 1:
-        return [_run(run, task, root, watch, lambda: False) for run in runs]
-    context = multiprocessing.get_context("spawn")
-    events: multiprocessing.Queue[Event] = context.Queue()
-    stop = context.Event()
-    pool = ProcessPoolExecutor(min(workers, len(runs)), context, _start_worker, (task, root, events, stop, os.getpid()))
-    futures = [pool.submit(_work, run) for run in runs]
-    try:
-        _pump(futures, events, watch)
-        return [future.result() for future in futures]
-    except BrokenProcessPool:
-        raise RuntimeError(
-            "a worker process was killed, perhaps for lack of memory; finished runs are kept, and the same command "
-            "(with --workers 1, say) goes on from there"
-        ) from None
-    finally:
-        stop.set()  # after an error or Ctrl-C the others save their state and stop
-        pool.shutdown(wait=True, cancel_futures=True)
+
+    def __init__(self, task: Task, root: Path, *, count: int, watch: Watch) -> None:
+        self._task, self._root, self._count, self._watch = task, root, count, watch
+
+    def __enter__(self) -> "Workers":
+        if self._count > 1:
+            context = multiprocessing.get_context("spawn")
+            self._events: multiprocessing.Queue[Event] = context.Queue()
+            self._stop = context.Event()
+            start = (self._task, self._root, self._events, self._stop, os.getpid())
+            self._pool = ProcessPoolExecutor(self._count, context, _start_worker, start)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._count > 1:
+            self._stop.set()  # after an error or Ctrl-C, runs that go on save their state and stop
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def do(self, runs: Sequence[RunConfig]) -> list[Result]:
+        """The results of ``runs``, in their order.
+
+        Raises:
+            KeyboardInterrupt: passed on; every run saves its state.
+            RuntimeError: a worker process was killed.
+        """
+        if self._count == 1:
+            return [_run(run, self._task, self._root, self._watch, lambda: False) for run in runs]
+        try:
+            futures = [self._pool.submit(_work, run) for run in runs]
+            _pump(futures, self._events, self._watch)
+            return [future.result() for future in futures]
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "a worker process was killed, perhaps for lack of memory; finished runs are kept, and the same command "
+                "(with --workers 1, say) goes on from there"
+            ) from None
 
 
 def _pump(futures: Sequence[Future[Result]], events: "multiprocessing.Queue[Event]", watch: Watch) -> None:
@@ -103,7 +117,7 @@ def _work(run: RunConfig) -> Result:
 def _run(run: RunConfig, task: Task, root: Path, tell: Watch, stop: Callable[[], bool]) -> Result:
     if stop():
         raise Interrupted
-    with RunFolder(root / run.name, run, task.fingerprint, tell=tell, stop=stop) as folder:
+    with RunFolder(run_path(root, run), run, task.fingerprint, tell=tell, stop=stop) as folder:
         result = execute(run, task, folder)
     tell(Finished(run.name, result))
     return result

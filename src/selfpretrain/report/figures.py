@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from selfpretrain.config import Arm
-from selfpretrain.report.reading import Comparison, Curve
+from selfpretrain.report.reading import Curve, Findings
 from selfpretrain.stats import t_interval
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart; arms differ in their marker as well.
@@ -46,11 +46,11 @@ STYLE: dict[str, Any] = {
 SIZE_INCHES = (4.8, 3.3)
 
 
-def draw(paint: Callable[[Comparison, Axes], bool], comparison: Comparison) -> str | None:
+def draw(paint: Callable[[Findings, Axes], bool], findings: Findings) -> str | None:
     """One picture as an SVG element; None where ``paint`` says that it drew nothing."""
     with mpl.rc_context(cast(Any, {**STYLE, "svg.hashsalt": paint.__name__})):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-        if not paint(comparison, figure.subplots()):
+        if not paint(findings, figure.subplots()):
             return None
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -58,11 +58,11 @@ def draw(paint: Callable[[Comparison, Axes], bool], comparison: Comparison) -> s
     return svg[svg.index("<svg") :]
 
 
-def accuracies(comparison: Comparison, ax: Axes) -> bool:
+def accuracies(findings: Findings, ax: Axes) -> bool:
     """Test accuracy: every seed a point, with the mean and its interval."""
-    arms = comparison.arms
+    arms = findings.arms
     for place, arm in enumerate(arms):
-        points = [value for value in comparison.summary["arms"][arm]["test_acc"] if value is not None]
+        points = [value for value in findings.summary["arms"][arm]["test_acc"] if value is not None]
         if not points:
             continue
         spread = np.linspace(-0.14, 0.14, len(points)) if len(points) > 1 else [0.0]
@@ -71,7 +71,7 @@ def accuracies(comparison: Comparison, ax: Axes) -> bool:
         if interval.low is not None and interval.high is not None:
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
             ax.errorbar(place + 0.28, interval.mean, error, fmt="_", color="black", capsize=4, markersize=12)
-    _chance(comparison, ax)
+    _chance(findings, ax)
     ax.set_xticks(range(len(arms)), arms)
     ax.set_xlim(-0.5, len(arms) - 0.5)
     ax.set_ylabel("test accuracy")
@@ -79,11 +79,11 @@ def accuracies(comparison: Comparison, ax: Axes) -> bool:
     return True
 
 
-def differences(comparison: Comparison, ax: Axes) -> bool:
+def differences(findings: Findings, ax: Axes) -> bool:
     """Paired differences in test accuracy: every seed a point, with the mean and its interval."""
-    contrasts = comparison.summary["comparisons"]
+    contrasts = findings.summary["comparisons"]
     for place, contrast in enumerate(reversed(contrasts)):
-        pairs = [comparison.summary["arms"][contrast[side]]["test_acc"] for side in ("arm", "against")]
+        pairs = [findings.summary["arms"][contrast[side]]["test_acc"] for side in ("arm", "against")]
         points = [100 * (a - b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
         ax.plot(points, [place + 0.12] * len(points), "o", color=COLOURS[contrast["against"]], alpha=0.65)
         if contrast["ci95"][0] is not None:
@@ -98,36 +98,36 @@ def differences(comparison: Comparison, ax: Axes) -> bool:
     return bool(contrasts)
 
 
-def learning_curves(comparison: Comparison, ax: Axes) -> bool:
+def learning_curves(findings: Findings, ax: Axes) -> bool:
     """Label training: training accuracy over label steps, thin for a seed, thick for their mean."""
-    drawn = [_curves(ax, arm, comparison.phase(arm, "label"), "train_acc", 1.0, 0.0) for arm in comparison.arms]
+    drawn = [_curves(ax, arm, findings.phase(arm, "label"), "train_acc", 1.0, 0.0) for arm in findings.arms]
     ax.set_xlabel("label step")
     ax.set_ylabel("training accuracy (clean)")
-    _chance(comparison, ax)
+    _chance(findings, ax)
     _accuracy_scale(ax)
     ax.legend(loc="best")
     return any(drawn)
 
 
-def compute_curves(comparison: Comparison, ax: Axes) -> bool:
+def compute_curves(findings: Findings, ax: Axes) -> bool:
     """Validation accuracy over everything that was spent, self-pretraining included."""
     drawn = []
-    for arm in comparison.arms:
-        start = comparison.summary["arms"][arm]["flops_pretrain"] / 1e12
-        scale = comparison.step_flops(arm, "label") / 1e12
-        drawn.append(_curves(ax, arm, comparison.phase(arm, "label"), "val_acc", scale, start))
+    for arm in findings.arms:
+        start = findings.summary["arms"][arm]["flops_pretrain"] / 1e12
+        scale = findings.step_flops(arm, "label") / 1e12
+        drawn.append(_curves(ax, arm, findings.phase(arm, "label"), "val_acc", scale, start))
     ax.set_xlabel("training compute so far, TFLOP")
     ax.set_ylabel("validation accuracy")
-    _chance(comparison, ax)
+    _chance(findings, ax)
     _accuracy_scale(ax)
     ax.legend(loc="best")
     return any(drawn)
 
 
-def train_against_test(comparison: Comparison, ax: Axes) -> bool:
+def train_against_test(findings: Findings, ax: Axes) -> bool:
     """Best clean training accuracy against test accuracy, every seed a point."""
-    for arm in comparison.arms:
-        entry = comparison.summary["arms"][arm]
+    for arm in findings.arms:
+        entry = findings.summary["arms"][arm]
         pairs = [pair for pair in zip(entry["train_acc_reached"], entry["test_acc"], strict=True) if None not in pair]
         if pairs:
             x, y = zip(*pairs, strict=True)
@@ -140,9 +140,9 @@ def train_against_test(comparison: Comparison, ax: Axes) -> bool:
     return True
 
 
-def pretraining(comparison: Comparison, ax: Axes) -> bool:
+def pretraining(findings: Findings, ax: Axes) -> bool:
     """Validation loss of self-pretraining: where it leaves its plateau, if it has one."""
-    drawn = [_curves(ax, arm, comparison.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in comparison.arms]
+    drawn = [_curves(ax, arm, findings.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in findings.arms]
     ax.set_xlabel("self-pretraining step")
     ax.set_ylabel("reconstruction loss (validation)")
     return any(drawn)
@@ -161,8 +161,8 @@ def _curves(ax: Axes, arm: Arm, curves: Sequence[Curve], key: str, scale: float,
     return bool(curves)
 
 
-def _chance(comparison: Comparison, ax: Axes) -> None:
-    ax.axhline(comparison.summary["task"]["majority"], color="black", linestyle="--", linewidth=1, zorder=0)
+def _chance(findings: Findings, ax: Axes) -> None:
+    ax.axhline(findings.summary["task"]["majority"], color="black", linestyle="--", linewidth=1, zorder=0)
 
 
 def _accuracy_scale(ax: Axes) -> None:

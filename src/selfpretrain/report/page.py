@@ -8,7 +8,7 @@ import numpy as np
 
 from selfpretrain.arms import RECIPES
 from selfpretrain.report import figures
-from selfpretrain.report.reading import Comparison
+from selfpretrain.report.reading import Findings
 from selfpretrain.stats import t_interval
 from selfpretrain.verdict import MARGIN
 
@@ -60,7 +60,7 @@ CAUSES = {
 }
 
 
-def render(comparison: Comparison) -> str:
+def render(findings: Findings) -> str:
     """The page, self-contained: no file, font or script from elsewhere."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("selfpretrain.report", "."),
@@ -70,22 +70,22 @@ def render(comparison: Comparison) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "flops": flops_text, "bytes": bytes_text, "points": points}
-    drawn = [(title, figures.draw(paint, comparison), caption) for title, paint, caption in FIGURES]
+    drawn = [(title, figures.draw(paint, findings), caption) for title, paint, caption in FIGURES]
     return environment.get_template("template.html").render(
-        summary=comparison.summary,
-        contrasts=comparison.summary["comparisons"],
+        summary=findings.summary,
+        contrasts=findings.summary["comparisons"],
         figures=[figure for figure in drawn if figure[1] is not None],
-        arms=[_arm_row(name, entry) for name, entry in comparison.summary["arms"].items()],
+        arms=[_arm_row(name, entry) for name, entry in findings.summary["arms"].items()],
         failures=[
             (name, seed, why)
-            for name, entry in comparison.summary["arms"].items()
+            for name, entry in findings.summary["arms"].items()
             for seed, why in entry["failures"].items()
         ],
         causes=CAUSES,
         margin=MARGIN,
-        transfer=comparison.transfer_groups,
-        settings=_flat(comparison.request),
-        environment=_flat(comparison.environment),
+        transfer=findings.transfer_groups,
+        settings=_flat(findings.request),
+        environment=_flat(findings.environment),
     )
 
 

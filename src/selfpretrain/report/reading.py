@@ -16,7 +16,7 @@ Curve = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Findings:
     """A folder, read.
 
     Attributes:
@@ -56,7 +56,7 @@ class Comparison:
         return {what: dict(Counter(group_of(name) for name in names)) for what, names in self.transferred.items()}
 
 
-def read_comparison(folder: Path) -> Comparison:
+def read_comparison(folder: Path) -> Findings:
     """Read a finished comparison."""
     summary = read_json(folder / "summary.json")
     curves: dict[tuple[Arm, int], Curve] = {}
@@ -68,7 +68,7 @@ def read_comparison(folder: Path) -> Comparison:
             curves[arm, seed] = [json.loads(line) for line in lines]
             if transferred is None and (run / "transfer.json").exists():
                 transferred = read_json(run / "transfer.json")
-    return Comparison(
+    return Findings(
         summary=summary,
         request=read_json(folder / "config.json")["request"],
         environment=read_json(folder / "environment.json"),

@@ -36,6 +36,8 @@ LABEL_NAMES = ("label", "labels", "class", "target", "y")
 SAMPLE_ROWS = 1000
 MAX_SYMBOLS = 64
 """Up to so many different whole numbers or short words are taken for symbols (ours)."""
+RECURRENCE = 4
+"""Symbols recur at least so often on average, which words of a text do not (ours)."""
 NUMERIC_SHARE = 0.9
 """From this share of numbers on, a word among them is taken for an error and not for a symbol (ours)."""
 BYTES = tuple(map(str, range(256)))
@@ -358,7 +360,7 @@ def _guess_kind(cells: Sequence[Any]) -> Kind:
         whole = all(float(number).is_integer() for number in numbers if np.isfinite(number))
         nested = any(isinstance(_first(cell), list | np.ndarray) for cell in sample)
         return "symbols" if whole and not nested and len(set(numbers)) <= MAX_SYMBOLS else "values"
-    if not texts or (len(set(flat)) <= MAX_SYMBOLS and len(flat) >= 4 * len(tokens)):
+    if not texts or (len(set(flat)) <= MAX_SYMBOLS and len(flat) >= RECURRENCE * len(set(flat))):
         return "symbols"
     return "bytes"
 

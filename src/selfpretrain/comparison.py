@@ -23,7 +23,7 @@ from selfpretrain.events import Note, Planned, Watch, ignore
 from selfpretrain.runs import read_json, write_json
 from selfpretrain.tasks import Task, load_task
 from selfpretrain.verdict import Cause, Contrast, cause, contrast_from_runs, correct_for_number, sentences
-from selfpretrain.workers import Result, run_all
+from selfpretrain.workers import Result, Workers
 
 FIRST_TUNING_SEED = 10_000
 """Tuning seeds start here, so that no reported seed has helped to pick its own learning rate."""
@@ -69,15 +69,15 @@ def compare(
         write_json(folder / "environment.json", _environment(device))
         for text in task.notes:
             watch(Note(text))
-        workers = workers if device.type == "cpu" else 1
         tuning, reported = _plan_tuning(config, task), _plan_reported(config, task, lrs={})
         watch(Planned({run.name: _costs(run, task) for run in (*tuning, *reported)}))
-        tuned = run_all(tuning, task, folder / "tuning", workers=workers, watch=watch)
-        lrs, tried = _pick_lrs(config, tuning, tuned)
-        for arm, lr in lrs.items():
-            watch(Note(f"{arm}: learning rate {lr:g}" + (" picked on validation" if tuning else "")))
-        reported = _plan_reported(config, task, lrs)
-        results = run_all(reported, task, folder / "runs", workers=workers, watch=watch)
+        count = min(workers, max(len(tuning), len(reported))) if device.type == "cpu" else 1
+        with Workers(task, folder, count=count, watch=watch) as pool:
+            lrs, tried = _pick_lrs(config, tuning, pool.do(tuning))
+            for arm, lr in lrs.items():
+                watch(Note(f"{arm}: learning rate {lr:g}" + (" picked on validation" if tuning else "")))
+            reported = _plan_reported(config, task, lrs)
+            results = pool.do(reported)
         by_arm = {arm: [r for run, r in zip(reported, results, strict=True) if run.arm == arm] for arm in config.arms}
         summary = _summarise(config, task, folder, by_arm, tried)
         write_json(folder / "summary.json", summary)
@@ -93,6 +93,8 @@ class _claim:
 
     def __enter__(self) -> None:
         known = self._folder / "config.json"
+        if self._folder.exists() and not self._folder.is_dir():
+            raise RequestError(f"--out {self._folder} is a file; name a folder")
         if self._folder.is_dir() and any(self._folder.iterdir()) and not known.exists():
             raise RequestError(f"--out {self._folder} holds something else; name an empty or a new folder")
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -254,7 +256,8 @@ def _contrast(
     pairs = []
     for seed, pair in enumerate(zip(by_arm[arm], by_arm[against], strict=True)):
         if not any("failure" in result for result in pair):
-            hits = (_hits(folder / "runs" / f"{name}-seed{seed}", task) for name in (arm, against))
+            names = (f"{arm}-seed{seed}", f"{against}-seed{seed}")
+            hits = [_hits(folder / "runs" / name, task) for name in names]
             pairs.append([{**result, "correct": hit} for result, hit in zip(pair, hits, strict=True)])
     if not pairs:
         return None

@@ -1,0 +1,144 @@
+"""What each arm does: pairing, matched compute, the test set untouched while tuning, transfer."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from conftest import ragged_task, tiny_config, tiny_run
+from selfpretrain import arms
+from selfpretrain.arms import COMPARISONS, RECIPES, build_model, execute, pick_device, plan_steps, step_flops
+from selfpretrain.config import ARMS, ObjectiveConfig, PhaseConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.runs import RunFolder
+from selfpretrain.transfer import group_of
+
+
+def do(run, task, path, **events):
+    with RunFolder(path / run.name, run, task.fingerprint, **events) as folder:
+        return execute(run, task, folder)
+
+
+def test_every_arm_has_a_recipe_and_comparisons_name_arms():
+    assert set(RECIPES) == set(ARMS)
+    assert {name for a, b, _ in COMPARISONS for name in (a, b)} == set(ARMS)
+
+
+@pytest.mark.parametrize("kind", ["symbols", "values"])
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_runs_on_ragged_data(arm, kind, tmp_path):
+    task = ragged_task(kind)
+    result = do(tiny_run(arm), task, tmp_path)
+    assert 0 <= result["test_acc"] <= 1
+    predicted = load_file(tmp_path / f"{arm}-seed0/predictions.safetensors")["predicted"]
+    assert (predicted.numpy() == task.test.y).mean() == result["test_acc"]
+
+
+@pytest.mark.parametrize("objective", ["span", "causal"])
+def test_other_objectives_run(objective, tmp_path, tiny_task):
+    run = tiny_run(objective=ObjectiveConfig(objective=objective, span_length=3))
+    assert "failure" not in do(run, tiny_task, tmp_path)
+    assert build_model(run, tiny_task).causal == (objective == "causal")
+
+
+def test_arms_of_one_seed_start_from_the_same_weights(tiny_task):
+    models = {arm: build_model(tiny_run(arm), tiny_task).state_dict() for arm in ARMS if arm != "linear"}
+    for name, weight in models["scratch"].items():
+        for arm, state in models.items():
+            if arm != "mimetic" or group_of(name) != "query-key":
+                assert torch.equal(state[name], weight), (arm, name)
+    other = build_model(tiny_run("scratch", seed=1), tiny_task).state_dict()
+    assert not torch.equal(other["label_head.weight"], models["scratch"]["label_head.weight"])
+
+
+def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):
+    config = tiny_config(pretrain=PhaseConfig(duration="700", batch_size=16))
+    pretrain_flops, label_flops = step_flops(config, tiny_task)
+    spt = plan_steps(config, "spt", tiny_task)
+    long = plan_steps(config, "scratch-long", tiny_task)
+    assert long[0] == 0
+    difference = long[1] * label_flops - (spt[0] * pretrain_flops + spt[1] * label_flops)
+    assert abs(difference) <= label_flops / 2
+    assert plan_steps(config, "scratch", tiny_task) == (0, spt[1])
+
+
+def test_after_self_pretraining_everything_but_the_heads_arrives(tmp_path, tiny_task):
+    run = tiny_run(label_steps=1)
+    do(run, tiny_task, tmp_path)
+    report = json.loads((tmp_path / "spt-seed0/transfer.json").read_text())
+    names = {name for name, _ in build_model(run, tiny_task).named_parameters()}
+    heads = {name for name in names if "head" in name}
+    assert set(report["loaded"]) == names - heads
+    assert set(report["reset"]) == heads
+    assert heads <= set(report["left_out"])
+    pretrained = load_file(tmp_path / "spt-seed0/checkpoint/pretrained.safetensors")
+    assert pretrained.keys() == build_model(run, tiny_task).state_dict().keys()
+
+
+def test_self_pretraining_moves_no_label_weight_and_labels_no_reconstruction_weight(tmp_path, tiny_task):
+    do(tiny_run(), tiny_task, tmp_path)
+    start = build_model(tiny_run(), tiny_task).state_dict()
+    pretrained = load_file(tmp_path / "spt-seed0/checkpoint/pretrained.safetensors")
+    final = load_file(tmp_path / "spt-seed0/model/model.safetensors")
+    assert torch.equal(pretrained["label_head.weight"], start["label_head.weight"])
+    assert not torch.equal(pretrained["reconstruction_head.weight"], start["reconstruction_head.weight"])
+    assert torch.equal(final["reconstruction_head.weight"], start["reconstruction_head.weight"])
+
+
+def test_tuning_never_touches_the_test_set(tmp_path, tiny_task, monkeypatch):
+    class Untouchable:
+        def __getattr__(self, name):
+            raise AssertionError("the test split was touched")
+
+    blind = replace(tiny_task, test=Untouchable())
+    monkeypatch.setattr(type(blind), "fingerprint", "blind")
+    result = do(tiny_run(purpose="tune"), blind, tmp_path)
+    assert not any(key.startswith("test") for key in result)
+
+
+def test_the_test_set_is_evaluated_once(tmp_path, tiny_task, monkeypatch):
+    seen = []
+    real = arms.label_logits
+    monkeypatch.setattr(
+        arms, "label_logits", lambda model, rows, device: seen.append(rows) or real(model, rows, device)
+    )
+    do(tiny_run(), tiny_task, tmp_path)
+    assert len(seen) == 1
+    assert seen[0] is tiny_task.test
+
+
+def test_a_run_that_stops_being_finite_is_finished_with_its_reason(tmp_path, tiny_task):
+    # A gradient of a norm beyond float32: the clip makes NaN of it, or the loss overflows.
+    run = tiny_run("scratch", lr=9.9, label_steps=40, train=replace(tiny_run().train, clip=None))
+    monstrous = replace(tiny_task, train=tiny_task.train)
+    build, arms.build_model = arms.build_model, _exploding
+    try:
+        result = do(run, monstrous, tmp_path)
+    finally:
+        arms.build_model = build
+    assert list(result) == ["failure"]
+    assert "loss stopped being finite at step 1 of label training" in result["failure"]
+    assert (tmp_path / "scratch-seed0/DONE").exists()
+
+
+def _exploding(config, task):
+    model = build_model(config, task)
+    with torch.no_grad():
+        model.label_head.weight.fill_(float("inf"))
+    return model
+
+
+def test_a_finished_run_is_not_done_again(tmp_path, tiny_task):
+    first = do(tiny_run(), tiny_task, tmp_path)
+    stamp = (tmp_path / "spt-seed0/metrics.jsonl").stat().st_mtime_ns
+    assert do(tiny_run(), tiny_task, tmp_path) == first
+    assert (tmp_path / "spt-seed0/metrics.jsonl").stat().st_mtime_ns == stamp
+
+
+def test_an_absent_device_is_refused_with_those_that_are_there():
+    if not torch.cuda.is_available():
+        with pytest.raises(RequestError, match="available: cpu"):
+            pick_device("cuda")
+    assert pick_device("cpu").type == "cpu"

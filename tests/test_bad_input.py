@@ -1,0 +1,235 @@
+"""Every kind of bad input through the real command line: status 2, one line with culprit and cure, nothing written."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from conftest import TINY_FLAGS
+
+GOOD = [f"{i % 3} {i % 5} {i % 2} 1,{'ab'[i % 2]}" for i in range(20)]
+HEADER = "sequence,label"
+
+
+def csv(*lines: str, header: str = HEADER) -> bytes:
+    return ("\n".join([header, *lines]) + "\n").encode()
+
+
+def jsonl(*rows: object) -> bytes:
+    return "\n".join(map(json.dumps, rows)).encode()
+
+
+def npz(path: Path, **arrays: object) -> None:
+    np.savez(path, **arrays)
+
+
+CHANNEL_ROWS = [{"sequence": [[0.5, 1.5], [2.5, 3.5]], "label": "ab"[i % 2]} for i in range(20)]
+
+# name: (file name, content, options, what the line must say)
+FILES = {
+    "missing": ("no.csv", None, [], ["no.csv: no such file", "check the path"]),
+    "unknown name": ("proximiti", None, [], ["neither a built-in task (proximity, digits, noise, skew) nor a file"]),
+    "unknown extension": ("a.xlsx", b"x", [], ["a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"]),
+    "empty": ("a.csv", b"", [], ["a.csv: the file is empty", "header and rows"]),
+    "header only": ("a.csv", csv(), [], ["a.csv: there are no rows"]),
+    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", [], ["a.csv", "UTF"]),
+    "binary": ("a.parquet", b"not a parquet file", [], ["a.parquet: not a readable Parquet file"]),
+    "broken npz": ("a.npz", b"PK nonsense", [], ["a.npz: not a readable NPZ file"]),
+    "no JSON": ("a.jsonl", b'{"sequence": [1], "label": 1}\nnonsense\n', [], ["a.jsonl: row 2: no JSON"]),
+    "columns short": ("a.csv", csv(*GOOD[:3], "1 2"), [], ["a.csv: row 4: 1 columns where the header has 2"]),
+    "missing sequence column": ("a.csv", csv(*GOOD), ["--sequence=seq"], ["no column 'seq'", "sequence, label"]),
+    "missing label column": ("a.csv", csv(*GOOD), ["--label=kind"], ["no column 'kind'", "sequence, label"]),
+    "no label column": ("a.csv", csv(*GOOD, header="sequence,kind"), [], ["--label", "sequence, kind"]),
+    "single class": ("a.csv", csv(*(f"{i} 2 3,a" for i in range(9))), [], ["all labels are 'a'", "two classes"]),
+    "one member": (
+        "a.csv",
+        csv(*GOOD, "1 1 1 1,c"),
+        [],
+        ["a.csv: row 21: class 'c' has one member", "remove the class"],
+    ),
+    "label missing in test": (
+        "a.csv",
+        csv(*(f"{row},train" for row in GOOD), "1 2 3,,test", "1 2 2,a,test", header=HEADER + ",split"),
+        [],
+        ["a.csv: row 21: no label in the test split"],
+    ),
+    "class missing in training": (
+        "a.csv",
+        csv(*(f"{row},train" for row in GOOD), "1 2 3,c,test", "1 2 2,c,test", header=HEADER + ",split"),
+        [],
+        ["a.csv: row 21: class 'c' of the test split never occurs in training"],
+    ),
+    "split name": (
+        "a.csv",
+        csv(*(f"{row},train" for row in GOOD), "1 2 3,a,tset", header=HEADER + ",split"),
+        [],
+        ["a.csv: row 21: the split column says 'tset'", "train, val or test"],
+    ),
+    "ragged channels": (
+        "a.jsonl",
+        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2], [3]], "label": "a"}),
+        [],
+        ["a.jsonl: row 21: ragged channels: position 2 has 1, position 1 has 2"],
+    ),
+    "other channels": (
+        "a.jsonl",
+        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2, 3]], "label": "a"}),
+        [],
+        ["a.jsonl: row 21: 3 channels where row 1 has 2 channels"],
+    ),
+    "text for numbers": (
+        "a.csv",
+        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 abc 2,a"),
+        [],
+        ["a.csv: row 21: 'abc' at position 2 is not a number", "--kind"],
+    ),
+    "NaN": (
+        "a.csv",
+        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 nan 2,a"),
+        [],
+        ["a.csv: row 21: position 2 is missing, NaN or infinite", "--allow-missing"],
+    ),
+    "infinity": (
+        "a.csv",
+        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 2 inf,a"),
+        [],
+        ["a.csv: row 21: position 3 is missing, NaN or infinite", "--allow-missing"],
+    ),
+    "empty sequence": ("a.csv", csv(*GOOD, ",a"), [], ["a.csv: row 21", "empty"]),
+    "test file without label": ("a.csv", csv(*GOOD), ["--test=t.csv"], ["t.csv: row 1: no label in the test split"]),
+    "builtin option": ("a.csv", csv(*GOOD), ["--symbols=3"], ["--symbols applies to built-in tasks only", "a.csv"]),
+}
+
+
+def refused(result: subprocess.CompletedProcess[str], *said: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert result.stdout == ""
+    assert result.stderr.startswith("selfpretrain: ")
+    assert result.stderr.count("\n") == 1, result.stderr
+    for part in said:
+        assert part in result.stderr
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_is_refused(case, cli, tmp_path):
+    name, content, options, said = FILES[case]
+    (tmp_path / "t.csv").write_bytes(csv("1 2 3,"))
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    before = sorted(tmp_path.iterdir())
+    refused(cli("compare", name, *options), *said)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_unreadable_file_is_refused(cli, tmp_path):
+    """Root reads everything, so the unreadable thing is a folder with a file's name."""
+    (tmp_path / "a.csv").mkdir()
+    refused(cli("compare", "a.csv"), "a.csv: not a file")
+
+
+def test_shapes_and_pickles_are_refused(cli, tmp_path):
+    npz(tmp_path / "a.npz", x=np.zeros((4, 3)), y=np.zeros(5))
+    refused(cli("compare", "a.npz"), "a.npz: x (4, 3) and y (5,)", "(N, T) or (N, T, C)")
+    npz(tmp_path / "b.npz", x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2))
+    refused(cli("compare", "b.npz"), "b.npz: not a readable NPZ file of plain arrays")
+
+
+def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
+    steps = {f"t{i}": [0.5 + j for j in range(20)] for i in range(9)}
+    table = {**steps, "t9": ["x" if j == 6 else f"{j}.5" for j in range(20)], "label": list("ab" * 10)}
+    parquet.write_table(pa.table(table), tmp_path / "a.parquet")
+    refused(cli("compare", "a.parquet"), "a.parquet: row 7: 'x' at position 10 is not a number")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["compare", "--arms=scratch,nope"],
+            ["unknown arm 'nope'", "scratch, spt, scratch-long, joint, mimetic, linear"],
+        ),
+        (["compare", "--dept=3"], ["unknown option --dept", "did you mean --depth?", "--mask-ratio"]),
+        (["compare", "--positions=rotari"], ["--positions", "rotary"]),
+        (["compare", "--depth=x"], ["--depth", "'x'"]),
+        (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
+        (["compare", "--preset=huge"], ["unknown 'huge'", "minimal, small, amos-listops"]),
+        (["compare", "--heads=5"], ["--heads 5 does not divide --width 32"]),
+        (["compare", "--label.duration=soon"], ["'soon' is no duration", "800steps or 20epochs"]),
+        (["compare", "--workers=99"], ["--workers 99", "cores"]),
+        (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
+        (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
+        (["compare", "noise", "--probability=.5"], ["--probability does not apply to the task 'noise'", "--symbols"]),
+        (["compaer"], ["unknown verb 'compaer'", "compare"]),
+        (["report", "nowhere"], ["nowhere: no comparison to draw"]),
+    ],
+)
+def test_a_request_is_refused(arguments, said, cli, tmp_path):
+    if "--device=cuda" in arguments:
+        torch = pytest.importorskip("torch")
+        if torch.cuda.is_available():
+            return
+    refused(cli(*arguments), *said)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_another_request_is_refused_and_kept(cli, tmp_path):
+    assert cli("compare", *TINY_FLAGS, "--out=o", "--workers=1").returncode == 0
+    before = (tmp_path / "o/summary.json").read_bytes()
+    refused(
+        cli("compare", *TINY_FLAGS, "--mask-ratio=.3", "--out=o"),
+        "--out o belongs to a different request",
+        "mask_ratio is 0.5 there and 0.3 here",
+        "another folder",
+    )
+    refused(cli("compare", *TINY_FLAGS, "--data-seed=1", "--out=o"), "belongs to a different request", "data_seed")
+    assert (tmp_path / "o/summary.json").read_bytes() == before
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("dear")
+    refused(cli("compare", *TINY_FLAGS, "--out=mine"), "--out mine holds something else", "new folder")
+    (tmp_path / "file").write_text("")
+    refused(cli("compare", *TINY_FLAGS, "--out=file"), "file")
+
+
+def test_data_that_changed_under_the_same_name_are_refused(cli, tmp_path):
+    (tmp_path / "a.csv").write_bytes(csv(*GOOD))
+    flags = [f for f in TINY_FLAGS if not f.startswith(("--symbols", "--length", "--sequences"))]
+    assert cli("compare", "a.csv", *flags, "--out=o", "--workers=1").returncode == 0
+    (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
+    refused(cli("compare", "a.csv", *flags, "--out=o"), "belongs to a different request", "the data have changed")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 KB, where the machine lets us mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if (
+        os.geteuid() != 0
+        or mount is None
+        or subprocess.run([mount, "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], check=False).returncode
+    ):
+        pytest.skip("needs the right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_said_and_what_is_there_stays_whole(cli, small_disk):
+    result = cli("compare", *TINY_FLAGS, "--width=64", "--depth=4", "--out=disk/o", "--workers=1")
+    assert result.returncode == 2, result.stderr
+    assert "No space left on device" in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+    for path in small_disk.rglob("*.json"):
+        json.loads(path.read_text())
+    assert not (small_disk / "o/summary.json").exists()
+
+
+def test_a_read_only_disk_is_said(cli, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    refused(cli("compare", *TINY_FLAGS, "--out=disk/o"), "cannot write", "Read-only file system", "another --out")

@@ -1,0 +1,70 @@
+"""The command line as a person meets it."""
+
+import json
+import subprocess
+import sys
+
+from conftest import TINY_FLAGS
+
+
+def test_help_names_verbs_and_exit_status(cli):
+    for arguments in ([], ["--help"], ["-h"]):
+        result = cli(*arguments)
+        assert result.returncode == 0
+        assert "compare [DATA]" in result.stdout
+        assert "130 interrupted" in result.stdout
+
+
+def test_help_of_compare_teaches_every_group_of_options(cli):
+    result = cli("compare", "--help")
+    assert result.returncode == 0
+    for part in ("--arms", "--seeds", "--out", "--mask-ratio", "--label.duration", "--positions", "proximity"):
+        assert part in result.stdout
+
+
+def test_help_waits_for_no_heavy_import():
+    """What makes it fast, checked without a clock: torch, scipy and matplotlib are not loaded."""
+    code = (
+        "import sys\nfrom selfpretrain.cli import main\n"
+        "try: main(['compare', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'scipy', 'matplotlib', 'sklearn', 'pyarrow', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_version(cli):
+    import selfpretrain
+
+    assert cli("--version").stdout == f"selfpretrain {selfpretrain.__version__}\n"
+
+
+def test_json_is_alone_on_standard_output(cli, tmp_path):
+    result = cli("compare", *TINY_FLAGS, "--json", "--workers=1")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == json.loads((tmp_path / "runs/proximity/summary.json").read_text())
+    assert "verdict" in result.stderr
+
+
+def test_everything_lies_in_out_and_the_report_can_be_drawn_again(cli, tmp_path):
+    result = cli("compare", *TINY_FLAGS, "--out=here", "--workers=2")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["here"]
+    (tmp_path / "here/report.html").unlink()
+    assert cli("report", "here").returncode == 0
+    assert (tmp_path / "here/report.html").exists()
+
+
+def test_a_reader_that_leaves_is_no_error(tmp_path):
+    command = f"{sys.executable} -m selfpretrain compare --help | head -n 1"
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+
+
+def test_a_preset_is_the_ground_on_which_options_stand(cli, tmp_path):
+    flags = [flag for flag in TINY_FLAGS if not flag.startswith("--width")]
+    assert cli("compare", *flags, "--preset=small", "--heads=2", "--out=o", "--workers=1").returncode == 0
+    request = json.loads((tmp_path / "o/config.json").read_text())["request"]
+    assert (request["model"]["depth"], request["model"]["width"], request["model"]["heads"]) == (2, 64, 2)

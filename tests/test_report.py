@@ -1,0 +1,100 @@
+"""The report in a real browser: no console error, nothing from elsewhere, every figure there, at two widths."""
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from conftest import tiny_config
+from selfpretrain.comparison import compare
+from selfpretrain.config import ARMS, TrainConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.report import write_report
+from selfpretrain.report.page import FIGURES
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, tiny_task):
+    folder = tmp_path_factory.mktemp("report") / "o"
+    compare(tiny_task, replace(tiny_config(arms=ARMS), train=TrainConfig(lr=(3e-3, 1e-2))), out=folder)
+    return write_report(folder)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    assert CHROMIUM, "the report is tested in Chromium; install it (Debian: apt-get install chromium)"
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_whole_at_desktop_and_phone_width(report, browser, width, tmp_path):
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+    page.goto(report.as_uri())
+    assert page.locator("#verdict").inner_text().strip()
+    figures = page.locator("figure")
+    assert figures.count() == len(FIGURES)
+    for i in range(figures.count()):
+        box = figures.nth(i).locator("svg").bounding_box()
+        assert box["width"] > 250, "a figure has no room"
+        assert box["height"] > 150
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        drawn = figures.nth(i).locator("svg path, svg use").count()
+        assert drawn > 10, f"{FIGURES[i][0]} is empty"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    picture = tmp_path / "page.png"
+    page.screenshot(path=picture, full_page=True)
+    assert picture.stat().st_size > 50_000
+    assert wrong == []
+    page.close()
+
+
+def test_ids_do_not_collide_between_figures(report, browser):
+    page = browser.new_page()
+    page.goto(report.as_uri())
+    ids = Counter(page.evaluate("[...document.querySelectorAll('[clip-path]')].map(e => e.getAttribute('clip-path'))"))
+    defined = page.evaluate("[...document.querySelectorAll('clipPath')].map(e => e.id)")
+    assert ids
+    assert len(defined) == len(set(defined))
+    page.close()
+
+
+def test_the_report_is_drawn_from_the_folder_alone_and_twice_the_same(report):
+    first = report.read_text()
+    report.unlink()
+    assert write_report(report.parent).read_text() == first
+    for arm in ARMS:
+        assert f"<b>{arm}</b>" in first
+
+
+def test_text_from_data_is_escaped(report, tmp_path):
+    import json
+    import shutil
+
+    folder = tmp_path / "copy"
+    shutil.copytree(report.parent, folder)
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["task"]["name"] = "<script>alert(1)</script>"
+    (folder / "summary.json").write_text(json.dumps(summary))
+    assert "<script>" not in write_report(folder).read_text()
+
+
+def test_a_folder_without_a_finished_comparison_is_refused(tmp_path):
+    with pytest.raises(RequestError, match="no comparison to draw: the folder is none"):
+        write_report(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(RequestError, match="is not finished"):
+        write_report(tmp_path)
