@@ -6,7 +6,6 @@ import pytest
 
 from conftest import tiny_run
 from selfpretrain.config import (
-    PRESETS,
     CompareConfig,
     ModelConfig,
     ObjectiveConfig,
@@ -19,12 +18,6 @@ from selfpretrain.config import (
     to_dict,
 )
 from selfpretrain.errors import RequestError
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_goes_round(name):
-    config = CompareConfig.from_preset(name)
-    assert from_dict(CompareConfig, to_dict(config)) == config
 
 
 def test_a_run_goes_round():
@@ -80,7 +73,6 @@ def test_a_percentage_is_of_the_phase_and_an_epoch_of_the_rows():
         (lambda: CompareConfig(arms=("nope",)), "the arms are scratch, spt"),
         (lambda: CompareConfig(arms=("spt", "spt")), "twice"),
         (lambda: CompareConfig(seeds=0), "too small"),
-        (lambda: CompareConfig.from_preset("nope"), "the presets are minimal"),
         (
             lambda: CompareConfig(objective=ObjectiveConfig(objective="causal"), model=ModelConfig(pooling="cls")),
             "cls",
@@ -94,17 +86,3 @@ def test_a_percentage_is_of_the_phase_and_an_epoch_of_the_rows():
 def test_each_check_fires(make, message):
     with pytest.raises(RequestError, match=message):
         make()
-
-
-def test_the_image_preset_has_the_published_size():
-    """0.105 M parameters, counted from the official configuration (heads and mask channel aside)."""
-    import torch
-
-    from selfpretrain.model import InputSpec, SequenceModel
-
-    config = CompareConfig.from_preset("amos-image")
-    spec = InputSpec(kind="values", symbols=0, channels=1, length=1024, classes=10)
-    model = SequenceModel(config.model, spec, causal=False, generator=torch.Generator())
-    count = sum(p.numel() for name, p in model.named_parameters() if "reconstruction" not in name)
-    assert count == pytest.approx(0.105e6, rel=0.01)
-    assert (config.label.batch_size, config.pretrain.batch_size) == (50, 32)

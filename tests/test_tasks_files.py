@@ -8,6 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from selfpretrain.tasks import UNLABELLED, load_task
+from selfpretrain.tasks.parsing import guess_kind
 
 N = 40
 RNG = np.random.default_rng(0)
@@ -201,9 +202,7 @@ def test_missing_values_are_imputed_when_asked_and_said(tmp_path):
     ],
 )
 def test_the_kind_is_guessed(cells, kind):
-    from selfpretrain.tasks.files import _guess_kind
-
-    assert _guess_kind(cells) == kind
+    assert guess_kind(cells) == kind
 
 
 def test_what_was_guessed_is_the_first_note(tmp_path):

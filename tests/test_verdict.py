@@ -9,6 +9,7 @@ from selfpretrain.stats import Interval, t_interval
 from selfpretrain.verdict import Contrast, cause, contrast_from_runs, correct_for_number, sentences
 
 N_SEEDS, N_TEST = 5, 400
+ACCURACIES = {arm: {"train": 0.51, "test": 0.5} for arm in ("scratch", "spt", "scratch-long")}
 
 
 def planted(test, train, matched="label compute", steps=None, seed=0):
@@ -89,6 +90,7 @@ def test_an_accident_of_the_test_set_is_no_effect():
     contrast = correct_for_number([contrast_from_runs("spt", "scratch", "label compute", *runs)])[0]
     assert contrast.examples.low < 0 < contrast.examples.high
     assert contrast.outcome == "no detectable effect"
+    assert "another test set of this size might say otherwise" in sentences([contrast], ["none"], ACCURACIES)
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -106,7 +108,9 @@ def test_holm_counts_all_comparisons():
         planted(0.0, 0.0), test=Interval(0.02, 0.001, 0.04, 0.04, 5), examples=Interval(0.02, 0.01, 0.03, 0, 9)
     )
     assert correct_for_number([weak])[0].outcome == "helps"
-    assert correct_for_number([weak, weak])[0].outcome == "no detectable effect"
+    twice = correct_for_number([weak, weak])
+    assert twice[0].outcome == "no detectable effect"
+    assert "with several comparisons that is no surprise (Holm's p 0.08)" in sentences(twice, ["none"] * 2, ACCURACIES)
 
 
 def test_the_sentences_say_numbers_seeds_and_plateau():

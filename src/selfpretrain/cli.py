@@ -23,6 +23,7 @@ from tyro.conf import Positional, arg
 import selfpretrain
 from selfpretrain.config import CompareConfig
 from selfpretrain.errors import RequestError
+from selfpretrain.presets import preset
 
 USAGE = """\
 usage: selfpretrain VERB ...
@@ -54,6 +55,9 @@ class CompareArguments:
     """
 
     config: Annotated[CompareConfig, arg(name="")]
+    preset: str = "minimal"
+    """A named set of model and training settings, on which single options stand: minimal, small, or amos-listops,
+    -text, -retrieval, -image, -pathfinder, -pathx, -pathx-256, -scifar, -sc, -bidmc."""
     out: Path | None = None
     """Folder for everything that is written; None: runs/<task>."""
     workers: int | None = None
@@ -114,8 +118,9 @@ def _fail(status: int, message: str) -> int:
 
 
 def _compare(argv: list[str]) -> None:
-    preset = CompareConfig.from_preset(_value_of("--preset", argv) or CompareConfig.preset)
-    arguments = _parse(CompareArguments, argv, "compare", default=CompareArguments(config=preset))
+    named = _value_of("--preset", argv) or CompareArguments.preset
+    ground = CompareArguments(config=preset(named), preset=named)
+    arguments = _parse(CompareArguments, argv, "compare", default=ground)
     signal.signal(signal.SIGTERM, _interrupt)
     # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
     from selfpretrain.tasks import load_task

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from safetensors.torch import load_file as load_tensors
 
-import selfpretrain
 from selfpretrain.arms import COMPARISONS, RECIPES, pick_device, plan_steps, step_flops
 from selfpretrain.config import Arm, CompareConfig, RunConfig, to_dict
 from selfpretrain.errors import RequestError
@@ -133,7 +132,7 @@ def _difference(there: Any, here: Any, name: str = "") -> str:
 def _environment(device: torch.device) -> dict[str, Any]:
     """Versions, device, command line and commit."""
     packages = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
-    here = Path(selfpretrain.__file__).parent
+    here = Path(__file__).parent
     try:
         asked = subprocess.run(
             ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
@@ -142,7 +141,7 @@ def _environment(device: torch.device) -> dict[str, Any]:
     except (OSError, subprocess.TimeoutExpired):
         commit = None
     return {
-        "selfpretrain": selfpretrain.__version__,
+        "selfpretrain": metadata.version("selfpretrain"),
         "commit": commit,
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in packages},

@@ -147,14 +147,25 @@ def _claim(contrast: Contrast, *, follows: bool = False) -> str:
     points = f"{100 * test.mean:+.1f} points of test accuracy against {contrast.against}"
     if follows:
         how = {"helps": "it is ahead", "hurts": "it is behind", "no detectable effect": "no difference shows"}
-        return f"At equal {contrast.matched} {how[contrast.outcome]}: {points} ({interval})."
+        return f"At equal {contrast.matched} {how[contrast.outcome]}: {points} ({interval}).{_doubt(contrast)}"
     names: dict[Arm, str] = {
         "spt": "Self-pretraining",
         "joint": "Joint training",
         "mimetic": "Mimetic initialisation",
     }
     verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else contrast.outcome
-    return f"{names[contrast.arm]} {verb} here: {points} at equal {contrast.matched} ({interval})."
+    said = f"{names[contrast.arm]} {verb} here: {points} at equal {contrast.matched} ({interval})."
+    return said + _doubt(contrast)
+
+
+def _doubt(contrast: Contrast) -> str:
+    """Why nothing is claimed although the interval over seeds excludes zero."""
+    if contrast.outcome != "no detectable effect" or not (contrast.test.above(0) or contrast.test.below(0)):
+        return ""
+    if contrast.p_holm is not None and contrast.p_holm >= ALPHA:
+        adjusted = f"(Holm's p {contrast.p_holm:.2f})"
+        return f" The interval excludes zero, but with several comparisons that is no surprise {adjusted}."
+    return " The interval over seeds excludes zero, but another test set of this size might say otherwise."
 
 
 def _because(contrast: Contrast, why: Cause, accuracies: Mapping[Arm, Mapping[str, float]]) -> str:

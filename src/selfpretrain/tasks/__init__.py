@@ -10,7 +10,8 @@ from selfpretrain.config import BUILTIN_TASKS, TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.builtin import MAKERS
-from selfpretrain.tasks.files import EXTENSIONS, load_file
+from selfpretrain.tasks.files import load_file
+from selfpretrain.tasks.tables import EXTENSIONS
 from selfpretrain.tasks.task import SHARES, UNLABELLED, Split, Task, standardised, stratified_split
 
 __all__ = ["UNLABELLED", "Split", "Task", "load_task"]

@@ -1,0 +1,241 @@
+"""From a file to rows: which columns hold what, and what stands in them. Nothing is read as numbers yet."""
+
+import csv
+import fnmatch
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.tasks import checks
+from selfpretrain.tasks.checks import refuse
+from selfpretrain.tasks.parsing import label_text
+
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
+SEQUENCE_NAMES = ("sequence", "seq", "text", "x", "values", "tokens")
+LABEL_NAMES = ("label", "labels", "class", "target", "y")
+
+
+@dataclass
+class Rows:
+    """What a file says, before it is read as numbers.
+
+    Attributes:
+        cells: of each row a string, a list, or an array.
+        labels: None where there is none.
+        split: what the split column says; None without one.
+        columns: the sequence columns, for the note.
+    """
+
+    cells: list[Any]
+    labels: list[str | None]
+    split: list[str] | None
+    columns: str
+
+
+def read_rows(path: Path, config: TaskConfig) -> Rows:
+    """The rows of a file.
+
+    Raises:
+        RequestError: the file, or the columns asked for, cannot be used.
+    """
+    extension = path.suffix.lower()
+    if extension not in EXTENSIONS:
+        refuse(path, None, f"unknown extension '{extension}'; use one of {', '.join(EXTENSIONS)}")
+    checks.check_readable(path)
+    rows = _read_npz(path, config) if extension == ".npz" else _read_table(path, config)
+    if not rows.cells:
+        refuse(path, None, "there are no rows; it needs a header and rows")
+    return rows
+
+
+def _read_table(path: Path, config: TaskConfig) -> Rows:
+    extension = path.suffix.lower()
+    objects = _read_jsonl(path) if extension in (".jsonl", ".ndjson") else []
+    if objects:
+        names = list(dict.fromkeys(chain.from_iterable(objects)))
+    else:
+        names = _header(path)
+    sequence, label, split = _choose_columns(path, names, config)
+    if objects:
+        table = {name: [row.get(name) for row in objects] for name in names}
+    else:
+        text = {label, split, *(sequence if len(sequence) == 1 else ())}
+        table = _read_arrow(path, (*sequence, label, *([split] if split else [])), text)
+    if len(sequence) == 1:
+        cells = table[sequence[0]]
+        for row, cell in enumerate(cells):
+            if cell is None:
+                refuse(path, row, f"column '{sequence[0]}' is empty; fill it in or remove the row")
+    else:
+        cells = [_trimmed(row) for row in zip(*(table[name] for name in sequence), strict=True)]
+    columns = sequence[0] if len(sequence) == 1 else f"{sequence[0]} .. {sequence[-1]}, {len(sequence)} steps"
+    labels = [label_text(cell) for cell in table[label]]
+    return Rows(cells, labels, [str(cell or "") for cell in table[split]] if split else None, columns)
+
+
+def _header(path: Path) -> list[str]:
+    """Column names of a CSV, TSV or Parquet file."""
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    if path.suffix.lower() == ".parquet":
+        try:
+            return list(parquet.read_schema(path).names)
+        except (pyarrow.ArrowException, OSError) as error:
+            refuse(path, None, f"not a readable Parquet file ({_first_line(error)})")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            names = next(csv.reader(file, delimiter=_delimiter(path)), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        refuse(path, None, f"not UTF-8 text ({error}); save it as UTF-8")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        refuse(path, None, f"column '{twice[0]}' occurs twice; rename one")
+    return names
+
+
+def _delimiter(path: Path) -> str:
+    return "\t" if path.suffix.lower() == ".tsv" else ","
+
+
+def _read_arrow(path: Path, names: Sequence[str], text: set[str | None]) -> dict[str, list[Any]]:
+    """Columns of a CSV, TSV or Parquet file; those in ``text`` exactly as they are written, no "01" as 1."""
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+
+    wrong: list[tuple[int | None, int, int]] = []
+
+    def remember(row: Any) -> str:
+        wrong.append((row.number, row.expected_columns, row.actual_columns))
+        return "error"
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = parquet.read_table(path, columns=list(names))
+        else:
+            table = arrow_csv.read_csv(
+                path,
+                read_options=arrow_csv.ReadOptions(use_threads=False),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=_delimiter(path), newlines_in_values=True, invalid_row_handler=remember
+                ),
+                convert_options=arrow_csv.ConvertOptions(
+                    include_columns=list(names),
+                    column_types={name: pyarrow.string() for name in text if name},
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
+            )
+    except (pyarrow.ArrowException, OSError) as error:
+        for number, expected, found in wrong:
+            refuse(
+                path,
+                None if number is None else number - 2,
+                f"{found} columns where the header has {expected}; quote cells with commas",
+            )
+        refuse(path, None, f"cannot be read ({_first_line(error)})")
+    return {name: table.column(name).to_pylist() for name in names}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def _read_jsonl(path: Path) -> list[dict[str, Any]]:
+    objects = []
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        refuse(path, None, f"not UTF-8 text ({error}); save it as UTF-8")
+    for row, line in enumerate(line for line in lines if line.strip()):
+        try:
+            content = json.loads(line)
+        except json.JSONDecodeError as error:
+            refuse(path, row, f"no JSON ({error.msg}); write one object a line")
+        if not isinstance(content, dict):
+            refuse(path, row, 'no JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
+        objects.append(content)
+    if not objects:
+        refuse(path, None, "there are no rows; write one JSON object a line")
+    return objects
+
+
+def _read_npz(path: Path, config: TaskConfig) -> Rows:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+        refuse(path, None, f"not a readable NPZ file of plain arrays ({_first_line(error)})")
+    parts = [part for part in checks.SPLIT_NAMES if f"x_{part}" in arrays]
+    if parts and config.sequence is None:
+        pairs: list[tuple[str, str, str | None]] = [(f"x_{part}", f"y_{part}", part) for part in parts]
+    else:
+        names = list(arrays)
+        sequence, label, _ = _choose_columns(path, names, replace(config, split=None))
+        pairs = [(sequence[0], label, None)]
+    cells: list[Any] = []
+    labels: list[str | None] = []
+    split: list[str] = []
+    for x_name, y_name, part in pairs:
+        if y_name not in arrays:
+            refuse(path, None, f"there is no array '{y_name}' beside '{x_name}'; it has {', '.join(arrays)}")
+        x, y = arrays[x_name], arrays[y_name]
+        if x.ndim not in (2, 3) or y.ndim != 1 or len(x) != len(y):
+            refuse(
+                path, None, f"{x_name} {x.shape} and {y_name} {y.shape}; the shapes are (N, T) or (N, T, C), and (N,)"
+            )
+        cells += list(x)
+        labels += [label_text(label) for label in y.tolist()]
+        split += [part] * len(y) if part else []
+    return Rows(cells, labels, split or None, pairs[0][0])
+
+
+def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[list[str], str, str | None]:
+    """Sequence columns, label column and split column, as told or guessed from the names."""
+
+    def named(asked: str, option: str) -> str:
+        if asked not in names:
+            refuse(path, None, f"no column '{asked}' ({option}); the columns are {_some(names)}")
+        return asked
+
+    by_lower = {name.strip().lower(): name for name in reversed(names)}
+    split = named(config.split, "--split") if config.split else by_lower.get("split")
+    if config.label:
+        label = named(config.label, "--label")
+    else:
+        found = [by_lower[name] for name in LABEL_NAMES if name in by_lower]
+        if not found:
+            refuse(path, None, f"no column is called label; name it with --label (the columns are {_some(names)})")
+        label = found[0]
+    others = [name for name in names if name not in (label, split)]
+    if config.sequence:
+        sequence = []
+        for asked in config.sequence.split(","):
+            matching = [name for name in others if fnmatch.fnmatchcase(name, asked.strip())]
+            sequence += matching or [named(asked.strip(), "--sequence")]
+    else:
+        found = [by_lower[name] for name in SEQUENCE_NAMES if name in by_lower and by_lower[name] in others]
+        sequence = found[:1] or others
+    if not sequence:
+        refuse(path, None, f"there is no column beside the label; name the sequence with --sequence ({_some(names)})")
+    return sequence, label, split
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
+
+
+def _trimmed(row: tuple[Any, ...]) -> list[Any]:
+    """A row of step columns without the empty cells at its end."""
+    n = len(row)
+    while n and row[n - 1] is None:
+        n -= 1
+    return list(row[:n])

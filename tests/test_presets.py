@@ -1,0 +1,51 @@
+"""Presets: complete, of the published size, and all trainable."""
+
+import pytest
+import torch
+
+from selfpretrain.cli import main
+from selfpretrain.config import CompareConfig, from_dict, to_dict
+from selfpretrain.errors import RequestError
+from selfpretrain.model import InputSpec, SequenceModel
+from selfpretrain.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_goes_round_and_is_named_in_the_help(name, capsys):
+    assert from_dict(CompareConfig, to_dict(preset(name))) == preset(name)
+    with pytest.raises(SystemExit):
+        main(["compare", "--help"])
+    assert name.removeprefix("amos") in capsys.readouterr().out
+
+
+def test_an_option_stands_on_its_preset(capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", "--preset", "small", "--help"])
+    assert "(default: 64)" in capsys.readouterr().out
+
+
+def test_minimal_is_the_default():
+    assert preset("minimal") == CompareConfig()
+
+
+def test_an_unknown_preset_is_refused():
+    with pytest.raises(RequestError, match="the presets are minimal, small, amos-listops"):
+        preset("nope")
+
+
+# Parameters as counted from the official configurations, in millions; the reconstruction head is ours.
+@pytest.mark.parametrize(
+    ("name", "kind", "classes", "millions"),
+    [
+        ("amos-image", "values", 10, 0.105),
+        ("amos-pathfinder", "values", 2, 0.40),
+        ("amos-listops", "symbols", 10, 18.9),
+        ("amos-scifar", "values", 10, 3.2),
+    ],
+)
+def test_models_have_the_published_size(name, kind, classes, millions):
+    values = kind == "values"
+    spec = InputSpec(kind=kind, symbols=0 if values else 17, channels=int(values), length=64, classes=classes)
+    model = SequenceModel(preset(name).model, spec, causal=False, generator=torch.Generator())
+    count = sum(p.numel() for n, p in model.named_parameters() if "reconstruction" not in n)
+    assert count / 1e6 == pytest.approx(millions, rel=0.02)
