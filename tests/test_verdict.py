@@ -59,6 +59,13 @@ def test_a_training_gap_too_small_for_the_test_gap_is_undetermined():
     assert decide(planted(0.4, 0.05), planted(0.4, 0.05, "total compute")) == ("helps", "undetermined")
 
 
+def test_of_a_small_gain_training_must_be_equal_to_half_of_it():
+    gain, train = Interval(0.012, 0.01, 0.014, 1e-4, 5), Interval(0.005, -0.003, 0.013, 0.2, 5)
+    small = replace(planted(0.0, 0.0), test=gain, examples=gain, train=train)
+    assert decide(small) == ("helps", "undetermined")
+    assert decide(replace(small, train=Interval(0.001, -0.004, 0.005, 0.5, 5))) == ("helps", "generalization")
+
+
 def test_hurting_is_the_mirror_image():
     assert decide(planted(-0.3, -0.3), planted(-0.3, -0.3, "total compute")) == ("hurts", "optimization")
     assert decide(planted(-0.3, 0.0)) == ("hurts", "generalization")

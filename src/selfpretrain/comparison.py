@@ -94,7 +94,9 @@ class _claim:
         known = self._folder / "config.json"
         if self._folder.exists() and not self._folder.is_dir():
             raise RequestError(f"--out {self._folder} is a file; name a folder")
-        if self._folder.is_dir() and any(self._folder.iterdir()) and not known.exists():
+        # Hidden files may be what is left of a start that was killed.
+        others = self._folder.is_dir() and any(path.name[0] != "." for path in self._folder.iterdir())
+        if others and not known.exists():
             raise RequestError(f"--out {self._folder} holds something else; name an empty or a new folder")
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = filelock.FileLock(self._folder / ".lock", timeout=0)

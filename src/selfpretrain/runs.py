@@ -100,6 +100,8 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         (self.path / "checkpoint").mkdir(parents=True, exist_ok=True)
         self._lock.acquire()
+        for half_written in (*self.path.glob(".*.*"), *self.path.glob("*/.*.*")):  # by a killed predecessor
+            half_written.unlink()
         write_json(self.path / "config.json", {**to_dict(self.config), "fingerprint": self._fingerprint})
         return self
 

@@ -183,7 +183,7 @@ def train(
         if recorder.stop_requested():
             checkpoint()
             raise Interrupted
-        loss = _update(model, objective, plan, state, seed=seed, config=config, device=device)
+        loss = update(model, objective, plan, state, seed=seed, config=config, device=device)
         state.losses.append(loss)
         state.step += 1
         if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
@@ -203,7 +203,7 @@ def train(
     return state
 
 
-def _update(
+def update(
     model: SequenceModel,
     objective: Objective,
     plan: Plan,

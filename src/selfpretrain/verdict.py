@@ -10,7 +10,7 @@ training set was fitted.
 |               | - and the other stays behind when it gets the same total compute           | optimization   |
 |               | - but the other catches up when it gets the same total compute             | speed          |
 |               | - and nobody gave the other more compute                                   | undetermined   |
-| helps, hurts  | both train equally well (interval within +-margin)                         | generalization |
+| helps, hurts  | both train equally well (interval within +-margin, +-half of the gain)     | generalization |
 | helps, hurts  | anything else                                                              | undetermined   |
 | no effect     | equal test and training accuracy, and one fits the training set in fewer   | speed          |
 |               | label steps                                                                |                |
@@ -92,7 +92,8 @@ def cause(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
         if with_more_compute is None:
             return "undetermined"
         return "optimization" if with_more_compute.outcome == contrast.outcome else "speed"
-    return "generalization" if contrast.train.within(MARGIN) else "undetermined"
+    equal = contrast.train.within(min(MARGIN, abs(contrast.test.mean) / 2))
+    return "generalization" if equal else "undetermined"
 
 
 def contrast_from_runs(

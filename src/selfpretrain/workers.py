@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event as StopSignal
 from pathlib import Path
@@ -67,6 +67,9 @@ class Workers:
         try:
             futures = [self._pool.submit(_work, run) for run in runs]
             _pump(futures, self._events, self._watch)
+            for future in futures:
+                if future.done():
+                    future.result()  # raises what has failed, before others are waited for
             return [future.result() for future in futures]
         except BrokenProcessPool:
             raise RuntimeError(
@@ -76,15 +79,15 @@ class Workers:
 
 
 def _pump(futures: Sequence[Future[Result]], events: "multiprocessing.Queue[Event]", watch: Watch) -> None:
-    """Pass on events until all runs are done or one has failed."""
+    """Pass on events until all runs are done, and the last event with them, or one has failed."""
     while True:
-        done, waiting = wait(futures, timeout=0, return_when=FIRST_EXCEPTION)
-        failed = any(future.exception() is not None for future in done)
+        done, waiting = wait(futures, timeout=0)
+        if any(future.exception() is not None for future in done):
+            return
         try:
-            while True:
-                watch(events.get(timeout=0 if failed or not waiting else POLL_SECONDS))
+            watch(events.get(timeout=POLL_SECONDS))
         except queue.Empty:
-            if failed or not waiting:
+            if not waiting:
                 return
 
 
