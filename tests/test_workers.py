@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import tiny_run
+from selfpretrain.errors import WorkerKilled
 from selfpretrain.events import Finished
 from selfpretrain.workers import Workers, cores
 
@@ -40,7 +41,7 @@ def test_a_killed_worker_is_said(tmp_path, tiny_task):
     def kill(event):
         os.system(f"pkill -9 -P {os.getpid()} -f spawn_main")
 
-    killed = pytest.raises(RuntimeError, match="a worker process was killed")
+    killed = pytest.raises(WorkerKilled, match="a worker process was killed")
     with killed, Workers(tiny_task, tmp_path, count=2, watch=kill) as workers:
         workers.do(runs(2, label_steps=10**6))
 

@@ -22,7 +22,7 @@ from tyro.conf import Positional, arg
 
 import selfpretrain
 from selfpretrain.config import CompareConfig
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, WorkerKilled
 from selfpretrain.presets import preset
 
 USAGE = """\
@@ -37,10 +37,10 @@ DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, 
 
   selfpretrain compare                            the built-in example, a few minutes on two cores
   selfpretrain compare my.csv --label kind        your own data
-  selfpretrain compare VERB --help                every option of a verb
+  selfpretrain compare --help                     every option of a verb
 
 Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
-""".replace("compare VERB --help", "VERB --help        ")
+"""
 
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 Parsed = TypeVar("Parsed")
@@ -105,10 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 2, f"cannot write {error.filename or 'to --out'}: {error.strerror}; make room or name another --out"
             )
         raise
-    except RuntimeError as error:
-        if os.environ.get("SELFPRETRAIN_TRACEBACK"):
-            raise
-        return _fail(1, f"{error} (SELFPRETRAIN_TRACEBACK=1 shows where)")
+    except WorkerKilled as error:
+        return _fail(1, str(error))
     return 0
 
 

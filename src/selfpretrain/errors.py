@@ -16,5 +16,9 @@ class NonFiniteError(ArithmeticError):
         return f"{self.quantity} stopped being finite at step {self.step} of {self.phase} training"
 
 
+class WorkerKilled(Exception):
+    """A worker process ended without a word."""
+
+
 class Interrupted(Exception):
     """A run was asked to stop; its checkpoint is on disk and the same command goes on from there."""

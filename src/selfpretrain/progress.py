@@ -38,7 +38,7 @@ class Clock:
         self.done: dict[str, float] = {}
         self.finished: set[str] = set()
         self._inherited = 0.0
-        self._begun = time.monotonic()
+        self._begun: float | None = None  # the first sign of work: starting processes is no training
 
     def plan(self, costs: Mapping[str, Mapping[str, float]]) -> None:
         """Add work to do."""
@@ -46,6 +46,8 @@ class Clock:
 
     def advance(self, event: Progress) -> None:
         """Take in a progress event; what a run brings along from an earlier day counts as done, not as speed."""
+        if self._begun is None:
+            self._begun = time.monotonic()
         before = 0.0
         for phase, cost in self.costs.get(event.run, {}).items():
             if phase == event.phase:
@@ -71,8 +73,8 @@ class Clock:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the start."""
-        return time.monotonic() - self._begun
+        """Seconds since work began."""
+        return 0.0 if self._begun is None else time.monotonic() - self._begun
 
     @property
     def left(self) -> str:

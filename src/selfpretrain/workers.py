@@ -14,7 +14,7 @@ from typing import Any
 
 from selfpretrain.arms import execute
 from selfpretrain.config import RunConfig
-from selfpretrain.errors import Interrupted
+from selfpretrain.errors import Interrupted, WorkerKilled
 from selfpretrain.events import Event, Finished, Watch
 from selfpretrain.runs import RunFolder, run_path
 from selfpretrain.tasks import Task
@@ -60,7 +60,7 @@ class Workers:
 
         Raises:
             KeyboardInterrupt: passed on; every run saves its state.
-            RuntimeError: a worker process was killed.
+            WorkerKilled: a worker process ended without a word.
         """
         if self._count == 1:
             return [_run(run, self._task, self._root, self._watch, lambda: False) for run in runs]
@@ -72,7 +72,7 @@ class Workers:
                     future.result()  # raises what has failed, before others are waited for
             return [future.result() for future in futures]
         except BrokenProcessPool:
-            raise RuntimeError(
+            raise WorkerKilled(
                 "a worker process was killed, perhaps for lack of memory; finished runs are kept, and the same command "
                 "(with --workers 1, say) goes on from there"
             ) from None
