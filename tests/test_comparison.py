@@ -94,16 +94,20 @@ def test_the_rate_is_picked_on_validation(tiny_task):
     config = tiny_config(arms=("scratch", "spt"), train=TrainConfig(lr=(1e-3, 1e-2, 3e-2)))
     runs = _plan_tuning(config, tiny_task)
     table = {
-        ("scratch", 1e-3): {"val_acc": 0.5, "val_loss": 0.7},
-        ("scratch", 1e-2): {"val_acc": 0.5, "val_loss": 0.6},
+        ("scratch", 1e-3): {"val_acc": 0.52},
+        ("scratch", 1e-2): {"val_acc": 0.5},  # within .05 of the best, and in the middle
         ("scratch", 3e-2): {"failure": "loss"},
-        ("spt", 1e-3): {"val_acc": 0.9, "val_loss": 9.0},
-        ("spt", 1e-2): {"val_acc": 0.8, "val_loss": 0.1},
-        ("spt", 3e-2): {"val_acc": 0.1, "val_loss": 0.1},
+        ("spt", 1e-3): {"val_acc": 0.9},
+        ("spt", 1e-2): {"val_acc": 0.8},
+        ("spt", 3e-2): {"val_acc": 0.1},
     }
-    lrs, tried = _pick_lrs(config, runs, [table[run.arm, run.lr] for run in runs])
+    lrs, tried = _pick_lrs(config, runs, [table[run.arm, run.lr] for run in runs], n_val=100)
     assert lrs == {"scratch": 1e-2, "spt": 1e-3}
-    assert tried["scratch"] == {"0.001": 0.5, "0.01": 0.5, "0.03": None}
+    assert tried["scratch"] == {"0.001": 0.52, "0.01": 0.5, "0.03": None}
+    sure, _ = _pick_lrs(config, runs, [table[run.arm, run.lr] for run in runs], n_val=10_000)
+    assert sure == {"scratch": 1e-3, "spt": 1e-3}
+    failed, _ = _pick_lrs(config, runs, [{"failure": "loss"} for _ in runs], n_val=100)
+    assert failed == {"scratch": 1e-2, "spt": 1e-2}
 
 
 def test_events_cover_the_whole_work(everything):

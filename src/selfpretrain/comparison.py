@@ -1,6 +1,7 @@
 """Arms x seeds on one task, paired by seed: the main job."""
 
 import dataclasses
+import math
 import platform
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from selfpretrain.config import Arm, CompareConfig, RunConfig, to_dict
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Planned, Watch, ignore
 from selfpretrain.runs import read_json, write_json
+from selfpretrain.stats import accuracy_error
 from selfpretrain.tasks import Task, load_task
 from selfpretrain.verdict import Cause, Contrast, cause, contrast_from_runs, correct_for_number, sentences
 from selfpretrain.workers import Result, Workers
@@ -72,7 +74,7 @@ def compare(
         watch(Planned({run.name: _costs(run, task) for run in (*tuning, *reported)}))
         count = min(workers, max(len(tuning), len(reported))) if device.type == "cpu" else 1
         with Workers(task, folder, count=count, watch=watch) as pool:
-            lrs, tried = _pick_lrs(config, tuning, pool.do(tuning))
+            lrs, tried = _pick_lrs(config, tuning, pool.do(tuning), len(task.val))
             for arm, lr in lrs.items():
                 watch(Note(f"{arm}: learning rate {lr:g}" + (" picked on validation" if tuning else "")))
             reported = _plan_reported(config, task, lrs)
@@ -197,24 +199,27 @@ def _costs(run: RunConfig, task: Task) -> dict[str, float]:
 
 
 def _pick_lrs(
-    config: CompareConfig, runs: Sequence[RunConfig], results: Sequence[Result]
+    config: CompareConfig, runs: Sequence[RunConfig], results: Sequence[Result], n_val: int
 ) -> tuple[dict[Arm, float], dict[Arm, dict[str, float | None]]]:
     """The rate of each arm, and the mean validation accuracy of every rate it tried (None: a run failed).
 
-    The best mean validation accuracy wins; equal accuracies are decided by the validation loss.
+    The best mean validation accuracy wins. Rates that validation cannot tell from the best, being within one standard
+    error of it, count as equal; of equals the one nearest the middle of the grid is taken, which is the likeliest to do
+    as well with other seeds (ours).
     """
     lrs: dict[Arm, float] = {}
+    middle = float(np.median(np.log(config.train.lr)))
     tried: dict[Arm, dict[str, float | None]] = {}
     for arm in (arm for arm in config.arms if not RECIPES[arm].linear):
-        scores: dict[float, tuple[float, float]] = {}
+        scores: dict[float, float] = {}
         for lr in config.train.lr:
             mine = [r for run, r in zip(runs, results, strict=True) if run.arm == arm and run.lr == lr]
             if mine and not any("failure" in r for r in mine):
-                scores[lr] = tuple(np.mean([[r["val_acc"], -r["val_loss"]] for r in mine], axis=0))
-        lrs[arm] = max(scores, key=lambda lr: scores[lr]) if scores else min(config.train.lr)
-        tried[arm] = {
-            f"{lr:g}": float(scores[lr][0]) if lr in scores else None for lr in sorted(config.train.lr) if runs
-        }
+                scores[lr] = float(np.mean([r["val_acc"] for r in mine]))
+        best = max(scores.values(), default=0.0)
+        equal = [lr for lr, score in scores.items() if score >= best - accuracy_error(best, n_val)]
+        lrs[arm] = min(equal or config.train.lr, key=lambda lr: abs(math.log(lr) - middle))
+        tried[arm] = {f"{lr:g}": scores.get(lr) for lr in sorted(config.train.lr) if runs}
     return lrs, tried
 
 

@@ -276,7 +276,7 @@ class CompareConfig:
     """Reported runs of each arm. No verdict is given below three."""
     model: OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
     objective: OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
-    pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="700steps"))
+    pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="800steps"))
     label: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="400steps"))
     train: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 

@@ -79,6 +79,18 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def accuracy_error(accuracy: float, n: int) -> float:
+    """Standard error of an accuracy from ``n`` sequences, ``sqrt(p (1 - p) / n)``, with p moved off 0 and 1.
+
+    ``p = (n accuracy + 1) / (n + 2)``, Laplace's rule, so that a perfect score is not taken for certainty.
+
+    >>> round(accuracy_error(0.5, 100), 4), round(accuracy_error(1.0, 98), 4)
+    (0.05, 0.01)
+    """
+    p = (n * accuracy + 1) / (n + 2)
+    return math.sqrt(p * (1 - p) / n)
+
+
 def example_interval(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> Interval:
     """The accuracy difference, with test sequences as the unit: would another test set say the same?
 
