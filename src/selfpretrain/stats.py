@@ -85,7 +85,7 @@ def accuracy_error(accuracy: float, n: int) -> float:
     ``p = (n accuracy + 1) / (n + 2)``, Laplace's rule, so that a perfect score is not taken for certainty.
 
     >>> round(accuracy_error(0.5, 100), 4), round(accuracy_error(1.0, 98), 4)
-    (0.05, 0.01)
+    (0.05, 0.0101)
     """
     p = (n * accuracy + 1) / (n + 2)
     return math.sqrt(p * (1 - p) / n)
