@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
+from threadpoolctl import threadpool_info
 
 from conftest import ragged_task, tiny_config, tiny_run
 from selfpretrain import arms
@@ -135,6 +136,21 @@ def test_a_finished_run_is_not_done_again(tmp_path, tiny_task):
     stamp = (tmp_path / "spt-seed0/metrics.jsonl").stat().st_mtime_ns
     assert do(tiny_run(), tiny_task, tmp_path) == first
     assert (tmp_path / "spt-seed0/metrics.jsonl").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("arm", ["spt", "linear"])
+def test_a_run_keeps_to_its_threads_and_gives_them_back(tmp_path, tiny_task, monkeypatch, arm):
+    torch.set_num_threads(2)
+    seen = []
+
+    def look(*arguments):
+        seen.append((torch.get_num_threads(), {pool["num_threads"] for pool in threadpool_info()}))
+        return {"test_acc": 0.5}
+
+    monkeypatch.setattr(arms, "_linear" if arm == "linear" else "_network", look)
+    do(tiny_run(arm), tiny_task, tmp_path)
+    assert seen == [(1, {1})]
+    assert torch.get_num_threads() == 2
 
 
 def test_an_absent_device_is_refused_with_those_that_are_there():

@@ -1,13 +1,16 @@
 """What each arm does, and the one function that does it."""
 
+import contextlib
 import dataclasses
 import resource
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from selfpretrain import flops
 from selfpretrain.baseline import linear_baseline
@@ -151,17 +154,30 @@ def execute(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:
     """
     result = folder.finished()
     if result is None:
+        do = _linear if RECIPES[config.arm].linear else _network
         try:
-            result = _linear(config, task, folder) if RECIPES[config.arm].linear else _network(config, task, folder)
+            with _threads(config.train.threads):
+                result = do(config, task, folder)
         except NonFiniteError as error:
             result = {"failure": str(error)}
         folder.finish(result)
     return result
 
 
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Let torch and the linear algebra under NumPy and scikit-learn use so many threads, and no more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:
     device = pick_device(config.train.device)
-    torch.set_num_threads(config.train.threads)
     saved = folder.latest()
     phase, resume = (saved[0], saved[1:]) if saved else (None, None)
     model = build_model(config, task).to(device)
