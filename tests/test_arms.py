@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 from threadpoolctl import threadpool_info
 
+import selfpretrain.train as training
 from conftest import ragged_task, tiny_config, tiny_run
-from selfpretrain import arms
+from selfpretrain import arms, objectives
 from selfpretrain.arms import COMPARISONS, RECIPES, build_model, execute, pick_device, plan_steps, step_flops
 from selfpretrain.config import ARMS, ObjectiveConfig, PhaseConfig
 from selfpretrain.errors import RequestError
@@ -56,7 +57,7 @@ def test_arms_of_one_seed_start_from_the_same_weights(tiny_task):
 
 def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):
     config = tiny_config(pretrain=PhaseConfig(duration="700", batch_size=16))
-    pretrain_flops, label_flops = step_flops(config, tiny_task)
+    pretrain_flops, label_flops = step_flops(config, "spt", tiny_task).values()
     spt = plan_steps(config, "spt", tiny_task)
     long = plan_steps(config, "scratch-long", tiny_task)
     assert long[0] == 0
@@ -100,35 +101,56 @@ def test_tuning_never_touches_the_test_set(tmp_path, tiny_task, monkeypatch):
 
 
 def test_the_test_set_is_evaluated_once(tmp_path, tiny_task, monkeypatch):
-    seen = []
-    real = arms.label_logits
-    monkeypatch.setattr(
-        arms, "label_logits", lambda model, rows, device: seen.append(rows) or real(model, rows, device)
-    )
+    seen, real = [], objectives.label_logits
+    for module in (arms, objectives):
+        monkeypatch.setattr(module, "label_logits", lambda model, rows, at: seen.append(rows) or real(model, rows, at))
     do(tiny_run(), tiny_task, tmp_path)
-    assert len(seen) == 1
-    assert seen[0] is tiny_task.test
+    assert sum(rows is tiny_task.test for rows in seen) == 1
+    assert seen[-1] is tiny_task.test
 
 
-def test_a_run_that_stops_being_finite_is_finished_with_its_reason(tmp_path, tiny_task):
-    # A gradient of a norm beyond float32: the clip makes NaN of it, or the loss overflows.
-    run = tiny_run("scratch", lr=9.9, label_steps=40, train=replace(tiny_run().train, clip=None))
-    monstrous = replace(tiny_task, train=tiny_task.train)
-    build, arms.build_model = arms.build_model, _exploding
-    try:
-        result = do(run, monstrous, tmp_path)
-    finally:
-        arms.build_model = build
+def test_all_arms_train_on_the_same_label_batches(tmp_path, tiny_task, monkeypatch):
+    batches, real = [], training.make_batch
+    monkeypatch.setattr(training, "make_batch", lambda rows, at: batches.append(rows.x.tobytes()) or real(rows, at))
+    seen = {}
+    for arm in ("scratch", "spt", "scratch-long", "joint", "mimetic"):
+        batches.clear()
+        do(tiny_run(arm, label_steps=14 if arm == "scratch-long" else 9), tiny_task, tmp_path)
+        seen[arm] = batches[12 if arm == "spt" else 0 :][:9]
+    assert len(set(seen["scratch"])) == 9
+    assert all(of_arm == seen["scratch"] for of_arm in seen.values())
+
+
+def test_a_run_that_stops_being_finite_is_finished_with_its_reason(tmp_path, tiny_task, monkeypatch):
+    monkeypatch.setattr(arms, "build_model", _with_an_infinite_head)
+    result = do(tiny_run("scratch"), tiny_task, tmp_path)
     assert list(result) == ["failure"]
     assert "loss stopped being finite at step 1 of label training" in result["failure"]
     assert (tmp_path / "scratch-seed0/DONE").exists()
 
 
-def _exploding(config, task):
+def _with_an_infinite_head(config, task):
     model = build_model(config, task)
     with torch.no_grad():
         model.label_head.weight.fill_(float("inf"))
     return model
+
+
+def test_what_is_not_finite_after_training_ends_that_run_alone(tmp_path):
+    task = ragged_task("values")
+    task.test.x[0] = 3e38
+    result = do(tiny_run("scratch"), task, tmp_path)
+    assert list(result) == ["failure"]
+    assert "test_loss" in result["failure"]
+
+
+def test_joint_pays_for_a_masked_pass_over_its_label_batch():
+    task = ragged_task()
+    config = tiny_config(
+        label=PhaseConfig(duration="9", batch_size=20), pretrain=PhaseConfig(duration="9", batch_size=5)
+    )
+    each = {arm: step_flops(config, arm, task) for arm in ("spt", "joint")}
+    assert each["joint"]["label"] - each["spt"]["label"] == pytest.approx(4 * each["spt"]["pretrain"], rel=1e-6)
 
 
 def test_a_finished_run_is_not_done_again(tmp_path, tiny_task):

@@ -93,16 +93,66 @@ FILES = {
         "a.csv",
         csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 nan 2,a"),
         [],
-        ["a.csv: row 21: position 2 is missing, NaN or infinite", "--allow-missing"],
+        ["a.csv: row 21: position 2 is missing, NaN or infinite (beyond 1e+30)", "--allow-missing"],
     ),
     "infinity": (
         "a.csv",
         csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 2 inf,a"),
         [],
-        ["a.csv: row 21: position 3 is missing, NaN or infinite", "--allow-missing"],
+        ["a.csv: row 21: position 3 is missing, NaN or infinite (beyond 1e+30)", "--allow-missing"],
     ),
     "empty sequence": ("a.csv", csv(*GOOD, ",a"), [], ["a.csv: row 21", "empty"]),
     "test file without label": ("a.csv", csv(*GOOD), ["--test=t.csv"], ["t.csv: row 1: no label in the test split"]),
+    "too few sequences": (
+        "a.csv",
+        csv(*["1 2 3,a", "3 2 1,b"] * 20),
+        [],
+        ["a.csv: the validation split is empty", "too few different sequences", "add rows"],
+    ),
+    "class only among duplicates": (
+        "a.csv",
+        csv(*GOOD, *["0 0 0 1,c"] * 3),
+        ["--data-seed=8"],  # which cuts that set of duplicates out of training
+        ["a.csv: class 'c' is not in training", "remove the class"],
+    ),
+    "test file with a new class": (
+        "a.csv",
+        csv(*GOOD),
+        ["--test=new.csv"],
+        ["new.csv: row 1: class 'zzz' never occurs in training"],
+    ),
+    "too large": (
+        "a.csv",
+        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 1e39 2,a"),
+        [],
+        ["a.csv: row 21: position 2 is missing, NaN or infinite (beyond 1e+30)"],
+    ),
+    "an empty channel": (
+        "a.jsonl",
+        jsonl(*({"sequence": [[0.5 + i, None]], "label": "ab"[i % 2]} for i in range(20))),
+        ["--allow-missing"],
+        ["channel 2 has no value at all in training"],
+    ),
+    "words beside numbers": (
+        "a.csv",
+        csv(*(f"{i},3 1 2 {i},{'ab'[i % 2]}" for i in range(20)), header="id,stuff,label"),
+        [],
+        ["column 'stuff' holds words and 'id' numbers", "--sequence"],
+    ),
+    "sequence is the label": ("a.csv", csv(*GOOD), ["--sequence=label"], ["--sequence names the column 'label'"]),
+    "half a character": (
+        "a.jsonl",
+        b"\n".join(b'{"text": "cut \\ud83d", "label": "%s"}' % b"ab"[i % 2 : i % 2 + 1] for i in range(20)),
+        ["--kind=bytes"],
+        ["a.jsonl: row 1: position 5 is half a character"],
+    ),
+    "an endless integer": (
+        "a.jsonl",
+        jsonl(*CHANNEL_ROWS[:4]) + b'\n{"sequence": [' + b"9" * 5000 + b'], "label": "a"}',
+        [],
+        ["a.jsonl: row 5: no JSON"],
+    ),
+    "a long name": ("x" * 300 + ".csv", None, [], ["cannot be read (File name too long)"]),
     "builtin option": ("a.csv", csv(*GOOD), ["--symbols=3"], ["--symbols applies to built-in tasks only", "a.csv"]),
 }
 
@@ -120,6 +170,7 @@ def refused(result: subprocess.CompletedProcess[str], *said: str) -> None:
 def test_a_file_is_refused(case, cli, tmp_path):
     name, content, options, said = FILES[case]
     (tmp_path / "t.csv").write_bytes(csv("1 2 3,"))
+    (tmp_path / "new.csv").write_bytes(csv("1 2 3,zzz"))
     if content is not None:
         (tmp_path / name).write_bytes(content)
     before = sorted(tmp_path.iterdir())
@@ -161,6 +212,11 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
         (["compare", "--preset=huge"], ["unknown 'huge'", "minimal, small, amos-listops"]),
         (["compare", "--heads=5"], ["--heads 5 does not divide --width 32"]),
         (["compare", "--label.duration=soon"], ["'soon' is no duration", "800steps or 20epochs"]),
+        (["compare", "--label.duration=1e3"], ["--label.duration '1e3' is no duration"]),
+        (["compare", "--pretrain.duration=0"], ["--pretrain.duration '0' is no duration"]),
+        (["compare", "--clip=inf"], ["--clip inf is no number to work with"]),
+        (["compare", "--symbols=2"], ["--symbols 2 makes both directions the same step", "3 or more"]),
+        (["compare", "--out=/proc/x"], ["--out /proc/x: cannot write there", "another --out"]),
         (["compare", "--workers=99"], ["--workers 99", "cores"]),
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
         (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
@@ -193,7 +249,9 @@ def test_a_folder_of_another_request_is_refused_and_kept(cli, tmp_path):
     (tmp_path / "mine/thesis.txt").write_text("dear")
     refused(cli("compare", *TINY_FLAGS, "--out=mine"), "--out mine holds something else", "new folder")
     (tmp_path / "file").write_text("")
-    refused(cli("compare", *TINY_FLAGS, "--out=file"), "file")
+    refused(cli("compare", *TINY_FLAGS, "--out=file"), "--out file: cannot write there (Not a directory)")
+    (tmp_path / "o/config.json").write_text("{")
+    refused(cli("compare", *TINY_FLAGS, "--out=o"), "config.json there is damaged")
 
 
 def test_data_that_changed_under_the_same_name_are_refused(cli, tmp_path):

@@ -11,10 +11,18 @@ import selfpretrain
 from conftest import tiny_config
 from selfpretrain import arms
 from selfpretrain.arms import COMPARISONS
-from selfpretrain.comparison import FIRST_TUNING_SEED, _pick_lrs, _plan_reported, _plan_tuning, compare
-from selfpretrain.config import ARMS, TrainConfig
+from selfpretrain.comparison import (
+    FIRST_TUNING_SEED,
+    _pick_lrs,
+    _plan_reported,
+    _plan_tuning,
+    _with_more_compute,
+    compare,
+)
+from selfpretrain.config import ARMS, PhaseConfig, TrainConfig
 from selfpretrain.errors import NonFiniteError
 from selfpretrain.events import Finished, Note, Planned
+from selfpretrain.tasks import load_task
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +174,34 @@ def test_the_public_names_are_there():
     assert selfpretrain.load_task("noise", sequences=50).name == "noise"
     with pytest.raises(AttributeError):
         _ = selfpretrain.nonsense
+
+
+def test_the_cause_of_other_comparisons_does_not_come_from_scratch_long():
+    from test_verdict import planted
+
+    contrasts = [
+        planted(0.4, 0.4),
+        replace(planted(0.4, 0.4, "total compute"), against="scratch-long"),
+        replace(planted(0.4, 0.4), against="mimetic"),
+    ]
+    found = [_with_more_compute(contrast, contrasts) for contrast in contrasts]
+    assert found == [contrasts[1], contrasts[1], None]
+
+
+def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):
+    config = replace(tiny_config(), train=TrainConfig(lr=(1e-2,)), seeds=1, arms=("linear",))
+    compare(load_task("noise", sequences=60, length=8), config, out=tmp_path / "n")
+    assert json.loads((tmp_path / "n/config.json").read_text())["request"]["task"]["data"] == "noise"
+    compare(replace(tiny_task, config=None), config, out=tmp_path / "h")
+    assert json.loads((tmp_path / "h/config.json").read_text())["request"]["task"] is None
+
+
+def test_early_stopping_shows_in_the_compute_ratio(tmp_path, tiny_task):
+    config = tiny_config(
+        pretrain=PhaseConfig(duration="60", batch_size=16, evaluate_every="1steps", patience=1),
+        train=TrainConfig(lr=(1e-2,)),
+    )
+    summary = compare(tiny_task, config, out=tmp_path / "o").summary
+    total = next(c for c in summary["comparisons"] if c["matched"] == "total compute")
+    assert total["compute_ratio"] < 0.98
+    assert "early stopping made their total compute unequal" in summary["verdict"]

@@ -23,6 +23,7 @@ from selfpretrain.objectives import (
     model_inputs,
 )
 from selfpretrain.streams import torch_stream
+from selfpretrain.tasks import Split, Task
 
 CPU = torch.device("cpu")
 
@@ -180,3 +181,13 @@ def test_a_batch_is_trimmed_to_its_longest_sequence():
     batch = make_batch(short, CPU)
     assert batch.x.shape[1] == 3
     assert batch.keep_mask is None
+
+
+def test_the_training_probe_holds_every_class_whatever_the_order_of_the_rows():
+    n = 2048
+    rows = Split(np.arange(n)[:, None] % 5, np.ones(n, dtype=np.int64), np.arange(n) % 2)
+    task = Task("alternating", "symbols", ("a", "b"), tuple("01234"), rows, rows, rows)
+    counts = np.bincount(LabelObjective(task).probe.y)
+    assert len(counts) == 2
+    assert abs(counts[0] - counts[1]) < 100
+    assert LabelObjective(task).probe.x.tolist() == LabelObjective(task).probe.x.tolist()

@@ -11,6 +11,7 @@ from selfpretrain.comparison import compare
 from selfpretrain.config import ARMS, TrainConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.report import write_report
+from selfpretrain.report.figures import COLOURS
 from selfpretrain.report.page import FIGURES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -52,8 +53,10 @@ def test_the_page_is_whole_at_desktop_and_phone_width(report, browser, width, tm
         assert box["height"] > 150
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
-        drawn = figures.nth(i).locator("svg path, svg use").count()
-        assert drawn > 10, f"{FIGURES[i][0]} is empty"
+        styles = figures.nth(i).locator("svg [style]").evaluate_all("all => all.map(e => e.getAttribute('style'))")
+        drawn = {colour for colour in COLOURS.values() for style in styles if colour.lower() in style.lower()}
+        wanted = {COLOURS["spt"]} if FIGURES[i][0] == "Self-pretraining" else {COLOURS["scratch"], COLOURS["joint"]}
+        assert wanted <= drawn, f"{FIGURES[i][0]} lacks the data of an arm"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     picture = tmp_path / "page.png"
     page.screenshot(path=picture, full_page=True)
@@ -97,4 +100,7 @@ def test_a_folder_without_a_finished_comparison_is_refused(tmp_path):
         write_report(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RequestError, match="is not finished"):
+        write_report(tmp_path)
+    (tmp_path / "summary.json").write_text('{"arms": {}')
+    with pytest.raises(RequestError, match="missing or damaged"):
         write_report(tmp_path)

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from conftest import TINY_FLAGS
 from selfpretrain.tasks import UNLABELLED, load_task
 from selfpretrain.tasks.parsing import guess_kind
 
@@ -167,7 +168,7 @@ def test_exact_duplicates_stay_on_one_side_and_given_leaks_are_told(tmp_path):
     assert len(holding) == 1
     given = [(*row, "test" if i < 3 else "train") for i, row in enumerate(rows)]
     told = load_task(write_csv(tmp_path / "g.csv", given, header=("sequence", "label", "split"))).notes
-    assert any("3 validation or test sequences stand in training" in note for note in told)
+    assert any("training sequences stand in validation or test too" in note for note in told)
 
 
 def test_long_sequences_are_cut_and_counted(tmp_path):
@@ -208,6 +209,65 @@ def test_the_kind_is_guessed(cells, kind):
 def test_what_was_guessed_is_the_first_note(tmp_path):
     path = write_csv(tmp_path / "l.csv", [(" ".join(map(str, s)), c) for s, c in zip(SYMBOLS, LABELS, strict=True)])
     assert load_task(path).notes[0] == (
-        "l.csv: 40 rows, sequence from column sequence as symbols (guessed; --kind overrides), "
-        "splits 70/15/15, stratified"
+        "l.csv: 40 rows, sequence from column sequence as symbols (guessed; --kind overrides), label from label "
+        "(2 classes), splits 70/15/15, stratified"
     )
+
+
+def test_rows_without_a_label_never_bring_test_sequences_into_self_pretraining(tmp_path):
+    rows = [(" ".join(map(str, s)), c) for s, c in zip(SYMBOLS, LABELS, strict=True)]
+    task = load_task(write_csv(tmp_path / "u.csv", [*rows, *((text, "") for text, _ in rows)]))
+    seen = {tuple(x[:n]) for x, n in zip(task.pretrain_rows.x, task.pretrain_rows.lengths, strict=True)}
+    for part in (task.val, task.test):
+        assert not seen & {tuple(x[:n]) for x, n in zip(part.x, part.lengths, strict=True)}
+    assert len(task.unlabelled) == len(task.train)
+    assert any("12 rows without a label are left out" in note for note in task.notes)
+
+
+def test_an_index_column_is_no_step(tmp_path):
+    header = ("", *(f"t{i}" for i in range(4)), "label")
+    rows = [[i, *RNG.normal(size=4).round(3), LABELS[i]] for i in range(N)]
+    task = load_task(write_csv(tmp_path / "p.csv", rows, header=header))
+    assert task.length == 4
+    assert "t0 .. t3, 4 steps" in task.notes[0]
+
+
+def test_the_order_of_classes_does_not_hang_on_the_hash_seed(tmp_path):
+    labels = ["nan", "NA", "b", "c", "1", "2", "inf"]
+    rows = [(" ".join(map(str, s)), labels[i % 7]) for i, s in enumerate(SYMBOLS)]
+    assert load_task(write_csv(tmp_path / "n.csv", rows)).classes == ("1", "2", "NA", "b", "c", "inf", "nan")
+
+
+def test_an_npz_split_is_kept(tmp_path):
+    split = np.array(["train"] * 30 + ["test"] * 10)
+    np.savez(tmp_path / "s.npz", x=RNG.normal(size=(N, 6)), y=np.array(LABELS, dtype="S1"), split=split)
+    task = load_task(tmp_path / "s.npz")
+    assert (len(task.test), task.classes) == (10, ("a", "b"))
+
+
+def test_json_text_may_hold_any_line_separator(tmp_path):
+    rows = [{"text": f"one\u2028two \x85 {i} words", "label": LABELS[i]} for i in range(N)]
+    (tmp_path / "l.jsonl").write_text("\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows), newline="")
+    assert load_task(tmp_path / "l.jsonl").kind == "bytes"
+
+
+def test_notes_of_mending_are_printed_by_the_command(tmp_path, cli):
+
+    rows = [
+        (" ".join(map(str, s)), c, "train" if i < 30 else "test")
+        for i, (s, c) in enumerate(zip(SYMBOLS, LABELS, strict=True))
+    ]
+    rows[39] = ("1 1 8", "b", "test")
+    write_csv(tmp_path / "s.csv", rows, header=("sequence", "label", "split"))
+    flags = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--length", "--sequences"))]
+    result = cli("compare", "s.csv", *flags, "--max-length=5", "--arms=linear", "--out=o")
+    assert result.returncode == 0, result.stderr
+    assert "1 symbols outside training never occur in it and count as unknown" in result.stderr
+    assert "sequences were longer than --max-length 5 and were cut" in result.stderr
+    write_csv(
+        tmp_path / "v.csv",
+        [*((" ".join(map(str, s)), c) for s, c in zip(VALUES, LABELS, strict=True)), ("1 nan 0.5", "a")],
+    )
+    result = cli("compare", "v.csv", *flags, "--allow-missing", "--arms=linear", "--out=v")
+    assert result.returncode == 0, result.stderr
+    assert "1 missing or infinite values become their channel's training mean" in result.stderr

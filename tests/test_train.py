@@ -127,15 +127,6 @@ def test_a_stopped_training_goes_on_with_the_same_numbers(stop, phase, dropout):
     assert without_time == [{k: v for k, v in row.items() if k != "wall_seconds"} for row in memory.rows]
 
 
-def test_all_arms_get_the_same_label_batches():
-    task = ragged_task()
-    batches = [batch_indices(0, LabelObjective(task).batch_stream, step, 16, len(task.train)) for step in range(5)]
-    for _ in range(2):  # whatever else draws in between
-        torch.rand(3), np.random.default_rng().random()
-        again = [batch_indices(0, "label-batches", step, 16, len(task.train)) for step in range(5)]
-        assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
-
-
 def test_a_step_equals_adamw_written_out():
     """Two steps with decay and clipping, against the update rule in float64."""
     task = ragged_task()
@@ -231,8 +222,10 @@ def test_what_stops_being_finite_is_named_with_its_step(where):
 def test_bfloat16_trains_and_keeps_weights_in_float32():
     task = ragged_task()
     model, recorder, _ = run(task, LabelObjective(task), config=replace(NEVER, precision="bfloat16"))
+    _, exact, _ = run(task, LabelObjective(task))
     assert all(p.dtype == torch.float32 for p in model.parameters())
-    assert all(map(math.isfinite, recorder.losses))
+    assert recorder.losses != exact.losses
+    np.testing.assert_allclose(recorder.losses, exact.losses, rtol=0.05)
 
 
 def test_dropout_leaves_the_callers_random_state_alone_when_it_is_off():
@@ -257,3 +250,11 @@ def test_a_state_survives_its_dump():
     assert again.keys() == tensors.keys()
     assert all(torch.equal(tensor, tensors[name]) for name, tensor in again.items())
     assert tiny_config().seeds == 3
+
+
+def test_a_longer_arm_is_looked_at_as_often():
+    objective = LabelObjective(ragged_task())
+    phase = PhaseConfig(duration="40", evaluate_every="10%", warmup="10%")
+    plans = [Plan.of("label", phase, steps=n, lr=1e-3, n_rows=len(objective.rows)) for n in (40, 120)]
+    assert [plan.evaluate_every for plan in plans] == [4, 4]
+    assert [plan.warmup_steps for plan in plans] == [4, 12]

@@ -25,6 +25,8 @@ def planted(test, train, matched="label compute", steps=None, seed=0):
                     "test_acc": float(correct.mean()),
                     "train_acc_reached": train_acc + generator.normal(0, 0.005),
                     "correct": correct,
+                    "flops_label": 10,
+                    "flops_pretrain": 0,
                     "steps_to_fit": fit and fit + int(generator.integers(-5, 5)),
                 }
             )
@@ -67,7 +69,8 @@ def test_of_a_small_gain_training_must_be_equal_to_half_of_it():
 
 
 def test_hurting_is_the_mirror_image():
-    assert decide(planted(-0.3, -0.3), planted(-0.3, -0.3, "total compute")) == ("hurts", "optimization")
+    """But for compute: nobody gave the arm that is behind any more of it."""
+    assert decide(planted(-0.3, -0.3), planted(0.0, 0.0, "total compute")) == ("hurts", "undetermined")
     assert decide(planted(-0.3, 0.0)) == ("hurts", "generalization")
 
 
@@ -91,13 +94,16 @@ def test_an_accident_of_the_test_set_is_no_effect():
     generator = np.random.default_rng(3)
     a, b = generator.random(N_TEST) < 0.53, generator.random(N_TEST) < 0.5
     runs = [
-        [{"test_acc": float(c.mean()) + 1e-4 * s, "train_acc_reached": 0.5, "correct": c} for s in range(5)]
+        [
+            {"test_acc": float(c.mean()) + 1e-4 * s, "train_acc_reached": 0.5, "correct": c, "flops_label": 1}
+            for s in range(5)
+        ]
         for c in (a, b)
     ]
     contrast = correct_for_number([contrast_from_runs("spt", "scratch", "label compute", *runs)])[0]
     assert contrast.examples.low < 0 < contrast.examples.high
     assert contrast.outcome == "no detectable effect"
-    assert "another test set of this size might say otherwise" in sentences([contrast], ["none"], ACCURACIES)
+    assert "another test set of this size might say otherwise" in sentences([contrast], ["none"], ACCURACIES, {})
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -107,7 +113,7 @@ def test_below_three_seeds_there_is_no_verdict(n):
     assert contrast.outcome == "no detectable effect"
     why = cause(contrast, contrast)
     assert why == "undetermined"
-    assert sentences([contrast], [why], {}).startswith(f"No verdict from {n} finished seeds")
+    assert sentences([contrast], [why], {}, {}).startswith(f"No verdict from {n} finished seeds")
 
 
 def test_holm_counts_all_comparisons():
@@ -117,14 +123,16 @@ def test_holm_counts_all_comparisons():
     assert correct_for_number([weak])[0].outcome == "helps"
     twice = correct_for_number([weak, weak])
     assert twice[0].outcome == "no detectable effect"
-    assert "with several comparisons that is no surprise (Holm's p 0.08)" in sentences(twice, ["none"] * 2, ACCURACIES)
+    assert "with several comparisons that is no surprise (Holm's p 0.08)" in sentences(
+        twice, ["none"] * 2, ACCURACIES, {}
+    )
 
 
 def test_the_sentences_say_numbers_seeds_and_plateau():
     contrasts = correct_for_number(
         [planted(0.4, 0.4), replace(planted(0.3, 0.3), against="scratch-long", matched="total compute")]
     )
-    said = sentences(contrasts, ["optimization"] * 2, {"scratch": {"train": 0.51, "test": 0.5}})
+    said = sentences(contrasts, ["optimization"] * 2, {"scratch": {"train": 0.51, "test": 0.5}}, {})
     for part in (
         "Self-pretraining helps here: +",
         "equal label compute",
@@ -134,13 +142,32 @@ def test_the_sentences_say_numbers_seeds_and_plateau():
         "plateau",
     ):
         assert part in said
-    assert sentences([], [], {}).startswith("No verdict")
+    assert sentences([], [], {}, {}).startswith("No verdict")
 
 
 @pytest.mark.parametrize("why", ["optimization", "generalization", "speed", "undetermined", "none"])
 @pytest.mark.parametrize("test", [0.3, -0.3, 0.0])
 def test_every_cause_has_a_sentence(why, test):
     contrasts = correct_for_number([planted(test, test)])
-    said = sentences(contrasts, [why], {"scratch": {"train": 0.51}, "spt": {"train": 0.51}})
+    said = sentences(contrasts, [why], {"scratch": {"train": 0.51}, "spt": {"train": 0.51}}, {})
     assert said.endswith(".")
     assert isinstance(contrasts[0], Contrast)
+
+
+def test_speed_is_claimed_at_equal_label_steps_only():
+    same = Interval(0.0, -0.001, 0.001, 0.9, 5)
+    contrast = replace(planted(0.0, 0.0, "total compute", steps=(100, 300)), test=same, examples=same)
+    assert decide(contrast) == ("no detectable effect", "none")
+
+
+def test_compute_made_unequal_by_early_stopping_is_said():
+    contrast = replace(planted(0.3, 0.3), compute_ratio=0.55)
+    said = sentences(correct_for_number([contrast]), ["undetermined"], ACCURACIES, {})
+    assert "early stopping made their label compute unequal: spt spent 0.55 times what scratch spent" in said
+
+
+def test_failed_runs_are_said_and_no_other_arm_takes_their_place():
+    contrasts = correct_for_number([planted(0.4, 0.4)])
+    assert "left out: 2 of spt." in sentences(contrasts, ["none"], ACCURACIES, {"spt": 2, "scratch": 0})
+    mimetic = [replace(contrasts[0], arm="mimetic")]
+    assert sentences(mimetic, ["none"], ACCURACIES, {"spt": 5}).startswith("No verdict")

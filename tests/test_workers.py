@@ -1,6 +1,8 @@
-"""Worker processes: cores respected, failures prompt, nobody left behind."""
+"""Worker processes: results in order, failures prompt, nobody left waiting."""
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -48,3 +50,7 @@ def test_a_killed_worker_is_said(tmp_path, tiny_task):
 
 def test_cores_are_those_we_may_use():
     assert cores() == len(os.sched_getaffinity(0))
+    command = [sys.executable, "-c", "from selfpretrain.workers import cores; print(cores())"]
+    first = min(os.sched_getaffinity(0))
+    pinned = subprocess.run(["taskset", "-c", str(first), *command], capture_output=True, text=True, check=True)
+    assert pinned.stdout.strip() == "1"

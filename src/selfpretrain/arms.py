@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import resource
 import sys
 import time
@@ -28,7 +29,7 @@ from selfpretrain.objectives import (
 )
 from selfpretrain.runs import RunFolder
 from selfpretrain.streams import torch_stream
-from selfpretrain.tasks import Task
+from selfpretrain.tasks import Split, Task
 from selfpretrain.train import PhaseName, Plan, TrainState, train
 from selfpretrain.transfer import transfer
 
@@ -100,21 +101,19 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def step_flops(config: CompareConfig | RunConfig, task: Task) -> tuple[int, int]:
-    """FLOPs of one self-pretraining step and of one label step."""
+def step_flops(config: CompareConfig | RunConfig, arm: Arm, task: Task) -> dict[PhaseName, int]:
+    """FLOPs of one step of each phase of an arm."""
     spec = input_spec(task)
-    pretrain_rows = task.pretrain_rows
-    pretrain = flops.reconstruction_step_flops(
-        config.model,
-        spec,
-        pretrain_rows.lengths,
-        min(config.pretrain.batch_size, len(pretrain_rows)),
-        config.objective,
-    )
-    label = flops.label_step_flops(
-        config.model, spec, task.train.lengths, min(config.label.batch_size, len(task.train))
-    )
-    return pretrain, label
+
+    def reconstruction(rows: Split, phase: PhaseConfig) -> int:
+        batch_size = min(phase.batch_size, len(rows))
+        return flops.reconstruction_step_flops(config.model, spec, rows.lengths, batch_size, config.objective)
+
+    batch_size = min(config.label.batch_size, len(task.train))
+    label = flops.label_step_flops(config.model, spec, task.train.lengths, batch_size)
+    if RECIPES[arm].joint:
+        label += reconstruction(task.train, config.label)
+    return {"pretrain": reconstruction(task.pretrain_rows, config.pretrain), "label": label}
 
 
 def plan_steps(config: CompareConfig, arm: Arm, task: Task) -> tuple[int, int]:
@@ -128,8 +127,8 @@ def plan_steps(config: CompareConfig, arm: Arm, task: Task) -> tuple[int, int]:
     if recipe.linear:
         return 0, 0
     if recipe.extra_label_steps:
-        pretrain_flops, label_flops = step_flops(config, task)
-        label_steps += round(pretrain_steps * pretrain_flops / label_flops)
+        each = step_flops(config, arm, task)
+        label_steps += round(pretrain_steps * each["pretrain"] / each["label"])
     return pretrain_steps if recipe.pretrains else 0, label_steps
 
 
@@ -178,6 +177,8 @@ def _threads(count: int) -> Iterator[None]:
 
 def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:
     device = pick_device(config.train.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     saved = folder.latest()
     phase, resume = (saved[0], saved[1:]) if saved else (None, None)
     model = build_model(config, task).to(device)
@@ -200,7 +201,6 @@ def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]
     state = run_phase("label", label, config.label, config.label_steps)
 
     ends = folder.ends()
-    pretrain_flops, label_flops = step_flops(config, task)
     curve = [row for row in folder.rows if row["phase"] == "label"]
     result: dict[str, Any] = {
         "lr": config.lr,
@@ -216,8 +216,10 @@ def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]
         result |= {f"test_{key}": value for key, value in test.items()}
         folder.save_predictions(logits.argmax(dim=1))
         folder.save_model(model.config, model.inputs, model.state_dict())
-    flops_each: dict[PhaseName, int] = {"pretrain": pretrain_flops, "label": label_flops + pretrain_flops * joint}
-    for name, each in flops_each.items():
+    for name, value in result.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise NonFiniteError(name, "label", state.step)
+    for name, each in step_flops(config, config.arm, task).items():
         row = ends.get(name, {"step": 0, "wall_seconds": 0.0})
         result |= {
             f"steps_{name}": row["step"],

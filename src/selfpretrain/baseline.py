@@ -18,7 +18,7 @@ LAGS = (1, 2, 3, 4, 5)
 
 
 def linear_baseline(task: Task, n_trials: int) -> tuple[dict[str, float], NDArray[np.int64]]:
-    """Logistic regression on n-gram counts (symbols, bytes) or summary statistics (values).
+    """Logistic regression on n-gram counts (symbols, bytes; log-scaled and weighted by rarity) or summary statistics.
 
     The inverse regularisation C is picked on validation from ``n_trials`` values, log-spaced from .01 to 100, as
     many as another arm tries learning rates. Nothing in it is random.

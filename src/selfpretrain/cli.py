@@ -221,6 +221,7 @@ def _unboxed(text: str) -> str:
     lines = [line.strip("│ ").strip() for line in text.splitlines() if line.startswith("│")]
     message = lines[: next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))]
     said = re.sub(r"\s+([.,])", r"\1", " ".join(message)).removesuffix(".")
+    said = re.sub(r"^Error parsing config\.(pretrain|label): --", r"--\1.", said)
     return re.sub(r"^Error parsing (?!--)\S+: ", "", said) or "the options cannot be read"
 
 

@@ -64,6 +64,8 @@ def compare(
     """
     config = dataclasses.replace(config or CompareConfig(), **settings)
     task = task or load_task(config.task)
+    if task.config is not None:
+        config = dataclasses.replace(config, task=task.config)
     device = pick_device(config.train.device)
     folder = Path(out) if out is not None else Path("runs") / task.name
     with _claim(folder, config, task):
@@ -90,33 +92,44 @@ class _claim:
 
     def __init__(self, folder: Path, config: CompareConfig, task: Task) -> None:
         self._folder = folder
-        self._request = {"request": to_dict(config), "task": task.fingerprint}
+        request = to_dict(config) | ({"task": None} if task.config is None else {})
+        self._request = {"request": request, "task": task.fingerprint}
 
     def __enter__(self) -> None:
-        known = self._folder / "config.json"
-        if self._folder.exists() and not self._folder.is_dir():
-            raise RequestError(f"--out {self._folder} is a file; name a folder")
-        # Hidden files may be what is left of a start that was killed.
-        others = self._folder.is_dir() and any(path.name[0] != "." for path in self._folder.iterdir())
-        if others and not known.exists():
-            raise RequestError(f"--out {self._folder} holds something else; name an empty or a new folder")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(self._folder / ".lock", timeout=0)
+        folder, known = self._folder, self._folder / "config.json"
+        try:
+            # Hidden files may be what is left of a start that was killed.
+            others = folder.exists() and any(path.name[0] != "." for path in folder.iterdir())
+            if others and not known.exists():
+                raise RequestError(f"--out {folder} holds something else; name an empty or a new folder")
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RequestError(f"--out {folder}: cannot write there ({error.strerror}); name another --out") from None
+        self._lock = filelock.FileLock(folder / ".lock", timeout=0)
         try:
             self._lock.acquire()
         except filelock.Timeout:
             raise RequestError(
-                f"--out {self._folder}: another selfpretrain is at work there; wait, or name another folder"
+                f"--out {folder}: another selfpretrain is at work there; wait, or name another folder"
             ) from None
-        if known.exists():
+        try:
+            if known.exists():
+                self._compare(known)
+            write_json(known, self._request)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _compare(self, known: Path) -> None:
+        try:
             there = read_json(known)
-            if there != self._request:
-                self._lock.release()
-                raise RequestError(
-                    f"--out {self._folder} belongs to a different request ({_difference(there, self._request)}); "
-                    "name another folder, or delete this one"
-                )
-        write_json(known, self._request)
+        except ValueError:
+            raise RequestError(f"--out {self._folder}: {known.name} there is damaged; name another folder") from None
+        if there != self._request:
+            raise RequestError(
+                f"--out {self._folder} belongs to a different request ({_difference(there, self._request)}); "
+                "name another folder, or delete this one"
+            )
 
     def __exit__(self, *exception: object) -> None:
         self._lock.release()
@@ -136,23 +149,27 @@ def _difference(there: Any, here: Any, name: str = "") -> str:
 def _environment(device: torch.device) -> dict[str, Any]:
     """Versions, device, command line and commit."""
     packages = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
-    here = Path(__file__).parent
-    try:
-        asked = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=5
-        )
-        commit = asked.stdout.strip() or None
-    except (OSError, subprocess.TimeoutExpired):
-        commit = None
     return {
         "selfpretrain": metadata.version("selfpretrain"),
-        "commit": commit,
+        "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in packages},
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "command": sys.argv,
     }
+
+
+def _commit() -> str | None:
+    """The commit of this source, where it is one: an installed package may lie in another project's repository."""
+    here = Path(__file__)
+    git = ("git", "-C", str(here.parent))
+    try:
+        for command in ((*git, "ls-files", "--error-unmatch", here.name), (*git, "rev-parse", "HEAD")):
+            asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()
 
 
 def _plan_tuning(config: CompareConfig, task: Task) -> list[RunConfig]:
@@ -193,9 +210,8 @@ def _run_config(config: CompareConfig, task: Task, arm: Arm, seed: int, lr: floa
 
 def _costs(run: RunConfig, task: Task) -> dict[str, float]:
     """FLOPs of each phase of a run."""
-    pretrain, label = step_flops(run, task)
-    label += pretrain * RECIPES[run.arm].joint
-    return {"pretrain": pretrain * run.pretrain_steps, "label": label * run.label_steps}
+    each = step_flops(run, run.arm, task)
+    return {"pretrain": each["pretrain"] * run.pretrain_steps, "label": each["label"] * run.label_steps}
 
 
 def _pick_lrs(
@@ -244,7 +260,7 @@ def _summarise(
         "task": task.describe(),
         "arms": arms,
         "comparisons": [_comparison_entry(c, why) for c, why in zip(contrasts, causes, strict=True)],
-        "verdict": sentences(contrasts, causes, accuracies),
+        "verdict": sentences(contrasts, causes, accuracies, {arm: len(e["failures"]) for arm, e in arms.items()}),
     }
 
 
@@ -275,7 +291,9 @@ def _hits(run: Path, task: Task) -> Any:
 
 
 def _with_more_compute(contrast: Contrast, contrasts: Sequence[Contrast]) -> Contrast | None:
-    """The comparison in which the other arm has this arm's total compute."""
+    """The comparison in which scratch has this arm's total compute, where that is the other arm."""
+    if contrast.against not in ("scratch", "scratch-long"):
+        return None
     return next((c for c in contrasts if c.arm == contrast.arm and c.matched == "total compute"), None)
 
 
@@ -309,6 +327,7 @@ def _comparison_entry(contrast: Contrast, why: Cause) -> dict[str, Any]:
         "ci95_examples": [contrast.examples.low, contrast.examples.high],
         "train_effect": contrast.train.mean,
         "train_ci95": [contrast.train.low, contrast.train.high],
+        "compute_ratio": contrast.compute_ratio,
         "outcome": contrast.outcome,
         "cause": why,
     }

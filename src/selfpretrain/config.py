@@ -9,6 +9,7 @@ where task, model, objective and train lose their name and the two phases keep t
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import types
 import typing
@@ -21,7 +22,6 @@ from tyro.conf import OmitArgPrefixes, Positional
 from selfpretrain.errors import RequestError
 
 Kind = Literal["symbols", "bytes", "values"]
-KINDS: tuple[Kind, ...] = typing.get_args(Kind)
 Arm = Literal["scratch", "spt", "scratch-long", "joint", "mimetic", "linear"]
 ARMS: tuple[Arm, ...] = typing.get_args(Arm)
 QKInit = Literal["independent", "tied", "mimetic"]
@@ -43,8 +43,9 @@ def _flag(name: str) -> str:
 def _at_least(config: Any, **least: float) -> None:
     for name, bound in least.items():
         value = getattr(config, name)
-        if value is not None and not value >= bound:
-            raise RequestError(f"{_flag(name)} {value} is too small; the least is {bound:g}")
+        if value is not None and not bound <= value < math.inf:
+            wrong = "too small" if value < bound else "no number to work with"
+            raise RequestError(f"{_flag(name)} {value} is {wrong}; the least is {bound:g}")
 
 
 def _between(config: Any, **bounds: tuple[float, float]) -> None:
@@ -105,6 +106,8 @@ class TaskConfig:
         if strangers:
             valid = ", ".join(map(_flag, (*defaults, "data_seed"))) or "none"
             raise RequestError(f"{_flag(strangers[0])} does not apply to the task '{self.data}'; its options: {valid}")
+        if self.data == "proximity" and given.get("symbols", 3) < 3:
+            raise RequestError("--symbols 2 makes both directions the same step; the task proximity needs 3 or more")
         return {**defaults, **given}
 
     def file_options(self) -> None:
@@ -211,7 +214,8 @@ class PhaseConfig:
         _at_least(self, batch_size=1, weight_decay=0.0, patience=1)
         for name in ("duration", "warmup", "evaluate_every"):
             match = _DURATION.fullmatch(getattr(self, name))
-            if match is None or (name == "duration" and match[2] == "%"):
+            nothing = match is not None and name != "warmup" and float(match[1]) == 0
+            if match is None or nothing or (name == "duration" and match[2] == "%"):
                 raise RequestError(
                     f"{_flag(name)} {getattr(self, name)!r} is no duration; write 800steps or 20epochs"
                     + ("" if name == "duration" else " or 5%")
@@ -258,7 +262,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if not self.lr or any(not 0 < lr < 10 for lr in self.lr):
             raise RequestError(f"--lr {self.lr}: give one or more rates above 0 and below 10, like 1e-3,3e-3")
-        if len(set(self.lr)) < len(self.lr):
+        if len({f"{lr:g}" for lr in self.lr}) < len(self.lr):
             raise RequestError(f"--lr {self.lr} names a rate twice")
         _at_least(self, tune_seeds=1, threads=1, clip=1e-6, checkpoint_seconds=0.0)
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from selfpretrain.config import ObjectiveConfig
 from selfpretrain.evaluate import classification_metrics
 from selfpretrain.model import InputSpec, SequenceModel
-from selfpretrain.streams import Stream, torch_stream
+from selfpretrain.streams import Stream, numpy_stream, torch_stream
 from selfpretrain.tasks import Split, Task
 
 EVALUATION_BATCH = 256
@@ -126,8 +126,8 @@ class LabelObjective:
 
     def __init__(self, task: Task) -> None:
         self.rows, self.val = task.train, task.val
-        # The rows were shuffled by nobody: take every k-th, so that the probe is spread over the file.
-        self.probe = task.train.rows(np.arange(0, len(task.train), -(-len(task.train) // TRAIN_PROBE)))
+        # At random: the order of a file's rows may be that of their classes, or alternate between them.
+        self.probe = task.train.rows(numpy_stream(0, "probe").permutation(len(task.train))[:TRAIN_PROBE])
 
     def loss(self, model: SequenceModel, batch: Batch, step: int) -> Tensor:
         """Mean cross-entropy in nats."""

@@ -2,9 +2,9 @@
 data (ours), ``amos-*`` one for each row of the configurations published with Amos et al. (2024).
 """
 
-from typing import Any, Literal
+from typing import Any
 
-from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
+from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TaskConfig, TrainConfig
 from selfpretrain.errors import RequestError
 
 
@@ -22,9 +22,7 @@ def preset(name: str) -> CompareConfig:
     return CompareConfig(**PRESETS[name])
 
 
-def _amos(
-    *, lr: tuple[float, ...] = (1e-3, 5e-4, 1e-4), value_loss: Literal["l1", "l2"] = "l1", **rows: Any
-) -> dict[str, Any]:
+def _amos(*, lr: tuple[float, ...] = (1e-3, 5e-4, 1e-4), **rows: Any) -> dict[str, Any]:
     """A preset from one row of the official configurations of Amos et al. (2024).
 
     Source: github.com/IdoAmos/not-from-scratch, configs/experiment/lra/transformer-lra-*.yaml at f919137a;
@@ -34,10 +32,11 @@ def _amos(
     model, label, pretrain = rows["model"], rows["label"], rows["pretrain"]
     return {
         "model": ModelConfig(qk_init="tied", **model),
-        "objective": ObjectiveConfig(mask_ratio=rows["mask_ratio"], value_loss=value_loss),
+        "objective": ObjectiveConfig(mask_ratio=rows["mask_ratio"]),
         "pretrain": PhaseConfig(**pretrain),
         "label": PhaseConfig(**label),
         "train": TrainConfig(lr=lr, clip=None),
+        "task": TaskConfig(max_length=rows["length"]),
     }
 
 
@@ -60,12 +59,14 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train": TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
     },
     "amos-listops": _amos(
+        length=2048,
         model={"depth": 6, "width": 512, "heads": 8, "ff_factor": 4},
         label=_phase(100, 32, 2000),
         pretrain=_phase(100, 32, 2000),
         mask_ratio=0.10,
     ),
     "amos-text": _amos(
+        length=4096,
         model={"depth": 6, "width": 512, "heads": 8, "ff_factor": 4, "label_head": "mlp"},
         label=_phase(65, 32, 2000, 0.1),
         pretrain=_phase(32, 32, 5000, 0.1),
@@ -73,18 +74,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
     # The task has two documents a row; this project trains on one sequence, so only the encoder is theirs.
     "amos-retrieval": _amos(
+        length=4096,
         model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 4, "label_head": "mlp"},
         label=_phase(32, 32, 5000),
         pretrain=_phase(32, 32, 2000),
         mask_ratio=0.15,
     ),
     "amos-image": _amos(
+        length=1024,
         model={"depth": 3, "width": 64, "heads": 4, "ff_factor": 2, "label_head": "mlp"},
         label=_phase(200, 50, 2000),
         pretrain=_phase(50, 32, 2500),
         mask_ratio=0.5,
     ),
     "amos-pathfinder": _amos(
+        length=1024,
         model={"depth": 4, "width": 128, "heads": 8, "ff_factor": 1},
         label=_phase(200, 32, 5000),
         pretrain=_phase(50, 32, 2500),
@@ -92,18 +96,21 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
     # The three with blocked attention in the original (PathX, PathX-256, SC) use full attention here.
     "amos-pathx": _amos(
+        length=16384,
         model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 1, "pooling": "max"},
         label=_phase(200, 32, 5000),
         pretrain=_phase(200, 32, 5000),
         mask_ratio=0.5,
     ),
     "amos-pathx-256": _amos(
+        length=65536,
         model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 4, "pooling": "max"},
         label=_phase(200, 32, 5000),
         pretrain=_phase(200, 32, 5000),
         mask_ratio=0.5,
     ),
     "amos-scifar": _amos(
+        length=1024,
         model={
             "depth": 6,
             "width": 256,
@@ -118,6 +125,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     ),
     # Warm-up is ours: the original lowers the rate on a plateau (SC) or at fixed epochs (BIDMC, a regression).
     "amos-sc": _amos(
+        length=16384,
         model={
             "depth": 4,
             "width": 128,
@@ -131,6 +139,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         mask_ratio=0.25,
     ),
     "amos-bidmc": _amos(
+        length=4096,
         model={"depth": 4, "width": 112, "heads": 8, "ff_factor": 1, "positions": "rotary"},
         label=_phase(500, 32, 500, 0.05),
         pretrain=_phase(500, 32, 500, 0.05),

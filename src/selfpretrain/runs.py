@@ -1,7 +1,7 @@
 """Folders of runs: the only writer during training, and the only place that knows their files.
 
     runs/<arm>-seed<k>/
-      config.json           the run's settings and the fingerprint of its task
+      config.json           the run's settings, and the fingerprint of them and the task together
       metrics.jsonl         one validation a line
       checkpoint/           the two latest states; after the end, the self-pretrained weights alone
       model/                config.json and model.safetensors
@@ -10,7 +10,8 @@
       result.json           the numbers
       DONE                  written last
 
-Every file appears whole or not at all: it is written beside its place, flushed to the disk, and renamed.
+Every file appears whole or not at all: it is written beside its place, flushed to the disk, and renamed. The one
+exception, metrics.jsonl, is appended to, cut to the latest state when a run goes on, and written anew at the end.
 """
 
 import hashlib
@@ -51,6 +52,11 @@ def write_atomically(path: Path, data: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         Path(beside).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name, too
+        finally:
+            os.close(folder)
     except BaseException:
         Path(beside).unlink(missing_ok=True)
         raise
@@ -156,7 +162,9 @@ class RunFolder:
                 tensors, state = found
                 self._set_rows(state["rows"])
                 return state["phase"], tensors, state["meta"]
-            self.note(f"checkpoint {path.name} is damaged and was set aside; going on from the one before it")
+            self.note(
+                f"checkpoint {path.name} is damaged or of other settings, and is removed; going on from before it"
+            )
             path.unlink()
         self._set_rows([])
         return None
@@ -195,6 +203,7 @@ class RunFolder:
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write the numbers, then DONE; drop the states that only served to go on."""
+        self._set_rows(self._rows)
         write_json(self.path / "result.json", result)
         write_atomically(self.path / "DONE", self._fingerprint + "\n")
         for path in self._checkpoints():

@@ -13,7 +13,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import torch
 
-Stream = Literal["data", "split", "init", "pretrain-batches", "label-batches", "masks", "validation-masks", "dropout"]
+Stream = Literal[
+    "data",
+    "split",
+    "init",
+    "pretrain-batches",
+    "label-batches",
+    "masks",
+    "validation-masks",
+    "dropout",
+    "probe",
+]
 # The numbers are part of every published result: add at the end, never renumber.
 _NUMBERS: dict[Stream, int] = {
     "data": 1,
@@ -24,6 +34,7 @@ _NUMBERS: dict[Stream, int] = {
     "masks": 6,
     "validation-masks": 7,
     "dropout": 8,
+    "probe": 9,
 }
 
 

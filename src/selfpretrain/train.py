@@ -52,12 +52,15 @@ class Plan:
 
     @classmethod
     def of(cls, name: PhaseName, phase: PhaseConfig, *, steps: int, lr: float, n_rows: int) -> "Plan":
-        """Resolve a phase's durations for ``n_rows`` sequences and ``steps`` steps."""
+        """Resolve a phase's durations for ``n_rows`` sequences and ``steps`` steps.
+
+        Shares of the phase are of ``steps`` for the warm-up, but of the phase's own duration for validation: an arm
+        that trains longer is looked at as often, so that arms can be compared step by step.
+        """
         fixed = PhaseConfig(
             duration=f"{steps}steps",
             batch_size=min(phase.batch_size, n_rows),
             warmup=phase.warmup,
-            evaluate_every=phase.evaluate_every,
         )
         return cls(
             name=name,
@@ -67,7 +70,7 @@ class Plan:
             warmup_steps=fixed.steps("warmup", n_rows),
             schedule=phase.schedule,
             weight_decay=phase.weight_decay,
-            evaluate_every=fixed.steps("evaluate_every", n_rows),
+            evaluate_every=phase.steps("evaluate_every", n_rows),
             patience=phase.patience,
         )
 

@@ -6,14 +6,15 @@ training set was fitted.
 
 | outcome       | what the runs show                                                        | cause          |
 |---------------|---------------------------------------------------------------------------|----------------|
-| helps, hurts  | the better arm trains better, and that carries at least half of the gain:  |                |
+| helps         | the arm trains better, and that carries at least half of the gain:         |                |
 |               | - and the other stays behind when it gets the same total compute           | optimization   |
 |               | - but the other catches up when it gets the same total compute             | speed          |
 |               | - and nobody gave the other more compute                                   | undetermined   |
+| hurts         | the arm trains worse (nobody gave it more compute)                         | undetermined   |
 | helps, hurts  | both train equally well (interval within +-margin, +-half of the gain)     | generalization |
 | helps, hurts  | anything else                                                              | undetermined   |
-| no effect     | equal test and training accuracy, and one fits the training set in fewer   | speed          |
-|               | label steps                                                                |                |
+| no effect     | equal test and training accuracy at equal label steps, and one fits the    | speed          |
+|               | training set in fewer of them                                              |                |
 | no effect     | anything else                                                              | none           |
 """
 
@@ -31,6 +32,8 @@ Cause = Literal["optimization", "generalization", "speed", "undetermined", "none
 ALPHA = 0.05
 MIN_SEEDS = 3
 """No verdict from fewer."""
+COMPUTE_TOLERANCE = 0.02
+"""Compute that differs by less counts as matched (ours; scratch-long is matched to the nearest step)."""
 MARGIN = 0.02
 """Accuracies that differ by less count as equal (ours)."""
 
@@ -51,6 +54,8 @@ class Contrast:
     """Best clean training accuracy."""
     fit_steps: Interval | None
     """Label steps until the training set was fitted, where every run of both arms fitted it."""
+    compute_ratio: float = 1.0
+    """What the arm spent of what is to be equal, over what the other spent; off 1 after early stopping."""
     p_holm: float | None = None
     """The p-value of ``test``, adjusted for all comparisons made."""
 
@@ -84,14 +89,13 @@ def cause(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
         return "undetermined"
     if contrast.outcome == "no detectable effect":
         equal = contrast.test.within(MARGIN) and contrast.train.within(MARGIN)
-        faster = contrast.fit_steps is not None and (contrast.fit_steps.below(0) or contrast.fit_steps.above(0))
+        steps = contrast.fit_steps if contrast.matched.startswith("label") else None
+        faster = steps is not None and (steps.below(0) or steps.above(0))
         return "speed" if equal and faster else "none"
-    sign = 1 if contrast.outcome == "helps" else -1
-    trains_better = contrast.train.above(0) if sign > 0 else contrast.train.below(0)
-    if trains_better and abs(contrast.train.mean) >= abs(contrast.test.mean) / 2:
+    if contrast.outcome == "helps" and contrast.train.above(0) and contrast.train.mean >= contrast.test.mean / 2:
         if with_more_compute is None:
             return "undetermined"
-        return "optimization" if with_more_compute.outcome == contrast.outcome else "speed"
+        return "optimization" if with_more_compute.outcome == "helps" else "speed"
     equal = contrast.train.within(min(MARGIN, abs(contrast.test.mean) / 2))
     return "generalization" if equal else "undetermined"
 
@@ -117,20 +121,37 @@ def contrast_from_runs(
         train=difference("train_acc_reached"),
         examples=example_interval(np.stack([x["correct"] for x in a]), np.stack([y["correct"] for y in b])),
         fit_steps=difference("steps_to_fit") if fitted else None,
+        compute_ratio=_spent(matched, a) / _spent(matched, b),
     )
 
 
+def _spent(matched: str, runs: Sequence[Mapping[str, Any]]) -> float:
+    """What ``matched`` counts, over all runs; 1 where it counts nothing that training spends."""
+    keys = {
+        "label compute": ("flops_label",),
+        "total compute": ("flops_label", "flops_pretrain"),
+        "label steps": ("steps_label",),
+    }.get(matched, ())
+    return float(sum(run[key] for run in runs for key in keys)) or 1.0
+
+
 def sentences(
-    contrasts: Sequence[Contrast], causes: Sequence[Cause], accuracies: Mapping[Arm, Mapping[str, float]]
+    contrasts: Sequence[Contrast],
+    causes: Sequence[Cause],
+    accuracies: Mapping[Arm, Mapping[str, float]],
+    failures: Mapping[Arm, int],
 ) -> str:
     """The verdict in plain words, from the first contrast and, where it is of the same arm, the second.
 
     Args:
         causes: one for each contrast.
         accuracies: mean ``train`` (best reached) and ``test`` accuracy of every arm.
+        failures: runs of each arm that failed, and are left out with their partners.
     """
-    if not contrasts:
-        return "No verdict: no two arms that can be compared have finished runs."
+    failed = [f"{count} of {arm}" for arm, count in failures.items() if count]
+    lost = f"Runs that failed are left out: {', '.join(failed)}." if failed else ""
+    if not contrasts or ("spt" in accuracies and contrasts[0].arm != "spt"):
+        return f"No verdict: no two arms that can be compared have finished runs. {lost}".strip()
     first = contrasts[0]
     if first.test.n < MIN_SEEDS:
         return f"No verdict from {first.test.n} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
@@ -138,7 +159,7 @@ def sentences(
     second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
     if second is not None:
         said.append(_claim(second, follows=True))
-    said.append(_because(first, causes[0], accuracies))
+    said += [_because(first, causes[0], accuracies), lost]
     return " ".join(part for part in said if part)
 
 
@@ -160,7 +181,12 @@ def _claim(contrast: Contrast, *, follows: bool = False) -> str:
 
 
 def _doubt(contrast: Contrast) -> str:
-    """Why nothing is claimed although the interval over seeds excludes zero."""
+    """What a reader should know before believing it: unequal compute, or why nothing is claimed."""
+    if abs(contrast.compute_ratio - 1.0) > COMPUTE_TOLERANCE:
+        return (
+            f" But early stopping made their {contrast.matched} unequal: {contrast.arm} spent "
+            f"{contrast.compute_ratio:.2f} times what {contrast.against} spent."
+        )
     if contrast.outcome != "no detectable effect" or not (contrast.test.above(0) or contrast.test.below(0)):
         return ""
     if contrast.p_holm is not None and contrast.p_holm >= ALPHA:

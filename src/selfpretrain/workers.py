@@ -1,11 +1,13 @@
 """Several runs at a time on one machine. Serial and parallel runs go through the same function."""
 
+import contextlib
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event as StopSignal
@@ -65,7 +67,8 @@ class Workers:
         if self._count == 1:
             return [_run(run, self._task, self._root, self._watch, lambda: False) for run in runs]
         try:
-            futures = [self._pool.submit(_work, run) for run in runs]
+            with _deaf_children():
+                futures = [self._pool.submit(_work, run) for run in runs]
             _pump(futures, self._events, self._watch)
             for future in futures:
                 if future.done():
@@ -76,6 +79,19 @@ class Workers:
                 "a worker process was killed, perhaps for lack of memory; finished runs are kept, and the same command "
                 "(with --workers 1, say) goes on from there"
             ) from None
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Let processes that start now ignore Ctrl-C, which reaches the whole group: the parent tells them to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _pump(futures: Sequence[Future[Result]], events: "multiprocessing.Queue[Event]", watch: Watch) -> None:
@@ -99,9 +115,6 @@ _worker: dict[str, Any] = {}
 def _start_worker(
     task: Task, root: Path, events: "multiprocessing.Queue[Event]", stop: StopSignal, parent: int
 ) -> None:
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us to stop
     _worker.update(task=task, root=root, events=events, stop=stop)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 

@@ -20,6 +20,10 @@ def write_report(folder: Path) -> Path:
     if not (folder / "summary.json").exists():
         state = "is not finished; run its compare command again" if (folder / "config.json").exists() else "is none"
         raise RequestError(f"{folder}: no comparison to draw: the folder {state}")
+    try:
+        findings = read_comparison(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(f"{folder}: a file of it is missing or damaged ({error}); run compare again") from None
     path = folder / "report.html"
-    write_atomically(path, render(read_comparison(folder)))
+    write_atomically(path, render(findings))
     return path

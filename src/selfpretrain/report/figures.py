@@ -105,7 +105,8 @@ def learning_curves(findings: Findings, ax: Axes) -> bool:
     ax.set_ylabel("training accuracy (clean)")
     _chance(findings, ax)
     _accuracy_scale(ax)
-    ax.legend(loc="best")
+    if any(drawn):
+        ax.legend(loc="best")
     return any(drawn)
 
 
@@ -120,7 +121,8 @@ def compute_curves(findings: Findings, ax: Axes) -> bool:
     ax.set_ylabel("validation accuracy")
     _chance(findings, ax)
     _accuracy_scale(ax)
-    ax.legend(loc="best")
+    if any(drawn):
+        ax.legend(loc="best")
     return any(drawn)
 
 

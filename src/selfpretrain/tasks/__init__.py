@@ -1,5 +1,6 @@
 """From bytes on disk, or a built-in rule, to a Task: sequences, labels and splits."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from selfpretrain.config import BUILTIN_TASKS, TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.builtin import MAKERS
+from selfpretrain.tasks.checks import check_parts
 from selfpretrain.tasks.files import load_file
 from selfpretrain.tasks.tables import EXTENSIONS
 from selfpretrain.tasks.task import SHARES, UNLABELLED, Split, Task, standardised, stratified_split
@@ -33,12 +35,17 @@ def load_task(task: str | Path | TaskConfig = "proximity", **options: Any) -> Ta
     """
     config = replace(task, **options) if isinstance(task, TaskConfig) else TaskConfig(data=str(task), **options)
     if config.data in BUILTIN_TASKS:
-        return _built_in(config)
+        return _whole(config.data, _built_in(config), config)
     path = Path(config.data)
-    if path.suffix.lower() not in EXTENSIONS and not path.exists():
+    if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
         raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(BUILTIN_TASKS)}) nor a file")
     config.file_options()
-    return load_file(path, config)
+    return _whole(path, load_file(path, config), config)
+
+
+def _whole(where: Path | str, task: Task, config: TaskConfig) -> Task:
+    check_parts(where, task)
+    return replace(task, config=config)
 
 
 def _built_in(config: TaskConfig) -> Task:

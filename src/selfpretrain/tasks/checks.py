@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.errors import RequestError
-from selfpretrain.tasks.task import Split, duplicate_groups
+from selfpretrain.tasks.task import LARGEST, Split, Task, duplicate_groups
 
 SPLIT_NAMES = {
     "train": "train",
@@ -35,11 +35,11 @@ def refuse(path: Path, row: int | None, problem: str) -> NoReturn:
 
 def check_readable(path: Path) -> None:
     """The file is there, is a file, may be read, and holds something."""
-    if not path.exists():
-        refuse(path, None, "no such file; check the path")
-    if not path.is_file():
-        refuse(path, None, "not a file; DATA is one file of sequences")
     try:
+        if not path.exists():
+            refuse(path, None, "no such file; check the path")
+        if not path.is_file():
+            refuse(path, None, "not a file; DATA is one file of sequences")
         with path.open("rb") as file:
             first = file.read(1)
     except OSError as error:
@@ -67,14 +67,12 @@ def check_finite(path: Path, sequences: Sequence[NDArray[Any]], *, allow_missing
     """How many values are missing or infinite; any is refused unless ``allow_missing``."""
     count = 0
     for row, sequence in enumerate(sequences):
-        bad = int(sequence.size - np.isfinite(sequence).sum())
+        fine = np.abs(sequence) < LARGEST  # NaN is not
+        bad = int(sequence.size - fine.sum())
         if bad and not allow_missing:
-            position = int(np.argwhere(~np.isfinite(sequence))[0][0])
-            refuse(
-                path,
-                row,
-                f"position {position + 1} is missing, NaN or infinite; mend it, or give --allow-missing to impute it",
-            )
+            position = int(np.argwhere(~fine)[0][0]) + 1
+            problem = f"position {position} is missing, NaN or infinite (beyond {LARGEST:g})"
+            refuse(path, row, f"{problem}; mend it, or give --allow-missing to impute it")
         count += bad
     return count
 
@@ -132,7 +130,21 @@ def _check_given_classes(path: Path, labels: Sequence[str | None], split: Sequen
             refuse(path, row, f"class '{label}' of the {part} split never occurs in training; add or remove its rows")
 
 
-def count_leaks(rows: Split, parts: NDArray[np.int64]) -> int:
-    """Validation and test sequences that also stand, exactly equal, in training (part 0)."""
+def check_parts(where: Path | str, task: Task) -> None:
+    """Every split has sequences, and training has every class."""
+    for name, part in (("training", task.train), ("validation", task.val), ("test", task.test)):
+        if len(part) == 0:
+            raise RequestError(f"{where}: the {name} split is empty: there are too few different sequences; add rows")
+    absent = sorted(set(range(len(task.classes))) - set(task.train.y.tolist()))
+    if absent:
+        raise RequestError(
+            f"{where}: class '{task.classes[absent[0]]}' is not in training: its sequences equal those of other rows; "
+            "add rows of it, or remove the class"
+        )
+
+
+def leaks(rows: Split, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which training rows (part 0) also stand, exactly equal, in validation or test (N,)."""
     groups = duplicate_groups(rows)
-    return int(np.isin(groups[parts != 0], groups[parts == 0]).sum())
+    leaking: NDArray[np.bool_] = (parts == 0) & np.isin(groups, groups[parts != 0])
+    return leaking

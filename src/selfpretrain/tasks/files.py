@@ -11,6 +11,7 @@ In a list of lists each inner list is one position, its entries the channels. Wh
 guess is the first note of the task.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from selfpretrain.config import Kind, TaskConfig
 from selfpretrain.tasks import checks
 from selfpretrain.tasks.checks import refuse
 from selfpretrain.tasks.parsing import Sequences, guess_kind, parse_cells
-from selfpretrain.tasks.tables import Rows, read_rows
+from selfpretrain.tasks.tables import Rows, read_rows, some
 from selfpretrain.tasks.task import SHARES, UNLABELLED, Split, Task, pad, standardised, stratified_split
 
 BYTES = tuple(map(str, range(256)))
@@ -48,11 +49,16 @@ def load_file(path: Path, config: TaskConfig) -> Task:
         _check_sequences(config.test, test_sequences, kind, config)
         if test_sequences[0].shape[1:] != sequences[0].shape[1:]:
             refuse(config.test, None, "its sequences have other channels than the training file's")
-        split = (split or ["train"] * len(sequences)) + ["test"] * len(test_sequences)
-        sequences, labels = sequences + test_sequences, labels + test.labels
-    notes = [_guess_note(path, rows, kind, config)]
-    notes += _check_sequences(path, sequences, kind, config)
+        split = split or ["train"] * len(sequences)
+    notes = [_guess_note(path, rows, kind, config), *_check_sequences(path, sequences, kind, config)]
     checks.check_classes(path, labels, split)
+    if config.test is not None:
+        trained = {label for label, part in zip(labels, split or [], strict=True) if part == "train"}
+        for row, label in enumerate(test.labels):
+            if label not in trained:
+                refuse(config.test, row, f"class '{label}' never occurs in training; add or remove its rows")
+        sequences, labels = sequences + test_sequences, labels + test.labels
+        split = (split or []) + ["test"] * len(test_sequences)
 
     cut = sum(len(sequence) > config.max_length for sequence in sequences)
     if cut:
@@ -68,10 +74,14 @@ def load_file(path: Path, config: TaskConfig) -> Task:
             notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
     x, lengths = pad(sequences, max(map(len, sequences)))
     everything = Split(x, lengths, y)
-    if split is not None and (leaks := checks.count_leaks(everything, parts)):
-        notes.append(f"warning: {leaks} validation or test sequences stand in training too, exactly equal")
+    leaks = checks.leaks(everything, parts)
+    if count := int(leaks[y != UNLABELLED].sum()):
+        notes.append(f"warning: {count} training sequences stand in validation or test too, exactly equal")
     train = everything.rows(np.flatnonzero((parts == 0) & (y != UNLABELLED)))
-    unlabelled = np.flatnonzero((parts == 0) & (y == UNLABELLED))
+    hidden = (parts == 0) & (y == UNLABELLED)
+    if count := int((hidden & leaks).sum()):
+        notes.append(f"{count} rows without a label are left out: their sequences stand in validation or test")
+    unlabelled = np.flatnonzero(hidden & ~leaks)
     if len(unlabelled):
         notes.append(f"{len(unlabelled)} training rows have no label; self-pretraining alone sees them")
     task = Task(
@@ -90,9 +100,10 @@ def load_file(path: Path, config: TaskConfig) -> Task:
 
 def _numbers_first(name: str) -> tuple[bool, float, str]:
     try:
-        return False, float(name), name
+        number = float(name)
     except ValueError:
-        return True, 0.0, name
+        number = math.nan
+    return (False, number, name) if math.isfinite(number) else (True, 0.0, name)
 
 
 def _check_sequences(path: Path, sequences: Sequences, kind: Kind, config: TaskConfig) -> list[str]:
@@ -109,7 +120,12 @@ def _guess_note(path: Path, rows: Rows, kind: Kind, config: TaskConfig) -> str:
     how = "given" if config.kind else "guessed; --kind overrides"
     where = f"column {rows.columns}" if path.suffix.lower() != ".npz" else f"array {rows.columns}"
     splits = "given" if rows.split or config.test else "70/15/15, stratified"
-    return f"{path.name}: {len(rows.cells)} rows, sequence from {where} as {kind} ({how}), splits {splits}"
+    classes = len({label for label in rows.labels if label is not None})
+    ignored = f", not used: {some(rows.ignored)}" if rows.ignored else ""
+    return (
+        f"{path.name}: {len(rows.cells)} rows, sequence from {where} as {kind} ({how}), label from {rows.label} "
+        f"({classes} classes), splits {splits}{ignored}"
+    )
 
 
 def _parts(sequences: Sequences, y: NDArray[np.int64], split: list[str] | None, data_seed: int) -> NDArray[np.int64]:

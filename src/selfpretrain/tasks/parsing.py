@@ -24,6 +24,11 @@ NUMERIC_SHARE = 0.9
 Sequences = list[NDArray[Any]]
 
 
+def first_line(error: Exception) -> str:
+    """What a library says is wrong, on one line."""
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
 def label_text(cell: Any) -> str | None:
     """A class or a symbol as text, whole numbers without a point; None where there is none."""
     if cell is None or cell == "" or (isinstance(cell, float) and np.isnan(cell)):
@@ -46,7 +51,7 @@ def guess_kind(cells: Sequence[Any]) -> Kind:
     flat = list(chain.from_iterable(tokens))
     if not several or not flat:
         return "bytes"
-    numbers = [number for token in flat if (number := _number(token)) is not None]
+    numbers = [number for token in flat if (number := as_number(token)) is not None]
     if len(numbers) >= NUMERIC_SHARE * len(flat):
         whole = all(float(number).is_integer() for number in numbers if np.isfinite(number))
         nested = any(isinstance(_first(cell), list | np.ndarray) for cell in sample)
@@ -65,7 +70,7 @@ def _from_json(cell: Any) -> Any:
         return cell
     try:
         return json.loads(cell)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return []
 
 
@@ -79,12 +84,15 @@ def _flat(cell: Any) -> list[Any]:
         return list(cell.ravel().tolist())
     if isinstance(cell, list):
         return list(chain.from_iterable(_flat(part) for part in cell))
-    return [cell]
+    return [str(cell) if isinstance(cell, dict) else cell]
 
 
-def _number(token: Any) -> float | None:
+def as_number(token: Any) -> float | None:
+    """A number, NaN for nothing, None for a word."""
     try:
         return float("nan") if token is None else float(token)
+    except OverflowError:
+        return float("inf")
     except (TypeError, ValueError):
         return None
 
@@ -98,7 +106,10 @@ def parse_cells(path: Path, cells: Sequence[Any], kind: Kind) -> Sequences:
 def _parse_bytes(path: Path, row: int, cell: Any) -> NDArray[Any]:
     if not isinstance(cell, str):
         refuse(path, row, "--kind bytes reads text, and this is a list; use symbols or values")
-    return np.frombuffer(cell.encode(), dtype=np.uint8).astype(np.int64)
+    try:
+        return np.frombuffer(cell.encode(), dtype=np.uint8).astype(np.int64)
+    except UnicodeEncodeError as error:
+        refuse(path, row, f"position {error.start + 1} is half a character ({error.reason}); mend the text")
 
 
 def _entries(path: Path, row: int, cell: Any) -> Any:
@@ -109,8 +120,8 @@ def _entries(path: Path, row: int, cell: Any) -> Any:
         return _tokens(cell)
     try:
         return json.loads(cell)
-    except json.JSONDecodeError as error:
-        refuse(path, row, f"the list is no JSON ({error.msg}); write it like [1, 2, 3]")
+    except (ValueError, RecursionError) as error:
+        refuse(path, row, f"the list is no JSON ({getattr(error, 'msg', first_line(error))}); write it like [1, 2, 3]")
 
 
 def _parse_symbols(path: Path, row: int, cell: Any) -> NDArray[Any]:
@@ -129,6 +140,8 @@ def _parse_values(path: Path, row: int, cell: Any) -> NDArray[Any]:
     entries = _entries(path, row, cell)
     try:
         values = np.array(entries, dtype=np.float64)
+    except OverflowError:
+        refuse(path, row, "a number is too large; mend it")
     except (TypeError, ValueError):
         _refuse_entry(path, row, entries)
     if values.ndim > 2:
@@ -147,7 +160,7 @@ def _refuse_entry(path: Path, row: int, entries: Any) -> Any:
                 f"ragged channels: position {position + 1} has {width}, position 1 has {widths[0]}; make them equal",
             )
         for part in entry if isinstance(entry, list) else [entry]:
-            if _number(part) is None:
+            if as_number(part) is None:
                 refuse(
                     path,
                     row,

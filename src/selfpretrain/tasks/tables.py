@@ -3,9 +3,10 @@
 import csv
 import fnmatch
 import json
+import re
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import numpy as np
 from selfpretrain.config import TaskConfig
 from selfpretrain.tasks import checks
 from selfpretrain.tasks.checks import refuse
-from selfpretrain.tasks.parsing import label_text
+from selfpretrain.tasks.parsing import NUMERIC_SHARE, as_number, first_line, label_text
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
 SEQUENCE_NAMES = ("sequence", "seq", "text", "x", "values", "tokens")
+INDEX_NAMES = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""Columns that pandas writes for its index; never taken for a step unless asked for."""
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 
 
@@ -30,13 +33,15 @@ class Rows:
         cells: of each row a string, a list, or an array.
         labels: None where there is none.
         split: what the split column says; None without one.
-        columns: the sequence columns, for the note.
+        columns, label, ignored: what the columns were taken for, for the note.
     """
 
     cells: list[Any]
     labels: list[str | None]
     split: list[str] | None
     columns: str
+    label: str
+    ignored: Sequence[str] = ()
 
 
 def read_rows(path: Path, config: TaskConfig) -> Rows:
@@ -74,10 +79,31 @@ def _read_table(path: Path, config: TaskConfig) -> Rows:
             if cell is None:
                 refuse(path, row, f"column '{sequence[0]}' is empty; fill it in or remove the row")
     else:
+        if config.sequence is None:
+            _refuse_mixture(path, {name: table[name] for name in sequence})
         cells = [_trimmed(row) for row in zip(*(table[name] for name in sequence), strict=True)]
     columns = sequence[0] if len(sequence) == 1 else f"{sequence[0]} .. {sequence[-1]}, {len(sequence)} steps"
     labels = [label_text(cell) for cell in table[label]]
-    return Rows(cells, labels, [str(cell or "") for cell in table[split]] if split else None, columns)
+    given = [str(cell or "") for cell in table[split]] if split else None
+    ignored = [name for name in names if name not in (*sequence, label, split)]
+    return Rows(cells, labels, given, columns, label, ignored)
+
+
+def _refuse_mixture(path: Path, steps: dict[str, list[Any]]) -> None:
+    """Columns that were guessed to be steps are all numbers or all words, but for a few wrong cells."""
+    numeric = {}
+    for name, column in steps.items():
+        cells = [cell for cell in column if cell is not None]
+        numeric[name] = sum(as_number(cell) is not None for cell in cells) >= NUMERIC_SHARE * len(cells)
+    words = [name for name, is_numeric in numeric.items() if not is_numeric]
+    if 0 < len(words) < len(numeric):
+        number = next(name for name in numeric if name not in words)
+        refuse(
+            path,
+            None,
+            f"column '{words[0]}' holds words and '{number}' numbers, so they are no steps of one sequence; "
+            "name the sequence with --sequence",
+        )
 
 
 def _header(path: Path) -> list[str]:
@@ -89,7 +115,7 @@ def _header(path: Path) -> list[str]:
         try:
             return list(parquet.read_schema(path).names)
         except (pyarrow.ArrowException, OSError) as error:
-            refuse(path, None, f"not a readable Parquet file ({_first_line(error)})")
+            refuse(path, None, f"not a readable Parquet file ({first_line(error)})")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             names = next(csv.reader(file, delimiter=_delimiter(path)), [])
@@ -141,25 +167,21 @@ def _read_arrow(path: Path, names: Sequence[str], text: set[str | None]) -> dict
                 None if number is None else number - 2,
                 f"{found} columns where the header has {expected}; quote cells with commas",
             )
-        refuse(path, None, f"cannot be read ({_first_line(error)})")
+        refuse(path, None, f"cannot be read ({first_line(error)})")
     return {name: table.column(name).to_pylist() for name in names}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
 
 
 def _read_jsonl(path: Path) -> list[dict[str, Any]]:
     objects = []
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         refuse(path, None, f"not UTF-8 text ({error}); save it as UTF-8")
     for row, line in enumerate(line for line in lines if line.strip()):
         try:
             content = json.loads(line)
-        except json.JSONDecodeError as error:
-            refuse(path, row, f"no JSON ({error.msg}); write one object a line")
+        except (ValueError, RecursionError) as error:
+            refuse(path, row, f"no JSON ({getattr(error, 'msg', first_line(error))}); write one object a line")
         if not isinstance(content, dict):
             refuse(path, row, 'no JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
         objects.append(content)
@@ -173,14 +195,17 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-        refuse(path, None, f"not a readable NPZ file of plain arrays ({_first_line(error)})")
+        refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
     parts = [part for part in checks.SPLIT_NAMES if f"x_{part}" in arrays]
+    given_split: list[str] | None = None
     if parts and config.sequence is None:
         pairs: list[tuple[str, str, str | None]] = [(f"x_{part}", f"y_{part}", part) for part in parts]
     else:
         names = list(arrays)
-        sequence, label, _ = _choose_columns(path, names, replace(config, split=None))
+        sequence, label, split_name = _choose_columns(path, names, config)
         pairs = [(sequence[0], label, None)]
+        if split_name is not None:
+            given_split = [str(name) for name in arrays[split_name].tolist()]
     cells: list[Any] = []
     labels: list[str | None] = []
     split: list[str] = []
@@ -192,10 +217,13 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
             refuse(
                 path, None, f"{x_name} {x.shape} and {y_name} {y.shape}; the shapes are (N, T) or (N, T, C), and (N,)"
             )
+        if x.dtype.kind not in "biufSU" or y.dtype.kind not in "biufSU":
+            refuse(path, None, f"{x_name} is {x.dtype} and {y_name} is {y.dtype}; give numbers or text")
+        x, y = (a.astype(np.str_) if a.dtype.kind == "S" else a for a in (x, y))
         cells += list(x)
         labels += [label_text(label) for label in y.tolist()]
         split += [part] * len(y) if part else []
-    return Rows(cells, labels, split or None, pairs[0][0])
+    return Rows(cells, labels, split or given_split, pairs[0][0], pairs[0][1])
 
 
 def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[list[str], str, str | None]:
@@ -203,7 +231,7 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
 
     def named(asked: str, option: str) -> str:
         if asked not in names:
-            refuse(path, None, f"no column '{asked}' ({option}); the columns are {_some(names)}")
+            refuse(path, None, f"no column '{asked}' ({option}); the columns are {some(names)}")
         return asked
 
     by_lower = {name.strip().lower(): name for name in reversed(names)}
@@ -213,23 +241,31 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
     else:
         found = [by_lower[name] for name in LABEL_NAMES if name in by_lower]
         if not found:
-            refuse(path, None, f"no column is called label; name it with --label (the columns are {_some(names)})")
+            refuse(path, None, f"no column is called label; name it with --label (the columns are {some(names)})")
         label = found[0]
+    index = [name for name in names if INDEX_NAMES.fullmatch(name)]
     others = [name for name in names if name not in (label, split)]
     if config.sequence:
         sequence = []
         for asked in config.sequence.split(","):
             matching = [name for name in others if fnmatch.fnmatchcase(name, asked.strip())]
             sequence += matching or [named(asked.strip(), "--sequence")]
+        if label in sequence or split in sequence:
+            refuse(
+                path,
+                None,
+                f"--sequence names the column '{label if label in sequence else split}', which is no sequence",
+            )
     else:
         found = [by_lower[name] for name in SEQUENCE_NAMES if name in by_lower and by_lower[name] in others]
-        sequence = found[:1] or others
+        sequence = found[:1] or [name for name in others if name not in index]
     if not sequence:
-        refuse(path, None, f"there is no column beside the label; name the sequence with --sequence ({_some(names)})")
+        refuse(path, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
     return sequence, label, split
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many there are."""
     return ", ".join(names[:8]) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
 
 

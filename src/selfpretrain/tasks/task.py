@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.config import Kind
+from selfpretrain.config import Kind, TaskConfig
+from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
 
 SHARES = (0.70, 0.15, 0.15)
 """Train, validation and test shares of a split made here (ours)."""
+LARGEST = 1e30
+"""Numbers beyond count as infinite: float32 ends at 3e38."""
 UNLABELLED = -1
 """The class of a row without a label."""
 
@@ -63,6 +66,8 @@ class Task:
     test: Split
     unlabelled: Split | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    config: TaskConfig | None = field(default=None, compare=False)
+    """Where it came from; None for a task that was made by hand."""
 
     @property
     def length(self) -> int:
@@ -160,18 +165,19 @@ def stratified_split(rows: Split, shares: tuple[float, ...], data_seed: int) -> 
 def standardised(task: Task) -> Task:
     """Values minus the training mean over the training standard deviation, channel by channel.
 
-    Statistics are over the real (finite, unpadded) positions of the labelled training sequences. A channel that
-    does not vary is only centred. What is not finite becomes the mean, which is 0.
+    Statistics are over the real (present, unpadded) positions of the labelled training sequences. A channel that
+    does not vary is only centred. What is missing or beyond ``LARGEST`` becomes the mean, which is 0.
     """
     inside = np.arange(task.length) < task.train.lengths[:, None]
     observed = task.train.x[inside].astype(np.float64)  # (positions, C)
-    observed = np.where(np.isfinite(observed), observed, np.nan)
+    observed = np.where(np.abs(observed) < LARGEST, observed, np.nan)
+    for channel in np.flatnonzero(np.isnan(observed).all(axis=0)):
+        raise RequestError(f"{task.name}: channel {channel + 1} has no value at all in training; leave it out")
     mean, std = np.nanmean(observed, axis=0), np.nanstd(observed, axis=0)
     std = np.where(std > 0, std, 1.0)
 
     def scale(split: Split) -> Split:
-        z = (split.x - mean) / std
-        z[~np.isfinite(z)] = 0.0
+        z = np.where(np.abs(split.x) < LARGEST, (split.x - mean) / std, 0.0)
         z[np.arange(task.length) >= split.lengths[:, None]] = 0.0
         return replace(split, x=z.astype(np.float32))
 
