@@ -281,7 +281,7 @@ class CompareConfig:
     model: OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
     objective: OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
     pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="800steps"))
-    label: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="400steps"))
+    label: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="300steps"))
     train: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
