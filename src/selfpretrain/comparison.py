@@ -220,8 +220,8 @@ def _pick_lrs(
     """The rate of each arm, and the mean validation accuracy of every rate it tried (None: a run failed).
 
     The best mean validation accuracy wins. Rates that validation cannot tell from the best, being within two standard
-    errors of it, count as equal; of equals the one nearest the middle of the grid is taken, which is the likeliest to do
-    as well with other seeds (ours).
+    errors of it, count as equal; of equals the one nearest the middle of the grid is taken, the likeliest to do as well
+    with other seeds (ours).
     """
     lrs: dict[Arm, float] = {}
     middle = float(np.median(np.log(config.train.lr)))
