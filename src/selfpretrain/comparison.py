@@ -219,9 +219,9 @@ def _pick_lrs(
 ) -> tuple[dict[Arm, float], dict[Arm, dict[str, float | None]]]:
     """The rate of each arm, and the mean validation accuracy of every rate it tried (None: a run failed).
 
-    The best mean validation accuracy wins. Rates that validation cannot tell from the best, being within two standard
-    errors of it, count as equal; of equals the one nearest the middle of the grid is taken, the likeliest to do as well
-    with other seeds (ours).
+    The best mean validation accuracy wins. Rates within one standard error of it count as equal (the rule of
+    Breiman et al. 1984); of equals the one nearest the middle of the grid is taken, the likeliest to do as well with
+    other seeds (ours).
     """
     lrs: dict[Arm, float] = {}
     middle = float(np.median(np.log(config.train.lr)))
@@ -233,7 +233,7 @@ def _pick_lrs(
             if mine and not any("failure" in r for r in mine):
                 scores[lr] = float(np.mean([r["val_acc"] for r in mine]))
         best = max(scores.values(), default=0.0)
-        equal = [lr for lr, score in scores.items() if score >= best - 2 * accuracy_error(best, n_val)]
+        equal = [lr for lr, score in scores.items() if score >= best - accuracy_error(best, n_val)]
         lrs[arm] = min(equal or config.train.lr, key=lambda lr: abs(math.log(lr) - middle))
         tried[arm] = {f"{lr:g}": scores.get(lr) for lr in sorted(config.train.lr) if runs}
     return lrs, tried
