@@ -123,7 +123,7 @@ def test_holm_counts_all_comparisons():
     assert correct_for_number([weak])[0].outcome == "helps"
     twice = correct_for_number([weak, weak])
     assert twice[0].outcome == "no detectable effect"
-    assert "with several comparisons that is no surprise (Holm's p 0.08)" in sentences(
+    assert "with several comparisons that is no surprise (Holm's p 0.080)" in sentences(
         twice, ["none"] * 2, ACCURACIES, {}
     )
 

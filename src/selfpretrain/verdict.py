@@ -190,7 +190,7 @@ def _doubt(contrast: Contrast) -> str:
     if contrast.outcome != "no detectable effect" or not (contrast.test.above(0) or contrast.test.below(0)):
         return ""
     if contrast.p_holm is not None and contrast.p_holm >= ALPHA:
-        adjusted = f"(Holm's p {contrast.p_holm:.2f})"
+        adjusted = f"(Holm's p {contrast.p_holm:.3f})"
         return f" The interval excludes zero, but with several comparisons that is no surprise {adjusted}."
     return " The interval over seeds excludes zero, but another test set of this size might say otherwise."
 
