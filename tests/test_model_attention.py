@@ -8,6 +8,7 @@ import torch
 
 from conftest import TINY_MODEL
 from selfpretrain.model.attention import Attention, attention_bias
+from selfpretrain.model.positions import alibi_slopes
 
 B, T, D, H = 2, 5, 12, 3
 K = D // H
@@ -52,7 +53,7 @@ def by_loops(module, x, *, alibi=False, causal=False, lengths=None):
 def test_attention_equals_explicit_loops(kernel, causal, alibi, padded):
     module = attention(attention=kernel)
     x = torch.randn(B, T, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    bias = attention_bias(KEEP if padded else None, T, H, alibi=alibi, causal=causal, like=x)
+    bias = attention_bias(KEEP if padded else None, T, alibi_slopes(H) if alibi else None, causal=causal, like=x)
     with torch.no_grad():
         expected = by_loops(module, x, alibi=alibi, causal=causal, lengths=LENGTHS if padded else None)
         torch.testing.assert_close(module(x, bias), expected, rtol=1e-12, atol=1e-12)
@@ -66,4 +67,4 @@ def test_kernels_are_equal_to_rounding_in_float32(positions):
 
 
 def test_nothing_to_add_is_none():
-    assert attention_bias(None, T, H, alibi=False, causal=False, like=torch.zeros(1)) is None
+    assert attention_bias(None, T, None, causal=False, like=torch.zeros(1)) is None

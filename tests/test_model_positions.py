@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from selfpretrain.model.positions import alibi_bias, rotate, sinusoidal
+from selfpretrain.model.positions import alibi_slopes, distance_bias, rotate, sinusoidal
 
 
 def test_sinusoidal_entries_by_hand():
@@ -29,7 +29,7 @@ def test_rotary_scores_depend_on_the_difference_of_positions_alone():
 
 
 def test_alibi_by_hand():
-    bias = alibi_bias(4, 2)
+    bias = distance_bias(4, alibi_slopes(2))
     assert bias.shape == (2, 4, 4)
     assert bias[0, 3, 1].item() == pytest.approx(-(2**-4) * 2)
     assert bias[1, 0, 3].item() == pytest.approx(-(2**-8) * 3)

@@ -30,6 +30,7 @@ class Memory:
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.rows, self.checkpoints, self.losses, self.stop_at = [], [], [], stop_at
+        self.snapshots = {}
 
     def record(self, row):
         self.rows.append(row)
@@ -37,6 +38,9 @@ class Memory:
     def checkpoint(self, phase, step, tensors, meta):
         copied = {name: tensor.clone() for name, tensor in tensors.items()}
         self.checkpoints.append((copied, {**meta, "losses": list(meta["losses"])}))
+
+    def snapshot(self, phase, step, weights):
+        self.snapshots[phase, step] = {name: weight.clone() for name, weight in weights.items()}
 
     def progress(self, phase, step, total, metrics):
         self.losses.append(metrics["loss"])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from selfpretrain import flops
 from selfpretrain.baseline import linear_baseline
-from selfpretrain.config import Arm, CompareConfig, PhaseConfig, QKInit, RunConfig
+from selfpretrain.config import Arm, CompareConfig, PhaseConfig, QKInit, RunConfig, TransplantConfig
 from selfpretrain.errors import NonFiniteError, RequestError
 from selfpretrain.evaluate import classification_metrics
 from selfpretrain.model import InputSpec, SequenceModel
@@ -27,11 +28,11 @@ from selfpretrain.objectives import (
     label_logits,
     label_metrics,
 )
-from selfpretrain.runs import RunFolder
+from selfpretrain.runs import PRETRAINED, RunFolder, read_weights
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks import Split, Task
 from selfpretrain.train import PhaseName, Plan, TrainState, train
-from selfpretrain.transfer import transfer
+from selfpretrain.transfer import TransferReport, freeze, norm_matched_noise, transfer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,7 +185,8 @@ def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]
     model = build_model(config, task).to(device)
 
     def run_phase(name: PhaseName, objective: Objective, phase_config: PhaseConfig, steps: int) -> TrainState:
-        plan = Plan.of(name, phase_config, steps=steps, lr=config.lr, n_rows=len(objective.rows))
+        kept = config.train.snapshots if config.purpose == "report" and config.transplant is None else 0
+        plan = Plan.of(name, phase_config, steps=steps, lr=config.lr, n_rows=len(objective.rows), snapshots=kept)
         here = resume if phase == name else None
         return train(
             model, objective, plan, seed=config.seed, config=config.train, device=device, recorder=folder, resume=here
@@ -195,7 +197,13 @@ def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]
         run_phase("pretrain", reconstruction, config.pretrain, config.pretrain_steps)
         pretrained = model.state_dict()
         model = build_model(config, task).to(device)
-        folder.save_pretrained(pretrained, dataclasses.asdict(transfer(pretrained, model)))
+        folder.save_pretrained(pretrained)
+        folder.save_transfer(dataclasses.asdict(transfer(pretrained, model)))
+    if config.transplant is not None:
+        if phase != "label":
+            folder.save_transfer(dataclasses.asdict(_transplant(config.transplant, model, folder.path, config.seed)))
+        if config.transplant.frozen:
+            freeze(model, config.transplant.groups)
     joint = RECIPES[config.arm].joint
     label = JointObjective(task, config.objective, config.seed) if joint else LabelObjective(task)
     state = run_phase("label", label, config.label, config.label_steps)
@@ -227,6 +235,14 @@ def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]
             f"seconds_{name}": row["wall_seconds"],
         }
     return {**result, "peak_memory_bytes": _peak_memory(device)}
+
+
+def _transplant(what: TransplantConfig, model: SequenceModel, run: Path, seed: int) -> TransferReport:
+    """Put the donor's groups of weights into ``model``, in place."""
+    donor = {} if what.source is None else read_weights(run / what.source / "checkpoint" / PRETRAINED)
+    if what.random:
+        donor = norm_matched_noise(donor, torch_stream(seed, "noise"))
+    return transfer(donor, model, what.groups)
 
 
 def _linear(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:

@@ -133,6 +133,9 @@ class ModelConfig:
     """Dropout after the embedding and on both residual branches. Amos et al. use 0."""
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
     """Position code: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
+    proximity_bias: float = 0.0
+    """Slope of a fixed bias -slope |i - j| on the scores of every head, beside the position code and instead of
+    ALiBi's slopes; 0: none."""
     pooling: Literal["mean", "max", "cls", "last"] = "mean"
     """How positions become one vector for the label head."""
     label_head: Literal["linear", "mlp"] = "linear"
@@ -144,7 +147,7 @@ class ModelConfig:
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
-        _at_least(self, depth=1, width=2, heads=1, ff_factor=0.01)
+        _at_least(self, depth=1, width=2, heads=1, ff_factor=0.01, proximity_bias=0.0)
         _between(self, dropout=(0.0, 0.99))
         if self.width % self.heads:
             raise RequestError(f"--heads {self.heads} does not divide --width {self.width}")
@@ -256,6 +259,9 @@ class TrainConfig:
     """Where to train; auto: CUDA, then MPS, then the CPU."""
     threads: int = 1
     """CPU threads of one run. Part of the request, because it can change the last bit."""
+    snapshots: int = 8
+    """Weights that a reported run keeps of each phase, evenly spaced, for ``diagnose`` to look along the training;
+    0 keeps none (ours)."""
     checkpoint_seconds: float = 10.0
     """Seconds between checkpoints: the most work that a power cut can cost a run."""
 
@@ -264,7 +270,7 @@ class TrainConfig:
             raise RequestError(f"--lr {self.lr}: give one or more rates above 0 and below 10, like 1e-3,3e-3")
         if len({f"{lr:g}" for lr in self.lr}) < len(self.lr):
             raise RequestError(f"--lr {self.lr} names a rate twice")
-        _at_least(self, tune_seeds=1, threads=1, clip=1e-6, checkpoint_seconds=0.0)
+        _at_least(self, tune_seeds=1, threads=1, clip=1e-6, snapshots=0, checkpoint_seconds=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +304,22 @@ class CompareConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransplantConfig:
+    """What a label training that asks for the cause takes into the fresh start of its seed."""
+
+    name: str
+    """Name of the cell in the matrix of transplants."""
+    groups: tuple[str, ...] = ()
+    """Groups of weights to take; the rest stays fresh."""
+    source: Path | None = None
+    """Run whose self-pretrained weights are the donor's, relative to this run's folder."""
+    random: bool = False
+    """Take noise instead, of the norm that each of the donor's tensors has."""
+    frozen: bool = False
+    """Keep the taken weights as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """One arm with one seed and one learning rate: everything a run depends on besides its task."""
 
@@ -313,11 +335,13 @@ class RunConfig:
     pretrain: PhaseConfig
     label: PhaseConfig
     train: TrainConfig
+    transplant: TransplantConfig | None = None
 
     @property
     def name(self) -> str:
         """Name of the run's folder."""
-        return f"{self.arm}-seed{self.seed}" + (f"-lr{self.lr:g}" if self.purpose == "tune" else "")
+        what = self.arm if self.transplant is None else self.transplant.name
+        return f"{what}-seed{self.seed}" + (f"-lr{self.lr:g}" if self.purpose == "tune" else "")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -3,9 +3,10 @@
     runs/<arm>-seed<k>/
       config.json           the run's settings, and the fingerprint of them and the task together
       metrics.jsonl         one validation a line
-      checkpoint/           the two latest states; after the end, the self-pretrained weights alone
+      checkpoint/           the two latest states, until the end; snapshots along the training
+                            (snapshot-<phase>-<step>.safetensors); the self-pretrained weights (pretrained.safetensors)
       model/                config.json and model.safetensors
-      transfer.json         which weights arrived from self-pretraining (arms with two phases)
+      transfer.json         which weights arrived from self-pretraining (arms with two phases, transplants)
       predictions.safetensors   predicted test classes (reported runs)
       result.json           the numbers
       DONE                  written last
@@ -25,6 +26,7 @@ from typing import Any
 
 import filelock
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
@@ -36,6 +38,7 @@ from selfpretrain.train import PhaseName
 KEPT_CHECKPOINTS = 2
 """The latest, and one to fall back on when it is damaged."""
 PRETRAINED = "pretrained.safetensors"
+SNAPSHOT = "snapshot-"
 _ORDER: dict[PhaseName, int] = {"pretrain": 1, "label": 2}
 
 PROGRESS_SECONDS = 0.2
@@ -130,6 +133,11 @@ class RunFolder:
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
 
+    def snapshot(self, phase: PhaseName, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep weights to look at later."""
+        name = f"{SNAPSHOT}{phase}-{step:09d}.safetensors"
+        write_atomically(self.path / "checkpoint" / name, _weights_to_bytes(weights))
+
     def progress(self, phase: PhaseName, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Pass on how far the run is."""
         if step == total or time.monotonic() - self._told >= PROGRESS_SECONDS:
@@ -182,11 +190,13 @@ class RunFolder:
         """Tell the watcher something in words."""
         self._tell(Note(text, self.config.name))
 
-    def save_pretrained(self, weights: Mapping[str, Tensor], transfer_report: dict[str, Any]) -> None:
-        """Keep the self-pretrained weights and what became of them."""
-        data = tensors_to_bytes({name: weight.contiguous().cpu() for name, weight in weights.items()})
-        write_atomically(self.path / "checkpoint" / PRETRAINED, data)
-        write_json(self.path / "transfer.json", transfer_report)
+    def save_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """Keep the self-pretrained weights."""
+        write_atomically(self.path / "checkpoint" / PRETRAINED, _weights_to_bytes(weights))
+
+    def save_transfer(self, report: dict[str, Any]) -> None:
+        """Keep the list of what moved into the start of label training."""
+        write_json(self.path / "transfer.json", report)
 
     def save_model(self, model: ModelConfig, inputs: InputSpec, weights: Mapping[str, Tensor]) -> None:
         """Write model/: what ``SequenceModel`` needs to be built again, and its weights."""
@@ -194,8 +204,7 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         causal = self.config.objective.causal
         write_json(folder / "config.json", {"model": to_dict(model), "inputs": to_dict(inputs), "causal": causal})
-        data = tensors_to_bytes({name: weight.contiguous().cpu() for name, weight in weights.items()})
-        write_atomically(folder / "model.safetensors", data)
+        write_atomically(folder / "model.safetensors", _weights_to_bytes(weights))
 
     def save_predictions(self, predicted: Tensor) -> None:
         """Write the predicted classes of the test split (N,), in its order."""
@@ -217,6 +226,17 @@ class RunFolder:
     def ends(self) -> dict[PhaseName, dict[str, Any]]:
         """The last validation of each phase, which is its last step."""
         return {row["phase"]: row for row in self._rows}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights by name, from one of the safetensors files of a run."""
+    weights: dict[str, Tensor] = load_file(path)
+    return weights
+
+
+def _weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    data: bytes = tensors_to_bytes({name: weight.detach().contiguous().cpu() for name, weight in weights.items()})
+    return data
 
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

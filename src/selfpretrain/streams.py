@@ -23,6 +23,9 @@ Stream = Literal[
     "validation-masks",
     "dropout",
     "probe",
+    "noise",
+    "shuffle",
+    "curvature",
 ]
 # The numbers are part of every published result: add at the end, never renumber.
 _NUMBERS: dict[Stream, int] = {
@@ -35,6 +38,9 @@ _NUMBERS: dict[Stream, int] = {
     "validation-masks": 7,
     "dropout": 8,
     "probe": 9,
+    "noise": 10,
+    "shuffle": 11,
+    "curvature": 12,
 }
 
 

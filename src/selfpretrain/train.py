@@ -14,6 +14,7 @@ from selfpretrain.errors import Interrupted, NonFiniteError
 from selfpretrain.model import SequenceModel
 from selfpretrain.objectives import Objective, make_batch
 from selfpretrain.streams import batch_indices, torch_stream
+from selfpretrain.transfer import group_of
 
 PhaseName = Literal["pretrain", "label"]
 ADAM_BETAS = (0.9, 0.999)
@@ -28,6 +29,9 @@ class Recorder(Protocol):
 
     def checkpoint(self, phase: PhaseName, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Keep a state from which training can go on."""
+
+    def snapshot(self, phase: PhaseName, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep the weights as they are now, for a later look along the training."""
 
     def progress(self, phase: PhaseName, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Show how far a training is."""
@@ -49,9 +53,13 @@ class Plan:
     weight_decay: float
     evaluate_every: int
     patience: int | None
+    snapshots: int = 0
+    """Snapshots of the weights, evenly spaced over the steps; the last is of the last step."""
 
     @classmethod
-    def of(cls, name: PhaseName, phase: PhaseConfig, *, steps: int, lr: float, n_rows: int) -> "Plan":
+    def of(
+        cls, name: PhaseName, phase: PhaseConfig, *, steps: int, lr: float, n_rows: int, snapshots: int = 0
+    ) -> "Plan":
         """Resolve a phase's durations for ``n_rows`` sequences and ``steps`` steps.
 
         Shares of the phase are of ``steps`` for the warm-up, but of the phase's own duration for validation: an arm
@@ -72,7 +80,22 @@ class Plan:
             weight_decay=phase.weight_decay,
             evaluate_every=phase.steps("evaluate_every", n_rows),
             patience=phase.patience,
+            snapshots=snapshots,
         )
+
+    def validates_after(self, step: int) -> bool:
+        """Whether a validation follows the ``step``-th step (counted from 1)."""
+        return step % self.evaluate_every == 0 or step == self.steps
+
+    def keeps_after(self, step: int) -> bool:
+        """Whether the weights after the ``step``-th step (counted from 1) are kept.
+
+        >>> plan = Plan(name="label", steps=10, batch_size=1, lr=1.0, warmup_steps=0, schedule="constant",
+        ...             weight_decay=0.0, evaluate_every=1, patience=None, snapshots=3)
+        >>> [step for step in range(1, 11) if plan.keeps_after(step)]
+        [4, 7, 10]
+        """
+        return step * self.snapshots // self.steps > (step - 1) * self.snapshots // self.steps
 
 
 @dataclass
@@ -89,6 +112,8 @@ class TrainState:
     losses: list[float] = field(default_factory=list)
     """Training losses since the last validation."""
     seconds: float = 0.0
+    update_ratio: dict[str, float] = field(default_factory=dict)
+    """Size of the latest measured update, relative to the weights, by group."""
 
     _SCALARS = ("step", "best_step", "best_score", "stale", "losses", "seconds")
 
@@ -138,10 +163,15 @@ def learning_rate(step: int, plan: Plan) -> float:
 
 
 def make_optimizer(model: SequenceModel, plan: Plan, device: torch.device) -> torch.optim.AdamW:
-    """AdamW; weight decay on the matrices of layers, none on biases, norms, embeddings and positions."""
+    """AdamW of all weights but frozen ones; weight decay on matrices, none on biases, norms, embeddings, positions.
+
+    A frozen weight is left out altogether: with a rate of 0 it would still decay.
+    """
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         decays = parameter.ndim == 2 and not name.startswith(("embedding", "positions"))
         (matrices if decays else others).append(parameter)
     groups = [
@@ -189,12 +219,14 @@ def train(
         loss = update(model, objective, plan, state, seed=seed, config=config, device=device)
         state.losses.append(loss)
         state.step += 1
-        if state.step % plan.evaluate_every == 0 or state.step == plan.steps:
+        if plan.keeps_after(state.step):
+            recorder.snapshot(plan.name, state.step, model.state_dict())
+        if plan.validates_after(state.step):
             metrics = _validate(model, objective, plan, state, device)
             state.seconds = spent + time.monotonic() - begun
             rate = learning_rate(state.step - 1, plan)
             row = {"phase": plan.name, "step": state.step, "lr": rate, **metrics, "wall_seconds": state.seconds}
-            recorder.record(row)
+            recorder.record({**row, "update_ratio": state.update_ratio})
             shown = metrics
         if time.monotonic() - last_saved >= config.checkpoint_seconds:
             checkpoint()
@@ -234,8 +266,37 @@ def update(
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         if not torch.isfinite(norm):
             raise NonFiniteError("gradient norm", plan.name, state.step + 1)
+    if not plan.validates_after(state.step + 1):
+        state.optimizer.step()
+        return value
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
     state.optimizer.step()
+    state.update_ratio = update_ratios(before, model, state.optimizer)
     return value
+
+
+@torch.no_grad()
+def update_ratios(before: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """``||dW|| / ||W||`` of each group of weights for the step just made, weight decay taken out of ``dW``.
+
+    Plain SGD gives ``lr ||g|| / ||W||``; the first step of Adam gives about ``lr sqrt(P) / ||W||`` for P entries,
+    whatever the gradients. So this says how fast weights move, not how much signal moves them.
+
+    Args:
+        before: the weights before the step, of those that moved; ``W`` above.
+    """
+    decay = {
+        p: group["lr"] * group.get("weight_decay", 0.0) for group in optimizer.param_groups for p in group["params"]
+    }
+    moved: dict[str, float] = {}
+    size: dict[str, float] = {}
+    for name, now in model.named_parameters():
+        if name in before:
+            group, was = group_of(name), before[name]
+            change = now - was * (1.0 - decay[now])
+            moved[group] = moved.get(group, 0.0) + float(change.double().square().sum())
+            size[group] = size.get(group, 0.0) + float(was.double().square().sum())
+    return {group: math.sqrt(moved[group] / size[group]) for group in moved if size[group] > 0}
 
 
 def _validate(

@@ -45,6 +45,19 @@ def group_of(name: str) -> Group:
     return groups[-1]
 
 
+def present_groups(model: nn.Module) -> tuple[Group, ...]:
+    """The groups that have weights in ``model``, in the order of ``GROUPS`` (a fixed position code has none)."""
+    there = {group_of(name) for name, _ in model.named_parameters()}
+    return tuple(group for group in GROUPS if group in there)
+
+
+def freeze(model: nn.Module, groups: Collection[str]) -> None:
+    """Take the weights of ``groups`` out of training, in place: they get no gradient and no decay."""
+    for name, parameter in model.named_parameters():
+        if group_of(name) in groups:
+            parameter.requires_grad_(False)
+
+
 @dataclass(frozen=True)
 class TransferReport:
     """What happened to every weight, by name.
@@ -60,8 +73,14 @@ class TransferReport:
     left_out: tuple[str, ...]
 
 
+def norm_matched_noise(source: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Gaussian noise in the place of every weight, scaled to the Frobenius norm of what it replaces."""
+    noise = {name: torch.randn(weight.shape, generator=generator) for name, weight in source.items()}
+    return {name: noise[name] * (weight.norm() / noise[name].norm()) for name, weight in source.items()}
+
+
 @torch.no_grad()
-def transfer(source: Mapping[str, Tensor], target: nn.Module, groups: Collection[Group] = ENCODER) -> TransferReport:
+def transfer(source: Mapping[str, Tensor], target: nn.Module, groups: Collection[str] = ENCODER) -> TransferReport:
     """Copy the weights of ``groups`` from ``source`` into ``target``, in place.
 
     Args:

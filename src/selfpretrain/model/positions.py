@@ -29,11 +29,15 @@ def rotate(x_BHTK: Tensor) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
-def alibi_bias(length: int, heads: int) -> Tensor:
-    """Score bias (H, T, T), float64: ``-slope_h |i - j|`` with slopes ``2^(-8h/H)``, h = 1..H.
+def alibi_slopes(heads: int) -> Tensor:
+    """ALiBi's slopes (H,), float64: ``2^(-8h/H)``, h = 1..H.
 
-    Source: Press et al. (2022), arXiv 2108.12409; with ``|i - j|`` because attention here looks both ways.
+    Source: Press et al. (2022), arXiv 2108.12409.
     """
-    slopes = 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
-    t = torch.arange(length)
+    return 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
+
+
+def distance_bias(length: int, slopes: Tensor) -> Tensor:
+    """Score bias (H, T, T): ``-slope_h |i - j|``, as ALiBi's but with ``|i - j|``: attention here looks both ways."""
+    t = torch.arange(length, device=slopes.device)
     return -slopes[:, None, None] * (t[:, None] - t).abs()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from selfpretrain.config import Kind, ModelConfig
 from selfpretrain.model.attention import Attention, attention_bias
 from selfpretrain.model.init import initialise
-from selfpretrain.model.positions import sinusoidal
+from selfpretrain.model.positions import alibi_slopes, sinusoidal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +85,11 @@ class SequenceModel(nn.Module):
             self.positions = nn.Parameter(torch.empty(n_positions, width))
         elif config.positions == "sinusoidal":
             self.register_buffer("positions", sinusoidal(n_positions, width).float(), persistent=False)
+        self.slopes: Tensor | None = None
+        if config.proximity_bias:
+            self.slopes = torch.full((config.heads,), config.proximity_bias, dtype=torch.float64)
+        elif config.positions == "alibi":
+            self.slopes = alibi_slopes(config.heads)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_norm = nn.LayerNorm(width)
         self.dropout = nn.Dropout(config.dropout)
@@ -110,14 +115,7 @@ class SequenceModel(nn.Module):
             keep_mask = None if keep_mask is None else F.pad(keep_mask, (1, 0), value=True)
         if self.config.positions in ("learned", "sinusoidal"):
             h = h + self.positions[: h.shape[1]]
-        bias = attention_bias(
-            keep_mask,
-            h.shape[1],
-            self.config.heads,
-            alibi=self.config.positions == "alibi",
-            causal=self.causal,
-            like=h,
-        )
+        bias = attention_bias(keep_mask, h.shape[1], self.slopes, causal=self.causal, like=h)
         h = self.dropout(h)
         for block in self.blocks:
             h = block(h, bias)
