@@ -1,0 +1,95 @@
+"""Undoing what leaves a Transformer's function alone before two of them are compared weight by weight.
+
+A block computes the same after its heads change places, after a head's queries and keys are turned together, after a
+head's values and the part of the output layer that reads them are turned together, and after hidden units of its
+feed-forward layer change places. Residual streams are not aligned: two models from different starts keep theirs.
+"""
+
+import copy
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from selfpretrain.model import SequenceModel
+from selfpretrain.model.transformer import Block
+
+
+@torch.no_grad()
+def align(model: SequenceModel, reference: SequenceModel) -> SequenceModel:
+    """A copy of ``model``, the same function, its heads and hidden units as near to ``reference``'s as they come.
+
+    Heads are matched by how alike they are once turned (Hungarian method); each is turned by the best rotation
+    (orthogonal Procrustes), on ``[W_Q b_Q; W_K b_K]`` and on ``[W_V b_V; W_O]``. With rotary positions queries and
+    keys stay as they are, because turning them would not commute with the code. Hidden units are matched on incoming
+    weights, bias and outgoing weights.
+
+    Source: after Theus et al. (2025), arXiv 2506.22712.
+    """
+    aligned = copy.deepcopy(model)
+    for mine, other in zip(aligned.blocks, reference.blocks, strict=True):
+        assert isinstance(mine, Block) and isinstance(other, Block)
+        _align_heads(mine, other, turn_queries=model.config.positions != "rotary")
+        _align_hidden_units(mine, other)
+    return aligned
+
+
+def _rows(block: Block, name: str) -> Tensor:
+    """Weights and bias of a projection by head, (H, K, D+1)."""
+    layer = getattr(block.attention, name)
+    rows = torch.cat((layer.weight, layer.bias[:, None]), dim=1)
+    return rows.reshape(block.attention.heads, -1, rows.shape[1])
+
+
+def _outgoing(block: Block) -> Tensor:
+    """The part of the output layer that reads each head, (H, K, D)."""
+    columns: Tensor = block.attention.output.weight.T
+    return columns.reshape(block.attention.heads, -1, columns.shape[1])
+
+
+def _turned(mine: Tensor, other: Tensor) -> Tensor:
+    """``R mine`` with the orthogonal R (K, K) that brings it nearest to ``other``; (K, ...) each."""
+    u, _, vh = torch.linalg.svd(other @ mine.T)
+    turned: Tensor = (u @ vh) @ mine
+    return turned
+
+
+def _align_heads(mine: Block, other: Block, *, turn_queries: bool) -> None:
+    width = mine.attention.query.in_features + 1
+    asks = [torch.cat((_rows(b, "query"), _rows(b, "key")), dim=2) for b in (mine, other)]
+    gives = [torch.cat((_rows(b, "value"), _outgoing(b)), dim=2) for b in (mine, other)]
+    heads = range(mine.attention.heads)
+
+    def near(a: int, b: int) -> tuple[Tensor, Tensor]:
+        ask = _turned(asks[0][a], asks[1][b]) if turn_queries else asks[0][a]
+        return ask, _turned(gives[0][a], gives[1][b])
+
+    cost = torch.zeros(len(heads), len(heads), dtype=torch.float64)
+    for a in heads:
+        for b in heads:
+            ask, give = near(a, b)
+            cost[a, b] = (ask - asks[1][b]).square().sum() + (give - gives[1][b]).square().sum()
+    source = linear_sum_assignment(cost.T.numpy())[1]  # for each place in the reference, the head that goes there
+    placed = [near(int(a), b) for b, a in enumerate(source)]
+    ask, give = (torch.cat(parts) for parts in zip(*placed, strict=True))  # (D, 2(D+1)), (D, D+1+D)
+    attention = mine.attention
+    for layer, rows in (
+        (attention.query, ask[:, :width]),
+        (attention.key, ask[:, width:]),
+        (attention.value, give[:, :width]),
+    ):
+        layer.weight.copy_(rows[:, :-1])
+        layer.bias.copy_(rows[:, -1])
+    attention.output.weight.copy_(give[:, width:].T)
+
+
+def _align_hidden_units(mine: Block, other: Block) -> None:
+    units = [
+        torch.cat((b.feedforward_in.weight, b.feedforward_in.bias[:, None], b.feedforward_out.weight.T), dim=1)
+        for b in (mine, other)
+    ]
+    alike = (units[1] @ units[0].T).double().numpy()
+    source = torch.from_numpy(linear_sum_assignment(alike, maximize=True)[1])
+    mine.feedforward_in.weight.copy_(mine.feedforward_in.weight[source].clone())
+    mine.feedforward_in.bias.copy_(mine.feedforward_in.bias[source].clone())
+    mine.feedforward_out.weight.copy_(mine.feedforward_out.weight[:, source].clone())

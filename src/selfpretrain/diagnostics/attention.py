@@ -1,0 +1,252 @@
+"""What attention looks at: distances, profiles over lags, and the parts of the scores.
+
+Shapes: n positions, H heads, K head width, N sequences; "..." are any leading dimensions, as batch and heads. A lag is
+key position minus query position, from -(n-1) to n-1.
+
+``visible`` (n, n) says which keys a query may look at (True = may; default all); what it hides counts nowhere, and may
+hold -inf. Softmax ignores what is added to a whole row of scores, so scores are centred by row before measuring.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+CHUNK = 64
+"""Sequences at a time where a matrix (n, n) of each is needed."""
+
+
+def position_distance(n: int) -> Tensor:
+    """``|i - j|`` (n, n), in positions, float64."""
+    i = torch.arange(n, dtype=torch.float64)
+    return (i[:, None] - i).abs()
+
+
+def grid_distance(height: int, width: int) -> Tensor:
+    """Euclidean distance (n, n) on an image that was read row by row, n = height x width; float64, in pixels."""
+    y, x = torch.meshgrid(
+        torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64), indexing="ij"
+    )
+    return torch.hypot(y.flatten()[:, None] - y.flatten(), x.flatten()[:, None] - x.flatten())
+
+
+def attention_distance(attn: Tensor, distance: Tensor | None = None) -> Tensor:
+    """Mean distance (...) that attention looks over, ``mean_i sum_j A_ij dist_ij``, in units of ``distance``.
+
+    Uniform attention over n positions has ``(n^2 - 1) / (3n)``: divide by it to compare lengths.
+
+    Args:
+        attn: (..., n, n), rows sum to 1.
+        distance: (n, n); default ``position_distance``.
+
+    Source: Dosovitskiy et al. (2021), appendix D.7; Raghu et al. (2021).
+
+    >>> float(attention_distance(torch.full((16, 16), 1 / 16)))
+    5.3125
+    """
+    if distance is None:
+        distance = position_distance(attn.shape[-1])
+    return (attn * distance.to(attn)).sum(-1).mean(-1)
+
+
+def attention_entropy(attn: Tensor) -> Tensor:
+    """Entropy of every row (..., n), ``-sum_j A_ij log A_ij``, in nats; log n for uniform attention, 0 log 0 = 0."""
+    each: Tensor = torch.special.xlogy(attn, attn)
+    return -each.sum(-1)
+
+
+def window_mass(attn: Tensor, window: int) -> Tensor:
+    """Share (...) of attention at most ``window`` positions away, ``(1/n) sum over |j - i| <= w of A_ij``.
+
+    Uniform attention has ``(n (2w + 1) - w (w + 1)) / n^2``.
+    """
+    near = position_distance(attn.shape[-1]) <= window
+    return (attn * near.to(attn)).sum((-2, -1)) / attn.shape[-1]
+
+
+def skewed(matrix: Tensor) -> Tensor:
+    """(..., n, n) to (..., n, 2n-1): diagonals become columns, lag -(n-1) first, 0 where a diagonal is shorter.
+
+    Row r holds query n-1-r. Written into rows one longer than the reading width, every row slips by one.
+    """
+    n = matrix.shape[-1]
+    padded = F.pad(matrix.flip(-2), (0, n)).flatten(-2)
+    return padded[..., : n * (2 * n - 1)].reshape(*matrix.shape[:-2], n, 2 * n - 1)
+
+
+def band_sums(matrix: Tensor) -> Tensor:
+    """Sum over every diagonal, (..., n, n) to (..., 2n-1), lag -(n-1) first."""
+    return skewed(matrix).sum(-2)
+
+
+def _all_visible(n: int) -> Tensor:
+    return torch.ones(n, n, dtype=torch.bool)
+
+
+def band_means(matrix: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Mean over every diagonal (..., 2n-1), each over its own visible entries; 0 for a lag nobody sees."""
+    seen = (_all_visible(matrix.shape[-1]) if visible is None else visible).to(matrix.device)
+    count = band_sums(seen.to(matrix.dtype))
+    return band_sums(matrix.masked_fill(~seen, 0.0)) / count.clamp(min=1)
+
+
+def row_centred(scores: Tensor, visible: Tensor | None = None) -> Tensor:
+    """``C(S)_ij = S_ij - mean_j S_ij`` over the keys a query sees; 0 where it does not."""
+    if visible is None:
+        return scores - scores.mean(-1, keepdim=True)
+    seen = visible.to(scores.device)
+    inside = scores.masked_fill(~seen, 0.0)
+    return (inside - inside.sum(-1, keepdim=True) / seen.sum(-1, keepdim=True)).masked_fill(~seen, 0.0)
+
+
+def lag_profile(scores: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Mean row-centred score at every lag (..., 2n-1), ``s(k) = mean_i C(S)_{i, i+k}``, lag -(n-1) first.
+
+    Lags near the ends have few entries and are noisy.
+
+    Args:
+        scores: (..., n, n), before the softmax.
+    """
+    return band_means(row_centred(scores, visible), visible)
+
+
+def proximity_slope(scores: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Least-squares slope (...) of the row-centred scores on ``|j - i|``, j != i; score per position.
+
+    Below 0 near positions score higher. Every visible pair counts once, so the few pairs of a long lag weigh little.
+    """
+    n = scores.shape[-1]
+    seen = (_all_visible(n) if visible is None else visible) & ~torch.eye(n, dtype=torch.bool)
+    count = band_sums(seen.to(scores))
+    lag = torch.arange(-(n - 1), n, device=scores.device).abs().to(scores)
+    lag = (lag - (lag * count).sum() / count.sum()) * count
+    profile = lag_profile(scores, visible)
+    return (profile * lag).sum(-1) / (lag.square() / count.clamp(min=1)).sum()
+
+
+def toeplitz_r2(scores: Tensor, adjusted: bool = True, visible: Tensor | None = None) -> Tensor:
+    """Share (...) of the row-centred scores' variance that depends on the lag alone.
+
+    ``R2 = 1 - min_b ||C(S) - C(Toep(b))||^2 / ||C(S)||^2`` with ``Toep(b)_ij = b_{j-i}``. Centring and projecting on
+    open bands do not commute, so the bands are centred too; they span 2n-2 of the n(n-1) dimensions of C(S). Random
+    scores have R2 of 2/n on average, and 0 once adjusted: ``1 - (1 - R2) df_total / (df_total - df_bands)``. Constant
+    rows leave nothing to explain and give NaN.
+
+    Args:
+        scores: (..., n, n), before the softmax.
+        adjusted: take the share off that the 2n-2 free numbers explain by chance.
+    """
+    n = scores.shape[-1]
+    seen = _all_visible(n) if visible is None else visible.cpu()
+    centred = row_centred(scores.double(), visible)
+    factor, kept = _centred_band_factor(n, seen.numpy().tobytes())
+    sums = band_sums(centred).cpu()[..., kept]  # <C(S), T_k> = <C(S), C(T_k)>
+    bands = torch.cholesky_solve(sums.unsqueeze(-1), factor).squeeze(-1)
+    r2 = (bands * sums).sum(-1) / centred.square().sum((-2, -1)).cpu()
+    if adjusted:
+        total = int(seen.sum()) - n
+        r2 = 1 - (1 - r2) * total / (total - (int(kept.sum()) - 1))
+    return r2.to(scores.device)
+
+
+@lru_cache(maxsize=4)
+def _centred_band_factor(n: int, seen: bytes) -> tuple[Tensor, Tensor]:
+    """Cholesky factor of the centred bands' Gram matrix, and which lags anybody sees.
+
+    ``<C(T_k), C(T_l)> = [k = l] count_k - sum_i [i sees i+k] [i sees i+l] / m_i`` with m_i the keys that i sees. The
+    bands add up to the whole visible matrix, which centring removes, so one direction is null; lifting it changes no
+    fit, because C(S) has no part along it.
+    """
+    visible = torch.frombuffer(bytearray(seen), dtype=torch.bool).reshape(n, n)
+    columns = skewed(visible.double())
+    kept = columns.sum(0) > 0
+    columns = columns[:, kept]
+    gram = torch.diag(columns.sum(0)) - columns.T @ (columns / columns.sum(1, keepdim=True))
+    lifted = gram + 1.0 / len(gram)
+    return torch.linalg.cholesky(lifted), kept
+
+
+@dataclass(frozen=True)
+class ScoreDecomposition:
+    """Parts of the scores: which of them depend on positions, which on content.
+
+    Attributes:
+        shares: energy of each part, mean of ``C(part)^2`` over mean of ``C(S)^2``; (heads,) each, by the names
+            position-position, position-content, content-position, content-content. They sum to 1 up to O(1/sqrt(N)):
+            the cross terms vanish in expectation only.
+        position_position: ``qbar_i . kbar_j / sqrt(K)`` (heads, n, n): the scores that every sequence gets.
+    """
+
+    shares: dict[str, Tensor]
+    position_position: Tensor
+
+
+def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> ScoreDecomposition:
+    """Split scores exactly into position and content parts, in any layer and for any position code.
+
+    With ``qbar_i`` the mean of ``q_i`` over sequences and ``q~_i = q_i - qbar_i`` (and so for k):
+    ``S_ij sqrt(K) = qbar_i.kbar_j + qbar_i.k~_j + q~_i.kbar_j + q~_i.k~_j``. "Proximity learnt from absolute
+    positions" is a statement about the first part.
+
+    Args:
+        q: queries (N, heads, n, K), after any rotation. A thousand sequences or more: the energy of the first part
+            is biased upwards by about 1/N of the content's.
+        k: keys, likewise.
+        visible: (n, n).
+
+    Raises:
+        ValueError: q and k differ in shape.
+    """
+    if q.shape != k.shape:
+        raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must have one shape (N, heads, n, K)")
+    root = math.sqrt(q.shape[-1])
+    q_mean, k_mean = q.double().mean(0), k.double().mean(0)
+    names = ("position-position", "position-content", "content-position", "content-content", "all")
+    energy = {name: q_mean.new_zeros(len(q_mean)) for name in names}
+    for start in range(0, len(q), CHUNK):
+        q_now, k_now = q[start : start + CHUNK].double(), k[start : start + CHUNK].double()
+        q_rest, k_rest = q_now - q_mean, k_now - k_mean
+        mean = (q_mean.expand_as(q_now), k_mean.expand_as(k_now))
+        pairs = (mean, (mean[0], k_rest), (q_rest, mean[1]), (q_rest, k_rest), (q_now, k_now))
+        for name, (left, right) in zip(names, pairs, strict=True):
+            energy[name] += _centred_energy(left, right, visible).sum(0)
+    shares = {name: energy[name] / energy["all"] for name in names[:4]}
+    return ScoreDecomposition(shares, q_mean @ k_mean.transpose(-1, -2) / root)
+
+
+def _centred_energy(q: Tensor, k: Tensor, visible: Tensor | None) -> Tensor:
+    """``||C(q k^T)||_F^2`` (..., ) of (..., n, K) each.
+
+    Where all is visible, centring rows is centring keys, and the norm is a trace of products (K, K): no (n, n) matrix.
+    """
+    if visible is not None:
+        return row_centred(q @ k.transpose(-1, -2), visible).square().sum((-2, -1))
+    k = k - k.mean(-2, keepdim=True)
+    return ((q.transpose(-1, -2) @ q) * (k.transpose(-1, -2) @ k)).sum((-2, -1))
+
+
+def rank_collapse(x: Tensor) -> Tensor:
+    """How far hidden states (..., n, D) are from being all alike, ``||X - 1 xbar^T||_F / ||X||_F`` (...); 0 if alike.
+
+    Source: the residual of Dong et al. (2021), arXiv 2103.03404, in the Frobenius norm.
+    """
+    rest = x - x.mean(-2, keepdim=True)
+    return rest.square().sum((-2, -1)).sqrt() / x.square().sum((-2, -1)).sqrt()
+
+
+def head_divergence(attn: Tensor) -> Tensor:
+    """Mean Jensen-Shannon divergence between pairs of heads (...), in nats; 0 for equal heads, at most log 2.
+
+    Args:
+        attn: (..., heads, n, n), rows sum to 1; of one head alone the answer is 0.
+    """
+    heads, own = attn.shape[-3], attention_entropy(attn)
+    pairs = [
+        attention_entropy((attn[..., a, :, :] + attn[..., b, :, :]) / 2) - (own[..., a, :] + own[..., b, :]) / 2
+        for a in range(heads)
+        for b in range(a)
+    ]
+    return torch.stack(pairs).mean((0, -1)) if pairs else own.new_zeros(own.shape[:-2])

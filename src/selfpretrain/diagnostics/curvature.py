@@ -1,0 +1,252 @@
+"""The Hessian of a loss without ever writing it down: extreme eigenvalues, trace, spectral density.
+
+A loss is a function without arguments that depends on the tensors ``params``; they must require gradients, and any
+attention inside must be the eager one (the fused kernels have no second derivative). The graph of the gradient is built
+once and every Hessian-vector product is one backward pass through it.
+
+Values are float64 whatever the weights are; with float32 weights they carry float32's rounding, so cast the model to
+float64 for more digits. Weights that a loss does not touch have curvature 0 and are counted.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor
+
+Loss = Callable[[], Tensor]
+Vector = NDArray[np.float64]
+
+LANCZOS_PROBES = 10
+LANCZOS_STEPS = 80
+"""Defaults of the spectral density, after Ghorbani et al. (2019), arXiv 1901.10159, who use 10 probes and 90 steps."""
+
+
+class Hessian:
+    """Products with the Hessian of ``loss`` with respect to ``params``.
+
+    Args:
+        loss: no arguments, gives a scalar.
+        params: tensors that require gradients.
+    """
+
+    def __init__(self, loss: Loss, params: Sequence[Tensor]) -> None:
+        self.params = list(params)
+        self.size = sum(p.numel() for p in self.params)
+        grads = torch.autograd.grad(loss(), self.params, create_graph=True, allow_unused=True)
+        # Weights the loss never touches, or only linearly, have no second derivative.
+        self._curved = [(i, g) for i, g in enumerate(grads) if g is not None and g.requires_grad]
+        self._grads = [
+            torch.zeros_like(p) if g is None else g.detach() for p, g in zip(self.params, grads, strict=True)
+        ]
+
+    @property
+    def gradient(self) -> Vector:
+        """The gradient (P,), in the order of ``params``."""
+        return torch.cat([g.flatten() for g in self._grads]).double().cpu().numpy()
+
+    def __matmul__(self, vector: Vector) -> Vector:
+        """``H v`` for v (P,)."""
+        if not self._curved:
+            return np.zeros(self.size)
+        parts = torch.split(torch.from_numpy(vector), [p.numel() for p in self.params])
+        directions = [part.reshape(p.shape).to(p) for part, p in zip(parts, self.params, strict=True)]
+        products = torch.autograd.grad(
+            [g for _, g in self._curved],
+            self.params,
+            [directions[i] for i, _ in self._curved],
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return torch.cat([product.flatten() for product in products]).double().cpu().numpy()
+
+
+class Eigenvalues(NamedTuple):
+    """Some eigenvalues and how exact they are."""
+
+    values: Tensor
+    """(k,) float64, the largest first; of ``"LM"`` the largest in magnitude first."""
+    residuals: Tensor
+    """(k,) ``||H v - lambda v||`` for the unit eigenvectors v."""
+
+
+def hessian_eigenvalues(
+    loss: Loss, params: Sequence[Tensor], k: int = 1, which: Literal["LA", "SA", "LM"] = "LA", *, seed: int = 0
+) -> Eigenvalues:
+    """The k largest ("LA"), smallest ("SA") or largest-in-magnitude ("LM") eigenvalues of the Hessian.
+
+    At a saddle the eigenvalue of largest magnitude may be negative, so ask for both ends. By implicitly restarted
+    Lanczos iteration (ARPACK, through SciPy). Where ARPACK does not reach its tolerance, the residuals say so.
+
+    Args:
+        loss: no arguments; depends on ``params``.
+        seed: of the iteration's first vector.
+
+    Raises:
+        ValueError: ``k`` is not between 1 and the number of weights, or ``which`` is none of the three.
+    """
+    hessian = Hessian(loss, params)
+    if not 1 <= k <= hessian.size:
+        raise ValueError(f"k {k} must lie between 1 and the number of weights, {hessian.size}")
+    if which not in ("LA", "SA", "LM"):
+        raise ValueError(f"which {which!r} is none of LA, SA, LM")
+    if hessian.size <= max(2 * k, 20):  # too small for ARPACK to be worth it, or to work at all
+        values, vectors = np.linalg.eigh(np.stack([hessian @ row for row in np.eye(hessian.size)]))
+        order = {"LA": values, "SA": -values, "LM": abs(values)}[which].argsort()[::-1][:k]
+        values, vectors = values[order], vectors[:, order]
+    else:
+        operator = LinearOperator((hessian.size, hessian.size), matvec=hessian.__matmul__, dtype=np.float64)
+        start = np.random.default_rng(seed).standard_normal(hessian.size)
+        try:
+            values, vectors = eigsh(operator, k=k, which=which, v0=start)
+        except ArpackNoConvergence as partial:
+            values, vectors = partial.eigenvalues, partial.eigenvectors
+    order = (abs(values) if which == "LM" else values).argsort()[::-1]
+    values, vectors = values[order], vectors[:, order]
+    residuals = [np.linalg.norm(hessian @ v - value * v) for value, v in zip(values, vectors.T, strict=True)]
+    return Eigenvalues(torch.from_numpy(values.copy()), torch.tensor(residuals, dtype=torch.float64))
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate."""
+
+    value: float
+    standard_error: float
+
+
+def hessian_trace(loss: Loss, params: Sequence[Tensor], samples: int = 64, *, seed: int = 0) -> Estimate:
+    """Trace of the Hessian, ``E z^T H z`` over random signs z, with its standard error; exact for a diagonal Hessian.
+
+    Args:
+        loss: no arguments; depends on ``params``.
+        samples: random vectors, two or more.
+
+    Source: Hutchinson (1989), Communications in Statistics 19.
+    """
+    hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
+    each = [z @ (hessian @ z) for z in generator.choice([-1.0, 1.0], size=(samples, hessian.size))]
+    return Estimate(float(np.mean(each)), float(np.std(each, ddof=1)) / math.sqrt(samples))
+
+
+class SpectralDensity(NamedTuple):
+    """How the eigenvalues are distributed."""
+
+    grid: Tensor
+    """(G,) eigenvalues at which the density is given."""
+    density: Tensor
+    """(G,) of a mixture of Gaussians at the nodes; integrates to 1."""
+    nodes: Tensor
+    """(M,) Gauss quadrature nodes, over all probes, ascending."""
+    weights: Tensor
+    """(M,) their weights, which sum to 1: ``sum w f(node)`` estimates the mean of f over all eigenvalues."""
+
+
+def spectral_density(
+    loss: Loss,
+    params: Sequence[Tensor],
+    probes: int = LANCZOS_PROBES,
+    steps: int = LANCZOS_STEPS,
+    *,
+    points: int = 1001,
+    width: float = 0.01,
+    seed: int = 0,
+) -> SpectralDensity:
+    """Density of the Hessian's eigenvalues by stochastic Lanczos quadrature.
+
+    Each probe, a random unit vector, gives a tridiagonal matrix whose eigenvalues are nodes and whose eigenvectors'
+    squared first entries are weights. The density puts a Gaussian on every node.
+
+    Args:
+        loss: no arguments; depends on ``params``.
+        probes: random vectors.
+        steps: Lanczos steps of each (one Hessian-vector product a step).
+        points: size of ``grid``.
+        width: standard deviation of the Gaussians, as a share of the nodes' range.
+
+    Source: Ghorbani, Krishnan and Xiao (2019), arXiv 1901.10159.
+    """
+    hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
+    found = [_lanczos(hessian, generator.standard_normal(hessian.size), steps) for _ in range(probes)]
+    nodes = np.concatenate([values for values, _ in found])
+    weights = np.concatenate([weight for _, weight in found]) / probes
+    order = nodes.argsort()
+    nodes, weights = nodes[order], weights[order]
+    spread = float(nodes[-1] - nodes[0])
+    sigma = width * (spread if spread > 0 else max(1.0, abs(float(nodes[0]))))
+    grid = np.linspace(nodes[0] - 5 * sigma, nodes[-1] + 5 * sigma, points)
+    bells = np.exp(-(((grid[:, None] - nodes) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
+    return SpectralDensity(*map(torch.from_numpy, (grid, bells @ weights, nodes, weights)))
+
+
+def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vector]:
+    """Nodes and weights from one start; every new vector is made orthogonal to all before it, twice."""
+    basis = np.zeros((min(steps, hessian.size), hessian.size))
+    basis[0] = start / np.linalg.norm(start)
+    diagonal: list[float] = []
+    beside: list[float] = []
+    for step, vector in enumerate(basis):
+        product = hessian @ vector
+        diagonal.append(float(vector @ product))
+        for _ in range(2):
+            product -= basis[: step + 1].T @ (basis[: step + 1] @ product)
+        norm = float(np.linalg.norm(product))
+        if step + 1 == len(basis) or norm < 1e-10 * max(map(abs, (*diagonal, *beside, 1e-300))):
+            break  # done, or everything reachable from the start has been seen
+        beside.append(norm)
+        basis[step + 1] = product / norm
+    values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    return values, vectors[0] ** 2
+
+
+def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence[Tensor]) -> float:
+    """``lambda_c = 2 / eta_c``, with eta_c the smallest step against ``direction`` that raises the loss.
+
+    The loss is evaluated at ``params - eta direction``. For a quadratic loss and its gradient as direction this is
+    ``g^T H g / g^T g``. With the update of another loss as direction it says how much room that update has here.
+    Infinite where the loss rises at once; 0 where it does not rise within 2^30 times the first step tried.
+
+    Args:
+        loss: no arguments; depends on ``params``, which are moved and put back. Forward passes only.
+        direction: as an update of gradient descent, which is subtracted; shapes as ``params``.
+
+    Source: critical sharpness, arXiv 2601.16979.
+    """
+    start = [p.detach().clone() for p in params]
+
+    def rise(eta: float) -> float:
+        """``(L(eta) - L(0)) / eta``: linear in eta for a quadratic, and without its root at 0."""
+        with torch.no_grad():
+            for p, was, towards in zip(params, start, direction, strict=True):
+                p.copy_(was - eta * towards)
+            return (float(loss()) - here) / eta
+
+    with torch.no_grad():
+        here = float(loss())
+    length = math.sqrt(sum(float(d.double().square().sum()) for d in direction))
+    weight = math.sqrt(sum(float(w.double().square().sum()) for w in start))
+    if length == 0:
+        raise ValueError("the direction is zero")
+    try:
+        # The first step moves the weights by a thousandth of their norm; then double, or halve, up to the crossing.
+        first = low = high = 1e-3 * (weight or 1.0) / length
+        if rise(first) > 0:
+            while rise(low) > 0:
+                high, low = low, low / 2
+                if low < first * 2.0**-30:
+                    return math.inf
+        else:
+            while rise(high) <= 0:
+                low, high = high, high * 2
+                if high > first * 2.0**30:
+                    return 0.0
+        return 2.0 / float(brentq(rise, low, high, rtol=1e-10))
+    finally:
+        with torch.no_grad():
+            for p, was in zip(params, start, strict=True):
+                p.copy_(was)

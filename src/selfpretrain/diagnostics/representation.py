@@ -1,0 +1,104 @@
+"""What hidden states hold, and how far weights have moved.
+
+Shapes: N examples, d features, D model width, H heads.
+"""
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+PROBE_FOLDS = 3
+PROBE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Folds and inverse penalties among which a linear probe picks (ours)."""
+
+
+def cka(x: Tensor, y: Tensor, debiased: bool = True) -> float:
+    """Linear centred kernel alignment of two sets of features of the same examples; 1 if equal up to rotation, scale.
+
+    Biased: ``||Y^T X||^2 / (||X^T X|| ||Y^T Y||)`` of centred features; it is high for unrelated features when
+    N is not far above d. Debiased: ``HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L))`` with the unbiased estimator of
+    HSIC and K = X X^T, L = Y Y^T; near 0 for unrelated features whatever d, and may be negative.
+
+    Args:
+        x: (N, d1); ``y`` (N, d2).
+
+    Raises:
+        ValueError: N differs, or is below 4.
+
+    Source: Kornblith et al. (2019), arXiv 1905.00414; Nguyen et al. (2021), arXiv 2010.15327.
+    """
+    if len(x) != len(y) or len(x) < 4:
+        raise ValueError(f"{len(x)} and {len(y)} examples; cka needs the same ones, four or more")
+    x, y = (features.double() - features.double().mean(0) for features in (x, y))
+    if not debiased:
+        return float((y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm()))
+    k, other = x @ x.T, y @ y.T
+    return float(_hsic(k, other) / (_hsic(k, k) * _hsic(other, other)).sqrt())
+
+
+def _hsic(k: Tensor, other: Tensor) -> Tensor:
+    """The unbiased HSIC of two kernel matrices (N, N); Song et al. (2012), equation 5."""
+    n = len(k)
+    k, other = (m - torch.diag(m.diagonal()) for m in (k, other))
+    product = (k * other).sum() + k.sum() * other.sum() / ((n - 1) * (n - 2))
+    return (product - 2 / (n - 2) * (k.sum(0) @ other.sum(0))) / (n * (n - 3))
+
+
+def linear_probe(
+    train_x: NDArray[np.float64], train_y: NDArray[np.int64], test_x: NDArray[np.float64], test_y: NDArray[np.int64]
+) -> float:
+    """Accuracy of logistic regression on frozen features, on examples it was not fitted to.
+
+    Features are standardised and the strength of the penalty is picked by cross-validation within the training
+    examples. What random features reach is the measure: probe an untrained network too.
+
+    Args:
+        train_x: (N, d) features.
+        train_y: (N,) classes.
+        test_x: features of other examples.
+        test_y: their classes.
+    """
+    folds = min(PROBE_FOLDS, int(np.bincount(train_y)[np.unique(train_y)].min()))
+    if folds < 2:
+        raise ValueError("a linear probe needs two examples or more of every class")
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+    model = GridSearchCV(pipeline, {"logisticregression__C": PROBE_STRENGTHS}, cv=StratifiedKFold(folds))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # of weak penalties, which then lose the selection
+        model.fit(train_x, train_y)
+    return float(model.score(test_x, test_y))
+
+
+def head_products(left: Tensor, right: Tensor, heads: int) -> Tensor:
+    """``M_h = W_h^T V_h`` (heads, D, D) of two projections (D, D) whose rows are split among heads.
+
+    For queries and keys this is what the scores see: it stays when a head's queries are changed by any invertible R
+    and its keys by the inverse of R^T, while distances of the weights themselves do not.
+    """
+    a, b = (weight.reshape(heads, -1, weight.shape[1]) for weight in (left, right))
+    products: Tensor = a.transpose(1, 2) @ b
+    return products
+
+
+def relative_change(now: Tensor, before: Tensor) -> float:
+    """``||W - W0|| / ||W0||`` in the Frobenius norm."""
+    return float((now - before).double().norm() / before.double().norm())
+
+
+def effective_rank(matrix: Tensor) -> Tensor:
+    """``exp`` of the entropy of the normalised singular values, (...) of (..., D, D); between 1 and D.
+
+    Source: Roy and Vetterli (2007).
+    """
+    values = torch.linalg.svdvals(matrix.double())
+    p = values / values.sum(-1, keepdim=True)
+    surprise: Tensor = -torch.special.xlogy(p, p)
+    return surprise.sum(-1).exp()
