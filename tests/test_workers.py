@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import tiny_run
+from selfpretrain.arms import perform
 from selfpretrain.errors import WorkerKilled
 from selfpretrain.events import Finished
 from selfpretrain.workers import Workers, cores
@@ -21,7 +22,7 @@ def runs(n, **settings):
 @pytest.mark.parametrize("count", [1, 2])
 def test_results_come_in_order_and_every_end_is_told(tmp_path, tiny_task, count):
     events = []
-    with Workers(tiny_task, tmp_path, count=count, watch=events.append) as workers:
+    with Workers(perform, (tiny_task, tmp_path), count=count, watch=events.append) as workers:
         first = workers.do(runs(3))
         again = workers.do(runs(3))
     assert first == again
@@ -34,7 +35,10 @@ def test_results_come_in_order_and_every_end_is_told(tmp_path, tiny_task, count)
 def test_what_cannot_be_written_is_raised_at_once(tmp_path, tiny_task, count):
     (tmp_path / "runs").write_text("in the way")
     begun = time.monotonic()
-    with pytest.raises(OSError, match="runs"), Workers(tiny_task, tmp_path, count=count, watch=print) as workers:
+    with (
+        pytest.raises(OSError, match="runs"),
+        Workers(perform, (tiny_task, tmp_path), count=count, watch=print) as workers,
+    ):
         workers.do([*runs(1), replace(runs(1)[0], label_steps=10**6)])
     assert time.monotonic() - begun < 60  # not the million steps
 
@@ -44,7 +48,7 @@ def test_a_killed_worker_is_said(tmp_path, tiny_task):
         os.system(f"pkill -9 -P {os.getpid()} -f spawn_main")
 
     killed = pytest.raises(WorkerKilled, match="a worker process was killed")
-    with killed, Workers(tiny_task, tmp_path, count=2, watch=kill) as workers:
+    with killed, Workers(perform, (tiny_task, tmp_path), count=2, watch=kill) as workers:
         workers.do(runs(2, label_steps=10**6))
 
 

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from selfpretrain.baseline import linear_baseline
 from selfpretrain.config import Arm, CompareConfig, PhaseConfig, QKInit, RunConfig, TransplantConfig
 from selfpretrain.errors import NonFiniteError, RequestError
 from selfpretrain.evaluate import classification_metrics
+from selfpretrain.events import Finished, Watch
 from selfpretrain.model import InputSpec, SequenceModel
 from selfpretrain.objectives import (
     JointObjective,
@@ -28,7 +29,7 @@ from selfpretrain.objectives import (
     label_logits,
     label_metrics,
 )
-from selfpretrain.runs import PRETRAINED, RunFolder, read_weights
+from selfpretrain.runs import PRETRAINED, RunFolder, read_weights, run_path
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks import Split, Task
 from selfpretrain.train import PhaseName, Plan, TrainState, train
@@ -142,6 +143,24 @@ def build_model(config: RunConfig, task: Task) -> SequenceModel:
         causal=config.objective.causal,
         generator=torch_stream(config.seed, "init"),
     )
+
+
+def perform(shared: tuple[Task, Path], run: RunConfig, tell: Watch, stop: Callable[[], bool]) -> dict[str, Any]:
+    """Do a run in its folder under a root: the job of ``workers.Workers`` for runs.
+
+    Args:
+        shared: the task and the root.
+        tell: gets progress and notes, and the end.
+        stop: whether to save the state and stop.
+
+    Raises:
+        Interrupted: the run was asked to stop.
+    """
+    task, root = shared
+    with RunFolder(run_path(root, run), run, task.fingerprint, tell=tell, stop=stop) as folder:
+        result = execute(run, task, folder)
+    tell(Finished(run.name, result))
+    return result
 
 
 def execute(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file as load_tensors
 
-from selfpretrain.arms import COMPARISONS, RECIPES, pick_device, plan_steps, step_flops
+from selfpretrain.arms import COMPARISONS, RECIPES, perform, pick_device, plan_steps, step_flops
 from selfpretrain.config import Arm, CompareConfig, RunConfig, to_dict
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Planned, Watch, ignore
@@ -24,8 +24,9 @@ from selfpretrain.runs import read_json, write_json
 from selfpretrain.stats import accuracy_error
 from selfpretrain.tasks import Task, load_task
 from selfpretrain.verdict import Cause, Contrast, cause, contrast_from_runs, correct_for_number, sentences
-from selfpretrain.workers import Result, Workers
+from selfpretrain.workers import Workers
 
+Result = dict[str, Any]
 FIRST_TUNING_SEED = 10_000
 """Tuning seeds start here, so that no reported seed has helped to pick its own learning rate."""
 
@@ -75,7 +76,7 @@ def compare(
         tuning, reported = _plan_tuning(config, task), _plan_reported(config, task, lrs={})
         watch(Planned({run.name: _costs(run, task) for run in (*tuning, *reported)}))
         count = min(workers, max(len(tuning), len(reported))) if device.type == "cpu" else 1
-        with Workers(task, folder, count=count, watch=watch) as pool:
+        with Workers(perform, (task, folder), count=count, watch=watch) as pool:
             lrs, tried = _pick_lrs(config, tuning, pool.do(tuning), len(task.val))
             for arm, lr in lrs.items():
                 watch(Note(f"{arm}: learning rate {lr:g}" + (" picked on validation" if tuning else "")))
@@ -219,24 +220,39 @@ def _pick_lrs(
 ) -> tuple[dict[Arm, float], dict[Arm, dict[str, float | None]]]:
     """The rate of each arm, and the mean validation accuracy of every rate it tried (None: a run failed).
 
+    See ``pick_lr``.
+    """
+    lrs: dict[Arm, float] = {}
+    tried: dict[Arm, dict[str, float | None]] = {}
+    for arm in (arm for arm in config.arms if not RECIPES[arm].linear):
+        mine = [(run.lr, result) for run, result in zip(runs, results, strict=True) if run.arm == arm]
+        lrs[arm], scores = pick_lr(config.train.lr, mine, n_val)
+        tried[arm] = {f"{lr:g}": scores.get(lr) for lr in sorted(config.train.lr) if runs}
+    return lrs, tried
+
+
+def pick_lr(
+    grid: Sequence[float], tried: Sequence[tuple[float, Result]], n_val: int
+) -> tuple[float, dict[float, float]]:
+    """The learning rate to take, and the mean validation accuracy of every rate that no run failed with.
+
     The best mean validation accuracy wins. Rates within one standard error of it count as equal (the rule of
     Breiman et al. 1984); of equals the one nearest the middle of the grid is taken, the likeliest to do as well with
     other seeds (ours).
+
+    Args:
+        tried: rate and result of every tuning run.
+        n_val: validation sequences.
     """
-    lrs: dict[Arm, float] = {}
-    middle = float(np.median(np.log(config.train.lr)))
-    tried: dict[Arm, dict[str, float | None]] = {}
-    for arm in (arm for arm in config.arms if not RECIPES[arm].linear):
-        scores: dict[float, float] = {}
-        for lr in config.train.lr:
-            mine = [r for run, r in zip(runs, results, strict=True) if run.arm == arm and run.lr == lr]
-            if mine and not any("failure" in r for r in mine):
-                scores[lr] = float(np.mean([r["val_acc"] for r in mine]))
-        best = max(scores.values(), default=0.0)
-        equal = [lr for lr, score in scores.items() if score >= best - accuracy_error(best, n_val)]
-        lrs[arm] = min(equal or config.train.lr, key=lambda lr: abs(math.log(lr) - middle))
-        tried[arm] = {f"{lr:g}": scores.get(lr) for lr in sorted(config.train.lr) if runs}
-    return lrs, tried
+    middle = float(np.median(np.log(grid)))
+    scores: dict[float, float] = {}
+    for lr in grid:
+        mine = [result for rate, result in tried if rate == lr]
+        if mine and not any("failure" in result for result in mine):
+            scores[lr] = float(np.mean([result["val_acc"] for result in mine]))
+    best = max(scores.values(), default=0.0)
+    equal = [lr for lr, score in scores.items() if score >= best - accuracy_error(best, n_val)]
+    return min(equal or grid, key=lambda lr: abs(math.log(lr) - middle)), scores
 
 
 def _summarise(

@@ -344,6 +344,42 @@ class RunConfig:
         return f"{what}-seed{self.seed}" + (f"-lr{self.lr:g}" if self.purpose == "tune" else "")
 
 
+Part = Literal["data", "attention", "gradients", "landscape", "representation", "transplants"]
+PARTS: tuple[Part, ...] = typing.get_args(Part)
+IMAGE_GRIDS: dict[str, tuple[int, int]] = {"digits": (8, 8)}
+"""Built-in tasks whose sequences are images read row by row: height and width in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiagnoseConfig:
+    """How a finished comparison is looked at: the request of ``selfpretrain diagnose``."""
+
+    parts: tuple[Part, ...] = PARTS
+    """What to look at, separated by commas: data, attention, gradients, landscape, representation, transplants. The
+    last one trains, takes longest, and is what can name a cause."""
+    probe: int = 256
+    """Training sequences on which gradients and losses are looked at, always the same ones (ours)."""
+    sequences: int = 1000
+    """Training sequences behind attention patterns and linear probes; a thousand or more keep the position part of
+    the scores nearly unbiased (ours)."""
+    curvature_probe: int = 64
+    """Sequences of the probe behind Hessians and slices, which need many passes (ours)."""
+    max_lag: int = 4
+    """Longest lag that counts as near, in positions (ours)."""
+    grid: tuple[int, ...] | None = None
+    """HEIGHT,WIDTH of sequences that are images read row by row: distances are then measured on the image, too."""
+    transplant_seeds: int = 3
+    """Seeds of every transplant, the first ones of the comparison; three is the least for a claim (ours)."""
+
+    def __post_init__(self) -> None:
+        unknown = [part for part in self.parts if part not in PARTS]
+        if unknown or not self.parts:
+            raise RequestError(f"--parts: unknown part '{', '.join(unknown)}'; the parts are {', '.join(PARTS)}")
+        _at_least(self, probe=16, sequences=16, curvature_probe=4, max_lag=1, transplant_seeds=1)
+        if self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1):
+            raise RequestError(f"--grid {','.join(map(str, self.grid))}: give two numbers, HEIGHT,WIDTH")
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """A configuration as JSON types: nested dictionaries, tuples as lists, paths as strings."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config), default=str))

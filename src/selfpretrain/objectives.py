@@ -15,7 +15,7 @@ Shapes: B batch, T positions, C channels, M masked positions.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -100,6 +100,51 @@ def model_inputs(x: Tensor, mask: Tensor | None, inputs: InputSpec) -> Tensor:
     return torch.cat((x * (1 - flag), flag), dim=-1)
 
 
+def choose_positions(batch: Batch, config: ObjectiveConfig, generator: torch.Generator) -> Tensor:
+    """Where to reconstruct, (B, T): the masked positions, or under causal prediction all that have a next one."""
+    keep = batch.keep_mask
+    if keep is None:
+        keep = torch.ones(batch.x.shape[:2], dtype=torch.bool, device=batch.x.device)
+    if config.causal:
+        return keep & F.pad(keep[:, 1:], (0, 1))  # position t predicts t + 1; the last has nothing to predict
+    span = config.span_length if config.objective == "span" else 1
+    return draw_mask(keep.cpu(), config.mask_ratio, span, generator).to(keep.device)
+
+
+def _errors(
+    model: SequenceModel, batch: Batch, chosen: Tensor, config: ObjectiveConfig, reduction: Literal["sum", "none"]
+) -> tuple[Tensor, int]:
+    """Reconstruction losses of the entries at the chosen positions, or their sum; and the number of entries."""
+    inputs = model_inputs(batch.x, None if config.causal else chosen, model.inputs)
+    targets = (batch.x.roll(-1, dims=1) if config.causal else batch.x)[chosen]
+    predictions = model.reconstruct(inputs, batch.keep_mask, chosen)
+    if predictions.dtype == torch.bfloat16:
+        predictions = predictions.float()
+    if model.inputs.kind != "values":
+        return F.cross_entropy(predictions, targets, reduction=reduction), len(targets)
+    error = predictions - targets
+    each = error.abs() if config.value_loss == "l1" else error.square()
+    return (each.sum() if reduction == "sum" else each.mean(dim=1)), each.numel()
+
+
+def label_losses(model: SequenceModel, batch: Batch) -> Tensor:
+    """Cross-entropy of every sequence's label, (B,)."""
+    logits = model.classify(model_inputs(batch.x, None, model.inputs), batch.keep_mask)
+    return F.cross_entropy(logits, batch.y, reduction="none")
+
+
+def reconstruction_losses(model: SequenceModel, batch: Batch, chosen: Tensor, config: ObjectiveConfig) -> Tensor:
+    """Mean reconstruction loss of every sequence over its chosen positions, (B,).
+
+    Args:
+        chosen: (B, T), as from ``choose_positions``; at least one position of every sequence.
+    """
+    each, _ = _errors(model, batch, chosen, config, "none")
+    row = chosen.nonzero()[:, 0]
+    total = each.new_zeros(len(chosen)).index_add(0, row, each)
+    return total / chosen.sum(dim=1)
+
+
 class Objective(Protocol):
     """What a phase minimises, on which rows, and how it is judged.
 
@@ -178,25 +223,8 @@ class ReconstructionObjective:
 
     def _sum(self, model: SequenceModel, batch: Batch, generator: torch.Generator) -> tuple[Tensor, int]:
         """Summed loss and number of predicted entries."""
-        keep = batch.keep_mask
-        if keep is None:
-            keep = torch.ones(batch.x.shape[:2], dtype=torch.bool, device=batch.x.device)
-        if self.config.causal:
-            # Position t predicts t + 1; the last has nothing to predict.
-            chosen = keep & F.pad(keep[:, 1:], (0, 1))
-            inputs = model_inputs(batch.x, None, model.inputs)
-            targets = batch.x.roll(-1, dims=1)[chosen]
-        else:
-            span = self.config.span_length if self.config.objective == "span" else 1
-            chosen = draw_mask(keep.cpu(), self.config.mask_ratio, span, generator).to(keep.device)
-            inputs = model_inputs(batch.x, chosen, model.inputs)
-            targets = batch.x[chosen]
-        predictions = model.reconstruct(inputs, batch.keep_mask, chosen).float()
-        if model.inputs.kind != "values":
-            return F.cross_entropy(predictions, targets, reduction="sum"), len(targets)
-        error = predictions - targets
-        each = error.abs() if self.config.value_loss == "l1" else error.square()
-        return each.sum(), each.numel()
+        chosen = choose_positions(batch, self.config, generator)
+        return _errors(model, batch, chosen, self.config, "sum")
 
 
 class JointObjective(LabelObjective):

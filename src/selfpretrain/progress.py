@@ -153,4 +153,5 @@ def _outcome(result: Mapping[str, Any]) -> str:
     if "failure" in result:
         return f"failed: {result['failure']}"
     parts = [f"{split} {result[f'{split}_acc']:.3f}" for split in ("train", "val", "test") if f"{split}_acc" in result]
-    return f"accuracy {', '.join(parts)} ({duration_text(result['seconds_pretrain'] + result['seconds_label'])})"
+    spent = duration_text(result["seconds_pretrain"] + result["seconds_label"]) if parts else result["seconds"]
+    return f"accuracy {', '.join(parts)} ({spent})" if parts else duration_text(spent)

@@ -228,6 +228,12 @@ class RunFolder:
         return {row["phase"]: row for row in self._rows}
 
 
+def read_rows(run: Path) -> list[dict[str, Any]]:
+    """The validations of a run, from its metrics.jsonl; none where there is no such file."""
+    path = run / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Weights by name, from one of the safetensors files of a run."""
     weights: dict[str, Tensor] = load_file(path)

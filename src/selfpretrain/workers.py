@@ -1,4 +1,4 @@
-"""Several runs at a time on one machine. Serial and parallel runs go through the same function."""
+"""Several jobs at a time on one machine. Serial and parallel jobs go through the same function."""
 
 import contextlib
 import multiprocessing
@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event as StopSignal
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from selfpretrain.arms import execute
-from selfpretrain.config import RunConfig
 from selfpretrain.errors import Interrupted, WorkerKilled
-from selfpretrain.events import Event, Finished, Watch
-from selfpretrain.runs import RunFolder, run_path
-from selfpretrain.tasks import Task
+from selfpretrain.events import Event, Watch
 
 POLL_SECONDS = 0.1
-Result = dict[str, Any]
+Shared = TypeVar("Shared")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Perform = Callable[[Shared, Job, Watch, Callable[[], bool]], Result]
+"""``perform(shared, job, tell, stop)``: a function of a module, so that another process finds it. ``tell`` takes events
+for the watcher; when ``stop()`` turns true it should save what it has and raise ``Interrupted``."""
 
 
 def cores() -> int:
@@ -32,51 +32,61 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-class Workers:
-    """Does runs, each in its folder under ``root``. A context manager: its processes serve until the end.
+class Workers(Generic[Shared, Job, Result]):
+    """Does jobs. A context manager: its processes serve until the end.
 
     Args:
+        perform: does one job.
+        shared: what every job needs; sent to each process once.
         count: processes; 1 works in this one.
         watch: gets progress and notes, in this process.
     """
 
-    def __init__(self, task: Task, root: Path, *, count: int, watch: Watch) -> None:
-        self._task, self._root, self._count, self._watch = task, root, count, watch
+    def __init__(self, perform: Perform[Shared, Job, Result], shared: Shared, *, count: int, watch: Watch) -> None:
+        self._perform, self._shared, self._count, self._watch = perform, shared, count, watch
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "Workers[Shared, Job, Result]":
         if self._count > 1:
             context = multiprocessing.get_context("spawn")
             self._events: multiprocessing.Queue[Event] = context.Queue()
             self._stop = context.Event()
-            start = (self._task, self._root, self._events, self._stop, os.getpid())
+            start = (self._perform, self._shared, self._events, self._stop, os.getpid())
             self._pool = ProcessPoolExecutor(self._count, context, _start_worker, start)
         return self
 
     def __exit__(self, *exception: object) -> None:
         if self._count > 1:
-            self._stop.set()  # after an error or Ctrl-C, runs that go on save their state and stop
+            self._stop.set()  # after an error or Ctrl-C, jobs that go on save their state and stop
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def do(self, runs: Sequence[RunConfig]) -> list[Result]:
-        """The results of ``runs``, in their order.
+    def do(self, jobs: Sequence[Job], done: Callable[[Job, Result], None] = lambda job, result: None) -> list[Result]:
+        """The results of ``jobs``, in their order.
+
+        Args:
+            done: called with each job and its result in this process, soon after it ends, in any order.
 
         Raises:
-            KeyboardInterrupt: passed on; every run saves its state.
+            KeyboardInterrupt: passed on; every job saves its state.
             WorkerKilled: a worker process ended without a word.
         """
         if self._count == 1:
-            return [_run(run, self._task, self._root, self._watch, lambda: False) for run in runs]
+            results = []
+            for job in jobs:
+                results.append(self._perform(self._shared, job, self._watch, lambda: False))
+                done(job, results[-1])
+            return results
         try:
             with _deaf_children():
-                futures = [self._pool.submit(_work, run) for run in runs]
-            _pump(futures, self._events, self._watch)
+                futures: list[Future[Result]] = [self._pool.submit(_work, job) for job in jobs]
+            jobs_of = dict(zip(futures, jobs, strict=True))
+            _pump(futures, self._events, self._watch, lambda future: done(jobs_of[future], future.result()))
             for future in futures:
                 if future.done():
                     future.result()  # raises what has failed, before others are waited for
             return [future.result() for future in futures]
         except BrokenProcessPool:
             raise WorkerKilled(
-                "a worker process was killed, perhaps for lack of memory; finished runs are kept, and the same command "
+                "a worker process was killed, perhaps for lack of memory; finished work is kept, and the same command "
                 "(with --workers 1, say) goes on from there"
             ) from None
 
@@ -94,12 +104,21 @@ def _deaf_children() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _pump(futures: Sequence[Future[Result]], events: "multiprocessing.Queue[Event]", watch: Watch) -> None:
-    """Pass on events until all runs are done, and the last event with them, or one has failed."""
+def _pump(
+    futures: Sequence[Future[Any]],
+    events: "multiprocessing.Queue[Event]",
+    watch: Watch,
+    done: Callable[[Future[Any]], None],
+) -> None:
+    """Pass on events and results until all jobs are done, and the last event with them, or one has failed."""
+    told: set[Future[Any]] = set()
     while True:
-        done, waiting = wait(futures, timeout=0)
-        if any(future.exception() is not None for future in done):
+        ended, waiting = wait(futures, timeout=0)
+        if any(future.exception() is not None for future in ended):
             return
+        for future in ended - told:
+            done(future)
+        told |= ended
         try:
             watch(events.get(timeout=POLL_SECONDS))
         except queue.Empty:
@@ -113,9 +132,9 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(
-    task: Task, root: Path, events: "multiprocessing.Queue[Event]", stop: StopSignal, parent: int
+    perform: Callable[..., Any], shared: Any, events: "multiprocessing.Queue[Event]", stop: StopSignal, parent: int
 ) -> None:
-    _worker.update(task=task, root=root, events=events, stop=stop)
+    _worker.update(perform=perform, shared=shared, events=events, stop=stop)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 
@@ -126,14 +145,7 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def _work(run: RunConfig) -> Result:
-    return _run(run, _worker["task"], _worker["root"], _worker["events"].put, _worker["stop"].is_set)
-
-
-def _run(run: RunConfig, task: Task, root: Path, tell: Watch, stop: Callable[[], bool]) -> Result:
-    if stop():
+def _work(job: Any) -> Any:
+    if _worker["stop"].is_set():
         raise Interrupted
-    with RunFolder(run_path(root, run), run, task.fingerprint, tell=tell, stop=stop) as folder:
-        result = execute(run, task, folder)
-    tell(Finished(run.name, result))
-    return result
+    return _worker["perform"](_worker["shared"], job, _worker["events"].put, _worker["stop"].is_set)

@@ -2,9 +2,9 @@
 
 Shapes: N sequences, n positions, d features of a position (for symbols one for each symbol), Y classes, K lags.
 
-The reconstruction loss feels how positions at lag k go together, ``R(k) = E x_i x_{i+k}^T``. To leading order the label
-loss feels only how that *differs* between classes. For symbols x is one-hot and R(k) holds the shares of pairs; keep the
-whole matrix: its trace can be the same for classes whose pairs differ.
+The reconstruction loss feels how positions at lag k go together, ``R(k) = E x_i x_{i+k}^T``. To leading order the
+label loss feels only how that *differs* between classes. For symbols x is one-hot and R(k) holds the shares of pairs;
+keep the whole matrix: its trace can be the same for classes whose pairs differ.
 """
 
 from dataclasses import dataclass

@@ -101,28 +101,45 @@ def gradient_snr(per_example: Tensor) -> Tensor:
     return signal / noise
 
 
-def near_lags(grad: Tensor, max_lag: int) -> Tensor:
-    """The components of a score gradient at lags ``1 <= |k| <= max_lag``: (..., n, n) to (..., 2 max_lag).
+def near_lags(components: Tensor, max_lag: int) -> Tensor:
+    """The components at lags ``1 <= |k| <= max_lag``: (..., 2n-1) to (..., 2 max_lag), the most negative lag first.
 
     Raises:
         ValueError: ``max_lag`` is not between 1 and n-1.
     """
-    n = grad.shape[-1]
-    if not 1 <= max_lag < n:
-        raise ValueError(f"max_lag {max_lag} must lie between 1 and {n - 1} for {n} positions")
-    lags = torch.arange(-(n - 1), n, device=grad.device).abs()
-    return lag_components(grad)[..., (lags >= 1) & (lags <= max_lag)]
+    centre = components.shape[-1] // 2
+    if not 1 <= max_lag <= centre:
+        raise ValueError(f"max_lag {max_lag} must lie between 1 and {centre} for {centre + 1} positions")
+    left, right = components[..., centre - max_lag : centre], components[..., centre + 1 : centre + max_lag + 1]
+    return torch.cat((left, right), dim=-1)
+
+
+def proximity_part(near: Tensor) -> Tensor:
+    """``(v_k + v_-k) / sqrt(2)`` for k = 1, 2, ...: pressure to look nearer or farther, whichever side.
+
+    Args:
+        near: (..., 2 max_lag), as from ``near_lags``.
+    """
+    left, right = near.chunk(2, dim=-1)
+    return (right + left.flip(-1)) / math.sqrt(2)
+
+
+def direction_part(near: Tensor) -> Tensor:
+    """``(v_k - v_-k) / sqrt(2)`` for k = 1, 2, ...: pressure to look ahead rather than back; as ``proximity_part``."""
+    left, right = near.chunk(2, dim=-1)
+    return (right - left.flip(-1)) / math.sqrt(2)
 
 
 def band_snr(grad: Tensor, max_lag: int) -> Tensor:
     """Signal-to-noise ratio (...) of a score gradient along the lags ``1 <= |k| <= max_lag``; never clamped.
 
-    It depends on which lags are included: compare at equal ``max_lag`` only.
+    It depends on which lags are included: compare at equal ``max_lag`` only. It joins two things that a loss may teach
+    apart, to look near and to look ahead: ``proximity_part`` and ``direction_part`` separate them.
 
     Args:
         grad: (B, ..., n, n), as from ``score_gradient``.
     """
-    return gradient_snr(near_lags(grad, max_lag))
+    return gradient_snr(near_lags(lag_components(grad), max_lag))
 
 
 class Ratio(NamedTuple):

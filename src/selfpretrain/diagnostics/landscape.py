@@ -193,4 +193,4 @@ def proximity_slice(
             strength = torch.zeros((), dtype=torch.float64, requires_grad=True)
             (slope,) = torch.autograd.grad(loss(model, batch).mean(), strength, create_graph=True)
             (curvature,) = torch.autograd.grad(slope, strength)
-    return ProximitySlice(losses, float(slope), float(curvature))
+    return ProximitySlice(losses, float(slope.detach()), float(curvature.detach()))

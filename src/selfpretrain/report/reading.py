@@ -1,6 +1,5 @@
 """What a comparison's folder says, in one object for figures and page."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.config import Arm
-from selfpretrain.runs import read_json
+from selfpretrain.runs import read_json, read_rows
 from selfpretrain.transfer import group_of
 
 Curve = Sequence[Mapping[str, Any]]
@@ -64,8 +63,7 @@ def read_comparison(folder: Path) -> Findings:
     for arm, entry in summary["arms"].items():
         for seed in range(len(entry["test_acc"])):
             run = folder / "runs" / f"{arm}-seed{seed}"
-            lines = (run / "metrics.jsonl").read_text().splitlines() if (run / "metrics.jsonl").exists() else []
-            curves[arm, seed] = [json.loads(line) for line in lines]
+            curves[arm, seed] = read_rows(run)
             if transferred is None and (run / "transfer.json").exists():
                 transferred = read_json(run / "transfer.json")
     return Findings(

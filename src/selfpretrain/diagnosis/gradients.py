@@ -1,0 +1,146 @@
+"""What either loss teaches attention: at the start, along training, at the end."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfpretrain.diagnosis.measurement import Measurement
+from selfpretrain.diagnosis.subject import LOSSES, LossName, Probe, Run, Subject
+from selfpretrain.diagnostics import gradients as formulas
+from selfpretrain.diagnostics.protocol import observed
+from selfpretrain.model import SequenceModel
+from selfpretrain.objectives import model_inputs
+from selfpretrain.transfer import group_of
+
+CHUNK_BYTES = 64 * 2**20
+"""Most that one layer's scores of a chunk of sequences take; a backward pass holds several of that size."""
+MICRO_BATCH = 4
+"""Sequences whose gradients on weights are taken together."""
+LONGEST_LAG = 16
+"""Lags whose signal is kept one by one."""
+CALIBRATION_STEPS = 50
+
+
+def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
+    """Score gradients at every stage and snapshot, gradients on groups of weights at the stages, for one run."""
+    for stage in run.stages:
+        model = subject.model(run, stage)
+        where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
+        yield from _on_scores(model, subject.sample, subject.config.max_lag, where)
+        yield from _on_groups(model, subject.probe, where)
+    for stage in run.along:
+        where = {**run.where, "stage": stage.name, "step": stage.step}
+        yield from _on_scores(subject.model(run, stage), subject.probe, subject.config.max_lag, where)
+    yield from _update_ratios(run)
+
+
+def _on_scores(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction)."""
+    _calibrate(model, probe)
+    proximity = {}
+    reach = min(LONGEST_LAG, probe.length - 1)
+    for loss in LOSSES:
+        near = formulas.near_lags(_lag_components(model, probe, loss), reach)  # (B, layers, heads, 2 reach)
+        parts = {"proximity": formulas.proximity_part(near), "direction": formulas.direction_part(near)}
+        common: dict[str, Any] = {"loss": loss, "n": len(probe), **where}
+        for name, part in parts.items():
+            near_part = part[..., :max_lag]
+            total = formulas.gradient_snr(near_part.flatten(1))
+            axes = ("layer", "head", "lag")
+            yield Measurement(name=f"{name}_snr", values=total, unit="1", **common)
+            by_head = formulas.gradient_snr(near_part)
+            yield Measurement(name=f"{name}_snr_by_head", values=by_head, unit="1", axes=axes[:2], **common)
+            by_lag = formulas.gradient_snr(part[..., None])
+            yield Measurement(name=f"{name}_snr_by_lag", values=by_lag, unit="1", axes=axes, **common)
+            pressure = -part.mean(0)
+            yield Measurement(name=f"{name}_pressure", values=pressure, unit="loss/score", axes=axes, **common)
+        proximity[loss] = parts["proximity"][..., :max_lag]
+    ratio = formulas.blindness_ratio(proximity["label"], proximity["reconstruction"])
+    yield Measurement(
+        name="blindness_ratio", values=list(ratio), unit="1", axes=("value, low, high",), n=len(probe), **where
+    )
+
+
+@torch.no_grad()
+def _calibrate(model: SequenceModel, probe: Probe) -> None:
+    """Set the label head's bias so that the mean prediction is the classes' shares, in place.
+
+    A bias that is off pushes every score for every sequence alike, which is a signal, but not one about labels; a few
+    steps of label training remove it. By iterative scaling: ``b += log share - log mean prediction``.
+    """
+    head = model.label_head[-1] if isinstance(model.label_head, torch.nn.Sequential) else model.label_head
+    assert isinstance(head, torch.nn.Linear)
+    share = torch.bincount(probe.batch.y, minlength=head.out_features).clamp(min=0.5) / len(probe)
+    with observed(model):
+        size = _chunk_size(model, probe)
+        logits = torch.cat(
+            [model.classify(model_inputs(c.batch.x, None, model.inputs), None) for c in probe.chunks(size)]
+        )
+    shift = torch.zeros(head.out_features)
+    for _ in range(CALIBRATION_STEPS):
+        shift = shift + share.log() - (logits + shift).softmax(1).mean(0).log()
+    head.bias.add_(shift)
+
+
+def _chunk_size(model: SequenceModel, probe: Probe) -> int:
+    return max(1, CHUNK_BYTES // (4 * model.config.heads * probe.length**2 * len(model.blocks)))
+
+
+def _lag_components(model: SequenceModel, probe: Probe, loss: LossName) -> Tensor:
+    """Every sequence's score gradient along all lags, (B, layers, heads, 2n-1), on the CPU."""
+
+    def losses(model: SequenceModel, part: Probe) -> Tensor:
+        return part.losses(model, loss)
+
+    drop = model.cls is not None
+    parts = []
+    for chunk in probe.chunks(_chunk_size(model, probe)):
+        layers = formulas.score_gradient(model, chunk, losses)
+        parts.append(torch.stack([formulas.lag_components(g[..., drop:, drop:]) for g in layers], dim=1))
+    return torch.cat(parts)
+
+
+def _on_groups(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Norm and signal of the gradient on every group of weights, and the angle between the two losses'."""
+    groups: dict[str, list[Tensor]] = {}
+    for name, weight in model.named_parameters():
+        if group_of(name) != "head":  # each loss has a head of its own
+            groups.setdefault(group_of(name), []).append(weight)
+    micro = probe.part(0, len(probe) // (2 * MICRO_BATCH) * 2 * MICRO_BATCH).chunks(MICRO_BATCH)
+    found = {}
+    with observed(model):
+        for loss in LOSSES:
+
+            def mean_loss(part: Probe, loss: LossName = loss) -> Tensor:
+                return part.losses(model, loss).mean()
+
+            found[loss] = formulas.group_gradients(mean_loss, micro, groups, MICRO_BATCH)
+    for group in groups:
+        for loss in LOSSES:
+            here: dict[str, Any] = {"group": group, "loss": loss, "n": len(probe), **where}
+            yield Measurement(name="gradient_norm", values=found[loss][group].norm, unit="loss/weight", **here)
+            yield Measurement(name="gradient_snr", values=found[loss][group].snr, unit="1", **here)
+        halves = (*found["reconstruction"][group].halves, *found["label"][group].halves)
+        cosine = formulas.split_half_cosine(*halves)
+        yield Measurement(name="gradient_cosine", values=cosine, unit="1", group=group, n=len(probe), **where)
+
+
+def _update_ratios(run: Run) -> Iterator[Measurement]:
+    """Size of updates relative to weights, as recorded while training."""
+    for phase in ("pretrain", "label"):
+        rows = [row for row in run.rows if row["phase"] == phase]
+        for group in sorted({group for row in rows for group in row["update_ratio"]}):
+            values = [[row["step"], row["update_ratio"].get(group, np.nan)] for row in rows]
+            yield Measurement(
+                name="update_ratio",
+                values=values,
+                unit="1",
+                axes=("validation", "step, ratio"),
+                group=group,
+                stage=phase,
+                step=rows[-1]["step"],
+                **run.where,
+            )

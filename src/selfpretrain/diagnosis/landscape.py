@@ -1,0 +1,165 @@
+"""The loss around the weights of one seed: slices, curvature, paths."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from selfpretrain.diagnosis.measurement import Measurement
+from selfpretrain.diagnosis.subject import LOSSES, LossName, Probe, Run, Stage, Subject
+from selfpretrain.diagnostics import curvature
+from selfpretrain.diagnostics import landscape as formulas
+from selfpretrain.diagnostics.alignment import align
+from selfpretrain.diagnostics.protocol import observed
+from selfpretrain.model import SequenceModel
+from selfpretrain.streams import torch_stream
+from selfpretrain.transfer import group_of
+
+BYTES = 512 * 2**20
+"""Most that the scores of one layer take in all that a second derivative keeps; decides how many sequences serve."""
+STRENGTHS = torch.linspace(-4, 4, 17).tolist()
+LINE = torch.linspace(-1, 1, 21).tolist()
+PLANE = torch.linspace(-1, 1, 11).tolist()
+DENSITY_PROBES, DENSITY_STEPS, TRACE_SAMPLES = 2, 40, 24
+"""Fewer than the formulas' defaults: two significant digits are enough for a picture (ours)."""
+
+
+def measure(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
+    """Slices and curvature at every stage of the runs, and the paths between them; the runs are of one seed."""
+    for run in runs:
+        for stage in run.stages:
+            model = subject.model(run, stage)
+            probe = _fitting(subject.probe, model, subject.config.curvature_probe)
+            where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(probe)}
+            with observed(model):
+                yield from _proximity(model, probe, where)
+                yield from _curvature(model.double(), probe.double(), {**where, "dtype": "float64"})
+                if stage.name == "trained":
+                    yield from _slices(model.float(), probe, run.config.seed, where)
+    yield from _paths(subject, runs)
+
+
+def _fitting(probe: Probe, model: SequenceModel, most: int) -> Probe:
+    """So many sequences that the graph of a second derivative in float64 fits."""
+    each = 8 * model.config.heads * probe.length**2 * len(model.blocks) * 4
+    return probe.part(0, max(2, min(most, BYTES // each)))
+
+
+def _closure(model: SequenceModel, probe: Probe, loss: LossName) -> Callable[[], Tensor]:
+    return lambda: probe.losses(model, loss).mean()
+
+
+def _weights(model: SequenceModel, group: str | None = None) -> list[Tensor]:
+    """The weights that label training trains, or those of one group."""
+    return [
+        weight
+        for name, weight in model.named_parameters()
+        if not name.startswith("reconstruction_head") and group in (None, group_of(name))
+    ]
+
+
+def _proximity(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Both losses over the strength of a proximity bias, head by head."""
+    n = probe.length + (model.cls is not None)
+    direction = formulas.proximity_direction(n)
+    for loss in LOSSES:
+
+        def losses(model: SequenceModel, part: Probe, loss: LossName = loss) -> Tensor:
+            return part.losses(model, loss)
+
+        found = [
+            [
+                formulas.proximity_slice(model, probe, losses, direction, STRENGTHS, layer=layer, head=head)
+                for head in range(model.config.heads)
+            ]
+            for layer in range(len(model.blocks))
+        ]
+        curves = torch.stack([torch.stack([each.losses for each in row]) for row in found])
+        common: dict[str, Any] = {"unit": "nats" if loss == "label" else "loss", "loss": loss, **where}
+        yield Measurement(name="proximity_slice", values=curves, axes=("layer", "head", "strength"), **common)
+        for name in ("slope", "curvature"):
+            values = [[getattr(each, name) for each in row] for row in found]
+            yield Measurement(name=f"proximity_{name}", values=values, axes=("layer", "head"), **common)
+    yield Measurement(name="proximity_strengths", values=STRENGTHS, unit="score", axes=("strength",), **where)
+
+
+def _curvature(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
+    """The label loss's Hessian, whole and for queries and keys alone, and what it says along either loss's update."""
+    loss = _closure(model, probe, "label")
+    for group in (None, "query-key"):
+        weights = _weights(model, group)
+        here: dict[str, Any] = {"unit": "nats/weight^2", "loss": "label", "group": group or "all", **where}
+        for name, which in (("hessian_largest", "LA"), ("hessian_smallest", "SA")):
+            found = curvature.hessian_eigenvalues(loss, weights, 1, which)  # type: ignore[arg-type]
+            pair = [float(found.values[0]), float(found.residuals[0])]
+            yield Measurement(name=name, values=pair, axes=("value, residual",), **here)
+        trace = curvature.hessian_trace(loss, weights, TRACE_SAMPLES)
+        yield Measurement(name="hessian_trace", values=list(trace), axes=("value, standard error",), **here)
+        density = curvature.spectral_density(loss, weights, DENSITY_PROBES, DENSITY_STEPS, points=201)
+        values = torch.stack((density.grid, density.density))
+        yield Measurement(name="hessian_density", values=values, axes=("eigenvalue, density", "point"), **here)
+    if where["stage"] != "trained":
+        yield from _along_updates(model, probe, where)
+
+
+def _along_updates(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Room for, and curvature along, the first AdamW update of either loss, in the label loss; encoder only."""
+    encoder = [weight for name, weight in model.named_parameters() if group_of(name) != "head"]
+    label = _closure(model, probe, "label")
+    hessian = curvature.Hessian(label, encoder)
+    updates, along = {}, {}
+    for loss in LOSSES:
+        grads = torch.autograd.grad(probe.losses(model, loss).mean(), encoder, materialize_grads=True)
+        updates[loss] = [grad / (grad.abs() + 1e-8) for grad in grads]  # Adam's first step, in units of the rate
+        flat = torch.cat([part.flatten() for part in updates[loss]]).numpy()
+        along[loss] = float(flat @ (hessian @ flat) / (flat @ flat))
+    for loss in LOSSES:  # now that the Hessian's graph is no longer needed, weights may move
+        common: dict[str, Any] = {"loss": "label", "group": f"along the update of {loss}", **where}
+        yield Measurement(name="curvature_along_update", values=along[loss], unit="nats/weight^2", **common)
+        sharpness = curvature.critical_sharpness(label, encoder, updates[loss])
+        yield Measurement(name="critical_sharpness", values=sharpness, unit="1/lr", **common)
+
+
+def _slices(model: SequenceModel, probe: Probe, seed: int, where: dict[str, Any]) -> Iterator[Measurement]:
+    """The label loss around the trained weights, along filter-normalised random directions."""
+    weights, generator = _weights(model), torch_stream(seed, "curvature")
+    directions = [formulas.filter_direction(weights, generator) for _ in range(2)]
+    loss = _closure(model, probe, "label")
+    common: dict[str, Any] = {"unit": "nats", "loss": "label", **where}
+    line = formulas.loss_slice(loss, weights, directions[:1], LINE)
+    yield Measurement(name="random_line", values=line, axes=("step",), **common)
+    plane = formulas.loss_slice(loss, weights, directions, PLANE, PLANE)
+    yield Measurement(name="random_plane", values=plane, axes=("step", "step"), **common)
+
+
+def _paths(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
+    """The label loss on straight lines between weights, before and after alignment."""
+    for a, b in _pairs(runs):
+        ends = [subject.model(*end) for end in (a, b)]
+        probe = _fitting(subject.probe, ends[0], subject.config.curvature_probe)
+        for name, far in (("path", ends[1]), ("path_aligned", align(ends[1], ends[0]))):
+            model = subject.model(*a)
+            with observed(model):
+                found = formulas.interpolation_path(_closure(model, probe, "label"), _weights(model), _weights(far))
+            common: dict[str, Any] = {
+                "group": f"{_name(a)} to {_name(b)}",
+                "loss": "label",
+                "n": len(probe),
+                "seed": a[0].config.seed,
+            }
+            axes = ("share of the end, loss", "point")
+            yield Measurement(name=name, values=torch.stack(found), unit="nats", axes=axes, **common)
+            barrier = formulas.barrier_of(*found)
+            yield Measurement(name=name.replace("path", "barrier"), values=barrier, unit="nats", **common)
+
+
+def _pairs(runs: Sequence[Run]) -> list[tuple[tuple[Run, Stage], tuple[Run, Stage]]]:
+    """Along every run's own way, and between the ends of different runs."""
+    own = [((run, a), (run, b)) for run in runs for a, b in zip(run.stages, run.stages[1:], strict=False)]
+    ends = [(run, run.stages[-1]) for run in runs]
+    return [*own, *((a, b) for i, a in enumerate(ends) for b in ends[i + 1 :])]
+
+
+def _name(end: tuple[Run, Stage]) -> str:
+    return f"{end[0].config.arm} {end[1].name}"

@@ -1,0 +1,52 @@
+"""One number or array of a diagnosis, with what is needed to read it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+DIGITS = 7
+"""Significant digits that are kept; float32 has no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """A measured array and where it comes from; None where a field does not apply."""
+
+    name: str
+    values: Any
+    """A number, array or tensor; its dimensions are ``axes``."""
+    unit: str
+    """"1" for ratios and shares."""
+    axes: tuple[str, ...] = ()
+    arm: str | None = None
+    seed: int | None = None
+    stage: str | None = None
+    """init, pretrained, trained; or pretrain, label for weights along a phase."""
+    step: int | None = None
+    loss: str | None = None
+    """label or reconstruction, where it depends on one."""
+    group: str | None = None
+    """A group of weights."""
+    n: int | None = None
+    """Sequences it was measured on."""
+    dtype: str = "float32"
+    """Precision of the model while it was measured."""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON types: rounded, NaN as None, with the shape; fields that do not apply left out."""
+        values = self.values.detach().cpu().numpy() if isinstance(self.values, Tensor) else self.values
+        array = np.asarray(values, dtype=np.float64)
+        if array.ndim != len(self.axes):
+            raise ValueError(f"{self.name}: {array.ndim} dimensions, named {self.axes}")
+        row = {field: getattr(self, field) for field in self.__dataclass_fields__}
+        row |= {"values": _rounded(array.tolist()), "shape": list(array.shape), "axes": list(self.axes)}
+        return {field: value for field, value in row.items() if value is not None or field == "values"}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_rounded(part) for part in value]
+    return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

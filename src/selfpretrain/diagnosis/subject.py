@@ -1,0 +1,296 @@
+"""What is diagnosed: a finished comparison or one of its runs, read from its folder, with a fixed probe."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from selfpretrain.arms import RECIPES, build_model
+from selfpretrain.config import (
+    IMAGE_GRIDS,
+    Arm,
+    CompareConfig,
+    DiagnoseConfig,
+    ObjectiveConfig,
+    RunConfig,
+    from_dict,
+)
+from selfpretrain.errors import RequestError
+from selfpretrain.model import SequenceModel
+from selfpretrain.objectives import Batch, choose_positions, label_losses, make_batch, reconstruction_losses
+from selfpretrain.runs import PRETRAINED, SNAPSHOT, read_json, read_rows, read_weights
+from selfpretrain.streams import numpy_stream, torch_stream
+from selfpretrain.tasks import Split, Task, load_task
+
+CPU = torch.device("cpu")
+StageName = Literal["init", "pretrained", "trained", "pretrain", "label"]
+LossName = Literal["label", "reconstruction"]
+LOSSES: tuple[LossName, ...] = ("label", "reconstruction")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Fixed sequences of one length, and the positions to reconstruct in them.
+
+    Attributes:
+        batch: nothing is padded.
+        chosen: (B, T), True = reconstruct here.
+        objective: what reconstruction means.
+    """
+
+    batch: Batch
+    chosen: Tensor
+    objective: ObjectiveConfig
+
+    def __len__(self) -> int:
+        return len(self.batch.y)
+
+    @property
+    def length(self) -> int:
+        """Positions of every sequence."""
+        return self.batch.x.shape[1]
+
+    def part(self, start: int, stop: int) -> "Probe":
+        """Some of the sequences, in order."""
+        here = slice(start, stop)
+        return replace(self, batch=Batch(self.batch.x[here], None, self.batch.y[here]), chosen=self.chosen[here])
+
+    def chunks(self, size: int) -> list["Probe"]:
+        """All of them, ``size`` at a time."""
+        return [self.part(start, start + size) for start in range(0, len(self), size)]
+
+    def double(self) -> "Probe":
+        """The same for a model in float64."""
+        x = self.batch.x.double() if self.batch.x.is_floating_point() else self.batch.x
+        return replace(self, batch=replace(self.batch, x=x))
+
+    def losses(self, model: SequenceModel, loss: LossName) -> Tensor:
+        """The loss of every sequence (B,)."""
+        if loss == "label":
+            return label_losses(model, self.batch)
+        return reconstruction_losses(model, self.batch, self.chosen, self.objective)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Weights of a run at one moment."""
+
+    name: StageName
+    step: int
+    """Steps of the phase that is under way or over; 0 at init."""
+    path: Path | None
+    """None: the start, made from the seed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of the comparison."""
+
+    path: Path
+    config: RunConfig
+    rows: list[dict[str, Any]]
+    selected_step: int
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Arm and seed, for measurements."""
+        return {"arm": self.config.arm, "seed": self.config.seed}
+
+    @property
+    def pretrains(self) -> bool:
+        """Whether the run has self-pretrained weights."""
+        return RECIPES[self.config.arm].pretrains
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """At the start, after self-pretraining (where there was any), after label training."""
+        found = [Stage("init", 0, None)]
+        if self.pretrains:
+            losses = {row["step"]: row["val_loss"] for row in self.rows if row["phase"] == "pretrain"}
+            found.append(
+                Stage("pretrained", min(losses, key=lambda k: losses[k]), self.path / "checkpoint" / PRETRAINED)
+            )
+        found.append(Stage("trained", self.selected_step, self.path / "model" / "model.safetensors"))
+        return found
+
+    @cached_property
+    def along(self) -> list[Stage]:
+        """Snapshots along the phases, in order, after the start."""
+        found = [Stage("init", 0, None)]
+        for phase in ("pretrain", "label"):
+            for path in sorted((self.path / "checkpoint").glob(f"{SNAPSHOT}{phase}-*.safetensors")):
+                found.append(Stage(phase, int(path.stem.rsplit("-", 1)[1]), path))
+        return found
+
+
+class Subject:
+    """A comparison, or one run of it, and the sequences it is looked at with.
+
+    Args:
+        folder: of the comparison or the run.
+        task: None loads what the comparison names.
+
+    Raises:
+        RequestError: nothing finished there, something missing, or a probe that the data cannot fill.
+    """
+
+    def __init__(self, folder: Path, config: DiagnoseConfig, task: Task | None = None) -> None:
+        self.target, self.config = folder, config
+        self.root, only = _find(folder)
+        request = _read(self.root / "config.json")
+        self.request: CompareConfig = from_dict(
+            CompareConfig, {**request["request"], "task": request["request"]["task"] or {}}
+        )
+        self.task = _load(self.root, request, self.request, task)
+        names = (
+            [only] if only else [f"{arm}-seed{seed}" for arm in self.request.arms for seed in range(self.request.seeds)]
+        )
+        self.whole = only is None
+        self.skipped: list[str] = []
+        self.runs = [run for name in names if (run := self._open(self.root / "runs" / name)) is not None]
+        if not self.runs:
+            raise RequestError(f"{folder}: no run here has weights to look at ({'; '.join(self.skipped)})")
+        self.length = self._common_length()
+        self.grid = config.grid or IMAGE_GRIDS.get(self.task.config.data if self.task.config else "")
+        if self.grid is not None and self.grid[0] * self.grid[1] != self.length:
+            if config.grid is not None:
+                raise RequestError(
+                    f"--grid {self.grid[0]},{self.grid[1]} has not the {self.length} positions of the probe"
+                )
+            self.grid = None
+
+    def run(self, arm: Arm, seed: int) -> Run | None:
+        """The run of an arm and a seed, if it can be looked at."""
+        return next((run for run in self.runs if (run.config.arm, run.config.seed) == (arm, seed)), None)
+
+    def model(self, run: Run, stage: Stage) -> SequenceModel:
+        """The model at a stage, in float32 on the CPU.
+
+        Label training does not train the reconstruction head; after it, the head from self-pretraining is put back
+        where there is one, so that both losses can be read.
+        """
+        model = build_model(run.config, self.task)
+        if stage.path is None:
+            return model
+        weights = _weights(stage.path)
+        if stage.name in ("label", "trained") and run.pretrains:
+            before = _weights(run.path / "checkpoint" / PRETRAINED)
+            weights |= {name: weight for name, weight in before.items() if name.startswith("reconstruction_head")}
+        model.load_state_dict(weights)
+        return model
+
+    @cached_property
+    def probe(self) -> Probe:
+        """The probe batch: training sequences, always the same, with fixed masks."""
+        return self._probe(self.task.train, self.config.probe)
+
+    @cached_property
+    def sample(self) -> Probe:
+        """More training sequences, of which the probe is the beginning."""
+        return self._probe(self.task.train, min(self.config.sequences, self._fitting(self.task.train)))
+
+    def held_out(self) -> Probe:
+        """Validation sequences, as many as fit."""
+        return self._probe(self.task.val, min(self.config.sequences, self._fitting(self.task.val)))
+
+    def _common_length(self) -> int:
+        """The longest length that enough training sequences reach; longer ones are cut to it."""
+        lengths = np.sort(self.task.train.lengths)[::-1]
+        if len(lengths) < self.config.probe:
+            raise RequestError(
+                f"--probe {self.config.probe} does not fit: the task has {len(lengths)} training sequences; "
+                f"give --probe {len(lengths)} or fewer"
+            )
+        length = int(lengths[self.config.probe - 1])
+        if length <= self.config.max_lag + 1:
+            raise RequestError(
+                f"--max-lag {self.config.max_lag} does not fit: {self.config.probe} training sequences share only "
+                f"{length} positions; give --max-lag {max(1, length - 2)} or fewer, or a smaller --probe"
+            )
+        return length
+
+    def _fitting(self, rows: Split) -> int:
+        return int((rows.lengths >= self.length).sum())
+
+    def _probe(self, rows: Split, count: int) -> Probe:
+        long_enough = np.flatnonzero(rows.lengths >= self.length)
+        index = long_enough[numpy_stream(0, "probe", 1).permutation(len(long_enough))[:count]]
+        cut = Split(rows.x[index, : self.length], np.full(len(index), self.length), rows.y[index])
+        batch = make_batch(cut, CPU)
+        return Probe(
+            batch, choose_positions(batch, self.request.objective, torch_stream(0, "probe", 1)), self.request.objective
+        )
+
+    def _open(self, path: Path) -> Run | None:
+        """A run with weights; None, noted in ``skipped``, where it failed or is no network."""
+        if not (path / "DONE").exists():
+            raise RequestError(f"{path}: the run is not finished; run the compare command of {self.root} again")
+        config: RunConfig = from_dict(
+            RunConfig, {k: v for k, v in _read(path / "config.json").items() if k != "fingerprint"}
+        )
+        result = _read(path / "result.json")
+        if "failure" in result or RECIPES[config.arm].linear:
+            self.skipped.append(f"{path.name}: {result.get('failure', 'no network')}")
+            return None
+        try:
+            rows = read_rows(path)
+        except ValueError:
+            raise RequestError(f"{path}/metrics.jsonl: damaged; run compare again in a new folder") from None
+        run = Run(path, config, rows, int(result["selected_step"]))
+        if any(stage.path is not None and not stage.path.exists() for stage in run.stages) or len(run.along) < 2:
+            raise RequestError(
+                f"{path}: has no stored checkpoints to look at; run compare again with --snapshots "
+                f"{max(1, type(config.train)().snapshots)} and a new --out"
+            )
+        return run
+
+
+def _find(folder: Path) -> tuple[Path, str | None]:
+    """The comparison's folder, and the run's name if it is one run that is meant."""
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: there is no such folder; name the folder of a comparison or of one of its runs")
+    known = _read(folder / "config.json") if (folder / "config.json").exists() else {}
+    root = folder.resolve().parent.parent
+    if "arm" in known:
+        if known.get("purpose") != "report" or known.get("transplant") or not (root / "config.json").exists():
+            raise RequestError(f"{folder}: only a comparison and the runs in its folder runs/ can be diagnosed")
+        return root, folder.resolve().name
+    if "request" not in known:
+        raise RequestError(f"{folder}: holds neither a comparison nor one of its runs; name what compare --out made")
+    if not (folder / "summary.json").exists():
+        raise RequestError(f"{folder}: the comparison is not finished; run its compare command again")
+    return folder, None
+
+
+def _load(root: Path, request: dict[str, Any], config: CompareConfig, task: Task | None) -> Task:
+    """The comparison's task, checked to be the one it was made with."""
+    if task is None and request["request"]["task"] is None:
+        raise RequestError(f"{root}: its data came from Python; call selfpretrain.diagnose({str(root)!r}, task=...)")
+    if task is None:
+        try:
+            task = load_task(config.task)
+        except RequestError as error:
+            raise RequestError(f"{root}: its data cannot be read again: {error}") from None
+    if task.fingerprint != request["task"]:
+        raise RequestError(f"{root}: the data have changed since the comparison was made; give back the old ones")
+    return task
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = read_json(path)
+    except (OSError, ValueError):
+        raise RequestError(f"{path}: missing or damaged; run compare again in a new folder") from None
+    return content
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return read_weights(path)
+    except (OSError, SafetensorError):
+        raise RequestError(f"{path}: missing or damaged; run compare again in a new folder") from None

@@ -1,0 +1,166 @@
+"""Looking at a model: what is seen, and that nothing stays behind."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from conftest import BATCH, LENGTH, SYMBOLS, TINY_MODEL, tiny_model
+from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
+from selfpretrain.model.attention import Attention
+
+X = torch.randint(SYMBOLS, (BATCH, LENGTH), generator=torch.Generator().manual_seed(0))
+KEEP = torch.arange(LENGTH) < torch.tensor([7, 4, 2])[:, None]
+
+
+def uneven_model():
+    """Neither its modes nor its kernels are uniform."""
+    model = tiny_model(replace(TINY_MODEL, dropout=0.3)).train()
+    model.blocks[0].eval()
+    model.blocks[0].dropout.train()
+    model.label_head.eval()
+    model.blocks[1].attention.kernel = "eager"
+    return model
+
+
+def state(model):
+    attentions = [module for module in model.modules() if isinstance(module, Attention)]
+    return [module.training for module in model.modules()], [attention.kernel for attention in attentions]
+
+
+def hooks(model):
+    return [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()]
+
+
+def assert_inside(model):
+    modes, kernels = state(model)
+    assert not any(modes)
+    assert kernels == ["eager", "eager"]
+
+
+def test_observed_restores_modes_and_kernels():
+    model = uneven_model()
+    before = state(model)
+    with observed(model):
+        assert_inside(model)
+    assert state(model) == before
+    assert len(set(before[0])) == len(set(before[1])) == 2
+
+
+def test_observed_restores_after_an_exception():
+    model = uneven_model()
+    before = state(model)
+    with pytest.raises(KeyError, match="inside"), observed(model):
+        raise KeyError("inside")
+    assert state(model) == before
+
+
+def test_observed_restores_what_was_changed_inside():
+    model = uneven_model()
+    before = state(model)
+    with observed(model):
+        model.train()
+        model.blocks[0].attention.kernel = "sdpa"
+    assert state(model) == before
+
+
+def test_observed_twice():
+    model = uneven_model()
+    before = state(model)
+    with observed(model):
+        with observed(model):
+            assert_inside(model)
+        assert_inside(model)
+    assert state(model) == before
+
+
+def test_observed_changes_no_output_but_by_dropout():
+    model = uneven_model()
+    with torch.no_grad():
+        with observed(model):
+            inside = model.classify(X, KEEP)
+        torch.testing.assert_close(inside, model.eval().classify(X, KEEP))
+
+
+def test_a_single_attention_can_be_observed():
+    attention = Attention(TINY_MODEL).train()
+    with observed(attention):
+        assert (attention.training, attention.kernel) == (False, "eager")
+    assert (attention.training, attention.kernel) == (True, "sdpa")
+
+
+def test_score_modules_are_in_the_order_of_the_layers():
+    model = tiny_model(replace(TINY_MODEL, depth=3))
+    assert score_modules(model) == [block.attention.scores for block in model.blocks]
+    with pytest.raises(ValueError, match="scores"):
+        score_modules(nn.Linear(2, 2))
+
+
+def test_hooked_sees_queries_keys_and_scores_of_every_layer():
+    model, seen = uneven_model(), []
+    before = hooks(model)
+    with torch.no_grad(), observed(model):
+        plain = model.classify(X, KEEP)
+        with hooked(score_modules(model), lambda layer, args, scores: seen.append((layer, args, scores))):
+            watched = model.classify(X, KEEP)
+    assert torch.equal(plain, watched)  # looking alone replaces nothing
+    assert hooks(model) == before
+    assert [layer for layer, _, _ in seen] == [0, 1]
+    for _, (q, k, bias), scores in seen:
+        assert scores.shape == (BATCH, 3, LENGTH, LENGTH)
+        torch.testing.assert_close(scores, q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + bias)
+        assert torch.equal(scores.isinf().any(2), ~KEEP[:, None].expand(-1, 3, -1))
+    assert not torch.equal(seen[0][2], seen[1][2])
+
+
+def test_what_a_hook_returns_replaces_the_scores():
+    """Scores of 0 everywhere: every query gets the plain mean of the values."""
+    attention = Attention(replace(TINY_MODEL, attention="eager")).double()
+    x = torch.randn(BATCH, LENGTH, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        with hooked([attention.scores], lambda layer, args, scores: torch.zeros_like(scores)):
+            found = attention(x, None)
+        expected = attention.output(attention.value(x).mean(1, keepdim=True)).expand(-1, LENGTH, -1)
+        torch.testing.assert_close(found, expected)
+        assert not torch.allclose(attention(x, None), expected)
+
+
+def test_a_hook_can_change_one_layer_alone():
+    model = tiny_model(replace(TINY_MODEL, attention="eager")).eval()
+    seen = []
+    modules = score_modules(model)
+    with (
+        torch.no_grad(),
+        hooked(modules, lambda layer, args, scores: torch.zeros_like(scores) if layer == 1 else None),
+        hooked(modules, lambda layer, args, scores: seen.append(scores)),
+    ):
+        model.classify(X, None)
+    assert (seen[0] != 0).all()
+    assert (seen[1] == 0).all()  # hooks run in the order in which they were set
+
+
+def test_hooked_removes_its_hooks_after_an_exception():
+    model = uneven_model()
+    foreign = model.blocks[0].attention.scores.register_forward_hook(lambda module, args, scores: None)
+    before = hooks(model)
+
+    def fail(layer, args, scores):
+        raise KeyError(f"layer {layer}")
+
+    with pytest.raises(KeyError, match="layer 0"), observed(model), hooked(score_modules(model), fail):
+        model.classify(X, None)
+    assert hooks(model) == before
+    assert sum(before) == 1  # and leaves the hooks of others
+    foreign.remove()
+    model.classify(X, None)
+
+
+def test_hooks_come_off_when_the_body_fails():
+    model = uneven_model()
+    before = hooks(model)
+    with pytest.raises(KeyError, match="body"), hooked(score_modules(model), lambda *_: None):
+        assert sum(hooks(model)) == 2
+        raise KeyError("body")
+    assert hooks(model) == before
