@@ -54,7 +54,7 @@ def test_plain_lines_without_a_terminal(now):
         result = {"train_acc": 1.0, "val_acc": 0.5, "seconds_pretrain": 1.0, "seconds_label": 2.0}
         watch(Finished("b", result))
     lines = out.getvalue().splitlines()
-    assert lines[:3] == ["2 runs to do", "read", "a: checkpoint x is damaged"]
+    assert lines[:3] == ["2 jobs to do", "read", "a: checkpoint x is damaged"]
     assert lines[3].startswith("25% · about ")
     assert lines[3].endswith("b label 5/10")
     assert lines[4].startswith("[1/2] a: failed: loss stopped")

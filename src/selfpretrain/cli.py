@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -21,7 +21,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 import selfpretrain
-from selfpretrain.config import CompareConfig
+from selfpretrain.config import CompareConfig, DiagnoseConfig
 from selfpretrain.errors import RequestError, WorkerKilled
 from selfpretrain.presets import preset
 
@@ -31,12 +31,14 @@ usage: selfpretrain VERB ...
 Does self-pretraining help on your sequences, by how much, at what cost, and why?
 
   compare [DATA]   train with and without self-pretraining, in pairs, and answer
+  diagnose DIR     say why: attention, gradients, landscape, and weights moved one group at a time
   report DIR       draw the report of a finished comparison again; never trains
 
 DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
 
   selfpretrain compare                            the built-in example, a few minutes on two cores
   selfpretrain compare my.csv --label kind        your own data
+  selfpretrain diagnose runs/proximity            why it came out so
   selfpretrain compare --help                     every option of a verb
 
 Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
@@ -71,6 +73,27 @@ class CompareArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiagnoseArguments:
+    """Say why self-pretraining helps in a finished comparison, or does not: look, then experiment.
+
+    Adds a part "Why" to the comparison's report. Of one run's folder, looks at that run alone. The same command goes
+    on where an interrupted one stopped.
+    """
+
+    folder: Positional[Path]
+    """The folder of a comparison, or of a run in its folder runs/."""
+    config: Annotated[DiagnoseConfig, arg(name="")] = field(default_factory=DiagnoseConfig)
+    workers: int | None = None
+    """Jobs at a time; None: the cores."""
+    json: bool = False
+    """Print every measurement with its shape, unit, seed and step, and the conclusion, on standard output."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise RequestError(f"--workers {self.workers} is too small; the least is 1")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """Draw report.html of a finished comparison again, from its folder alone."""
 
@@ -81,7 +104,7 @@ class ReportArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; gives the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbs: dict[str, Callable[[list[str]], None]] = {"compare": _compare, "report": _report}
+    verbs: dict[str, Callable[[list[str]], None]] = {"compare": _compare, "diagnose": _diagnose, "report": _report}
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(USAGE)
         return 0
@@ -147,6 +170,28 @@ def _compare(argv: list[str]) -> None:
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
 
 
+def _diagnose(argv: list[str]) -> None:
+    arguments = _parse(DiagnoseArguments, argv, "diagnose")
+    signal.signal(signal.SIGTERM, _interrupt)
+    from rich.console import Console
+
+    from selfpretrain.diagnosis import diagnose
+    from selfpretrain.progress import Watcher
+    from selfpretrain.report import print_conclusion, write_report
+    from selfpretrain.workers import cores
+
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+    if (arguments.workers or 1) > cores():
+        raise RequestError(f"--workers {arguments.workers} is more than this machine's {cores()} cores")
+    with Watcher(console) as watch:
+        diagnosis = diagnose(arguments.folder, arguments.config, workers=arguments.workers or cores(), watch=watch)
+    report = write_report(arguments.folder)
+    if arguments.json:
+        sys.stdout.write(json.dumps(diagnosis.content, indent=2, allow_nan=False) + "\n")
+    print_conclusion(console, diagnosis.content)
+    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+
+
 def _report(argv: list[str]) -> None:
     folder = _parse(ReportArguments, argv, "report").folder
     from selfpretrain.report import write_report
@@ -202,13 +247,12 @@ def _lists() -> tyro.constructors.ConstructorRegistry:
     ) -> tyro.constructors.PrimitiveConstructorSpec[tuple[Any, ...]] | None:
         if info.type_origin is not tuple:
             return None
-        numbers = float in getattr(info.type, "__args__", ())
+        element = next((kind for kind in (float, int) if kind in getattr(info.type, "__args__", ())), str.strip)
+        numbers = element in (float, int)
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
-            metavar="RATE,.." if numbers else "NAME,..",
-            instance_from_str=lambda given: tuple(
-                float(part) if numbers else part.strip() for part in given[0].split(",") if part.strip()
-            ),
+            metavar="NUMBER,.." if numbers else "NAME,..",
+            instance_from_str=lambda given: tuple(element(part) for part in given[0].split(",") if part.strip()),
             is_instance=lambda value: isinstance(value, tuple),
             str_from_instance=lambda value: [",".join(f"{v:g}" if numbers else v for v in value)],
         )

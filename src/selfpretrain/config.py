@@ -362,7 +362,7 @@ class DiagnoseConfig:
     sequences: int = 1000
     """Training sequences behind attention patterns and linear probes; a thousand or more keep the position part of
     the scores nearly unbiased (ours)."""
-    curvature_probe: int = 64
+    curvature_probe: int = 32
     """Sequences of the probe behind Hessians and slices, which need many passes (ours)."""
     max_lag: int = 4
     """Longest lag that counts as near, in positions (ours)."""

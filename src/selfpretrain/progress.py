@@ -111,7 +111,7 @@ class Watcher:
         match event:
             case Planned(costs):
                 self._clock.plan(costs)
-                self._say(f"{len(costs)} runs to do")
+                self._say(f"{len(costs)} jobs to do")
             case Note(text, run):
                 self._say(f"{run}: {text}" if run else text)
             case Progress():
@@ -152,6 +152,7 @@ class Watcher:
 def _outcome(result: Mapping[str, Any]) -> str:
     if "failure" in result:
         return f"failed: {result['failure']}"
+    if "seconds" in result:
+        return f"done in {duration_text(result['seconds'])}"
     parts = [f"{split} {result[f'{split}_acc']:.3f}" for split in ("train", "val", "test") if f"{split}_acc" in result]
-    spent = duration_text(result["seconds_pretrain"] + result["seconds_label"]) if parts else result["seconds"]
-    return f"accuracy {', '.join(parts)} ({spent})" if parts else duration_text(spent)
+    return f"accuracy {', '.join(parts)} ({duration_text(result['seconds_pretrain'] + result['seconds_label'])})"

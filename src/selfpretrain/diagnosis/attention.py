@@ -25,7 +25,7 @@ MAP_SIZE = 64
 
 def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
     """Everything about attention, layer by layer, for one run."""
-    for stage in run.stages:
+    for stage in subject.stages(run):
         model = subject.model(run, stage)
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
         layers = [_layer(subject, model, layer) for layer in range(len(model.blocks))]

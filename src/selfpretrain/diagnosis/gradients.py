@@ -26,12 +26,12 @@ CALIBRATION_STEPS = 50
 
 def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
     """Score gradients at every stage and snapshot, gradients on groups of weights at the stages, for one run."""
-    for stage in run.stages:
+    for stage in subject.stages(run):
         model = subject.model(run, stage)
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
         yield from _on_scores(model, subject.sample, subject.config.max_lag, where)
         yield from _on_groups(model, subject.probe, where)
-    for stage in run.along:
+    for stage in run.along[1:]:
         where = {**run.where, "stage": stage.name, "step": stage.step}
         yield from _on_scores(subject.model(run, stage), subject.probe, subject.config.max_lag, where)
     yield from _update_ratios(run)

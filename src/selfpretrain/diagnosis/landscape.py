@@ -21,23 +21,22 @@ BYTES = 512 * 2**20
 STRENGTHS = torch.linspace(-4, 4, 17).tolist()
 LINE = torch.linspace(-1, 1, 21).tolist()
 PLANE = torch.linspace(-1, 1, 11).tolist()
-DENSITY_PROBES, DENSITY_STEPS, TRACE_SAMPLES = 2, 40, 24
-"""Fewer than the formulas' defaults: two significant digits are enough for a picture (ours)."""
+EIGENVALUE_TOLERANCE = 1e-4
+DENSITY_PROBES, DENSITY_STEPS, TRACE_SAMPLES = 2, 30, 16
+"""Coarser than the formulas' defaults: two significant digits are enough for a picture (ours)."""
 
 
-def measure(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
-    """Slices and curvature at every stage of the runs, and the paths between them; the runs are of one seed."""
-    for run in runs:
-        for stage in run.stages:
-            model = subject.model(run, stage)
-            probe = _fitting(subject.probe, model, subject.config.curvature_probe)
-            where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(probe)}
-            with observed(model):
-                yield from _proximity(model, probe, where)
-                yield from _curvature(model.double(), probe.double(), {**where, "dtype": "float64"})
-                if stage.name == "trained":
-                    yield from _slices(model.float(), probe, run.config.seed, where)
-    yield from _paths(subject, runs)
+def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
+    """Slices and curvature at every stage of a run."""
+    for stage in subject.stages(run):
+        model = subject.model(run, stage)
+        probe = _fitting(subject.probe, model, subject.config.curvature_probe)
+        where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(probe)}
+        with observed(model):
+            yield from _proximity(model, probe, where)
+            if stage.name == "trained":
+                yield from _slices(model, probe, run.config.seed, where)
+            yield from _curvature(model.double(), probe.double(), {**where, "dtype": "float64"})
 
 
 def _fitting(probe: Probe, model: SequenceModel, most: int) -> Probe:
@@ -90,9 +89,9 @@ def _curvature(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Ite
     for group in (None, "query-key"):
         weights = _weights(model, group)
         here: dict[str, Any] = {"unit": "nats/weight^2", "loss": "label", "group": group or "all", **where}
-        for name, which in (("hessian_largest", "LA"), ("hessian_smallest", "SA")):
-            found = curvature.hessian_eigenvalues(loss, weights, 1, which)  # type: ignore[arg-type]
-            pair = [float(found.values[0]), float(found.residuals[0])]
+        ends = curvature.hessian_eigenvalues(loss, weights, 2, "BE", tolerance=EIGENVALUE_TOLERANCE)
+        for name, end in (("hessian_largest", 0), ("hessian_smallest", -1)):
+            pair = [float(ends.values[end]), float(ends.residuals[end])]
             yield Measurement(name=name, values=pair, axes=("value, residual",), **here)
         trace = curvature.hessian_trace(loss, weights, TRACE_SAMPLES)
         yield Measurement(name="hessian_trace", values=list(trace), axes=("value, standard error",), **here)
@@ -133,8 +132,8 @@ def _slices(model: SequenceModel, probe: Probe, seed: int, where: dict[str, Any]
     yield Measurement(name="random_plane", values=plane, axes=("step", "step"), **common)
 
 
-def _paths(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
-    """The label loss on straight lines between weights, before and after alignment."""
+def measure_paths(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
+    """The label loss on straight lines between weights of runs of one seed, before and after alignment."""
     for a, b in _pairs(runs):
         ends = [subject.model(*end) for end in (a, b)]
         probe = _fitting(subject.probe, ends[0], subject.config.curvature_probe)

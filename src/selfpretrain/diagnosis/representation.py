@@ -25,7 +25,7 @@ def measure(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
     pooled: dict[str, Tensor] = {}
     for run in runs:
         start = subject.model(run, run.stages[0])
-        for stage in run.stages:
+        for stage in subject.stages(run):
             model = subject.model(run, stage)
             where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
             train, val = _features(model, fitted), _features(model, held_out)  # (layers, N, D)

@@ -168,6 +168,16 @@ class Subject:
         """The run of an arm and a seed, if it can be looked at."""
         return next((run for run in self.runs if (run.config.arm, run.config.seed) == (arm, seed)), None)
 
+    def stages(self, run: Run) -> list[Stage]:
+        """The run's stages, without a start that an earlier run of the same seed has been looked at for."""
+        starts = [self._start(other) for other in self.runs[: self.runs.index(run)]]
+        return run.stages[1:] if self._start(run) in starts else run.stages
+
+    @staticmethod
+    def _start(run: Run) -> tuple[int, str]:
+        """What the first weights depend on, within one comparison."""
+        return run.config.seed, RECIPES[run.config.arm].qk_init or run.config.model.qk_init
+
     def model(self, run: Run, stage: Stage) -> SequenceModel:
         """The model at a stage, in float32 on the CPU.
 

@@ -133,7 +133,7 @@ def toeplitz_r2(scores: Tensor, adjusted: bool = True, visible: Tensor | None = 
     ``R2 = 1 - min_b ||C(S) - C(Toep(b))||^2 / ||C(S)||^2`` with ``Toep(b)_ij = b_{j-i}``. Centring and projecting on
     open bands do not commute, so the bands are centred too; they span 2n-2 of the n(n-1) dimensions of C(S). Random
     scores have R2 of 2/n on average, and 0 once adjusted: ``1 - (1 - R2) df_total / (df_total - df_bands)``. Constant
-    rows leave nothing to explain and give NaN.
+    rows leave nothing to explain and give NaN, and so do fewer than three positions where adjusted.
 
     Args:
         scores: (..., n, n), before the softmax.
@@ -142,31 +142,37 @@ def toeplitz_r2(scores: Tensor, adjusted: bool = True, visible: Tensor | None = 
     n = scores.shape[-1]
     seen = _all_visible(n) if visible is None else visible.cpu()
     centred = row_centred(scores.double(), visible)
-    factor, kept = _centred_band_factor(n, seen.numpy().tobytes())
+    inverse, kept, rank = _centred_bands(n, seen.numpy().tobytes())
     sums = band_sums(centred).cpu()[..., kept]  # <C(S), T_k> = <C(S), C(T_k)>
-    bands = torch.cholesky_solve(sums.unsqueeze(-1), factor).squeeze(-1)
-    r2 = (bands * sums).sum(-1) / centred.square().sum((-2, -1)).cpu()
+    energy = centred.square().sum((-2, -1)).cpu()
+    size = scores.masked_fill(~seen.to(scores.device), 0.0).double().square().sum((-2, -1)).cpu()
+    rounding = torch.finfo(torch.float64).eps ** 2 * n * size
+    r2 = ((sums @ inverse) * sums).sum(-1) / torch.where(energy > rounding, energy, torch.nan)
     if adjusted:
         total = int(seen.sum()) - n
-        r2 = 1 - (1 - r2) * total / (total - (int(kept.sum()) - 1))
+        r2 = 1 - (1 - r2) * total / (total - rank)
     return r2.to(scores.device)
 
 
 @lru_cache(maxsize=4)
-def _centred_band_factor(n: int, seen: bytes) -> tuple[Tensor, Tensor]:
-    """Cholesky factor of the centred bands' Gram matrix, and which lags anybody sees.
+def _centred_bands(n: int, seen: bytes) -> tuple[Tensor, Tensor, int]:
+    """A pseudo-inverse of the centred bands' Gram matrix, which lags anybody sees, and the matrix's rank.
 
     ``<C(T_k), C(T_l)> = [k = l] count_k - sum_i [i sees i+k] [i sees i+l] / m_i`` with m_i the keys that i sees. The
-    bands add up to the whole visible matrix, which centring removes, so one direction is null; lifting it changes no
-    fit, because C(S) has no part along it.
+    bands add up to the whole visible matrix, which centring removes, so one direction is null. Lifting it changes no
+    fit, because C(S) has no part along it, and makes the matrix invertible, unless lags fall into unconnected sets.
     """
     visible = torch.frombuffer(bytearray(seen), dtype=torch.bool).reshape(n, n)
+    if not visible.any(1).all():
+        raise ValueError("a query sees no key at all")
     columns = skewed(visible.double())
     kept = columns.sum(0) > 0
     columns = columns[:, kept]
     gram = torch.diag(columns.sum(0)) - columns.T @ (columns / columns.sum(1, keepdim=True))
-    lifted = gram + 1.0 / len(gram)
-    return torch.linalg.cholesky(lifted), kept
+    factor, failed = torch.linalg.cholesky_ex(gram + 1.0 / len(gram))
+    if failed or factor.diagonal().min() < 1e-6:
+        return torch.linalg.pinv(gram, hermitian=True), kept, int(torch.linalg.matrix_rank(gram, hermitian=True))
+    return torch.cholesky_inverse(factor), kept, len(gram) - 1
 
 
 @dataclass(frozen=True)
@@ -175,8 +181,8 @@ class ScoreDecomposition:
 
     Attributes:
         shares: energy of each part, mean of ``C(part)^2`` over mean of ``C(S)^2``; (heads,) each, by the names
-            position-position, position-content, content-position, content-content. They sum to 1 up to O(1/sqrt(N)):
-            the cross terms vanish in expectation only.
+            position-position, position-content, content-position, content-content. They need not sum to 1: the parts
+            are orthogonal only as far as contents at different places, and queries and keys, are unrelated.
         position_position: ``qbar_i . kbar_j / sqrt(K)`` (heads, n, n): the scores that every sequence gets.
     """
 

@@ -10,7 +10,7 @@ float64 for more digits. Weights that a loss does not touch have curvature 0 and
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torch import Tensor
 
 Loss = Callable[[], Tensor]
 Vector = NDArray[np.float64]
+Which = Literal["LA", "SA", "LM", "BE"]
 
 LANCZOS_PROBES = 10
 LANCZOS_STEPS = 80
@@ -77,34 +78,41 @@ class Eigenvalues(NamedTuple):
 
 
 def hessian_eigenvalues(
-    loss: Loss, params: Sequence[Tensor], k: int = 1, which: Literal["LA", "SA", "LM"] = "LA", *, seed: int = 0
+    loss: Loss, params: Sequence[Tensor], k: int = 1, which: Which = "LA", *, tolerance: float = 0.0, seed: int = 0
 ) -> Eigenvalues:
     """The k largest ("LA"), smallest ("SA") or largest-in-magnitude ("LM") eigenvalues of the Hessian.
 
-    At a saddle the eigenvalue of largest magnitude may be negative, so ask for both ends. By implicitly restarted
-    Lanczos iteration (ARPACK, through SciPy). Where ARPACK does not reach its tolerance, the residuals say so.
+    At a saddle the eigenvalue of largest magnitude may be negative: "BE" takes from both ends, half of k each. By
+    implicitly restarted Lanczos iteration (ARPACK, through SciPy). Where it does not reach its tolerance, the residuals
+    say so.
 
     Args:
         loss: no arguments; depends on ``params``.
+        tolerance: relative error to stop at; 0 is the machine's.
         seed: of the iteration's first vector.
 
     Raises:
-        ValueError: ``k`` is not between 1 and the number of weights, or ``which`` is none of the three.
+        ValueError: ``k`` is not between 1 and the number of weights, or ``which`` is none of the four.
     """
     hessian = Hessian(loss, params)
     if not 1 <= k <= hessian.size:
         raise ValueError(f"k {k} must lie between 1 and the number of weights, {hessian.size}")
-    if which not in ("LA", "SA", "LM"):
-        raise ValueError(f"which {which!r} is none of LA, SA, LM")
+    if which not in get_args(Which):
+        raise ValueError(f"which {which!r} is none of {', '.join(get_args(Which))}")
     if hessian.size <= max(2 * k, 20):  # too small for ARPACK to be worth it, or to work at all
         values, vectors = np.linalg.eigh(np.stack([hessian @ row for row in np.eye(hessian.size)]))
-        order = {"LA": values, "SA": -values, "LM": abs(values)}[which].argsort()[::-1][:k]
-        values, vectors = values[order], vectors[:, order]
+        taken = {  # values ascend
+            "LA": np.arange(hessian.size)[-k:],
+            "SA": np.arange(k),
+            "LM": abs(values).argsort()[-k:],
+            "BE": np.r_[0 : k // 2, hessian.size - (k - k // 2) : hessian.size],
+        }[which]
+        values, vectors = values[taken], vectors[:, taken]
     else:
         operator = LinearOperator((hessian.size, hessian.size), matvec=hessian.__matmul__, dtype=np.float64)
         start = np.random.default_rng(seed).standard_normal(hessian.size)
         try:
-            values, vectors = eigsh(operator, k=k, which=which, v0=start)
+            values, vectors = eigsh(operator, k=k, which=which, v0=start, tol=tolerance)
         except ArpackNoConvergence as partial:
             values, vectors = partial.eigenvalues, partial.eigenvectors
     order = (abs(values) if which == "LM" else values).argsort()[::-1]

@@ -154,13 +154,19 @@ def blindness_ratio(label: Tensor, reconstruction: Tensor) -> Ratio:
     """``SNR_label / SNR_reconstruction`` on the same weights and examples; 0 where the label is blind.
 
     Heads and layers (any dimensions between) are summed in signal and in noise before the division. The interval is
-    the jackknife's over examples, with the quantile of Student's t; it asks "another batch?", not "another seed?".
+    the jackknife's over examples, with the quantile of Student's t; it asks "another batch?", not "another seed?", and is
+    a little too wide where the label has no signal at all.
 
     Args:
         label: (B, ..., P) per-example gradients of the label loss, as from ``near_lags``.
         reconstruction: the same of the reconstruction loss, of the same examples.
+
+    Raises:
+        ValueError: fewer than three examples, or not the same number of both.
     """
     n = len(label)
+    if n < 3 or len(reconstruction) != n:
+        raise ValueError(f"{n} and {len(reconstruction)} examples; a ratio needs the same ones, three or more")
     parts = []
     for g in (label.double().flatten(1), reconstruction.double().flatten(1)):
         total, squares = g.sum(0), g.square().sum(1)
@@ -210,25 +216,26 @@ def group_gradients(
         loss: ``loss(batch)`` gives the mean loss of a micro-batch.
         batches: an even number of micro-batches, four or more, of ``batch_size`` examples each.
         groups: weights by name of their group.
+        batch_size: examples in each micro-batch.
 
     Raises:
-        ValueError: too few micro-batches, or an odd number.
+        ValueError: too few micro-batches, an odd number, or a group without weights.
     """
     if len(batches) < 4 or len(batches) % 2:
         raise ValueError(f"{len(batches)} micro-batches: give an even number, four or more")
     names = list(groups)
     params = [list(groups[name]) for name in names]
+    if not all(params):
+        raise ValueError(f"the group '{names[[bool(p) for p in params].index(False)]}' has no weights")
     flat = [p for group in params for p in group]
-    halves = {
-        name: [torch.zeros(sum(p.numel() for p in group), dtype=torch.float64, device=group[0].device)] * 2
-        for name, group in zip(names, params, strict=True)
-    }
+    zeros = [torch.zeros(sum(p.numel() for p in group), dtype=torch.float64) for group in params]
+    halves = {name: [zero, zero] for name, zero in zip(names, zeros, strict=True)}
     squares = dict.fromkeys(names, torch.zeros((), dtype=torch.float64))
     for number, batch in enumerate(batches):
         grads = iter(torch.autograd.grad(loss(batch), flat, materialize_grads=True))
         half = number * 2 // len(batches)
         for name, group in zip(names, params, strict=True):
-            g = torch.cat([next(grads).flatten() for _ in group]).double()
+            g = torch.cat([next(grads).flatten() for _ in group]).double().cpu()
             halves[name][half] = halves[name][half] + g
             squares[name] = squares[name] + g.square().sum()
     result = {}

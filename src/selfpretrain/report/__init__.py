@@ -5,10 +5,10 @@ from pathlib import Path
 from selfpretrain.errors import RequestError
 from selfpretrain.report.page import render
 from selfpretrain.report.reading import read_comparison
-from selfpretrain.report.terminal import print_summary
+from selfpretrain.report.terminal import print_conclusion, print_summary
 from selfpretrain.runs import write_atomically
 
-__all__ = ["print_summary", "write_report"]
+__all__ = ["print_conclusion", "print_summary", "write_report"]
 
 
 def write_report(folder: Path) -> Path:

@@ -58,3 +58,14 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
         for seed, why in entry["failures"].items():
             console.print(Text(f"{name}, seed {seed} failed: {why}"))
     console.print(Panel(Text(summary["verdict"]), title="verdict"))
+
+
+def print_conclusion(console: Console, diagnosis: Mapping[str, Any]) -> None:
+    """Print what was transplanted and what follows."""
+    recoveries = diagnosis["conclusion"]["recoveries"]
+    if recoveries:
+        cells = Table("transplant", "share of the gain", "recovers most of it?", box=SIMPLE_HEAD)
+        for r in recoveries:
+            cells.add_row(r["cell"], "-" if r["share"] is None else f"{100 * r['share']:.0f}%", r["answer"])
+        console.print(cells)
+    console.print(Panel(Text("\n".join(diagnosis["conclusion"]["sentences"])), title="why"))

@@ -115,6 +115,26 @@ class Task:
         }
 
 
+def shuffled(task: Task, seed: int) -> Task:
+    """The task with the positions of every sequence in random order, each sequence in its own.
+
+    What symbols a sequence has stays; which stand near each other is lost. Test sequences are left as they are.
+    """
+
+    def shuffle(split: Split, part: int) -> Split:
+        generator, x = numpy_stream(seed, "shuffle", part), split.x.copy()
+        for row, length in zip(x, split.lengths, strict=True):
+            row[:length] = row[generator.permutation(length)]
+        return replace(split, x=x)
+
+    return replace(
+        task,
+        train=shuffle(task.train, 0),
+        val=shuffle(task.val, 1),
+        unlabelled=None if task.unlabelled is None else shuffle(task.unlabelled, 2),
+    )
+
+
 def pad(sequences: list[NDArray[Any]], length: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Sequences (T_i,) or (T_i, C) as one zero-padded array (N, length, ...), and their lengths."""
     lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)

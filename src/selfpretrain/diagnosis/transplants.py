@@ -1,0 +1,230 @@
+"""The causal test: groups of self-pretrained weights in a fresh start, then label training.
+
+    transplants/
+      runs/<cell>-seed<k>/     a cell of the matrix with one seed: <donor>.<groups>.<free or frozen>
+      tuning/                  every cell with every learning rate, on seeds that are not reported
+      shuffled/                self-pretraining on sequences whose positions were shuffled: a donor
+
+Queries and keys mean something only in the residual stream that the embedding, the positions and the norms of the same
+run write, so every transplant goes into the start of the donor's own seed. The optimiser starts anew, as in any label
+training. "Nothing taken" is the arm scratch and "everything taken, free" the arm spt: both are in the comparison.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from selfpretrain.arms import build_model, perform, plan_steps, step_flops
+from selfpretrain.comparison import FIRST_TUNING_SEED, pick_lr
+from selfpretrain.config import CompareConfig, ModelConfig, RunConfig, TransplantConfig
+from selfpretrain.diagnosis.measurement import Measurement
+from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Planned, Watch
+from selfpretrain.runs import PRETRAINED
+from selfpretrain.tasks import Task
+from selfpretrain.tasks.task import shuffled
+from selfpretrain.transfer import ENCODER, present_groups
+from selfpretrain.workers import Workers
+
+Donor = Literal["spt", "shuffled", "random", "handmade"]
+HANDMADE_SLOPE = 1.0
+"""Score per position of the hand-made bias: a neighbour weighs e times less than the position itself (ours)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the matrix.
+
+    Attributes:
+        taken: groups of weights that come from the donor.
+        says: the groups in words.
+    """
+
+    donor: Donor
+    says: str
+    taken: tuple[str, ...]
+    frozen: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the cell and its folders."""
+        return f"{self.donor}.{self.says.replace(' ', '-')}.{'frozen' if self.frozen else 'free'}"
+
+
+def cells(groups: Sequence[str]) -> list[Cell]:
+    """The matrix, for a model that has these groups in its encoder.
+
+    Groups alone, what belongs together, everything, and everything but one; free and frozen. Then the controls:
+    self-pretraining without any order to learn, noise of the same norm, and a bias that nobody learnt.
+    """
+    inputs = tuple(group for group in groups if group in ("embedding", "positions"))
+    sets: dict[str, tuple[str, ...]] = {group: (group,) for group in groups}
+    if len(inputs) > 1:
+        sets["embedding and positions"] = inputs
+    sets[" and ".join((*inputs, "query-key"))] = (*inputs, "query-key")
+    sets |= {f"all but {group}": tuple(g for g in groups if g != group) for group in groups}
+    matrix = [Cell("spt", says, taken, frozen) for says, taken in sets.items() for frozen in (False, True)]
+    matrix.append(Cell("spt", "all", tuple(groups), frozen=True))
+    for donor in ("shuffled", "random"):
+        matrix += [Cell(donor, "query-key", ("query-key",), frozen) for frozen in (False, True)]
+    matrix.append(Cell("shuffled", "all", tuple(groups)))
+    matrix.append(Cell("handmade", "proximity bias", ()))
+    return matrix
+
+
+def run_transplants(subject: Subject, *, workers: int, watch: Watch) -> list[Measurement]:
+    """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
+
+    Finished runs are kept: a second call goes on where the first stopped.
+
+    Raises:
+        RequestError: the comparison lacks an arm or weights that the matrix needs.
+    """
+    config, task, root = subject.request, subject.task, subject.root / "transplants"
+    seeds, tuning_seeds = _seeds(subject)
+    groups = [g for g in present_groups(build_model(_label_run(config, task, 0, 0.1), task)) if g in ENCODER]
+    matrix = cells(groups)
+    donors = [_shuffled_donor(subject, seed) for seed in (*tuning_seeds, *seeds)]
+    trials = [
+        _cell_run(subject, cell, seed, lr, tune=True)
+        for seed in tuning_seeds
+        for cell in matrix
+        for lr in config.train.lr
+    ]
+    planned = [_cell_run(subject, cell, seed, config.train.lr[0], tune=False) for seed in seeds for cell in matrix]
+    watch(Planned({run.name: _cost(run, task) for run in (*donors, *trials, *planned)}))
+    # Order that is lost stays lost: one shuffling serves all seeds, so that workers share one task.
+    with Workers(perform, (shuffled(task, 0), root / "shuffled"), count=workers, watch=watch) as pool:
+        pool.do(donors)
+    with Workers(perform, (task, root), count=workers, watch=watch) as pool:
+        tried = pool.do(trials)
+        lrs = {cell.name: pick_lr(config.train.lr, _of(cell, trials, tried), len(task.val))[0] for cell in matrix}
+        runs = [_cell_run(subject, cell, seed, lrs[cell.name], tune=False) for seed in seeds for cell in matrix]
+        results = pool.do(runs)
+    return [
+        row
+        for cell in matrix
+        for row in _accuracies(cell, seeds, [r for run, r in zip(runs, results, strict=True) if _is(run, cell)], lrs)
+    ]
+
+
+def missing(subject: Subject) -> str | None:
+    """Why this subject can have no transplants; None if it can."""
+    if not subject.whole:
+        return "transplants need a whole comparison, not a single run"
+    lacking = [arm for arm in ("scratch", "spt") if arm not in subject.request.arms]
+    if lacking:
+        return f"transplants need the arms scratch and spt; this comparison has no {lacking[0]}"
+    return None
+
+
+def _seeds(subject: Subject) -> tuple[list[int], list[int]]:
+    """Reported seeds in which neither arm failed, the first so many of them, and tuning seeds."""
+    both = [
+        seed
+        for seed in range(subject.request.seeds)
+        if all(subject.run(arm, seed) is not None for arm in ("scratch", "spt"))
+    ]
+    if not both:
+        raise RequestError(
+            f"{subject.root}: no seed in which both scratch and spt ended well, so nothing to transplant"
+        )
+    one_rate = len(subject.request.train.lr) == 1
+    tuning = [] if one_rate else [FIRST_TUNING_SEED + k for k in range(subject.request.train.tune_seeds)]
+    return both[: subject.config.transplant_seeds], tuning
+
+
+def _label_run(config: CompareConfig, task: Task, seed: int, lr: float, **settings: Any) -> RunConfig:
+    """Label training as the arm scratch does it."""
+    shared = {name: getattr(config, name) for name in ("model", "objective", "pretrain", "label", "train")}
+    _, label_steps = plan_steps(config, "scratch", task)
+    fixed: dict[str, Any] = {
+        "arm": "scratch",
+        "seed": seed,
+        "lr": lr,
+        "purpose": "report",
+        "pretrain_steps": 0,
+        "label_steps": label_steps,
+    }
+    return RunConfig(**{**fixed, **shared, **settings})
+
+
+def _spt_lr(subject: Subject) -> float:
+    return next(run.config.lr for run in subject.runs if run.config.arm == "spt")
+
+
+def _cell_run(subject: Subject, cell: Cell, seed: int, lr: float, *, tune: bool) -> RunConfig:
+    """A cell with one seed and one rate."""
+    model: ModelConfig = subject.request.model
+    if cell.donor == "handmade":
+        model = replace(model, proximity_bias=HANDMADE_SLOPE)
+    transplant = TransplantConfig(
+        name=cell.name,
+        groups=cell.taken,
+        source=_source(subject, cell, seed, tune=tune),
+        random=cell.donor == "random",
+        frozen=cell.frozen,
+    )
+    purpose = "tune" if tune else "report"
+    return _label_run(subject.request, subject.task, seed, lr, model=model, purpose=purpose, transplant=transplant)
+
+
+def _source(subject: Subject, cell: Cell, seed: int, *, tune: bool) -> Path | None:
+    """The donor's folder, as seen from the folder of the cell's run (three levels below the comparison's)."""
+    if cell.donor == "handmade":
+        return None
+    if cell.donor == "shuffled":
+        return Path("../..") / "shuffled" / "tuning" / _shuffled_donor(subject, seed).name
+    name = f"spt-seed{seed}" + (f"-lr{_spt_lr(subject):g}" if tune else "")
+    source = Path("tuning" if tune else "runs") / name
+    if not (subject.root / source / "checkpoint" / PRETRAINED).exists():
+        raise RequestError(
+            f"{subject.root / source}: has no self-pretrained weights; run compare again in a new folder"
+        )
+    return Path("../../..") / source
+
+
+def _shuffled_donor(subject: Subject, seed: int) -> RunConfig:
+    """Self-pretraining as the arm spt does it; a single label step follows, because every run ends with labels.
+
+    It counts as a run that tunes, so that it never sees test data.
+    """
+    steps, _ = plan_steps(subject.request, "spt", subject.task)
+    settings: dict[str, Any] = {"arm": "spt", "purpose": "tune", "pretrain_steps": steps, "label_steps": 1}
+    return _label_run(subject.request, subject.task, seed, _spt_lr(subject), **settings)
+
+
+def _cost(run: RunConfig, task: Task) -> dict[str, float]:
+    each = step_flops(run, run.arm, task)
+    return {"pretrain": each["pretrain"] * run.pretrain_steps, "label": each["label"] * run.label_steps}
+
+
+def _is(run: RunConfig, cell: Cell) -> bool:
+    return run.transplant is not None and run.transplant.name == cell.name
+
+
+def _of(cell: Cell, runs: Sequence[RunConfig], results: Sequence[Mapping[str, Any]]) -> list[tuple[float, Any]]:
+    return [(run.lr, result) for run, result in zip(runs, results, strict=True) if _is(run, cell)]
+
+
+def _accuracies(
+    cell: Cell, seeds: Sequence[int], results: Sequence[Mapping[str, Any]], lrs: Mapping[str, float]
+) -> list[Measurement]:
+    """Accuracies of one cell; the seeds, donor, groups and rate ride along."""
+    rows = []
+    for seed, result in zip(seeds, results, strict=True):
+        values = [result.get(key, float("nan")) for key in ("train_acc_reached", "test_acc")]
+        rows.append(
+            Measurement(
+                name="transplant",
+                values=[*values, lrs[cell.name]],
+                unit="accuracy, accuracy, lr",
+                axes=("train reached, test, lr",),
+                seed=seed,
+                group=cell.name,
+                step=result.get("selected_step"),
+            )
+        )
+    return rows
