@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from selfpretrain.comparison import Comparison, compare
+    from selfpretrain.diagnosis import Diagnosis, diagnose
     from selfpretrain.tasks import Task, load_task
 
 __version__ = "0.1.0"
-__all__ = ["Comparison", "Task", "compare", "load_task"]
+__all__ = ["Comparison", "Diagnosis", "Task", "compare", "diagnose", "load_task"]
+_HOMES = {"Comparison": "comparison", "compare": "comparison", "Diagnosis": "diagnosis", "diagnose": "diagnosis"}
 
 
 def __getattr__(name: str) -> Any:
@@ -16,5 +18,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'selfpretrain' has no attribute '{name}'")
     from importlib import import_module
 
-    home = "selfpretrain.tasks" if name in ("Task", "load_task") else "selfpretrain.comparison"
-    return getattr(import_module(home), name)
+    return getattr(import_module(f"selfpretrain.{_HOMES.get(name, 'tasks')}"), name)

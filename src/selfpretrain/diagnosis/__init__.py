@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 import torch
 
-from selfpretrain.config import DiagnoseConfig, Part, to_dict
+from selfpretrain.config import PARTS, DiagnoseConfig, Part, to_dict
 from selfpretrain.diagnosis import attention, data, gradients, landscape, representation
 from selfpretrain.diagnosis.conclusion import Conclusion, Evidence, conclude
 from selfpretrain.diagnosis.measurement import Measurement
@@ -94,8 +94,9 @@ def diagnose(
         for text in subject.skipped:
             watch(Note(f"left out: {text}"))
         parts = _measure_parts(subject, out, workers, watch)
-        conclusion = conclude(_evidence(subject, parts))
-        content = {"protocol": _protocol(subject), "parts": parts, "conclusion": _plain(conclusion)}
+        evidence = _evidence(subject, parts)
+        conclusion = _plain(conclude(evidence), evidence)
+        content = {"protocol": _protocol(subject, None), "parts": parts, "conclusion": conclusion}
         write_json(out / "conclusion.json", content["conclusion"])
     return Diagnosis(out, content)
 
@@ -106,20 +107,22 @@ def read_diagnosis(folder: Path) -> dict[str, Any] | None:
     if not (out / "conclusion.json").exists():
         return None
     parts = {path.stem: read_json(path) for path in sorted(out.glob("*.json")) if path.stem != "conclusion"}
-    protocol: dict[str, Any] = next((part["protocol"] for part in parts.values()), {})
+    protocol: dict[str, Any] = {}
+    for part in parts.values():
+        protocol |= part["protocol"]
     rows = {name: part["measurements"] for name, part in parts.items()}
     return {"protocol": protocol, "parts": rows, "conclusion": read_json(out / "conclusion.json")}
 
 
 def _measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> dict[str, list[Row]]:
-    """Measurements of every part that was asked for; each is written as soon as it is whole."""
+    """Every part that was asked for or is there already; each is written as soon as it is whole."""
     parts: dict[str, list[Row]] = {}
     jobs: list[Job] = []
-    for part in subject.config.parts:
-        known = _read_part(out, part, _protocol(subject))
+    for part in PARTS:
+        known = _read_part(out, part, _protocol(subject, part))
         if known is not None:
             parts[part] = known
-        elif part != "transplants":
+        elif part in subject.config.parts and part != "transplants":
             jobs += _jobs(subject, part)
     if jobs:
         watch(Planned({job.name: {job.part: SECONDS[job.part]} for job in jobs}))
@@ -130,7 +133,7 @@ def _measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> d
             found[job] = rows
             if all(each in found for each in waiting[job.part]):
                 parts[job.part] = [row for each in waiting[job.part] for row in found[each]]
-                _write_part(out, job.part, _protocol(subject), parts[job.part])
+                _write_part(out, job.part, _protocol(subject, job.part), parts[job.part])
 
         # The longest first, so that no worker is left with one at the end.
         ordered = sorted(jobs, key=lambda job: -SECONDS[job.part] * len(job.runs))
@@ -141,10 +144,10 @@ def _measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> d
         if reason is None:
             rows = [row.plain() for row in run_transplants(subject, workers=workers, watch=watch)]
             parts["transplants"] = rows
-            _write_part(out, "transplants", _protocol(subject), rows)
+            _write_part(out, "transplants", _protocol(subject, "transplants"), rows)
         else:
             watch(Note(reason))
-    return {part: parts[part] for part in subject.config.parts if part in parts}
+    return {part: parts[part] for part in PARTS if part in parts}
 
 
 def _jobs(subject: Subject, part: Part) -> list[Job]:
@@ -198,10 +201,14 @@ def _measurements(subject: Subject, job: Job, runs: Sequence[Run]) -> Iterable[M
     raise AssertionError(job.part)
 
 
-def _protocol(subject: Subject) -> dict[str, Any]:
-    """Under what conditions everything is measured; a part made under others is made anew."""
+def _protocol(subject: Subject, part: Part | None) -> dict[str, Any]:
+    """Under what conditions a part (None: all of them) is measured; made under others, it is made anew."""
     request = to_dict(subject.config)
     del request["parts"]
+    if part == "transplants":
+        request = {"transplant_seeds": request["transplant_seeds"]}
+    elif part is not None:
+        del request["transplant_seeds"]
     return {
         **request,
         "probe_length": subject.length,
@@ -270,8 +277,9 @@ def _rows(parts: dict[str, list[Row]], part: str, name: str, stage: str) -> Iter
     return (row for row in parts.get(part, []) if row["name"] == name and row.get("stage") == stage)
 
 
-def _plain(conclusion: Conclusion) -> dict[str, Any]:
+def _plain(conclusion: Conclusion, evidence: Evidence) -> dict[str, Any]:
     return {
+        "ends": {"scratch": list(evidence.scratch), "spt": list(evidence.spt)},
         "carrier": conclusion.carrier,
         "mechanism": conclusion.mechanism,
         "sentences": list(conclusion.sentences),

@@ -227,8 +227,9 @@ def _observations(evidence: Evidence) -> list[str]:
         if ratio.below(BLIND):
             said.append(
                 "At the start the label's gradient says far less about proximity than the reconstruction's "
-                f"({bounds}). Locally blind is not the same as cannot learn: other rates, optimisers or more steps may get there."
+                f"({bounds}). Locally blind is not the same as cannot learn: other rates, optimisers or more steps may "
+                "get there."
             )
         else:
-            said.append(f"The label's gradient at the start is not shown to be blind to proximity ({bounds}).")
+            said.append(f"The label's gradient is not shown to be blind to proximity at the start ({bounds}).")
     return said

@@ -1,0 +1,43 @@
+"""Diagnostics as functions on tensors or on a plain loss: use them with any model.
+
+What attention looks at (``attention``), what a loss teaches it (``gradients``), the loss around and between weights
+(``landscape``, ``curvature``, ``alignment``), what hidden states hold (``representation``), and whether labels could see
+local structure (``data``). Leading dimensions are batch and heads. ``selfpretrain.diagnosis`` applies them to a finished
+comparison.
+"""
+
+from selfpretrain.diagnostics.attention import (
+    attention_distance,
+    attention_entropy,
+    lag_profile,
+    score_decomposition,
+    toeplitz_r2,
+)
+from selfpretrain.diagnostics.curvature import (
+    critical_sharpness,
+    hessian_eigenvalues,
+    hessian_trace,
+    spectral_density,
+)
+from selfpretrain.diagnostics.data import lag_statistics
+from selfpretrain.diagnostics.gradients import band_snr, gradient_snr, score_gradient
+from selfpretrain.diagnostics.landscape import interpolation_barrier
+from selfpretrain.diagnostics.representation import cka
+
+__all__ = [
+    "attention_distance",
+    "attention_entropy",
+    "band_snr",
+    "cka",
+    "critical_sharpness",
+    "gradient_snr",
+    "hessian_eigenvalues",
+    "hessian_trace",
+    "interpolation_barrier",
+    "lag_profile",
+    "lag_statistics",
+    "score_decomposition",
+    "score_gradient",
+    "spectral_density",
+    "toeplitz_r2",
+]

@@ -54,6 +54,7 @@ def lag_statistics(
     Raises:
         ValueError: shapes or lags that do not fit.
     """
+    x, y = np.asarray(x), np.asarray(y)
     if x.ndim not in (2, 3) or len(x) != len(y):
         raise ValueError(f"x {x.shape} and y {y.shape}: give (N, n) or (N, n, d), and (N,)")
     if not 1 <= max_lag < x.shape[1]:

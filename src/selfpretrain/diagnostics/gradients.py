@@ -133,8 +133,8 @@ def direction_part(near: Tensor) -> Tensor:
 def band_snr(grad: Tensor, max_lag: int) -> Tensor:
     """Signal-to-noise ratio (...) of a score gradient along the lags ``1 <= |k| <= max_lag``; never clamped.
 
-    It depends on which lags are included: compare at equal ``max_lag`` only. It joins two things that a loss may teach
-    apart, to look near and to look ahead: ``proximity_part`` and ``direction_part`` separate them.
+    It depends on which lags are included: compare at equal ``max_lag`` only. It joins two things that a loss may
+    teach apart, to look near and to look ahead: ``proximity_part`` and ``direction_part`` separate them.
 
     Args:
         grad: (B, ..., n, n), as from ``score_gradient``.
@@ -154,8 +154,8 @@ def blindness_ratio(label: Tensor, reconstruction: Tensor) -> Ratio:
     """``SNR_label / SNR_reconstruction`` on the same weights and examples; 0 where the label is blind.
 
     Heads and layers (any dimensions between) are summed in signal and in noise before the division. The interval is
-    the jackknife's over examples, with the quantile of Student's t; it asks "another batch?", not "another seed?", and is
-    a little too wide where the label has no signal at all.
+    the jackknife's over examples, with the quantile of Student's t; it asks "another batch?", not "another seed?", and
+    is a little too wide where the label has no signal at all.
 
     Args:
         label: (B, ..., P) per-example gradients of the label loss, as from ``near_lags``.

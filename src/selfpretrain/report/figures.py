@@ -50,10 +50,13 @@ def draw(paint: Callable[[Findings, Axes], bool], findings: Findings) -> str | N
     """One picture as an SVG element; None where ``paint`` says that it drew nothing."""
     with mpl.rc_context(cast(Any, {**STYLE, "svg.hashsalt": paint.__name__})):
         figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-        if not paint(findings, figure.subplots()):
-            return None
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        return to_svg(figure) if paint(findings, figure.subplots()) else None
+
+
+def to_svg(figure: Figure) -> str:
+    """A figure as an SVG element, without the date."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return svg[svg.index("<svg") :]
 

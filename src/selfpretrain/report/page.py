@@ -7,7 +7,7 @@ import jinja2
 import numpy as np
 
 from selfpretrain.arms import RECIPES
-from selfpretrain.report import figures
+from selfpretrain.report import figures, why
 from selfpretrain.report.reading import Findings
 from selfpretrain.stats import t_interval
 from selfpretrain.verdict import MARGIN
@@ -62,14 +62,7 @@ CAUSES = {
 
 def render(findings: Findings) -> str:
     """The page, self-contained: no file, font or script from elsewhere."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("selfpretrain.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "flops": flops_text, "bytes": bytes_text, "points": points}
+    environment = _environment()
     drawn = [(title, figures.draw(paint, findings), caption) for title, paint, caption in FIGURES]
     return environment.get_template("template.html").render(
         summary=findings.summary,
@@ -86,7 +79,48 @@ def render(findings: Findings) -> str:
         transfer=findings.transfer_groups,
         settings=_flat(findings.request),
         environment=_flat(findings.environment),
+        why=_why(findings.diagnosis),
     )
+
+
+def render_run(name: str, diagnosis: Mapping[str, Any]) -> str:
+    """The page of one run that was diagnosed: the part "Why" alone."""
+    return _environment().get_template("run.html").render(name=name, why=_why(diagnosis))
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("selfpretrain.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "flops": flops_text,
+        "bytes": bytes_text,
+        "points": points,
+        "cell": why.cell_name,
+    }
+    return environment
+
+
+def _why(diagnosis: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The part "Why"; None without a diagnosis."""
+    if diagnosis is None:
+        return None
+    view = why.Why(diagnosis)
+    drawn = [
+        (title, why.draw(paint, view, size), caption, "full" if size[0] > why.NARROW[0] else "half")
+        for title, paint, size, caption in why.FIGURES
+    ]
+    return {
+        "sentences": diagnosis["conclusion"]["sentences"],
+        "recoveries": diagnosis["conclusion"]["recoveries"],
+        "figures": [figure for figure in drawn if figure[1] is not None],
+        "protocol": _flat(diagnosis["protocol"]),
+    }
 
 
 def _arm_row(name: Any, entry: Mapping[str, Any]) -> dict[str, Any]:

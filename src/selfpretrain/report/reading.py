@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.config import Arm
+from selfpretrain.diagnosis import read_diagnosis
 from selfpretrain.runs import read_json, read_rows
 from selfpretrain.transfer import group_of
 
@@ -21,6 +22,7 @@ class Findings:
     Attributes:
         curves: of each arm and seed the rows of metrics.jsonl.
         transferred: of the first run that has one, what its transfer report says.
+        diagnosis: what ``diagnose`` left; None if it was not run.
     """
 
     summary: Mapping[str, Any]
@@ -28,6 +30,7 @@ class Findings:
     environment: Mapping[str, Any]
     curves: Mapping[tuple[Arm, int], Curve]
     transferred: Mapping[str, Sequence[str]] | None
+    diagnosis: Mapping[str, Any] | None
 
     @property
     def arms(self) -> list[Arm]:
@@ -72,4 +75,5 @@ def read_comparison(folder: Path) -> Findings:
         environment=read_json(folder / "environment.json"),
         curves=curves,
         transferred=transferred,
+        diagnosis=read_diagnosis(folder),
     )

@@ -1,0 +1,472 @@
+"""The pictures of the part "Why": each a function from a diagnosis to a figure, or to nothing."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from selfpretrain.config import Arm
+from selfpretrain.report.figures import COLOURS, STYLE, to_svg
+
+LOSS_COLOURS = {"label": "#D55E00", "reconstruction": "#0072B2"}
+STAGE_WORDS = {"init": "start", "pretrained": "after SPT", "trained": "after labels"}
+ANSWER_COLOURS = {"recovers": "#009E73", "does not": "#D55E00", "undecided": "#777777"}
+GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
+SHARE_NAMES = ("position-position", "position-content", "content-position", "content-content")
+MAP_TOP = 6.0
+"""Attention, in multiples of uniform attention, from which maps show the darkest colour."""
+Row = Mapping[str, Any]
+
+
+class Why:
+    """A diagnosis, to be asked for rows.
+
+    Args:
+        content: as ``diagnosis.read_diagnosis`` gives it.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content = content
+
+    def rows(self, part: str, name: str, **match: Any) -> Iterator[Row]:
+        """Measurements of that name whose fields are as asked for."""
+        for row in self.content["parts"].get(part, []):
+            if row["name"] == name and all(row.get(key) == value for key, value in match.items()):
+                yield row
+
+    def arrays(self, part: str, name: str, **match: Any) -> list[NDArray[np.float64]]:
+        """Their values; undefined ones are NaN."""
+        return [np.array(row["values"], dtype=np.float64) for row in self.rows(part, name, **match)]
+
+    @property
+    def stages(self) -> list[tuple[str, str]]:
+        """(arm, stage) of every model that was looked at, the start once, first."""
+        seen = {(row["arm"], row["stage"]): None for row in self.rows("attention", "score_rms")}
+        starts = [key for key in seen if key[1] == "init"][:1]
+        return [*starts, *(key for key in seen if key[1] != "init")]
+
+    @property
+    def main_stages(self) -> list[tuple[str, str]]:
+        """The start, and what scratch and spt became; without these arms, all."""
+        main = [key for key in self.stages if key[1] == "init" or key[0] in ("scratch", "spt")]
+        return main if len(main) > 1 else self.stages
+
+    @property
+    def seed(self) -> int:
+        """The first seed, for pictures of one model."""
+        return min((row["seed"] for row in self.rows("attention", "score_rms")), default=0)
+
+
+def draw(paint: Callable[[Why, Figure], bool], why: Why, size_inches: tuple[float, float]) -> str | None:
+    """One picture as an SVG element; None where ``paint`` says that it drew nothing."""
+    with mpl.rc_context(cast(Any, {**STYLE, "svg.hashsalt": paint.__name__})):
+        figure = Figure(figsize=size_inches, layout="constrained")
+        return to_svg(figure) if paint(why, figure) else None
+
+
+def stage_name(arm: str, stage: str) -> str:
+    """A model in words."""
+    return "start" if stage == "init" else f"{arm}, {STAGE_WORDS[stage]}"
+
+
+def _colour(arm: str, stage: str) -> str:
+    return "#333333" if stage == "init" else COLOURS[cast(Arm, arm)]
+
+
+def lag_profiles(why: Why, figure: Figure) -> bool:
+    """Position part of the scores by lag, every seed's heads; models side by side."""
+    stages = why.main_stages
+    if not stages:
+        return False
+    axes = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
+    for ax, (arm, stage) in zip(axes, stages, strict=True):
+        for profile in why.arrays("attention", "position_profile", arm=arm, stage=stage):
+            heads = profile.reshape(-1, profile.shape[-1])
+            reach = heads.shape[-1] // 2
+            ax.plot(np.arange(-reach, reach + 1), heads.T, color=_colour(arm, stage), alpha=0.4, linewidth=1)
+        ax.set_title(stage_name(arm, stage), fontsize=10)
+        ax.set_xlabel("lag, positions")
+    axes[0].set_ylabel("position part of the score")
+    return True
+
+
+def attention_maps(why: Why, figure: Figure) -> bool:
+    """Mean attention of the first seed over uniform attention, a column a model, a row a head of the last layer."""
+    stages = why.main_stages
+    maps = [
+        why.arrays("attention", "attention_map", arm=arm, stage=stage, seed=why.seed)[0][-1] for arm, stage in stages
+    ]
+    if not maps:
+        return False
+    heads = min(2, len(maps[0]))
+    axes = figure.subplots(heads, len(stages), squeeze=False)
+    for column, ((arm, stage), one) in enumerate(zip(stages, maps, strict=True)):
+        for head in range(heads):
+            ax = axes[head][column]
+            relative = one[head] / one[head].mean()
+            image = ax.imshow(relative, cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest")
+            ax.set_xticks([])
+            ax.set_yticks([])
+            ax.grid(visible=False)
+            if head == 0:
+                ax.set_title(stage_name(arm, stage), fontsize=9)
+            if column == 0:
+                ax.set_ylabel(f"head {head}\nquery")
+            if head == heads - 1:
+                ax.set_xlabel("key")
+    figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.7, label="times uniform attention")
+    return True
+
+
+def score_parts(why: Why, figure: Figure) -> bool:
+    """Shares of the scores' energy, mean over seeds and heads."""
+    stages = why.main_stages
+    ax = figure.subplots()
+    for place, (arm, stage) in enumerate(stages):
+        found = why.arrays("attention", "energy_share", arm=arm, stage=stage)
+        shares = np.mean([share.mean(axis=(0, 2)) for share in found], axis=0)
+        left = 0.0
+        for colour, name, share in zip(GROUP_COLOURS, SHARE_NAMES, shares, strict=False):
+            ax.barh(place, share, left=left, color=colour, label=name if place == 0 else None)
+            left += share
+    ax.set_yticks(range(len(stages)), [stage_name(*stage) for stage in stages])
+    ax.invert_yaxis()
+    ax.set_xlabel("share of the scores' variation")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2)
+    return bool(stages)
+
+
+def signal_by_lag(why: Why, figure: Figure) -> bool:
+    """Signal-to-noise of both losses at the start, by lag: on looking near, and on looking ahead."""
+    axes = figure.subplots(1, 2, sharey=True)
+    drawn = False
+    for ax, part in zip(axes, ("proximity", "direction"), strict=True):
+        for loss, colour in LOSS_COLOURS.items():
+            found = [a.max(axis=(0, 1)) for a in why.arrays("gradients", f"{part}_snr_by_lag", loss=loss, stage="init")]
+            for seed in found:
+                ax.plot(np.arange(1, len(seed) + 1), seed, color=colour, alpha=0.3, linewidth=1)
+            if found:
+                mean = np.mean(found, axis=0)
+                ax.plot(np.arange(1, len(mean) + 1), mean, color=colour, linewidth=2.2, label=loss)
+                drawn = True
+        ax.set_yscale("symlog", linthresh=0.01)
+        ax.set_title(
+            {"proximity": "look near (k and -k alike)", "direction": "look ahead (k against -k)"}[part], fontsize=10
+        )
+        ax.set_xlabel("lag, positions")
+        ax.axhline(0, color="black", linewidth=0.8)
+    axes[0].set_ylabel("signal-to-noise ratio")
+    axes[0].legend(loc="best")
+    return drawn
+
+
+def signal_along(why: Why, figure: Figure) -> bool:
+    """Signal-to-noise on proximity along training, mean over seeds, a panel for each way to train."""
+    panels = [("spt", "pretrain"), ("spt", "label"), ("scratch", "label")]
+    panels = [p for p in panels if any(True for _ in why.rows("gradients", "proximity_snr", arm=p[0], stage=p[1]))]
+    if not panels:
+        return False
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (arm, phase) in zip(axes, panels, strict=True):
+        for loss, colour in LOSS_COLOURS.items():
+            by_step: dict[int, list[float]] = {}
+            for row in why.rows("gradients", "proximity_snr", arm=arm, stage=phase, loss=loss):
+                by_step.setdefault(row["step"], []).append(row["values"] if row["values"] is not None else np.nan)
+            steps = sorted(by_step)
+            ax.plot(steps, [np.nanmean(by_step[s]) for s in steps], "o-", color=colour, markersize=4, label=loss)
+            for step in steps:
+                ax.plot([step] * len(by_step[step]), by_step[step], ".", color=colour, alpha=0.3)
+        ax.set_title(f"{arm}, {'self-pretraining' if phase == 'pretrain' else 'label training'}", fontsize=10)
+        ax.set_xlabel("step")
+        ax.set_yscale("symlog", linthresh=0.01)
+        ax.axhline(0, color="black", linewidth=0.8)
+    axes[0].set_ylabel("signal-to-noise ratio")
+    axes[0].legend(loc="best")
+    return True
+
+
+def signal_by_group(why: Why, figure: Figure) -> bool:
+    """Signal-to-noise of the gradient on every group of weights at the start, every seed a point."""
+    groups = list(dict.fromkeys(row["group"] for row in why.rows("gradients", "gradient_snr", stage="init")))
+    ax = figure.subplots()
+    for place, group in enumerate(groups):
+        for shift, (loss, colour) in zip((0.13, -0.13), LOSS_COLOURS.items(), strict=True):
+            values = why.arrays("gradients", "gradient_snr", stage="init", group=group, loss=loss)
+            ax.plot(
+                values, [place + shift] * len(values), "o", color=colour, alpha=0.7, label=loss if place == 0 else None
+            )
+    ax.set_yticks(range(len(groups)), groups)
+    ax.set_xscale("symlog", linthresh=0.01)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_xlabel("signal-to-noise ratio of one sequence's gradient")
+    if groups:
+        ax.legend(loc="best")
+    return bool(groups)
+
+
+def proximity_slices(why: Why, figure: Figure) -> bool:
+    """Both losses over the strength of a proximity bias on one head, at the start and after self-pretraining."""
+    axes = figure.subplots(1, 2)
+    drawn = False
+    for ax, loss in zip(axes, LOSS_COLOURS, strict=True):
+        for colour, (arm, stage) in zip(GROUP_COLOURS, why.main_stages, strict=False):
+            strengths = why.arrays("landscape", "proximity_strengths", arm=arm, stage=stage)
+            for curves in why.arrays("landscape", "proximity_slice", arm=arm, stage=stage, loss=loss):
+                heads = curves.reshape(-1, curves.shape[-1])
+                rise = heads - heads[:, [heads.shape[1] // 2]]
+                lines = ax.plot(strengths[0], rise.T, color=colour, linewidth=1.4)
+                lines[0].set_label(stage_name(arm, stage))
+                drawn = True
+        ax.set_title(f"{loss} loss", fontsize=10)
+        ax.set_xlabel("strength of the bias t")
+    axes[0].set_ylabel("change of the loss")
+    if drawn:
+        axes[0].legend(loc="best", fontsize=8)
+    return drawn
+
+
+def spectra(why: Why, figure: Figure) -> bool:
+    """Density of the label loss's Hessian eigenvalues, all weights and queries and keys alone."""
+    axes = figure.subplots(1, 2, sharey=True)
+    drawn = False
+    for ax, group in zip(axes, ("all", "query-key"), strict=True):
+        for colour, (arm, stage) in zip(GROUP_COLOURS, why.main_stages, strict=False):
+            for grid, density in why.arrays("landscape", "hessian_density", arm=arm, stage=stage, group=group):
+                ax.plot(grid, np.maximum(density, 1e-6), color=colour, linewidth=1.4, label=stage_name(arm, stage))
+                drawn = True
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=1e-4)
+        ax.set_title({"all": "all weights", "query-key": "query-key weights"}[group], fontsize=10)
+        ax.set_xlabel("eigenvalue")
+    axes[0].set_ylabel("density")
+    if drawn:
+        axes[0].legend(loc="best", fontsize=8)
+    return drawn
+
+
+def paths(why: Why, figure: Figure) -> bool:
+    """The label loss on straight lines between weights, and around the ends."""
+    axes = figure.subplots(1, 2)
+    drawn = False
+    for colour, row in zip(GROUP_COLOURS, why.rows("landscape", "path"), strict=False):
+        shares, losses = np.array(row["values"])
+        axes[0].plot(shares, losses, color=colour, linewidth=1.6, label=row["group"])
+        for aligned in why.arrays("landscape", "path_aligned", group=row["group"]):
+            axes[0].plot(aligned[0], aligned[1], color=colour, linewidth=1.2, linestyle=":")
+        drawn = True
+    for arm, stage in why.main_stages:
+        for line in why.arrays("landscape", "random_line", arm=arm, stage=stage):
+            axes[1].plot(
+                np.linspace(-1, 1, len(line)),
+                line,
+                color=_colour(arm, stage),
+                label=stage_name(arm, stage),
+            )
+    axes[0].set_title("between weights (dotted: aligned)", fontsize=10)
+    axes[0].set_xlabel("share of the way")
+    axes[0].set_ylabel("label loss, nats")
+    axes[1].set_title("around the ends, a random direction", fontsize=10)
+    axes[1].set_xlabel("step, in norms of each row")
+    for ax in axes:
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(loc="best", fontsize=7.5)
+    return drawn
+
+
+def planes(why: Why, figure: Figure) -> bool:
+    """The label loss on a plane of two random directions around each end."""
+    found = [(row["arm"], np.array(row["values"])) for row in why.rows("landscape", "random_plane")]
+    if not found:
+        return False
+    axes = figure.subplots(1, len(found), squeeze=False)[0]
+    for ax, (arm, plane) in zip(axes, found, strict=True):
+        steps = np.linspace(-1, 1, len(plane))
+        drawn = ax.contourf(steps, steps, plane.T, levels=14, cmap="viridis")
+        ax.plot(0, 0, "+", color="white", markersize=9)
+        ax.set_title(stage_name(arm, "trained"), fontsize=10)
+        ax.set_aspect("equal")
+        ax.grid(visible=False)
+        figure.colorbar(drawn, ax=ax, shrink=0.8)
+    return True
+
+
+def transplants(why: Why, figure: Figure) -> bool:
+    """Share of the gain that each transplant recovers, every seed a point."""
+    recoveries = why.content["conclusion"]["recoveries"]
+    ends = why.content["conclusion"].get("ends", {})
+    if not recoveries:
+        return False
+    scratch, spt = (np.array(ends[arm]) for arm in ("scratch", "spt"))
+    gain = float((spt - scratch).mean())
+    ax = figure.subplots()
+    for place, r in enumerate(recoveries):
+        accuracies = [row["values"][1] for row in why.rows("transplants", "transplant", group=r["cell"])]
+        points = [(a - s) / gain for a, s in zip(accuracies, scratch, strict=True) if a is not None]
+        ax.plot(points, [place] * len(points), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
+    ax.axvline(0, color="black", linewidth=1)
+    ax.axvline(1, color="black", linewidth=1)
+    ax.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
+    ax.set_yticks(range(len(recoveries)), [cell_name(r["cell"]) for r in recoveries], fontsize=8.5)
+    ax.invert_yaxis()
+    ax.set_xlabel("share of the gain (0: scratch, 1: SPT)")
+    return True
+
+
+def cell_name(cell: str) -> str:
+    """A transplant in words.
+
+    >>> cell_name("spt.all-but-query-key.frozen"), cell_name("random.query-key.free")
+    ('all but query-key, frozen', 'noise of the norm of: query-key')
+    """
+    donor, what, frozen = cell.split(".")
+    words = what.replace("all-but-", "all but ").replace("-and-", " + ").replace("proximity-bias", "proximity bias")
+    words = {"shuffled": "SPT on shuffled: ", "random": "noise of the norm of: ", "handmade": "hand-made "}.get(
+        donor, ""
+    ) + words
+    return words + (", frozen" if frozen == "frozen" else "")
+
+
+def class_difference(why: Why, figure: Figure) -> bool:
+    """How much classes differ in pairs, by lag, beside what random labels give."""
+    ax = figure.subplots()
+    words = {
+        "beta": "pairs in order",
+        "beta_symmetric": "pairs whatever the order",
+        "beta_chance": "pairs in order, labels at random",
+    }
+    drawn = False
+    for colour, (name, said) in zip(GROUP_COLOURS, words.items(), strict=False):
+        for values in why.arrays("data", name):
+            ax.plot(np.arange(1, len(values) + 1), values, "o-", color=colour, label=said)
+            drawn = True
+    ax.set_xlabel("lag, positions")
+    ax.set_ylabel("class difference β (0: none, 1: all)")
+    ax.set_ylim(bottom=0)
+    if drawn:
+        ax.legend(loc="best")
+    return drawn
+
+
+def update_ratios(why: Why, figure: Figure) -> bool:
+    """Size of the updates relative to the weights, by group, first seed."""
+    panels = [("spt", "pretrain"), ("spt", "label"), ("scratch", "label")]
+    panels = [p for p in panels if any(True for _ in why.rows("gradients", "update_ratio", arm=p[0], stage=p[1]))]
+    if not panels:
+        return False
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, (arm, phase) in zip(axes, panels, strict=True):
+        rows = [
+            r
+            for r in why.rows("gradients", "update_ratio", arm=arm, stage=phase, seed=why.seed)
+            if r["group"] != "head"
+        ]
+        for colour, row in zip(GROUP_COLOURS, rows, strict=False):
+            steps, ratios = np.array(row["values"], dtype=np.float64).T
+            ax.plot(steps, ratios, color=colour, label=row["group"], linewidth=1.6)
+        ax.set_yscale("log")
+        ax.set_title(f"{arm}, {'self-pretraining' if phase == 'pretrain' else 'label training'}", fontsize=10)
+        ax.set_xlabel("step")
+    axes[0].set_ylabel("update / weight")
+    axes[0].legend(loc="best", fontsize=7.5)
+    return True
+
+
+WIDE, NARROW = (9.6, 3.1), (4.8, 3.3)
+FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float], str]] = (
+    (
+        "Which weights carry the gain",
+        transplants,
+        (9.6, 6.4),
+        "Weights taken from self-pretraining into a fresh start, then label training; every seed a point. Look for a "
+        "group that reaches 1 alone and whose absence (all but it) leaves 0; the controls should stay at 0. Green: "
+        "recovers more than half of the gain; red: does not; grey: undecided.",
+    ),
+    (
+        "What every sequence's scores share",
+        lag_profiles,
+        WIDE,
+        "The part of the attention scores that depends on positions alone, by lag; a line for each head and seed. A "
+        "peak at lag 0 means that near positions are favoured; a flat line, that all are alike.",
+    ),
+    (
+        "Where attention looks",
+        attention_maps,
+        (9.6, 4.6),
+        "Mean attention of the first seed's last layer, relative to uniform attention. A band along the diagonal is "
+        "attention to neighbours; an even light blue is attention to everything.",
+    ),
+    (
+        "What the scores are made of",
+        score_parts,
+        NARROW,
+        "How much of the scores' variation comes from positions (blue) and from content; a large blue part is a "
+        "pattern of attention that no sequence's content changes.",
+    ),
+    (
+        "How strong a signal each group of weights gets",
+        signal_by_group,
+        NARROW,
+        "At the start, on the same weights and sequences, every seed a point. Where the label's points lie at 0 (or a "
+        "little below, which chance allows), its gradient is all noise.",
+    ),
+    (
+        "What each loss says about attention at the start",
+        signal_by_lag,
+        WIDE,
+        "Signal in the gradient on the scores. Left: pressure to look nearer or farther. If the reconstruction's line "
+        "lies above 0 there and the label's does not, the label is locally blind to proximity. Locally blind is not "
+        "the same as cannot learn.",
+    ),
+    (
+        "The same along training, for proximity",
+        signal_along,
+        WIDE,
+        "Signal on looking near, at snapshots. Look whether the reconstruction's grows before attention has formed, "
+        "and whether the label's ever does in scratch.",
+    ),
+    (
+        "Would proximity lower the loss?",
+        proximity_slices,
+        WIDE,
+        "A bias towards near positions of strength t is added to one head's scores. A curve that falls to the right "
+        "wants proximity; a flat one does not care.",
+    ),
+    (
+        "Curvature of the label loss",
+        spectra,
+        WIDE,
+        "Density of the Hessian's eigenvalues. Mass far from 0 for the query-key weights means that the label loss "
+        "reacts to them; sharpness describes stability and explains nothing by itself.",
+    ),
+    (
+        "Paths and surroundings",
+        paths,
+        WIDE,
+        "Left: the label loss on straight lines. A hump is a barrier; dotted lines have heads and hidden units "
+        "aligned. Right: how the loss rises around each end.",
+    ),
+    (
+        "The plane around each end",
+        planes,
+        WIDE,
+        "The label loss on two random directions, scaled row by row to the weights; the cross is the trained model. "
+        "Two directions of thousands: a picture, no proof.",
+    ),
+    (
+        "Could the label see it?",
+        class_difference,
+        NARROW,
+        "Class difference of pairs of positions, from the data alone. A line well above the one for random labels "
+        "means that the label could see local structure at that lag.",
+    ),
+    (
+        "How fast weights move",
+        update_ratios,
+        WIDE,
+        "Size of an update over size of the weights, first seed. Adam moves weights whether or not the gradient says "
+        "something, so a small signal is no small step.",
+    ),
+)
