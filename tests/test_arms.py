@@ -1,21 +1,23 @@
 """What each arm does: pairing, matched compute, the test set untouched while tuning, transfer."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from threadpoolctl import threadpool_info
 
 import selfpretrain.train as training
 from conftest import ragged_task, tiny_config, tiny_run
 from selfpretrain import arms, objectives
 from selfpretrain.arms import COMPARISONS, RECIPES, build_model, execute, pick_device, plan_steps, step_flops
-from selfpretrain.config import ARMS, ObjectiveConfig, PhaseConfig
-from selfpretrain.errors import RequestError
+from selfpretrain.config import ARMS, ObjectiveConfig, PhaseConfig, TransplantConfig
+from selfpretrain.errors import Interrupted, RequestError
 from selfpretrain.runs import RunFolder
-from selfpretrain.transfer import group_of
+from selfpretrain.transfer import ENCODER, group_of
 
 
 def do(run, task, path, **events):
@@ -180,3 +182,60 @@ def test_an_absent_device_is_refused_with_those_that_are_there():
         with pytest.raises(RequestError, match="available: cpu"):
             pick_device("cuda")
     assert pick_device("cpu").type == "cpu"
+
+
+def transplanted(tmp_path, tiny_task, *groups, source="spt-seed0", **settings):
+    """Label training of scratch with some groups from a donor next to it."""
+    what = TransplantConfig(name="cell", groups=groups, source=Path("..") / source, **settings)
+    return do(tiny_run("scratch", transplant=what), tiny_task, tmp_path)
+
+
+def test_everything_taken_is_the_arm_spt_and_nothing_is_scratch(tmp_path, tiny_task):
+    spt, scratch = do(tiny_run("spt"), tiny_task, tmp_path), do(tiny_run("scratch"), tiny_task, tmp_path)
+    volatile = ("seconds_pretrain", "seconds_label", "peak_memory_bytes", "flops_pretrain", "steps_pretrain")
+    for arm, groups in ((spt, ENCODER), (scratch, ())):
+        shutil.rmtree(tmp_path / "cell-seed0", ignore_errors=True)
+        cell = transplanted(tmp_path, tiny_task, *groups)
+        assert {k: v for k, v in cell.items() if k not in volatile} == {k: arm[k] for k in cell if k not in volatile}
+
+
+def test_a_transplant_from_the_own_fresh_start_changes_nothing(tmp_path, tiny_task):
+    scratch = do(tiny_run("scratch"), tiny_task, tmp_path)
+    donor = tmp_path / "fresh" / "checkpoint"
+    donor.mkdir(parents=True)
+    save_file(build_model(tiny_run("scratch"), tiny_task).state_dict(), donor / "pretrained.safetensors")
+    cell = transplanted(tmp_path, tiny_task, *ENCODER, source="fresh")
+    assert cell["test_loss"] == scratch["test_loss"]
+
+
+def test_frozen_transplants_end_as_they_came(tmp_path, tiny_task):
+    do(tiny_run("spt"), tiny_task, tmp_path)
+    transplanted(tmp_path, tiny_task, "query-key", "norms", frozen=True)
+    pretrained = load_file(tmp_path / "spt-seed0/checkpoint/pretrained.safetensors")
+    final = load_file(tmp_path / "cell-seed0/model/model.safetensors")
+    for name, weight in final.items():
+        if "reconstruction" not in name:
+            assert torch.equal(weight, pretrained[name]) == (group_of(name) in ("query-key", "norms")), name
+
+
+def test_a_run_that_goes_on_keeps_its_transplant_frozen(tmp_path, tiny_task):
+    do(tiny_run("spt"), tiny_task, tmp_path)
+    what = TransplantConfig(name="cell", groups=("query-key",), source=Path("../spt-seed0"), frozen=True)
+    run = tiny_run("scratch", transplant=what, train=replace(tiny_run().train, checkpoint_seconds=0.0))
+    asked = iter([False] * 5 + [True] * 10)
+    with pytest.raises(Interrupted):
+        do(run, tiny_task, tmp_path, stop=lambda: next(asked))
+    do(run, tiny_task, tmp_path)
+    pretrained = load_file(tmp_path / "spt-seed0/checkpoint/pretrained.safetensors")
+    final = load_file(tmp_path / "cell-seed0/model/model.safetensors")
+    name = "blocks.0.attention.query.weight"
+    assert torch.equal(final[name], pretrained[name])
+
+
+def test_reported_runs_keep_snapshots_and_others_do_not(tmp_path, tiny_task):
+    do(tiny_run("spt"), tiny_task, tmp_path)
+    kept = sorted(path.name for path in (tmp_path / "spt-seed0/checkpoint").glob("snapshot-*"))
+    assert len(kept) == 16
+    assert kept[-1] == "snapshot-pretrain-000000012.safetensors"
+    do(tiny_run("scratch", purpose="tune"), tiny_task, tmp_path)
+    assert not list(tmp_path.glob("scratch-*/checkpoint/snapshot-*"))

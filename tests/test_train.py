@@ -18,7 +18,8 @@ from selfpretrain.model import SequenceModel
 from selfpretrain.objectives import LabelObjective, ReconstructionObjective, make_batch
 from selfpretrain.streams import batch_indices, torch_stream
 from selfpretrain.tasks import load_task
-from selfpretrain.train import Plan, TrainState, learning_rate, make_optimizer, train
+from selfpretrain.train import Plan, TrainState, learning_rate, make_optimizer, train, update_ratios
+from selfpretrain.transfer import freeze, group_of
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "golden"
@@ -49,9 +50,9 @@ class Memory:
         return self.stop_at is not None and len(self.losses) >= self.stop_at
 
 
-def plan_for(objective, *, name="label", steps=12, lr=1e-2, **phase):
+def plan_for(objective, *, name="label", steps=12, lr=1e-2, snapshots=0, **phase):
     config = PhaseConfig(**({"duration": "1", "batch_size": 16, "evaluate_every": "4steps"} | phase))
-    return Plan.of(name, config, steps=steps, lr=lr, n_rows=len(objective.rows))
+    return Plan.of(name, config, steps=steps, lr=lr, n_rows=len(objective.rows), snapshots=snapshots)
 
 
 def model_for(task, config=TINY_MODEL, seed=0):
@@ -262,3 +263,53 @@ def test_a_longer_arm_is_looked_at_as_often():
     plans = [Plan.of("label", phase, steps=n, lr=1e-3, n_rows=len(objective.rows)) for n in (40, 120)]
     assert [plan.evaluate_every for plan in plans] == [4, 4]
     assert [plan.warmup_steps for plan in plans] == [4, 12]
+
+
+def test_snapshots_are_the_weights_after_their_step():
+    task = ragged_task()
+    _, recorder, _ = run(task, LabelObjective(task), steps=6, snapshots=3)
+    assert list(recorder.snapshots) == [("label", 2), ("label", 4), ("label", 6)]
+    shorter, _, _ = run(task, LabelObjective(task), steps=4, evaluate_every="100steps", warmup="0steps")
+    longer, kept, _ = run(task, LabelObjective(task), steps=8, evaluate_every="100steps", warmup="0steps", snapshots=2)
+    assert all(torch.equal(weight, kept.snapshots["label", 4][name]) for name, weight in shorter.state_dict().items())
+    assert not same(shorter, longer)
+
+
+def test_the_first_step_of_adam_moves_every_group_by_its_rate():
+    """Adam's first step is lr in every entry with a gradient: ||dW|| / ||W|| = lr sqrt(P) / ||W||."""
+    task = ragged_task("values")  # every weight of a values model gets a gradient
+    before = {name: weight.detach().clone() for name, weight in model_for(task).named_parameters()}
+    _, recorder, _ = run(task, LabelObjective(task), steps=1, lr=1e-3, warmup="0steps", weight_decay=0.3)
+    ratios = recorder.rows[0]["update_ratio"]
+    for group in ("value-output", "feedforward"):
+        weights = [weight for name, weight in before.items() if group_of(name) == group]
+        size = math.sqrt(sum(float(weight.square().sum()) for weight in weights))
+        entries = sum(weight.numel() for weight in weights)
+        assert ratios[group] == pytest.approx(1e-3 * math.sqrt(entries) / size, rel=0.01)  # but for Adam's epsilon
+    assert "head" in ratios
+
+
+def test_plain_descent_moves_by_rate_times_gradient_and_decay_is_taken_out():
+    model = torch.nn.Module()
+    model.query = torch.nn.Linear(3, 2, bias=False)
+    before = {"query.weight": model.query.weight.detach().clone()}
+    model.query.weight.grad = torch.arange(6.0).reshape(2, 3)
+    optimizer = torch.optim.SGD([{"params": [model.query.weight], "lr": 0.1, "weight_decay": 0.5}])
+    optimizer.step()
+    expected = 0.1 * float(torch.arange(6.0).norm() / before["query.weight"].norm())
+    assert update_ratios(before, model, optimizer)["query-key"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_frozen_weights_neither_learn_nor_decay():
+    task, frozen = ragged_task(), ("embedding", "query-key")
+    model = model_for(task)
+    start = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    freeze(model, frozen)
+    # 12 steps at a high rate with decay, and the selected weights are not those of the start.
+    _, recorder, _ = run(task, LabelObjective(task), model=model, lr=1e-2, weight_decay=0.5, snapshots=1)
+    end = recorder.snapshots["label", 12]
+    for name, weight in start.items():
+        if group_of(name) in frozen:
+            assert torch.equal(end[name], weight), name
+        elif not name.startswith("reconstruction"):
+            assert not torch.equal(end[name], weight), name

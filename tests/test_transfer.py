@@ -8,7 +8,8 @@ import torch
 
 from conftest import TINY_MODEL, spec, tiny_model
 from selfpretrain.model import SequenceModel
-from selfpretrain.transfer import ENCODER, GROUPS, Group, group_of, transfer
+from selfpretrain.streams import torch_stream
+from selfpretrain.transfer import ENCODER, GROUPS, Group, freeze, group_of, norm_matched_noise, present_groups, transfer
 
 
 def models():
@@ -51,3 +52,26 @@ def test_an_unknown_group_or_parameter_is_refused():
         transfer({}, tiny_model(), ("qk",))
     with pytest.raises(KeyError, match="belongs to no group"):
         group_of("blocks.0.new_thing.weight")
+
+
+def test_frozen_groups_leave_training_and_no_others():
+    model = tiny_model()
+    freeze(model, ("query-key", "norms"))
+    left = {group_of(name) for name, weight in model.named_parameters() if weight.requires_grad}
+    assert left == set(present_groups(model)) - {"query-key", "norms"}
+
+
+def test_a_fixed_position_code_is_no_group():
+    assert "positions" not in present_groups(tiny_model(replace(TINY_MODEL, positions="sinusoidal")))
+    assert "positions" in present_groups(tiny_model(replace(TINY_MODEL, positions="learned")))
+
+
+def test_noise_has_the_norms_of_what_it_replaces_and_nothing_else_of_it():
+    source = {name: weight.detach() for name, weight in tiny_model().named_parameters() if weight.norm() > 0}
+    noise = norm_matched_noise(source, torch_stream(0, "noise"))
+    for name, weight in source.items():
+        torch.testing.assert_close(noise[name].norm(), weight.norm())
+    big = source["blocks.0.attention.query.weight"].flatten(), noise["blocks.0.attention.query.weight"].flatten()
+    assert abs(float(torch.nn.functional.cosine_similarity(*big, dim=0))) < 0.4
+    again = norm_matched_noise(source, torch_stream(0, "noise"))
+    assert all(torch.equal(noise[name], again[name]) for name in noise)

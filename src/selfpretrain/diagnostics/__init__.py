@@ -1,9 +1,9 @@
 """Diagnostics as functions on tensors or on a plain loss: use them with any model.
 
 What attention looks at (``attention``), what a loss teaches it (``gradients``), the loss around and between weights
-(``landscape``, ``curvature``, ``alignment``), what hidden states hold (``representation``), and whether labels could see
-local structure (``data``). Leading dimensions are batch and heads. ``selfpretrain.diagnosis`` applies them to a finished
-comparison.
+(``landscape``, ``curvature``, ``alignment``), what hidden states hold (``representation``), and whether labels could
+see local structure (``data``). Leading dimensions are batch and heads. ``selfpretrain.diagnosis`` applies them to a
+finished comparison.
 """
 
 from selfpretrain.diagnostics.attention import (
