@@ -137,12 +137,13 @@ def plan_steps(config: CompareConfig, arm: Arm, task: Task) -> tuple[int, int]:
 def build_model(config: RunConfig, task: Task) -> SequenceModel:
     """The model of a run at its start; runs of one seed share all weights that their settings share."""
     qk_init = RECIPES[config.arm].qk_init or config.model.qk_init
-    return SequenceModel(
-        replace(config.model, qk_init=qk_init),
-        input_spec(task),
-        causal=config.objective.causal,
-        generator=torch_stream(config.seed, "init"),
-    )
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own first
+        return SequenceModel(
+            replace(config.model, qk_init=qk_init),
+            input_spec(task),
+            causal=config.objective.causal,
+            generator=torch_stream(config.seed, "init"),
+        )
 
 
 def perform(shared: tuple[Task, Path], run: RunConfig, tell: Watch, stop: Callable[[], bool]) -> dict[str, Any]:

@@ -368,8 +368,8 @@ class DiagnoseConfig:
     """Longest lag that counts as near, in positions (ours)."""
     grid: tuple[int, ...] | None = None
     """HEIGHT,WIDTH of sequences that are images read row by row: distances are then measured on the image, too."""
-    transplant_seeds: int = 3
-    """Seeds of every transplant, the first ones of the comparison; three is the least for a claim (ours)."""
+    transplant_seeds: int | None = None
+    """Seeds of every transplant, the first ones of the comparison; None: all of them. No claim is made below three."""
 
     def __post_init__(self) -> None:
         unknown = [part for part in self.parts if part not in PARTS]
