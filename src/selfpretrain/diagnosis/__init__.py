@@ -140,7 +140,7 @@ def _measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> d
         with Workers(_perform, subject, count=min(workers, len(jobs)), watch=watch) as pool:
             pool.do(ordered, keep)
     if "transplants" in subject.config.parts and "transplants" not in parts:
-        reason = missing(subject)
+        reason = missing(subject) or _nothing_to_carry(subject)
         if reason is None:
             rows = [row.plain() for row in run_transplants(subject, workers=workers, watch=watch)]
             parts["transplants"] = rows
@@ -148,6 +148,16 @@ def _measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> d
         else:
             watch(Note(reason))
     return {part: parts[part] for part in PARTS if part in parts}
+
+
+def _nothing_to_carry(subject: Subject) -> str | None:
+    """Why transplants would have nothing to explain; None if there is a gain."""
+    outcome = _outcome(read_json(subject.root / "summary.json"))
+    return (
+        None
+        if outcome == "helps"
+        else f"no transplants: spt against scratch has the outcome '{outcome}', no gain to carry"
+    )
 
 
 def _jobs(subject: Subject, part: Part) -> list[Job]:
@@ -239,10 +249,6 @@ def _write_part(out: Path, part: Part, protocol: dict[str, Any], rows: list[Row]
 def _evidence(subject: Subject, parts: dict[str, list[Row]]) -> Evidence:
     """Boil the measurements down to what a conclusion needs."""
     summary = read_json(subject.root / "summary.json")
-    contrast = next(
-        (c for c in summary["comparisons"] if (c["arm"], c["against"]) == ("spt", "scratch")),
-        {"outcome": "not compared"},
-    )
     cells: dict[str, dict[int, float]] = {}
     for row in parts.get("transplants", []):
         test = row["values"][1]
@@ -265,12 +271,20 @@ def _evidence(subject: Subject, parts: dict[str, list[Row]]) -> Evidence:
         scratch=test.get("scratch", []),
         spt=test.get("spt", []),
         cells={name: [cell[seed] for seed in seeds] for name, cell in cells.items()},
-        outcome=contrast["outcome"],
+        outcome=_outcome(summary),
+        absolute_positions=subject.request.model.positions in ("sinusoidal", "learned"),
         label_sees=None if pairs is None else pairs - summary["task"]["majority"],
         blindness=list(start.values()) or None,
         toeplitz=[r2 for r2, _, _ in best.values()] or None,
         slope=[slopes[seed][layer][head] for seed, (_, layer, head) in best.items()] or None,
     )
+
+
+def _outcome(summary: dict[str, Any]) -> str:
+    """What self-pretraining does against scratch at equal label compute."""
+    found = (c["outcome"] for c in summary["comparisons"] if (c["arm"], c["against"]) == ("spt", "scratch"))
+    outcome: str = next(found, "not compared")
+    return outcome
 
 
 def _rows(parts: dict[str, list[Row]], part: str, name: str, stage: str) -> Iterator[Row]:

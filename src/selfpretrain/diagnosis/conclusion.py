@@ -55,6 +55,7 @@ class Evidence:
         spt: test accuracy by seed, the same seeds.
         cells: test accuracy by seed of every cell, the same seeds; names as ``transplants.Cell.name``.
         outcome: of the comparison, spt against scratch at equal label compute.
+        absolute_positions: whether the model's position code is absolute.
         label_sees: accuracy over chance of a classifier of pairs, on validation.
         blindness: SNR ratio label over reconstruction on proximity at the start, of every seed.
         toeplitz: adjusted Toeplitz R2 of the position part after self-pretraining, of every seed; the best head's.
@@ -65,6 +66,7 @@ class Evidence:
     spt: Sequence[float]
     cells: Mapping[str, Sequence[float]]
     outcome: str
+    absolute_positions: bool = True
     label_sees: float | None = None
     blindness: Sequence[float] | None = None
     toeplitz: Sequence[float] | None = None
@@ -78,7 +80,8 @@ class Conclusion:
     Attributes:
         carrier: the group of weights that carries the gain; "none" without a gain, "several" if no single group does,
             "undecided" if seeds disagree, None if nothing was transplanted.
-        mechanism: "proximity from absolute positions", or None where the evidence falls short of it.
+        mechanism: "proximity from absolute positions" (or "proximity", with another position code), or None where the
+            evidence falls short of it.
         sentences: in plain words.
     """
 
@@ -190,9 +193,10 @@ def _mechanism(evidence: Evidence, answers: Mapping[str, Answer]) -> tuple[str |
             f"{'does not recover' if handmade == 'does not' else 'does not reliably recover'} the gain, so proximity "
             "alone is not shown to be enough."
         )
-    return "proximity from absolute positions", (
+    learnt = " from absolute positions" if evidence.absolute_positions else ""
+    return f"proximity{learnt}", (
         f"{found}, and a hand-made proximity bias without any self-pretraining recovers the gain too: what matters is "
-        "proximity, here learnt from absolute positions."
+        f"proximity, here learnt{learnt}."
     )
 
 
