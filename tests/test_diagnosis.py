@@ -21,10 +21,13 @@ TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2, tran
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, tiny_task):
-    """A tiny comparison that no test may change."""
+    """A tiny comparison that no test may change, with a gain written into its summary so that there is one to carry."""
     folder = tmp_path_factory.mktemp("finished") / "comparison"
     config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=2), arms=("scratch", "spt", "mimetic", "linear"))
-    compare(tiny_task, config, out=folder)
+    summary = compare(tiny_task, config, out=folder).summary
+    for contrast in summary["comparisons"]:
+        contrast["outcome"] = "helps"
+    (folder / "summary.json").write_text(json.dumps(summary))
     return folder
 
 
@@ -230,6 +233,16 @@ def test_ragged_and_causal_data_can_be_looked_at(kind, tmp_path):
     profile = next(row for row in content["parts"]["attention"] if row["name"] == "attention_profile")
     ahead = np.array(profile["values"])[..., profile["shape"][-1] // 2 + 1 :]
     assert (ahead == 0).all()  # nobody looks ahead
+
+
+def test_without_a_gain_nothing_is_transplanted(comparison):
+    path = comparison / "summary.json"
+    path.write_text(path.read_text().replace('"helps"', '"no detectable effect"'))
+    notes = []
+    content = diagnose(comparison, TINY, parts=("transplants",), watch=notes.append).content
+    assert content["conclusion"]["carrier"] == "none"
+    assert not (comparison / "transplants").exists()
+    assert any("no gain to carry" in note.text for note in notes)
 
 
 def test_a_failed_seed_is_left_out(comparison):

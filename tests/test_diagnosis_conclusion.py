@@ -93,6 +93,10 @@ def test_scores_without_a_lag_pattern_take_the_mechanism_away():
     assert conclude(evidence(carried_by("query-key"), toeplitz=None, slope=None)).mechanism is None
 
 
+def test_relative_codes_teach_no_absolute_positions():
+    assert conclude(evidence(carried_by("query-key"), absolute_positions=False)).mechanism == "proximity"
+
+
 def test_a_failed_seed_is_left_out_of_its_cell():
     table = evidence(carried_by("query-key"))
     table.cells["spt.norms.free"][1] = float("nan")

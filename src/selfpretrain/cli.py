@@ -261,18 +261,25 @@ def _lists() -> tyro.constructors.ConstructorRegistry:
 
 
 def _unboxed(text: str) -> str:
-    """The first message in a drawn box, on one line."""
-    lines = [line.strip("│ ").strip() for line in text.splitlines() if line.startswith("│")]
-    message = lines[: next((i for i, line in enumerate(lines) if set(line) == {"─"}), len(lines))]
-    said = re.sub(r"\s+([.,])", r"\1", " ".join(message)).removesuffix(".")
+    """The first message in a drawn box, on one line. Terminals without Unicode get boxes of spaces and dashes."""
+    lines = [line.strip("│ ") for line in text.splitlines()[1:]]  # the first is the title
+    rules = [number for number, line in enumerate(lines) if re.fullmatch(r"[╭╰]?[─-]{3,}[╮╯]?", line)]
+    start = rules[0] + 1 if rules[:1] == [0] else 0
+    message = lines[start : next((rule for rule in rules if rule > start), len(lines))]
+    said = re.sub(r"\s+", " ", " ".join(message)).strip()
+    said = re.sub(r"\s+([.,])", r"\1", said).removesuffix(".")
+    said = re.sub(r"no type matching .* could be instantiated from \['(.*?)'\].*", r"cannot read '\1'", said)
     said = re.sub(r"^Error parsing config\.(pretrain|label): --", r"--\1.", said)
     return re.sub(r"^Error parsing (?!--)\S+: ", "", said) or "the options cannot be read"
 
 
 def _options(cls: type[Any], settings: dict[str, Any]) -> list[str]:
-    """Every option of a verb."""
-    parser = tyro.extras.get_parser(cls, registry=_lists(), **settings)
-    return [name for action in parser._actions for name in action.option_strings if not name.startswith("--no-")]
+    """Every option of a verb, read from its help."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
+        tyro.cli(cls, args=["--help"], registry=_lists(), **settings)
+    found = re.findall(r"^[│ ]{1,3}(?:-\w, )?(--[a-z][\w.-]*)", printed.getvalue(), flags=re.MULTILINE)
+    return list(dict.fromkeys(found))
 
 
 def _unknown(argument: str, options: Sequence[str]) -> str:

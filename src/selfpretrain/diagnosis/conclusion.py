@@ -221,7 +221,8 @@ def _observations(evidence: Evidence) -> list[str]:
         if evidence.label_sees > 0.05:
             said.append(
                 "The label could see the local structure: a linear classifier of pairs of near positions is "
-                f"{100 * evidence.label_sees:.0f} points above chance. What it lacks is not the information."
+                f"{100 * evidence.label_sees:.0f} points above chance. The labels hold that information, whatever their "
+                "gradient makes of it."
             )
         else:
             said.append("Pairs of near positions say little about the label: it depends on something else.")

@@ -16,7 +16,7 @@ from selfpretrain.model import SequenceModel
 from selfpretrain.streams import torch_stream
 from selfpretrain.transfer import group_of
 
-BYTES = 512 * 2**20
+BYTES = 256 * 2**20
 """Most that the scores of one layer take in all that a second derivative keeps; decides how many sequences serve."""
 STRENGTHS = torch.linspace(-4, 4, 17).tolist()
 LINE = torch.linspace(-1, 1, 21).tolist()
