@@ -4,9 +4,9 @@ A cell "recovers" the gain if it has reliably more than half of it, over seeds, 
 the two it is undecided. A group carries the gain if it alone recovers it *and* everything else without it does not.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ BLIND = 0.1
 """Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
 STRUCTURED = 0.3
 """Adjusted Toeplitz R2 from which the position part counts as a pattern of lags (ours)."""
+Row = Mapping[str, Any]
 Answer = Literal["recovers", "does not", "undecided"]
 
 
@@ -89,6 +90,55 @@ class Conclusion:
     mechanism: str | None
     recoveries: Sequence[Recovery]
     sentences: Sequence[str]
+
+
+def outcome_of(summary: Mapping[str, Any]) -> str:
+    """What self-pretraining does against scratch at equal label compute."""
+    found = (c["outcome"] for c in summary["comparisons"] if (c["arm"], c["against"]) == ("spt", "scratch"))
+    outcome: str = next(found, "not compared")
+    return outcome
+
+
+def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, absolute_positions: bool) -> Evidence:
+    """Boil measurements down to what a conclusion needs.
+
+    Args:
+        summary: the comparison's.
+        parts: measurements by part.
+    """
+    cells: dict[str, dict[int, float]] = {}
+    for row in parts.get("transplants", []):
+        test = row["values"][1]
+        cells.setdefault(row["group"], {})[row["seed"]] = float("nan") if test is None else test
+    seeds = sorted({seed for cell in cells.values() for seed in cell})
+    test = {arm: [entry["test_acc"][seed] for seed in seeds] for arm, entry in summary["arms"].items()}
+    pairs = next((row["values"] for row in parts.get("data", []) if row["name"] == "pair_classifier"), None)
+    start = {
+        row["seed"]: row["values"][0]
+        for row in _rows(parts, "gradients", "blindness_ratio", "init")
+        if row["values"][0] is not None
+    }
+    pretrained = {row["seed"]: row["values"] for row in _rows(parts, "attention", "position_toeplitz_r2", "pretrained")}
+    slopes = {row["seed"]: row["values"] for row in _rows(parts, "attention", "position_slope", "pretrained")}
+    best = {
+        seed: max((r2, layer, head) for layer, heads in enumerate(r2s) for head, r2 in enumerate(heads))
+        for seed, r2s in pretrained.items()
+    }
+    return Evidence(
+        scratch=test.get("scratch", []),
+        spt=test.get("spt", []),
+        cells={name: [cell[seed] for seed in seeds] for name, cell in cells.items()},
+        outcome=outcome_of(summary),
+        absolute_positions=absolute_positions,
+        label_sees=None if pairs is None else pairs - summary["task"]["majority"],
+        blindness=list(start.values()) or None,
+        toeplitz=[r2 for r2, _, _ in best.values()] or None,
+        slope=[slopes[seed][layer][head] for seed, (_, layer, head) in best.items()] or None,
+    )
+
+
+def _rows(parts: Mapping[str, Sequence[Row]], part: str, name: str, stage: str) -> Iterator[Row]:
+    return (row for row in parts.get(part, []) if row["name"] == name and row.get("stage") == stage)
 
 
 def conclude(evidence: Evidence) -> Conclusion:
@@ -221,8 +271,8 @@ def _observations(evidence: Evidence) -> list[str]:
         if evidence.label_sees > 0.05:
             said.append(
                 "The label could see the local structure: a linear classifier of pairs of near positions is "
-                f"{100 * evidence.label_sees:.0f} points above chance. The labels hold that information, whatever their "
-                "gradient makes of it."
+                f"{100 * evidence.label_sees:.0f} points above chance. The labels hold that information, whatever "
+                "their gradient makes of it."
             )
         else:
             said.append("Pairs of near positions say little about the label: it depends on something else.")
@@ -238,3 +288,23 @@ def _observations(evidence: Evidence) -> list[str]:
         else:
             said.append(f"The label's gradient is not shown to be blind to proximity at the start ({bounds}).")
     return said
+
+
+def plain(conclusion: Conclusion, evidence: Evidence) -> dict[str, Any]:
+    """As JSON types."""
+    return {
+        "ends": {"scratch": list(evidence.scratch), "spt": list(evidence.spt)},
+        "carrier": conclusion.carrier,
+        "mechanism": conclusion.mechanism,
+        "sentences": list(conclusion.sentences),
+        "recoveries": [
+            {
+                "cell": r.cell,
+                "share": r.share if r.share == r.share else None,
+                "answer": r.answer,
+                "p_holm": r.p_holm,
+                "half_gain_interval": asdict(r.interval),
+            }
+            for r in conclusion.recoveries
+        ],
+    }

@@ -173,6 +173,11 @@ class Subject:
         starts = [self._start(other) for other in self.runs[: self.runs.index(run)]]
         return run.stages[1:] if self._start(run) in starts else run.stages
 
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The comparison's summary."""
+        return _read(self.root / "summary.json")
+
     @staticmethod
     def _start(run: Run) -> tuple[int, str]:
         """What the first weights depend on, within one comparison."""

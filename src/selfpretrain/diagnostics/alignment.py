@@ -21,15 +21,17 @@ def align(model: SequenceModel, reference: SequenceModel) -> SequenceModel:
 
     Heads are matched by how alike they are once turned (Hungarian method); each is turned by the best rotation
     (orthogonal Procrustes), on ``[W_Q b_Q; W_K b_K]`` and on ``[W_V b_V; W_O]``. With rotary positions queries and
-    keys stay as they are, because turning them would not commute with the code. Hidden units are matched on incoming
+    keys stay as they are, because turning them would not commute with the code; where heads differ in the slope of a
+    fixed bias they keep their places. Hidden units are matched on incoming
     weights, bias and outgoing weights.
 
     Source: after Theus et al. (2025), arXiv 2506.22712.
     """
     aligned = copy.deepcopy(model)
+    alike = model.slopes is None or bool((model.slopes == model.slopes[0]).all())
     for mine, other in zip(aligned.blocks, reference.blocks, strict=True):
         assert isinstance(mine, Block) and isinstance(other, Block)
-        _align_heads(mine, other, turn_queries=model.config.positions != "rotary")
+        _align_heads(mine, other, turn_queries=model.config.positions != "rotary", permute=alike)
         _align_hidden_units(mine, other)
     return aligned
 
@@ -54,7 +56,7 @@ def _turned(mine: Tensor, other: Tensor) -> Tensor:
     return turned
 
 
-def _align_heads(mine: Block, other: Block, *, turn_queries: bool) -> None:
+def _align_heads(mine: Block, other: Block, *, turn_queries: bool, permute: bool) -> None:
     width = mine.attention.query.in_features + 1
     asks = [torch.cat((_rows(b, "query"), _rows(b, "key")), dim=2) for b in (mine, other)]
     gives = [torch.cat((_rows(b, "value"), _outgoing(b)), dim=2) for b in (mine, other)]
@@ -69,7 +71,8 @@ def _align_heads(mine: Block, other: Block, *, turn_queries: bool) -> None:
         for b in heads:
             ask, give = near(a, b)
             cost[a, b] = (ask - asks[1][b]).square().sum() + (give - gives[1][b]).square().sum()
-    source = linear_sum_assignment(cost.T.numpy())[1]  # for each place in the reference, the head that goes there
+    # For each place in the reference, the head that goes there.
+    source = linear_sum_assignment(cost.T.numpy())[1] if permute else heads
     placed = [near(int(a), b) for b, a in enumerate(source)]
     ask, give = (torch.cat(parts) for parts in zip(*placed, strict=True))  # (D, 2(D+1)), (D, D+1+D)
     attention = mine.attention

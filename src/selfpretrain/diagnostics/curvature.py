@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
 Loss = Callable[[], Tensor]
@@ -99,26 +99,37 @@ def hessian_eigenvalues(
         raise ValueError(f"k {k} must lie between 1 and the number of weights, {hessian.size}")
     if which not in get_args(Which):
         raise ValueError(f"which {which!r} is none of {', '.join(get_args(Which))}")
-    if hessian.size <= max(2 * k, 20):  # too small for ARPACK to be worth it, or to work at all
+    start = np.random.default_rng(seed).standard_normal(hessian.size)
+    high = {"LA": k, "SA": 0, "LM": k, "BE": k - k // 2}[which]
+    low = {"LA": 0, "SA": k, "LM": k, "BE": k // 2}[which]
+    if hessian.size <= max(2 * k + 2, 20):  # too small for ARPACK to be worth it, or to work at all
         values, vectors = np.linalg.eigh(np.stack([hessian @ row for row in np.eye(hessian.size)]))
-        taken = {  # values ascend
-            "LA": np.arange(hessian.size)[-k:],
-            "SA": np.arange(k),
-            "LM": abs(values).argsort()[-k:],
-            "BE": np.r_[0 : k // 2, hessian.size - (k - k // 2) : hessian.size],
-        }[which]
+        taken = sorted({*range(low), *range(hessian.size - high, hessian.size)})
         values, vectors = values[taken], vectors[:, taken]
     else:
-        operator = LinearOperator((hessian.size, hessian.size), matvec=hessian.__matmul__, dtype=np.float64)
-        start = np.random.default_rng(seed).standard_normal(hessian.size)
-        try:
-            values, vectors = eigsh(operator, k=k, which=which, v0=start, tol=tolerance)
-        except ArpackNoConvergence as partial:
-            values, vectors = partial.eigenvalues, partial.eigenvectors
-    order = (abs(values) if which == "LM" else values).argsort()[::-1]
+        values, vectors = _ends(hessian, low, high, start, tolerance)
+    order = (abs(values) if which == "LM" else values).argsort()[::-1][:k]
     values, vectors = values[order], vectors[:, order]
     residuals = [np.linalg.norm(hessian @ v - value * v) for value, v in zip(values, vectors.T, strict=True)]
     return Eigenvalues(torch.from_numpy(values.copy()), torch.tensor(residuals, dtype=torch.float64))
+
+
+def _ends(hessian: Hessian, low: int, high: int, start: Vector, tolerance: float) -> tuple[Vector, Vector]:
+    """So many of the lowest and highest eigenvalues, and vectors; Ritz values where ARPACK does not converge.
+
+    ARPACK multiplies its first vector by the matrix, and would never find the eigenvalue 0 that untouched weights
+    have. So it gets the matrix plus a multiple of the identity. Of "BE" it gives the odd one from the high end.
+    """
+    shift = float(np.linalg.norm(hessian @ start) / np.linalg.norm(start)) or 1.0
+    operator = LinearOperator((hessian.size,) * 2, matvec=lambda v: hessian @ v + shift * v, dtype=np.float64)
+    which = "BE" if low and high else "SA" if low else "LA"
+    try:
+        values, vectors = eigsh(operator, k=low + high, which=which, v0=start, tol=tolerance)
+        return values - shift, vectors
+    except ArpackError:
+        ritz, _, vectors = _lanczos(hessian, start, max(4 * (low + high), LANCZOS_STEPS))
+        taken = np.r_[0:low, len(ritz) - high : len(ritz)]
+        return ritz[taken], vectors[:, taken]
 
 
 class Estimate(NamedTuple):
@@ -135,8 +146,13 @@ def hessian_trace(loss: Loss, params: Sequence[Tensor], samples: int = 64, *, se
         loss: no arguments; depends on ``params``.
         samples: random vectors, two or more.
 
+    Raises:
+        ValueError: fewer than two samples.
+
     Source: Hutchinson (1989), Communications in Statistics 19.
     """
+    if samples < 2:
+        raise ValueError(f"samples {samples}: a standard error needs two or more")
     hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
     each = [z @ (hessian @ z) for z in generator.choice([-1.0, 1.0], size=(samples, hessian.size))]
     return Estimate(float(np.mean(each)), float(np.std(each, ddof=1)) / math.sqrt(samples))
@@ -177,23 +193,28 @@ def spectral_density(
         points: size of ``grid``.
         width: standard deviation of the Gaussians, as a share of the nodes' range.
 
+    Raises:
+        ValueError: no probe, or no step.
+
     Source: Ghorbani, Krishnan and Xiao (2019), arXiv 1901.10159.
     """
     hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
+    if probes < 1 or steps < 1:
+        raise ValueError(f"probes {probes} and steps {steps} must both be 1 or more")
     found = [_lanczos(hessian, generator.standard_normal(hessian.size), steps) for _ in range(probes)]
-    nodes = np.concatenate([values for values, _ in found])
-    weights = np.concatenate([weight for _, weight in found]) / probes
+    nodes = np.concatenate([values for values, _, _ in found])
+    weights = np.concatenate([weight for _, weight, _ in found]) / probes
     order = nodes.argsort()
     nodes, weights = nodes[order], weights[order]
-    spread = float(nodes[-1] - nodes[0])
-    sigma = width * (spread if spread > 0 else max(1.0, abs(float(nodes[0]))))
+    spread, size = float(nodes[-1] - nodes[0]), float(abs(nodes).max())
+    sigma = width * (spread if spread > 1e-9 * size else size or 1.0)
     grid = np.linspace(nodes[0] - 5 * sigma, nodes[-1] + 5 * sigma, points)
     bells = np.exp(-(((grid[:, None] - nodes) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
     return SpectralDensity(*map(torch.from_numpy, (grid, bells @ weights, nodes, weights)))
 
 
-def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vector]:
-    """Nodes and weights from one start; every new vector is made orthogonal to all before it, twice."""
+def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vector, Vector]:
+    """Nodes, weights and Ritz vectors from one start; each new vector is made orthogonal to all before it, twice."""
     basis = np.zeros((min(steps, hessian.size), hessian.size))
     basis[0] = start / np.linalg.norm(start)
     diagonal: list[float] = []
@@ -209,7 +230,7 @@ def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vecto
         beside.append(norm)
         basis[step + 1] = product / norm
     values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-    return values, vectors[0] ** 2
+    return values, vectors[0] ** 2, basis[: len(values)].T @ vectors
 
 
 def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence[Tensor]) -> float:
@@ -217,26 +238,32 @@ def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence
 
     The loss is evaluated at ``params - eta direction``. For a quadratic loss and its gradient as direction this is
     ``g^T H g / g^T g``. With the update of another loss as direction it says how much room that update has here.
-    Infinite where the loss rises at once; 0 where it does not rise within 2^30 times the first step tried.
+    Infinite where the loss rises at once; 0 where it does not rise within 2^30 times the first step tried. Steps are
+    doubled up to the first rise, so a hill narrower than that may be stepped over. A loss that is not finite has risen.
 
     Args:
         loss: no arguments; depends on ``params``, which are moved and put back. Forward passes only.
         direction: as an update of gradient descent, which is subtracted; shapes as ``params``.
 
+    Raises:
+        ValueError: the direction is zero.
+
     Source: critical sharpness, arXiv 2601.16979.
     """
     start = [p.detach().clone() for p in params]
+    back = [d.detach().clone() for d in direction]  # it may be the weights themselves, as in weight decay
 
     def rise(eta: float) -> float:
         """``(L(eta) - L(0)) / eta``: linear in eta for a quadratic, and without its root at 0."""
         with torch.no_grad():
-            for p, was, towards in zip(params, start, direction, strict=True):
+            for p, was, towards in zip(params, start, back, strict=True):
                 p.copy_(was - eta * towards)
-            return (float(loss()) - here) / eta
+            change = (float(loss()) - here) / eta
+        return change if math.isfinite(change) else math.copysign(1e300, change) if math.isinf(change) else 1e300
 
     with torch.no_grad():
         here = float(loss())
-    length = math.sqrt(sum(float(d.double().square().sum()) for d in direction))
+    length = math.sqrt(sum(float(d.double().square().sum()) for d in back))
     weight = math.sqrt(sum(float(w.double().square().sum()) for w in start))
     if length == 0:
         raise ValueError("the direction is zero")
@@ -253,7 +280,7 @@ def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence
                 low, high = high, high * 2
                 if high > first * 2.0**30:
                     return 0.0
-        return 2.0 / float(brentq(rise, low, high, rtol=1e-10))
+        return 2.0 / float(brentq(rise, low, high, xtol=1e-11 * high, rtol=1e-11))
     finally:
         with torch.no_grad():
             for p, was in zip(params, start, strict=True):

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 LARGEST_ALPHABET = 64
 """Rarer symbols count as one: matrices of pairs stay small (ours)."""
+SHUFFLES = 10
+"""Times that labels are dealt out at random (ours)."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +25,13 @@ class LagStatistics:
     """Pairs at lags 1 to K, by class.
 
     Attributes:
-        per_class: ``R_y(k)`` (Y, K, d, d).
+        per_class: ``R_y(k)`` (Y, K, d, d); symbols in the order of how common they are.
         beta: (K,) class difference ``|R_a - R_b| / (|R_a| + |R_b|)``, Frobenius norms, the largest over pairs of
             classes; 0 where the classes' pairs agree, at most 1. Sampling alone makes it positive.
         beta_centred: (K,) the same after taking off what positions alone give, ``E x_i E x_{i+k}^T``.
         beta_symmetric: (K,) ``beta`` of ``(R + R^T) / 2``: what is left for attention that depends on distance alone,
             and cannot tell left from right.
-        beta_chance: (K,) the mean of ``beta`` when labels are dealt out at random.
+        beta_chance: (K,) ``beta`` when labels are dealt out at random, the mean of several times.
     """
 
     per_class: Array
@@ -55,51 +57,68 @@ def lag_statistics(
         ValueError: shapes or lags that do not fit.
     """
     x, y = np.asarray(x), np.asarray(y)
-    if x.ndim not in (2, 3) or len(x) != len(y):
+    if x.ndim not in (2, 3) or y.shape != (len(x),):
         raise ValueError(f"x {x.shape} and y {y.shape}: give (N, n) or (N, n, d), and (N,)")
+    inside = _inside(x, lengths)
     if not 1 <= max_lag < x.shape[1]:
         raise ValueError(f"max_lag {max_lag} must lie between 1 and {x.shape[1] - 1} for {x.shape[1]} positions")
-    features, size = _features(x)
-    inside = np.arange(x.shape[1]) < (np.full(len(x), x.shape[1]) if lengths is None else lengths)[:, None]
-    classes = np.unique(y)
-    sums = [_pair_sums(features[y == c], inside[y == c], size, max_lag) for c in classes]
-    per_class = np.stack([pairs / np.maximum(count, 1)[:, None, None] for pairs, count, _ in sums])
-    independent = np.stack([means for _, _, means in sums])
-    shuffled = np.random.default_rng(seed).permutation(y)
-    by_chance = [_pair_sums(features[shuffled == c], inside[shuffled == c], size, max_lag) for c in classes]
-    chance = np.stack([pairs / np.maximum(count, 1)[:, None, None] for pairs, count, _ in by_chance])
+    features, size = _features(x, inside)
+
+    def of(labels: NDArray[Any]) -> tuple[Array, Array]:
+        """Pairs and products of means for classes as ``labels`` deal them out."""
+        sums = [_pair_sums(features[labels == c], inside[labels == c], size, max_lag) for c in np.unique(y)]
+        pairs = np.stack([pairs / np.maximum(count, 1)[:, None, None] for pairs, count, _ in sums])
+        return pairs, np.stack([products for _, _, products in sums])
+
+    per_class, independent = of(y)
+    generator = np.random.default_rng(seed)
+    by_chance = [_difference(of(generator.permutation(y))[0]) for _ in range(SHUFFLES)]
     return LagStatistics(
         per_class=per_class,
         beta=_difference(per_class),
         beta_centred=_difference(per_class - independent),
         beta_symmetric=_difference((per_class + per_class.swapaxes(-1, -2)) / 2),
-        beta_chance=_difference(chance),
+        beta_chance=np.mean(by_chance, axis=0),
     )
 
 
-def pair_features(x: NDArray[Any], max_lag: int, lengths: NDArray[np.int64]) -> Array:
-    """``R(k)`` of every single sequence, flattened, (N, K d d): what a classifier of pairs reads."""
-    features, size = _features(x)
+def pair_features(x: NDArray[Any], max_lag: int, lengths: NDArray[np.int64] | None = None) -> Array:
+    """``R(k)`` of every single sequence, flattened, (N, K d d): what a classifier of pairs reads.
+
+    Columns follow how common symbols are in ``x``: take sequences that are to be compared in one call.
+    """
+    x = np.asarray(x)
+    inside = _inside(x, lengths)
+    features, size = _features(x, inside)
     rows = []
-    for sequence, length in zip(features, lengths, strict=True):
-        inside = np.arange(len(sequence)) < length
-        pairs, count, _ = _pair_sums(sequence[None], inside[None], size, max_lag)
+    for sequence, here in zip(features, inside, strict=True):
+        pairs, count, _ = _pair_sums(sequence[None], here[None], size, max_lag)
         rows.append((pairs / np.maximum(count, 1)[:, None, None]).ravel())
     return np.stack(rows)
 
 
-def _features(x: NDArray[Any]) -> tuple[NDArray[Any], int]:
+def _inside(x: NDArray[Any], lengths: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """(N, n), True = the position counts."""
+    lengths = np.full(len(x), x.shape[1]) if lengths is None else np.asarray(lengths)
+    if lengths.shape != (len(x),):
+        raise ValueError(f"lengths {lengths.shape}: give one for each of the {len(x)} sequences")
+    return np.arange(x.shape[1]) < lengths[:, None]
+
+
+def _features(x: NDArray[Any], inside: NDArray[np.bool_]) -> tuple[NDArray[Any], int]:
     """Symbols renumbered, the rare ones together, and their number; values as (N, n, d), and d."""
     if np.issubdtype(x.dtype, np.floating):
         values = x[..., None] if x.ndim == 2 else x
         return values.astype(np.float64), values.shape[-1]
     if x.ndim != 2:
         raise ValueError(f"symbols come as (N, n), not {x.shape}")
-    symbols, numbers, counts = np.unique(x, return_inverse=True, return_counts=True)
-    size = min(len(symbols), LARGEST_ALPHABET)
+    symbols, numbers = np.unique(x, return_inverse=True)
+    numbers = numbers.reshape(x.shape)
+    counts = np.bincount(numbers[inside], minlength=len(symbols))  # padding is no symbol
+    size = min(int((counts > 0).sum()), LARGEST_ALPHABET)
     rank = np.empty(len(symbols), dtype=np.int64)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(symbols))
-    return np.minimum(rank, size - 1)[numbers.reshape(x.shape)], size
+    return np.minimum(rank, size - 1)[numbers], size
 
 
 def _pair_sums(x: NDArray[Any], inside: NDArray[np.bool_], size: int, max_lag: int) -> tuple[Array, Array, Array]:

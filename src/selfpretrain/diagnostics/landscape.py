@@ -113,6 +113,7 @@ def loss_slice(
     if len(directions) != len(steps):
         raise ValueError(f"{len(directions)} directions and {len(steps)} lists of steps; give one list for each")
     start = [p.detach().clone() for p in params]
+    directions = [[d.detach().clone() for d in direction] for direction in directions]  # may be the weights themselves
     grid = torch.cartesian_prod(*(torch.tensor(list(s), dtype=torch.float64) for s in steps)).reshape(-1, len(steps))
     losses = torch.empty(len(grid), dtype=torch.float64)
     with _moved(params) as put, torch.no_grad():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from selfpretrain.diagnosis import read_diagnosis
+from selfpretrain.diagnosis.files import read_diagnosis
 from selfpretrain.errors import RequestError
 from selfpretrain.report.page import render, render_run
 from selfpretrain.report.reading import read_comparison

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.config import Arm
-from selfpretrain.diagnosis import read_diagnosis
+from selfpretrain.diagnosis.files import read_diagnosis
 from selfpretrain.runs import read_json, read_rows
 from selfpretrain.transfer import group_of
 
