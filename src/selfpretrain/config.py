@@ -357,11 +357,12 @@ class DiagnoseConfig:
     parts: tuple[Part, ...] = PARTS
     """What to look at, separated by commas: data, attention, gradients, landscape, representation, transplants. The
     last one trains, takes longest, and is what can name a cause."""
-    probe: int = 256
-    """Training sequences on which gradients and losses are looked at, always the same ones (ours)."""
-    sequences: int = 1000
-    """Training sequences behind attention patterns and linear probes; a thousand or more keep the position part of
-    the scores nearly unbiased (ours)."""
+    probe: int | None = None
+    """Training sequences on which gradients and losses are looked at along training, always the same ones; None: 256,
+    or fewer where the task has fewer or they are long (ours)."""
+    sequences: int | None = None
+    """Training sequences behind attention patterns, score gradients at the main stages and linear probes; None: 1000,
+    which keeps the position part of the scores nearly unbiased, or fewer as for --probe (ours)."""
     curvature_probe: int = 32
     """Sequences of the probe behind Hessians and slices, which need many passes (ours)."""
     max_lag: int = 4

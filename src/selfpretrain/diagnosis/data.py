@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.diagnosis.measurement import Measurement
-from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.diagnosis.subject import SEQUENCES, Subject
 from selfpretrain.diagnostics import data as formulas
 from selfpretrain.diagnostics.representation import linear_probe
 from selfpretrain.tasks import Split
@@ -25,7 +25,7 @@ def measure(subject: Subject) -> Iterator[Measurement]:
             name=name, values=getattr(found, name), unit="1", axes=("lag",), n=len(train), dtype="float64"
         )
     if found.per_class[0].size <= MOST_FEATURES:
-        parts = [_first(split, subject.config.sequences) for split in (train, val)]
+        parts = [_first(split, SEQUENCES) for split in (train, val)]
         features = _pairs([p.x for p in parts], [p.lengths for p in parts], reach)
         accuracy = linear_probe(features[0], parts[0].y, features[1], parts[1].y)
         yield Measurement(name="pair_classifier", values=accuracy, unit="accuracy", n=len(parts[1]), dtype="float64")

@@ -20,11 +20,13 @@ def protocol_of(subject: Subject, part: Part | None) -> dict[str, Any]:
     request = to_dict(subject.config)
     del request["parts"]
     if part == "transplants":
-        request = {"transplant_seeds": request["transplant_seeds"]}
-    elif part is not None:
+        return {"transplant_seeds": request["transplant_seeds"], "task": subject.task.fingerprint}
+    if part is not None:
         del request["transplant_seeds"]
     return {
         **request,
+        "probe": subject.n_probe,
+        "sequences": subject.n_sample,
         "probe_length": subject.length,
         "task": subject.task.fingerprint,
         "runs": [run.path.name for run in subject.runs],

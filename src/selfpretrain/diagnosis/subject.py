@@ -30,6 +30,10 @@ from selfpretrain.tasks import Split, Task, load_task
 CPU = torch.device("cpu")
 StageName = Literal["init", "pretrained", "trained", "pretrain", "label"]
 LossName = Literal["label", "reconstruction"]
+PROBE, SEQUENCES, LEAST = 256, 1000, 16
+"""Sequences of the probe and of the sample where the request names no number, and the fewest that serve (ours)."""
+PROBE_ENTRIES, SAMPLE_ENTRIES = 2**27, 2**29
+"""Scores, over layers and heads, that these may have together: longer sequences are taken in smaller numbers (ours)."""
 LOSSES: tuple[LossName, ...] = ("label", "reconstruction")
 
 
@@ -156,6 +160,8 @@ class Subject:
         if not self.runs:
             raise RequestError(f"{folder}: no run here has weights to look at ({'; '.join(self.skipped)})")
         self.length = self._common_length()
+        self.n_probe = config.probe or self._affordable(PROBE, PROBE_ENTRIES)
+        self.n_sample = max(self.n_probe, config.sequences or self._affordable(SEQUENCES, SAMPLE_ENTRIES))
         self.grid = config.grid or IMAGE_GRIDS.get(self.task.config.data if self.task.config else "")
         if self.grid is not None and self.grid[0] * self.grid[1] != self.length:
             if config.grid is not None:
@@ -202,35 +208,38 @@ class Subject:
     @cached_property
     def probe(self) -> Probe:
         """The probe batch: training sequences, always the same, with fixed masks."""
-        return self._probe(self.task.train, self.config.probe)
+        return self._probe(self.task.train, self.n_probe)
 
     @cached_property
     def sample(self) -> Probe:
         """More training sequences, of which the probe is the beginning."""
-        return self._probe(self.task.train, min(self.config.sequences, self._fitting(self.task.train)))
+        return self._probe(self.task.train, self.n_sample)
 
     def held_out(self) -> Probe:
         """Validation sequences, as many as fit."""
-        return self._probe(self.task.val, min(self.config.sequences, self._fitting(self.task.val)))
+        return self._probe(self.task.val, self.n_sample)
 
     def _common_length(self) -> int:
         """The longest length that enough training sequences reach; longer ones are cut to it."""
         lengths = np.sort(self.task.train.lengths)[::-1]
-        if len(lengths) < self.config.probe:
-            raise RequestError(
-                f"--probe {self.config.probe} does not fit: the task has {len(lengths)} training sequences; "
-                f"give --probe {len(lengths)} or fewer"
-            )
-        length = int(lengths[self.config.probe - 1])
+        if len(lengths) < max(LEAST, self.config.probe or 0):
+            wanted = f"--probe {self.config.probe} does not fit" if self.config.probe else f"a probe takes {LEAST}"
+            cure = f"give --probe {len(lengths)} or fewer" if len(lengths) >= LEAST else "diagnose needs more data"
+            raise RequestError(f"{wanted}: the task has {len(lengths)} training sequences; {cure}")
+        count = self.config.probe or min(PROBE, len(lengths))
+        length = int(lengths[count - 1])
         if length <= self.config.max_lag + 1:
             raise RequestError(
-                f"--max-lag {self.config.max_lag} does not fit: {self.config.probe} training sequences share only "
+                f"--max-lag {self.config.max_lag} does not fit: {count} training sequences share only "
                 f"{length} positions; give --max-lag {max(1, length - 2)} or fewer, or a smaller --probe"
             )
         return length
 
-    def _fitting(self, rows: Split) -> int:
-        return int((rows.lengths >= self.length).sum())
+    def _affordable(self, most: int, entries: int) -> int:
+        """As many sequences as have so many scores together, and no more than there are."""
+        model = self.request.model
+        there = int((self.task.train.lengths >= self.length).sum())
+        return min(most, there, max(LEAST, entries // (model.heads * model.depth * self.length**2)))
 
     def _probe(self, rows: Split, count: int) -> Probe:
         long_enough = np.flatnonzero(rows.lengths >= self.length)
