@@ -1,5 +1,6 @@
 """The report in a real browser: no console error, nothing from elsewhere, every figure there, at two widths."""
 
+import json
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -7,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from conftest import tiny_config
+from selfpretrain import diagnose
 from selfpretrain.comparison import compare
-from selfpretrain.config import ARMS, TrainConfig
+from selfpretrain.config import ARMS, DiagnoseConfig, TrainConfig
 from selfpretrain.errors import RequestError
-from selfpretrain.report import write_report
+from selfpretrain.report import why, write_report
 from selfpretrain.report.figures import COLOURS
 from selfpretrain.report.page import FIGURES
 
@@ -84,9 +86,6 @@ def test_the_report_is_drawn_from_the_folder_alone_and_twice_the_same(report):
 
 
 def test_text_from_data_is_escaped(report, tmp_path):
-    import json
-    import shutil
-
     folder = tmp_path / "copy"
     shutil.copytree(report.parent, folder)
     summary = json.loads((folder / "summary.json").read_text())
@@ -104,3 +103,59 @@ def test_a_folder_without_a_finished_comparison_is_refused(tmp_path):
     (tmp_path / "summary.json").write_text('{"arms": {}')
     with pytest.raises(RequestError, match="missing or damaged"):
         write_report(tmp_path)
+
+
+# The part "Why".
+
+
+@pytest.fixture(scope="module")
+def explained(report, tmp_path_factory):
+    """The report of a diagnosed copy, with a gain written into its summary so that weights are transplanted."""
+    folder = shutil.copytree(report.parent, tmp_path_factory.mktemp("explained") / "o")
+    summary = json.loads((folder / "summary.json").read_text())
+    summary["arms"]["spt"]["test_acc"] = [0.4 + accuracy for accuracy in summary["arms"]["scratch"]["test_acc"]]
+    for contrast in summary["comparisons"]:
+        contrast["outcome"] = "helps"
+    (folder / "summary.json").write_text(json.dumps(summary))
+    sizes = {"probe": 16, "sequences": 32, "curvature_probe": 4, "max_lag": 2, "transplant_seeds": 1}
+    diagnose(folder, DiagnoseConfig(**sizes))
+    return write_report(folder)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_why_is_whole_at_desktop_and_phone_width(explained, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+    page.goto(explained.as_uri())
+    assert page.locator("#why").count() == 1
+    titles = page.locator("figure h3").all_inner_texts()
+    assert {title for title, *_ in why.FIGURES} <= set(titles)
+    for i in range(page.locator("figure").count()):
+        box = page.locator("figure").nth(i).bounding_box()
+        assert box["width"] <= width
+        assert box["height"] > 150
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert not wrong
+    page.close()
+
+
+def test_every_figure_says_what_to_see_in_a_sentence_or_more():
+    for title, paint, _, caption in why.FIGURES:
+        assert caption.endswith("."), title
+        assert paint.__doc__
+
+
+def test_without_a_diagnosis_there_is_no_why(report):
+    assert 'id="why"' not in report.read_text()
+
+
+def test_the_page_of_one_run_has_its_why_alone(report, tmp_path):
+    folder = shutil.copytree(report.parent, tmp_path / "o")
+    run = folder / "runs/spt-seed0"
+    diagnose(run, DiagnoseConfig(probe=16, sequences=32, max_lag=2, parts=("attention", "data")))
+    page = write_report(run).read_text()
+    assert 'id="why"' in page
+    assert "<h1>spt-seed0" in page
+    assert not (folder / "diagnosis").exists()

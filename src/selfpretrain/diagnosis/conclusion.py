@@ -31,7 +31,7 @@ class Recovery:
     Attributes:
         share: mean of the cell's lead over scratch, over the mean gain.
         interval: of the cell's lead over scratch minus half the gain, in accuracy; its sign decides.
-        p_holm: corrected over all cells.
+        p_holm: corrected over all cells of its kind: free ones, which the conclusion reads, or frozen ones.
     """
 
     cell: str
@@ -172,9 +172,13 @@ def _recoveries(evidence: Evidence) -> list[Recovery]:
         interval = (
             t_interval((lead - HALF * (spt - scratch))[here]) if here.any() else Interval(0.0, None, None, None, 0)
         )
-        found.append((cell, float(lead[here].mean()) / gain if here.any() else float("nan"), interval))
-    corrected = holm([1.0 if interval.p is None else interval.p for _, _, interval in found])
-    return [Recovery(*one, p) for one, p in zip(found, corrected, strict=True)]
+        share = float(lead[here].mean()) / gain if here.any() and gain else float("nan")
+        found.append((cell, share, interval))
+    corrected: dict[str, float] = {}
+    for kind in ("free", "frozen"):
+        family = {cell: interval.p for cell, _, interval in found if cell.endswith(f".{kind}")}
+        corrected |= zip(family, holm([1.0 if p is None else p for p in family.values()]), strict=True)
+    return [Recovery(cell, share, interval, corrected[cell]) for cell, share, interval in found]
 
 
 def _carrier(recoveries: Sequence[Recovery]) -> str | None:

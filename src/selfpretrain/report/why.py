@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -72,6 +73,12 @@ def stage_name(arm: str, stage: str) -> str:
     return "start" if stage == "init" else f"{arm}, {STAGE_WORDS[stage]}"
 
 
+def _legend(ax: Axes, **settings: Any) -> None:
+    """A legend, where there is something to name."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**{"loc": "best", **settings})
+
+
 def _colour(arm: str, stage: str) -> str:
     return "#333333" if stage == "init" else COLOURS[cast(Arm, arm)]
 
@@ -135,7 +142,7 @@ def score_parts(why: Why, figure: Figure) -> bool:
     ax.set_yticks(range(len(stages)), [stage_name(*stage) for stage in stages])
     ax.invert_yaxis()
     ax.set_xlabel("share of the scores' variation")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2)
+    _legend(ax, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2)
     return bool(stages)
 
 
@@ -159,7 +166,7 @@ def signal_by_lag(why: Why, figure: Figure) -> bool:
         ax.set_xlabel("lag, positions")
         ax.axhline(0, color="black", linewidth=0.8)
     axes[0].set_ylabel("signal-to-noise ratio")
-    axes[0].legend(loc="best")
+    _legend(axes[0])
     return drawn
 
 
@@ -184,7 +191,7 @@ def signal_along(why: Why, figure: Figure) -> bool:
         ax.set_yscale("symlog", linthresh=0.01)
         ax.axhline(0, color="black", linewidth=0.8)
     axes[0].set_ylabel("signal-to-noise ratio")
-    axes[0].legend(loc="best")
+    _legend(axes[0])
     return True
 
 
@@ -202,8 +209,7 @@ def signal_by_group(why: Why, figure: Figure) -> bool:
     ax.set_xscale("symlog", linthresh=0.01)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("signal-to-noise ratio of one sequence's gradient")
-    if groups:
-        ax.legend(loc="best")
+    _legend(ax)
     return bool(groups)
 
 
@@ -223,8 +229,7 @@ def proximity_slices(why: Why, figure: Figure) -> bool:
         ax.set_title(f"{loss} loss", fontsize=10)
         ax.set_xlabel("strength of the bias t")
     axes[0].set_ylabel("change of the loss")
-    if drawn:
-        axes[0].legend(loc="best", fontsize=8)
+    _legend(axes[0], fontsize=8)
     return drawn
 
 
@@ -242,8 +247,7 @@ def spectra(why: Why, figure: Figure) -> bool:
         ax.set_title({"all": "all weights", "query-key": "query-key weights"}[group], fontsize=10)
         ax.set_xlabel("eigenvalue")
     axes[0].set_ylabel("density")
-    if drawn:
-        axes[0].legend(loc="best", fontsize=8)
+    _legend(axes[0], fontsize=8)
     return drawn
 
 
@@ -271,8 +275,7 @@ def paths(why: Why, figure: Figure) -> bool:
     axes[1].set_title("around the ends, a random direction", fontsize=10)
     axes[1].set_xlabel("step, in norms of each row")
     for ax in axes:
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(loc="best", fontsize=7.5)
+        _legend(ax, fontsize=7.5)
     return drawn
 
 
@@ -297,7 +300,7 @@ def transplants(why: Why, figure: Figure) -> bool:
     """Share of the gain that each transplant recovers, every seed a point."""
     recoveries = why.content["conclusion"]["recoveries"]
     ends = why.content["conclusion"].get("ends", {})
-    if not recoveries:
+    if not recoveries or recoveries[0]["share"] is None:
         return False
     scratch, spt = (np.array(ends[arm]) for arm in ("scratch", "spt"))
     gain = float((spt - scratch).mean())
@@ -345,8 +348,7 @@ def class_difference(why: Why, figure: Figure) -> bool:
     ax.set_xlabel("lag, positions")
     ax.set_ylabel("class difference β (0: none, 1: all)")
     ax.set_ylim(bottom=0)
-    if drawn:
-        ax.legend(loc="best")
+    _legend(ax)
     return drawn
 
 
@@ -370,7 +372,7 @@ def update_ratios(why: Why, figure: Figure) -> bool:
         ax.set_title(f"{arm}, {'self-pretraining' if phase == 'pretrain' else 'label training'}", fontsize=10)
         ax.set_xlabel("step")
     axes[0].set_ylabel("update / weight")
-    axes[0].legend(loc="best", fontsize=7.5)
+    _legend(axes[0], fontsize=7.5)
     return True
 
 
