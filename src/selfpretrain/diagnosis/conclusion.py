@@ -198,7 +198,7 @@ def _carrier(recoveries: Sequence[Recovery]) -> str | None:
 
 
 def _percent(recoveries: Sequence[Recovery], cell: str) -> str:
-    return next(f"{100 * r.share:.0f}%" for r in recoveries if r.cell == cell)
+    return next(f"{round(100 * r.share)}%" for r in recoveries if r.cell == cell)
 
 
 def _about_carrier(carrier: str | None, recoveries: Sequence[Recovery]) -> str:

@@ -66,6 +66,6 @@ def print_conclusion(console: Console, diagnosis: Mapping[str, Any]) -> None:
     if recoveries:
         cells = Table("transplant", "share of the gain", "recovers most of it?", box=SIMPLE_HEAD)
         for r in recoveries:
-            cells.add_row(r["cell"], "-" if r["share"] is None else f"{100 * r['share']:.0f}%", r["answer"])
+            cells.add_row(r["cell"], "-" if r["share"] is None else f"{round(100 * r['share'])}%", r["answer"])
         console.print(cells)
     console.print(Panel(Text("\n".join(diagnosis["conclusion"]["sentences"])), title="why"))
