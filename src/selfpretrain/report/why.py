@@ -383,8 +383,9 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         transplants,
         (9.6, 6.4),
         "Weights taken from self-pretraining into a fresh start, then label training; every seed a point. Look for a "
-        "group that reaches 1 alone and whose absence (all but it) leaves 0; the controls should stay at 0. Green: "
-        "recovers more than half of the gain; red: does not; grey: undecided.",
+        "group that reaches 1 alone and whose absence (all but it) leaves 0. Shuffled sequences and noise should stay "
+        "at 0; the hand-made bias reaches 1 if proximity is enough. Green: recovers more than half of the gain; red: "
+        "does not; grey: undecided.",
     ),
     (
         "What every sequence's scores share",
