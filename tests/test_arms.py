@@ -210,7 +210,7 @@ def test_a_transplant_from_the_own_fresh_start_changes_nothing(tmp_path, tiny_ta
 
 def test_frozen_transplants_end_as_they_came(tmp_path, tiny_task):
     do(tiny_run("spt"), tiny_task, tmp_path)
-    transplanted(tmp_path, tiny_task, "query-key", "norms", frozen=True)
+    transplanted(tmp_path, tiny_task, "query-key", "norms", frozen=("query-key", "norms"))
     pretrained = load_file(tmp_path / "spt-seed0/checkpoint/pretrained.safetensors")
     final = load_file(tmp_path / "cell-seed0/model/model.safetensors")
     for name, weight in final.items():
@@ -220,7 +220,7 @@ def test_frozen_transplants_end_as_they_came(tmp_path, tiny_task):
 
 def test_a_run_that_goes_on_keeps_its_transplant_frozen(tmp_path, tiny_task):
     do(tiny_run("spt"), tiny_task, tmp_path)
-    what = TransplantConfig(name="cell", groups=("query-key",), source=Path("../spt-seed0"), frozen=True)
+    what = TransplantConfig(name="cell", groups=("query-key",), source=Path("../spt-seed0"), frozen=("query-key",))
     run = tiny_run("scratch", transplant=what, train=replace(tiny_run().train, checkpoint_seconds=0.0))
     asked = iter([False] * 5 + [True] * 10)
     with pytest.raises(Interrupted):

@@ -222,8 +222,7 @@ def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]
     if config.transplant is not None:
         if phase != "label":
             folder.save_transfer(dataclasses.asdict(_transplant(config.transplant, model, folder.path, config.seed)))
-        if config.transplant.frozen:
-            freeze(model, config.transplant.groups)
+        freeze(model, config.transplant.frozen)
     joint = RECIPES[config.arm].joint
     label = JointObjective(task, config.objective, config.seed) if joint else LabelObjective(task)
     state = run_phase("label", label, config.label, config.label_steps)

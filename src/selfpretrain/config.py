@@ -315,8 +315,8 @@ class TransplantConfig:
     """Run whose self-pretrained weights are the donor's, relative to this run's folder."""
     random: bool = False
     """Take noise instead, of the norm that each of the donor's tensors has."""
-    frozen: bool = False
-    """Keep the taken weights as they are."""
+    frozen: tuple[str, ...] = ()
+    """Groups of weights to leave as they start."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -232,6 +232,8 @@ def train(
             checkpoint()
             last_saved = time.monotonic()
         recorder.progress(plan.name, state.step, plan.steps, {**shown, "loss": loss})
+    if plan.snapshots and state.step and not plan.keeps_after(state.step):  # stopped early
+        recorder.snapshot(plan.name, state.step, model.state_dict())
     if state.best_weights:
         model.load_state_dict(state.best_weights)
     state.seconds = spent + time.monotonic() - begun
@@ -294,8 +296,8 @@ def update_ratios(before: Mapping[str, Tensor], model: nn.Module, optimizer: tor
         if name in before:
             group, was = group_of(name), before[name]
             change = now - was * (1.0 - decay[now])
-            moved[group] = moved.get(group, 0.0) + float(change.double().square().sum())
-            size[group] = size.get(group, 0.0) + float(was.double().square().sum())
+            moved[group] = moved.get(group, 0.0) + float(change.cpu().double().square().sum())
+            size[group] = size.get(group, 0.0) + float(was.cpu().double().square().sum())
     return {group: math.sqrt(moved[group] / size[group]) for group in moved if size[group] > 0}
 
 

@@ -1,7 +1,7 @@
 """The causal test: groups of self-pretrained weights in a fresh start, then label training.
 
     transplants/
-      runs/<cell>-seed<k>/     a cell of the matrix with one seed: <donor>.<groups>.<free or frozen>
+      runs/<cell>-seed<k>/     a cell of the matrix with one seed: <donor>.<groups>.<what is frozen>
       tuning/                  every cell with every learning rate, on seeds that are not reported
       shuffled/                self-pretraining on sequences whose positions were shuffled: a donor
 
@@ -10,18 +10,18 @@ run write, so every transplant goes into the start of the donor's own seed. The 
 training. "Nothing taken" is the arm scratch and "everything taken, free" the arm spt: both are in the comparison.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from selfpretrain.arms import build_model, perform, plan_steps, step_flops
+from selfpretrain.arms import build_model, perform, pick_device, plan_steps, step_flops
 from selfpretrain.comparison import FIRST_TUNING_SEED, pick_lr
 from selfpretrain.config import CompareConfig, ModelConfig, RunConfig, TransplantConfig
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.errors import RequestError
-from selfpretrain.events import Planned, Watch
+from selfpretrain.events import Note, Planned, Watch
 from selfpretrain.runs import PRETRAINED
 from selfpretrain.tasks import Task
 from selfpretrain.tasks.task import shuffled
@@ -39,19 +39,21 @@ class Cell:
     """One cell of the matrix.
 
     Attributes:
+        says: what is taken, in words.
         taken: groups of weights that come from the donor.
-        says: the groups in words.
+        frozen: groups that stay as they start.
     """
 
     donor: Donor
     says: str
     taken: tuple[str, ...]
-    frozen: bool = False
+    frozen: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Name of the cell and its folders."""
-        return f"{self.donor}.{self.says.replace(' ', '-')}.{'frozen' if self.frozen else 'free'}"
+        kind = "free" if not self.frozen else "frozen" if self.frozen == self.taken else f"{self.frozen[0]}-frozen"
+        return f"{self.donor}.{self.says.replace(' ', '-')}.{kind}"
 
 
 def cells(groups: Sequence[str]) -> list[Cell]:
@@ -61,17 +63,18 @@ def cells(groups: Sequence[str]) -> list[Cell]:
     self-pretraining without any order to learn, noise of the same norm, and a bias that nobody learnt.
     """
     inputs = tuple(group for group in groups if group in ("embedding", "positions"))
+    query_key = ("query-key",)
     sets: dict[str, tuple[str, ...]] = {group: (group,) for group in groups}
     if len(inputs) > 1:
         sets["embedding and positions"] = inputs
-    sets[" and ".join((*inputs, "query-key"))] = (*inputs, "query-key")
+    sets[" and ".join((*inputs, *query_key))] = (*inputs, *query_key)
     sets |= {f"all but {group}": tuple(g for g in groups if g != group) for group in groups}
-    matrix = [Cell("spt", says, taken, frozen) for says, taken in sets.items() for frozen in (False, True)]
-    matrix.append(Cell("spt", "all", tuple(groups), frozen=True))
+    matrix = [Cell("spt", says, taken, frozen) for says, taken in sets.items() for frozen in ((), taken)]
+    matrix += [Cell("spt", "all", tuple(groups), frozen) for frozen in (tuple(groups), query_key)]
     for donor in ("shuffled", "random"):
-        matrix += [Cell(donor, "query-key", ("query-key",), frozen) for frozen in (False, True)]
+        matrix += [Cell(donor, "query-key", query_key, frozen) for frozen in ((), query_key)]
     matrix.append(Cell("shuffled", "all", tuple(groups)))
-    matrix.append(Cell("handmade", "proximity bias", ()))
+    matrix += [Cell("handmade", "proximity bias", (), frozen) for frozen in ((), query_key)]
     return matrix
 
 
@@ -88,27 +91,34 @@ def run_transplants(subject: Subject, *, workers: int, watch: Watch) -> list[Mea
     groups = [g for g in present_groups(build_model(_label_run(config, task, 0, 0.1), task)) if g in ENCODER]
     matrix = cells(groups)
     donors = [_shuffled_donor(subject, seed) for seed in (*tuning_seeds, *seeds)]
-    trials = [
-        _cell_run(subject, cell, seed, lr, tune=True)
-        for seed in tuning_seeds
-        for cell in matrix
-        for lr in config.train.lr
+    trials = [(cell, seed, lr) for seed in tuning_seeds for cell in matrix for lr in config.train.lr]
+    planned = [(cell, seed, config.train.lr[0]) for seed in seeds for cell in matrix]
+    runs = [
+        *donors,
+        *(_cell_run(subject, *trial, tune=True) for trial in trials),
+        *(_cell_run(subject, *plan, tune=False) for plan in planned),
     ]
-    planned = [_cell_run(subject, cell, seed, config.train.lr[0], tune=False) for seed in seeds for cell in matrix]
-    watch(Planned({run.name: _cost(run, task) for run in (*donors, *trials, *planned)}))
+    watch(Planned({run.name: _cost(run, task) for run in runs}))
+    workers = workers if pick_device(config.train.device).type == "cpu" else 1
     # Order that is lost stays lost: one shuffling serves all seeds, so that workers share one task.
     with Workers(perform, (shuffled(task, 0), root / "shuffled"), count=workers, watch=watch) as pool:
-        pool.do(donors)
+        made = dict(zip((*tuning_seeds, *seeds), pool.do(donors), strict=True))
+    for seed in (seed for seed, result in made.items() if "failure" in result):
+        watch(Note(f"seed {seed}: self-pretraining on shuffled sequences failed ({made[seed]['failure']}); left out"))
+
+    def has_donor(cell: Cell, seed: int) -> bool:
+        return cell.donor != "shuffled" or "failure" not in made[seed]
+
     with Workers(perform, (task, root), count=workers, watch=watch) as pool:
-        tried = pool.do(trials)
-        lrs = {cell.name: pick_lr(config.train.lr, _of(cell, trials, tried), len(task.val))[0] for cell in matrix}
-        runs = [_cell_run(subject, cell, seed, lrs[cell.name], tune=False) for seed in seeds for cell in matrix]
-        results = pool.do(runs)
-    return [
-        row
-        for cell in matrix
-        for row in _accuracies(cell, seeds, [r for run, r in zip(runs, results, strict=True) if _is(run, cell)], lrs)
-    ]
+        trials = [trial for trial in trials if has_donor(*trial[:2])]
+        tried = pool.do([_cell_run(subject, *trial, tune=True) for trial in trials])
+        lrs = {}
+        for cell in matrix:
+            mine = [(lr, result) for (c, _, lr), result in zip(trials, tried, strict=True) if c == cell]
+            lrs[cell], _ = pick_lr(config.train.lr, mine, len(task.val))
+        final = [(cell, seed, lrs[cell]) for cell, seed, _ in planned if has_donor(cell, seed)]
+        results = pool.do([_cell_run(subject, *one, tune=False) for one in final])
+    return [row for one, result in zip(final, results, strict=True) for row in _measurements(*one, result)]
 
 
 def missing(subject: Subject) -> str | None:
@@ -202,30 +212,9 @@ def _cost(run: RunConfig, task: Task) -> dict[str, float]:
     return {"pretrain": each["pretrain"] * run.pretrain_steps, "label": each["label"] * run.label_steps}
 
 
-def _is(run: RunConfig, cell: Cell) -> bool:
-    return run.transplant is not None and run.transplant.name == cell.name
-
-
-def _of(cell: Cell, runs: Sequence[RunConfig], results: Sequence[Mapping[str, Any]]) -> list[tuple[float, Any]]:
-    return [(run.lr, result) for run, result in zip(runs, results, strict=True) if _is(run, cell)]
-
-
-def _accuracies(
-    cell: Cell, seeds: Sequence[int], results: Sequence[Mapping[str, Any]], lrs: Mapping[str, float]
-) -> list[Measurement]:
-    """Accuracies of one cell; the seeds, donor, groups and rate ride along."""
-    rows = []
-    for seed, result in zip(seeds, results, strict=True):
-        values = [result.get(key, float("nan")) for key in ("train_acc_reached", "test_acc")]
-        rows.append(
-            Measurement(
-                name="transplant",
-                values=[*values, lrs[cell.name]],
-                unit="accuracy, accuracy, lr",
-                axes=("train reached, test, lr",),
-                seed=seed,
-                group=cell.name,
-                step=result.get("selected_step"),
-            )
-        )
-    return rows
+def _measurements(cell: Cell, seed: int, lr: float, result: Mapping[str, Any]) -> Iterator[Measurement]:
+    """Accuracies of one cell with one seed, and the rate that was picked for it; NaN where the run failed."""
+    where: dict[str, Any] = {"seed": seed, "group": cell.name, "step": result.get("selected_step")}
+    for name, key in (("transplant_test_acc", "test_acc"), ("transplant_train_acc", "train_acc_reached")):
+        yield Measurement(name=name, values=result.get(key, float("nan")), unit="accuracy", **where)
+    yield Measurement(name="transplant_lr", values=lr, unit="1/step", **where)
