@@ -4,17 +4,19 @@ import hashlib
 import json
 import math
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from conftest import tiny_config
+from conftest import ragged_task, tiny_config
 from selfpretrain import diagnose
 from selfpretrain.comparison import compare
-from selfpretrain.config import PARTS, DiagnoseConfig, ModelConfig, TrainConfig
+from selfpretrain.config import PARTS, DiagnoseConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
 from selfpretrain.diagnosis import data, read_diagnosis
 from selfpretrain.events import Finished
+from selfpretrain.report import write_report
 
 TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2, transplant_seeds=1)
 
@@ -217,9 +219,6 @@ def test_every_kind_of_model_can_be_looked_at(model, tiny_task, tmp_path):
 
 @pytest.mark.parametrize("kind", ["symbols", "values"])
 def test_ragged_and_causal_data_can_be_looked_at(kind, tmp_path):
-    from conftest import ragged_task
-    from selfpretrain.config import ObjectiveConfig
-
     task = ragged_task(kind, n=120)
     config = tiny_config(
         objective=ObjectiveConfig(objective="causal"),
@@ -250,6 +249,64 @@ def test_a_failed_seed_is_left_out(comparison):
     result.write_text(json.dumps({"failure": "loss stopped being finite"}))
     content = diagnose(comparison, TINY, parts=("attention",)).content
     assert {row["seed"] for row in content["parts"]["attention"] if row["arm"] == "spt"} == {1, 2}
+
+
+def test_the_report_can_be_drawn_without_the_first_seed(comparison):
+    (comparison / "runs/spt-seed0/result.json").write_text(json.dumps({"failure": "loss stopped being finite"}))
+    diagnose(comparison, TINY, parts=("attention", "gradients", "landscape"))
+    page = write_report(comparison).read_text()
+    assert "Where attention looks" in page
+    assert "Curvature of the label loss" in page
+
+
+def test_the_report_shows_one_protocol(comparison):
+    """Parts measured under other settings than the latest are not mixed with it."""
+    diagnose(comparison, TINY, parts=("attention", "data"))
+    diagnose(comparison, TINY, parts=("attention",), max_lag=3)
+    content = read_diagnosis(comparison)
+    assert set(content["parts"]) == {"attention"}
+    assert content["protocol"]["max_lag"] == 3
+
+
+def test_a_start_is_pictured_whatever_arm_comes_first(tiny_task, tmp_path):
+    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("joint", "spt", "scratch"), seeds=1)
+    compare(tiny_task, config, out=tmp_path / "one")
+    rows = diagnose(tmp_path / "one", TINY, parts=("landscape",)).content["parts"]["landscape"]
+    assert {(row["arm"], row["stage"]) for row in rows if "arm" in row} == {
+        ("spt", "init"),
+        ("spt", "pretrained"),
+        ("spt", "trained"),
+        ("scratch", "trained"),
+    }
+
+
+def test_a_class_with_one_member_is_no_obstacle(tiny_task, tmp_path):
+    y = tiny_task.train.y.copy()
+    y[0] = 2
+    task = replace(tiny_task, train=replace(tiny_task.train, y=y), classes=("a", "b", "c"), config=None)
+    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch",), seeds=1)
+    compare(task, config, out=tmp_path / "one")
+    parts = diagnose(tmp_path / "one", TINY, task=task, parts=("data", "representation")).content["parts"]
+    probes = [row["values"] for row in parts["representation"] if row["name"] == "linear_probe"]
+    assert all(0 <= accuracy <= 1 for layers in probes for accuracy in layers)
+
+
+def test_validation_sequences_shorter_than_the_rest_are_no_obstacle(tmp_path):
+    task = ragged_task(n=200)
+    short = task.val.rows(np.flatnonzero(task.val.lengths <= 5))
+    task = replace(task, val=short)
+    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch",), seeds=1)
+    compare(task, config, out=tmp_path / "one")
+    content = diagnose(tmp_path / "one", TINY, task=task, max_lag=1, parts=("representation",)).content
+    assert content["protocol"]["probe_length"] <= 5
+
+
+def test_a_training_that_stopped_early_has_snapshots_to_look_at(tiny_task, tmp_path):
+    label = PhaseConfig(duration="400steps", batch_size=16, evaluate_every="1steps", patience=1)
+    train = TrainConfig(lr=(1e-2,), snapshots=2)
+    compare(tiny_task, tiny_config(train=train, label=label, arms=("scratch",), seeds=1), out=tmp_path / "one")
+    rows = diagnose(tmp_path / "one", TINY, parts=("gradients",)).content["parts"]["gradients"]
+    assert any(row["stage"] == "label" for row in rows)
 
 
 def test_the_start_is_near_uniform_attention(diagnosed):

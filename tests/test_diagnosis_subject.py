@@ -67,6 +67,12 @@ REFUSED = {
     ),
     "a damaged request": ("comparison", with_text("config.json", "{"), "config.json: missing or damaged"),
     "a damaged result": ("comparison", with_text(f"{SPT}/result.json", "{"), "result.json: missing or damaged"),
+    "a run of an unfinished comparison": (
+        f"comparison/{SPT}",
+        lambda f: (f / "summary.json").unlink(),
+        "the comparison is not finished",
+    ),
+    "a file in the way": ("comparison", with_text("diagnosis", ""), "diagnosis: a file is in the way"),
     "damaged metrics": ("comparison", with_text(f"{SPT}/metrics.jsonl", "{"), "metrics.jsonl: damaged"),
 }
 

@@ -159,3 +159,11 @@ def test_the_page_of_one_run_has_its_why_alone(report, tmp_path):
     assert 'id="why"' in page
     assert "<h1>spt-seed0" in page
     assert not (folder / "diagnosis").exists()
+
+
+def test_a_damaged_diagnosis_is_named_with_its_cure(explained, tmp_path):
+    folder = shutil.copytree(explained.parent, tmp_path / "o")
+    for damage in ("{", "[]"):
+        (folder / "diagnosis/attention.json").write_text(damage)
+        with pytest.raises(RequestError, match="a file there is damaged; run diagnose again"):
+            write_report(folder)

@@ -1,18 +1,16 @@
 """What each arm does, and the one function that does it."""
 
-import contextlib
 import dataclasses
 import math
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from threadpoolctl import threadpool_limits
 
 from selfpretrain import flops
 from selfpretrain.baseline import linear_baseline
@@ -34,6 +32,7 @@ from selfpretrain.streams import torch_stream
 from selfpretrain.tasks import Split, Task
 from selfpretrain.train import PhaseName, Plan, TrainState, train
 from selfpretrain.transfer import TransferReport, freeze, norm_matched_noise, transfer
+from selfpretrain.workers import threads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,24 +175,12 @@ def execute(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:
     if result is None:
         do = _linear if RECIPES[config.arm].linear else _network
         try:
-            with _threads(config.train.threads):
+            with threads(config.train.threads):
                 result = do(config, task, folder)
         except NonFiniteError as error:
             result = {"failure": str(error)}
         folder.finish(result)
     return result
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Let torch and the linear algebra under NumPy and scikit-learn use so many threads, and no more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        with threadpool_limits(count):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _network(config: RunConfig, task: Task, folder: RunFolder) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in WRITE_ERRORS:
             return _fail(
-                2, f"cannot write {error.filename or 'to --out'}: {error.strerror}; make room or name another --out"
+                2, f"cannot write {error.filename or 'there'}: {error.strerror}; make room or name another folder"
             )
         raise
     except WorkerKilled as error:

@@ -350,6 +350,10 @@ IMAGE_GRIDS: dict[str, tuple[int, int]] = {"digits": (8, 8)}
 """Built-in tasks whose sequences are images read row by row: height and width in pixels."""
 
 
+PROBE, SEQUENCES, LEAST_PROBE = 256, 1000, 16
+"""Sequences of a diagnosis's probe and of its larger sample where nothing else is asked for, and the least (ours)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DiagnoseConfig:
     """How a finished comparison is looked at: the request of ``selfpretrain diagnose``."""
@@ -376,7 +380,7 @@ class DiagnoseConfig:
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
             raise RequestError(f"--parts: unknown part '{', '.join(unknown)}'; the parts are {', '.join(PARTS)}")
-        _at_least(self, probe=16, sequences=16, curvature_probe=4, max_lag=1, transplant_seeds=1)
+        _at_least(self, probe=LEAST_PROBE, sequences=LEAST_PROBE, curvature_probe=4, max_lag=1, transplant_seeds=1)
         if self.grid is not None and (len(self.grid) != 2 or min(self.grid) < 1):
             raise RequestError(f"--grid {','.join(map(str, self.grid))}: give two numbers, HEIGHT,WIDTH")
 

@@ -13,6 +13,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event as StopSignal
 from typing import Any, Generic, TypeVar
 
+import torch
+from threadpoolctl import threadpool_limits
+
 from selfpretrain.errors import Interrupted, WorkerKilled
 from selfpretrain.events import Event, Watch
 
@@ -89,6 +92,18 @@ class Workers(Generic[Shared, Job, Result]):
                 "a worker process was killed, perhaps for lack of memory; finished work is kept, and the same command "
                 "(with --workers 1, say) goes on from there"
             ) from None
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch and the linear algebra under NumPy and scikit-learn use so many threads, and no more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

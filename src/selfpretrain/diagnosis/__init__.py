@@ -16,7 +16,8 @@ from typing import Any
 import filelock
 
 from selfpretrain.config import DiagnoseConfig
-from selfpretrain.diagnosis.conclusion import conclude, gather, plain
+from selfpretrain.diagnosis.conclusion import conclude, plain
+from selfpretrain.diagnosis.evidence import gather
 from selfpretrain.diagnosis.files import CONCLUSION, protocol_of, read_diagnosis
 from selfpretrain.diagnosis.jobs import measure_parts
 from selfpretrain.diagnosis.subject import Subject
@@ -64,7 +65,10 @@ def diagnose(
     config = replace(config or DiagnoseConfig(), **settings)
     subject = Subject(Path(folder), config, task)
     out = subject.target / "diagnosis"
-    out.mkdir(exist_ok=True)
+    try:
+        out.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise RequestError(f"{out}: a file is in the way of the folder; move it") from None
     lock = filelock.FileLock(out / ".lock", timeout=0)
     try:
         lock.acquire()
@@ -77,6 +81,6 @@ def diagnose(
         absolute = subject.request.model.positions in ("sinusoidal", "learned")
         evidence = gather(subject.summary, parts, absolute_positions=absolute)
         conclusion = plain(conclude(evidence), evidence)
-        write_json(out / CONCLUSION, conclusion)
         content = {"protocol": protocol_of(subject, None), "parts": parts, "conclusion": conclusion}
+        write_json(out / CONCLUSION, {"protocol": content["protocol"], "conclusion": conclusion})
     return Diagnosis(out, content)

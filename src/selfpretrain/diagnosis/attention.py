@@ -54,7 +54,7 @@ def _layer(subject: Subject, model: SequenceModel, layer: int) -> dict[str, tupl
     q, k, bias = _queries_and_keys(model, subject.sample, layer, size)
     split = formulas.score_decomposition(q, k, visible)
     shares = torch.stack(list(split.shares.values()))  # (parts, heads)
-    position = split.position_position + (0.0 if bias is None else bias.double())
+    position = split.position_position  # what has been learnt: without a fixed bias, if there is one
     parts = []
     for start in range(0, min(MATRICES, len(q)), size):
         here = slice(start, min(start + size, MATRICES))

@@ -3,40 +3,45 @@
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from selfpretrain.config import SEQUENCES
 from selfpretrain.diagnosis.measurement import Measurement
-from selfpretrain.diagnosis.subject import SEQUENCES, Subject
+from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.diagnostics import data as formulas
 from selfpretrain.diagnostics.representation import linear_probe
-from selfpretrain.tasks import Split
+from selfpretrain.tasks import Split, Task
+from selfpretrain.tasks.task import shuffled
 
-MOST_FEATURES = 20_000
-"""Pairs of symbols x lags beyond which no classifier of pairs is fitted."""
+REACH = 8
+"""Longest lag looked at, in positions (ours)."""
+ALPHABET = 16
+"""Commonest symbols that a classifier of pairs tells apart; the rest count as one (ours)."""
 
 
 def measure(subject: Subject) -> Iterator[Measurement]:
-    """Class difference of lag statistics, and what a classifier makes of them."""
-    train, val = subject.task.train, subject.task.val
-    reach = min(max(8, subject.config.max_lag), train.x.shape[1] - 1)
+    """Class difference of lag statistics, and what a classifier makes of them.
+
+    The same sequences with their positions shuffled show what single positions give away without any order.
+    """
+    train, reach = subject.task.train, min(max(REACH, subject.config.max_lag), subject.task.length - 1)
+    mixed = shuffled(subject.task, 0)
     found = formulas.lag_statistics(train.x, train.y, reach, lengths=train.lengths)
-    for name in ("beta", "beta_centred", "beta_symmetric", "beta_chance"):
-        yield Measurement(
-            name=name, values=getattr(found, name), unit="1", axes=("lag",), n=len(train), dtype="float64"
-        )
-    if found.per_class[0].size <= MOST_FEATURES:
-        parts = [_first(split, SEQUENCES) for split in (train, val)]
-        features = _pairs([p.x for p in parts], [p.lengths for p in parts], reach)
-        accuracy = linear_probe(features[0], parts[0].y, features[1], parts[1].y)
-        yield Measurement(name="pair_classifier", values=accuracy, unit="accuracy", n=len(parts[1]), dtype="float64")
+    without_order = formulas.lag_statistics(mixed.train.x, mixed.train.y, reach, lengths=mixed.train.lengths)
+    betas = {name: getattr(found, name) for name in ("beta", "beta_centred", "beta_symmetric", "beta_chance")}
+    for name, values in {**betas, "beta_shuffled": without_order.beta}.items():
+        yield Measurement(name=name, values=values, unit="1", axes=("lag",), n=len(train), dtype="float64")
+    n = min(SEQUENCES, len(subject.task.val))
+    for name, task in (("pair_classifier", subject.task), ("pair_classifier_shuffled", mixed)):
+        yield Measurement(name=name, values=_classify(task, reach), unit="accuracy", n=n, dtype="float64")
 
 
-def _first(split: Split, count: int) -> Split:
-    return split.rows(np.arange(min(count, len(split))))
+def _classify(task: Task, reach: int) -> float:
+    """Validation accuracy of a linear classifier of every sequence's pairs."""
+    train, val = (_first(split) for split in (task.train, task.val))
+    both = train + val
+    features = formulas.pair_features(both.x, reach, both.lengths, alphabet=ALPHABET)
+    return linear_probe(features[: len(train)], train.y, features[len(train) :], val.y)
 
 
-def _pairs(xs: list[NDArray[np.float64]], lengths: list[NDArray[np.int64]], reach: int) -> list[NDArray[np.float64]]:
-    """Features of several splits, numbered alike."""
-    features = formulas.pair_features(np.concatenate(xs), reach, np.concatenate(lengths))
-    cuts = np.cumsum([len(x) for x in xs])[:-1]
-    return np.split(features, cuts)
+def _first(split: Split) -> Split:
+    return split.rows(np.arange(min(SEQUENCES, len(split))))

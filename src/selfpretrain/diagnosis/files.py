@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 
-from selfpretrain.config import Part, to_dict
+from selfpretrain import __version__
+from selfpretrain.config import PARTS, Part, to_dict
 from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.errors import RequestError
 from selfpretrain.runs import read_json, write_json
 
 Row = dict[str, Any]
@@ -20,7 +22,11 @@ def protocol_of(subject: Subject, part: Part | None) -> dict[str, Any]:
     request = to_dict(subject.config)
     del request["parts"]
     if part == "transplants":
-        return {"transplant_seeds": request["transplant_seeds"], "task": subject.task.fingerprint}
+        return {
+            "transplant_seeds": request["transplant_seeds"],
+            "task": subject.task.fingerprint,
+            "selfpretrain": __version__,
+        }
     if part is not None:
         del request["transplant_seeds"]
     return {
@@ -33,6 +39,7 @@ def protocol_of(subject: Subject, part: Part | None) -> dict[str, Any]:
         "attention": "eager",
         "dropout": "off",
         "torch": torch.__version__,
+        "selfpretrain": __version__,
     }
 
 
@@ -43,7 +50,7 @@ def read_part(out: Path, part: Part, protocol: dict[str, Any]) -> list[Row] | No
         there = read_json(path) if path.exists() else None
     except ValueError:
         return None  # damaged: measured again
-    if there is None or there.get("protocol") != protocol:
+    if not isinstance(there, dict) or there.get("protocol") != protocol:
         return None
     rows: list[Row] = there["measurements"]
     return rows
@@ -55,13 +62,24 @@ def write_part(out: Path, part: Part, protocol: dict[str, Any], rows: list[Row])
 
 
 def read_diagnosis(folder: Path) -> dict[str, Any] | None:
-    """What ``diagnose`` left in the folder of a comparison or run; None if nothing."""
+    """What ``diagnose`` left in the folder of a comparison or run; None if nothing.
+
+    Parts that were measured under another protocol than the latest conclusion are left out.
+
+    Raises:
+        RequestError: a file is damaged.
+    """
     out = folder / "diagnosis"
     if not (out / CONCLUSION).exists():
         return None
-    parts = {path.stem: read_json(path) for path in sorted(out.glob("*.json")) if path.name != CONCLUSION}
-    protocol: dict[str, Any] = {}
-    for part in parts.values():
-        protocol |= part["protocol"]
-    rows = {name: part["measurements"] for name, part in parts.items()}
-    return {"protocol": protocol, "parts": rows, "conclusion": read_json(out / CONCLUSION)}
+    try:
+        latest = read_json(out / CONCLUSION)
+        parts = {part: read_json(out / f"{part}.json") for part in PARTS if (out / f"{part}.json").exists()}
+        rows = {
+            name: part["measurements"]
+            for name, part in parts.items()
+            if part["protocol"].items() <= latest["protocol"].items()
+        }
+        return {"protocol": latest["protocol"], "parts": rows, "conclusion": latest["conclusion"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RequestError(f"{out}: a file there is damaged; run diagnose again") from None

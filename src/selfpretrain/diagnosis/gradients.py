@@ -1,6 +1,7 @@
 """What either loss teaches attention: at the start, along training, at the end."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from selfpretrain.diagnostics import gradients as formulas
 from selfpretrain.diagnostics.protocol import observed
 from selfpretrain.model import SequenceModel
 from selfpretrain.objectives import model_inputs
+from selfpretrain.streams import torch_stream
 from selfpretrain.transfer import group_of
 
 CHUNK_BYTES = 64 * 2**20
@@ -31,6 +33,8 @@ def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
         yield from _on_scores(model, subject.sample, subject.config.max_lag, where)
         yield from _on_groups(model, subject.probe, where)
+        if stage.name == "init":
+            yield _without_order(model, subject.sample, subject.config.max_lag, where)
     for stage in run.along[1:]:
         where = {**run.where, "stage": stage.name, "step": stage.step}
         yield from _on_scores(subject.model(run, stage), subject.probe, subject.config.max_lag, where)
@@ -61,6 +65,19 @@ def _on_scores(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str
     ratio = formulas.blindness_ratio(proximity["label"], proximity["reconstruction"])
     yield Measurement(
         name="blindness_ratio", values=list(ratio), unit="1", axes=("value, low, high",), n=len(probe), **where
+    )
+
+
+def _without_order(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str, Any]) -> Measurement:
+    """The reconstruction's signal on proximity when positions are shuffled: what of it is not local structure."""
+    generator = torch_stream(0, "shuffle")
+    order = torch.rand(probe.batch.x.shape[:2], generator=generator).argsort(dim=1)
+    x = probe.batch.x[torch.arange(len(probe))[:, None], order]
+    mixed = replace(probe, batch=replace(probe.batch, x=x))
+    near = formulas.near_lags(_lag_components(model, mixed, "reconstruction"), max_lag)
+    snr = formulas.gradient_snr(formulas.proximity_part(near).flatten(1))
+    return Measurement(
+        name="proximity_snr_shuffled", values=snr, unit="1", loss="reconstruction", n=len(probe), **where
     )
 
 

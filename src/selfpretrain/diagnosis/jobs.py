@@ -5,18 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from selfpretrain.config import PARTS, Part
 from selfpretrain.diagnosis import attention, data, gradients, landscape, representation
-from selfpretrain.diagnosis.conclusion import outcome_of
+from selfpretrain.diagnosis.evidence import outcome_of
 from selfpretrain.diagnosis.files import Parts, Row, protocol_of, read_part, write_part
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnosis.transplants import missing, run_transplants
 from selfpretrain.errors import Interrupted
 from selfpretrain.events import Finished, Note, Planned, Progress, Watch
-from selfpretrain.workers import Workers
+from selfpretrain.workers import Workers, threads
 
 SECONDS = {"data": 1.0, "attention": 1.0, "gradients": 6.0, "landscape": 20.0, "representation": 3.0}
 """Relative cost of a job of each part, for the time left."""
@@ -90,9 +88,8 @@ def _jobs(subject: Subject, part: Part) -> list[Job]:
         case "data":
             return [Job(part, ())]
         case "landscape":
-            first = [(arm, name) for arm, seed, name in names if seed == seeds[0]]
-            chosen = [name for arm, name in first if arm in ("scratch", "spt")] or [name for _, name in first[:2]]
-            return [*(Job(part, (name,)) for name in chosen), *([Job(part, tuple(chosen))] if len(chosen) > 1 else [])]
+            chosen = tuple(run.path.name for run in subject.pictured)
+            return [*(Job(part, (name,)) for name in chosen), *([Job(part, chosen)] if len(chosen) > 1 else [])]
         case "representation":
             return [Job(part, by_seed[seed]) for seed in seeds]
     return [Job(part, (name,)) for _, _, name in names]
@@ -103,16 +100,12 @@ def _perform(subject: Subject, job: Job, tell: Watch, stop: Callable[[], bool]) 
     begun = time.monotonic()
     runs = [run for run in subject.runs if run.path.name in job.runs]
     rows = []
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads(1):
         for row in _measurements(subject, job, runs):
             if stop():
                 raise Interrupted
             rows.append(row.plain())
             tell(Progress(job.name, job.part, len(rows), max(len(rows) + 1, 50), {}))
-    finally:
-        torch.set_num_threads(before)
     tell(Finished(job.name, {"seconds": time.monotonic() - begun}))
     return rows
 

@@ -28,7 +28,7 @@ DENSITY_PROBES, DENSITY_STEPS, TRACE_SAMPLES = 2, 30, 16
 
 def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
     """Slices and curvature at every stage of a run."""
-    for stage in subject.stages(run):
+    for stage in subject.stages(run, among=subject.pictured):
         model = subject.model(run, stage)
         probe = _fitting(subject.probe, model, subject.config.curvature_probe)
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(probe)}

@@ -9,14 +9,10 @@ from torch import Tensor
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Probe, Run, Subject
 from selfpretrain.diagnostics import representation as formulas
-from selfpretrain.diagnostics.protocol import observed
 from selfpretrain.model import SequenceModel
 from selfpretrain.model.attention import Attention
-from selfpretrain.objectives import model_inputs
+from selfpretrain.objectives import EVALUATION_BATCH, model_inputs
 from selfpretrain.transfer import group_of
-
-CHUNK = 64
-"""Sequences at a time."""
 
 
 def measure(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
@@ -62,8 +58,9 @@ def _features(model: SequenceModel, probe: Probe) -> Tensor:
         for block, here in zip(model.blocks, kept, strict=True)
     ]
     try:
-        with observed(model), torch.no_grad():
-            for chunk in probe.chunks(CHUNK):
+        model.eval()  # no scores are read, so the model's own kernel will do
+        with torch.no_grad():
+            for chunk in probe.chunks(EVALUATION_BATCH):
                 model.encode(model_inputs(chunk.batch.x, None, model.inputs), None)
     finally:
         for handle in handles:

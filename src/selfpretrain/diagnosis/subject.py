@@ -1,5 +1,6 @@
 """What is diagnosed: a finished comparison or one of its runs, read from its folder, with a fixed probe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,15 @@ from torch import Tensor
 from selfpretrain.arms import RECIPES, build_model
 from selfpretrain.config import (
     IMAGE_GRIDS,
+    LEAST_PROBE,
+    PROBE,
+    SEQUENCES,
     Arm,
     CompareConfig,
     DiagnoseConfig,
     ObjectiveConfig,
     RunConfig,
+    TrainConfig,
     from_dict,
 )
 from selfpretrain.errors import RequestError
@@ -30,8 +35,6 @@ from selfpretrain.tasks import Split, Task, load_task
 CPU = torch.device("cpu")
 StageName = Literal["init", "pretrained", "trained", "pretrain", "label"]
 LossName = Literal["label", "reconstruction"]
-PROBE, SEQUENCES, LEAST = 256, 1000, 16
-"""Sequences of the probe and of the sample where the request names no number, and the fewest that serve (ours)."""
 PROBE_ENTRIES, SAMPLE_ENTRIES = 2**27, 2**29
 """Scores, over layers and heads, that these may have together: longer sequences are taken in smaller numbers (ours)."""
 LOSSES: tuple[LossName, ...] = ("label", "reconstruction")
@@ -174,9 +177,19 @@ class Subject:
         """The run of an arm and a seed, if it can be looked at."""
         return next((run for run in self.runs if (run.config.arm, run.config.seed) == (arm, seed)), None)
 
-    def stages(self, run: Run) -> list[Stage]:
-        """The run's stages, without a start that an earlier run of the same seed has been looked at for."""
-        starts = [self._start(other) for other in self.runs[: self.runs.index(run)]]
+    @property
+    def pictured(self) -> list[Run]:
+        """Runs whose landscape is looked at: of the first seed that has them, one arm with and one without SPT."""
+        by_seed: dict[int, list[Run]] = {}
+        for run in self.runs:
+            by_seed.setdefault(run.config.seed, []).append(run)
+        chosen = [[run for run in runs if run.config.arm in ("scratch", "spt")] for _, runs in sorted(by_seed.items())]
+        return max(chosen, key=len) or self.runs[:2]
+
+    def stages(self, run: Run, among: Sequence[Run] | None = None) -> list[Stage]:
+        """The run's stages, without a start that an earlier run (``among`` these, or all) is looked at for."""
+        runs = self.runs if among is None else among
+        starts = [self._start(other) for other in runs[: runs.index(run)]]
         return run.stages[1:] if self._start(run) in starts else run.stages
 
     @cached_property
@@ -222,12 +235,18 @@ class Subject:
     def _common_length(self) -> int:
         """The longest length that enough training sequences reach; longer ones are cut to it."""
         lengths = np.sort(self.task.train.lengths)[::-1]
-        if len(lengths) < max(LEAST, self.config.probe or 0):
-            wanted = f"--probe {self.config.probe} does not fit" if self.config.probe else f"a probe takes {LEAST}"
-            cure = f"give --probe {len(lengths)} or fewer" if len(lengths) >= LEAST else "diagnose needs more data"
+        if len(lengths) < max(LEAST_PROBE, self.config.probe or 0):
+            wanted = (
+                f"--probe {self.config.probe} does not fit" if self.config.probe else f"a probe takes {LEAST_PROBE}"
+            )
+            cure = (
+                f"give --probe {len(lengths)} or fewer" if len(lengths) >= LEAST_PROBE else "diagnose needs more data"
+            )
             raise RequestError(f"{wanted}: the task has {len(lengths)} training sequences; {cure}")
         count = self.config.probe or min(PROBE, len(lengths))
-        length = int(lengths[count - 1])
+        held_out = np.sort(self.task.val.lengths)[::-1]
+        # Validation sequences have to reach it as well: a few of them, for probes and similarity.
+        length = int(min(lengths[count - 1], held_out[min(LEAST_PROBE, len(held_out)) - 1]))
         if length <= self.config.max_lag + 1:
             raise RequestError(
                 f"--max-lag {self.config.max_lag} does not fit: {count} training sequences share only "
@@ -239,7 +258,7 @@ class Subject:
         """As many sequences as have so many scores together, and no more than there are."""
         model = self.request.model
         there = int((self.task.train.lengths >= self.length).sum())
-        return min(most, there, max(LEAST, entries // (model.heads * model.depth * self.length**2)))
+        return min(most, there, max(LEAST_PROBE, entries // (model.heads * model.depth * self.length**2)))
 
     def _probe(self, rows: Split, count: int) -> Probe:
         long_enough = np.flatnonzero(rows.lengths >= self.length)
@@ -269,7 +288,7 @@ class Subject:
         if any(stage.path is not None and not stage.path.exists() for stage in run.stages) or len(run.along) < 2:
             raise RequestError(
                 f"{path}: has no stored checkpoints to look at; run compare again with --snapshots "
-                f"{max(1, type(config.train)().snapshots)} and a new --out"
+                f"{TrainConfig.snapshots} and a new --out"
             )
         return run
 
@@ -283,12 +302,17 @@ def _find(folder: Path) -> tuple[Path, str | None]:
     if "arm" in known:
         if known.get("purpose") != "report" or known.get("transplant") or not (root / "config.json").exists():
             raise RequestError(f"{folder}: only a comparison and the runs in its folder runs/ can be diagnosed")
+        _check_finished(root)
         return root, folder.resolve().name
     if "request" not in known:
         raise RequestError(f"{folder}: holds neither a comparison nor one of its runs; name what compare --out made")
-    if not (folder / "summary.json").exists():
-        raise RequestError(f"{folder}: the comparison is not finished; run its compare command again")
+    _check_finished(folder)
     return folder, None
+
+
+def _check_finished(root: Path) -> None:
+    if not (root / "summary.json").exists():
+        raise RequestError(f"{root}: the comparison is not finished; run its compare command again")
 
 
 def _load(root: Path, request: dict[str, Any], config: CompareConfig, task: Task | None) -> Task:

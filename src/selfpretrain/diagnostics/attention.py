@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CHUNK = 64
-"""Sequences at a time where a matrix (n, n) of each is needed."""
+CHUNK, CHUNK_BYTES = 64, 128 * 2**20
+"""Most sequences at a time, and most memory that their matrices (n, n) take in float64."""
 
 
 def position_distance(n: int) -> Tensor:
@@ -212,8 +212,10 @@ def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> 
     q_mean, k_mean = q.double().mean(0), k.double().mean(0)
     names = ("position-position", "position-content", "content-position", "content-content", "all")
     energy = {name: q_mean.new_zeros(len(q_mean)) for name in names}
-    for start in range(0, len(q), CHUNK):
-        q_now, k_now = q[start : start + CHUNK].double(), k[start : start + CHUNK].double()
+    matrices = 8 * q.shape[1] * q.shape[2] ** 2 if visible is not None else 1
+    size = max(1, min(CHUNK, CHUNK_BYTES // matrices))
+    for start in range(0, len(q), size):
+        q_now, k_now = q[start : start + size].double(), k[start : start + size].double()
         q_rest, k_rest = q_now - q_mean, k_now - k_mean
         mean = (q_mean.expand_as(q_now), k_mean.expand_as(k_now))
         pairs = (mean, (mean[0], k_rest), (q_rest, mean[1]), (q_rest, k_rest), (q_now, k_now))

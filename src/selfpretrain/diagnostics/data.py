@@ -82,14 +82,19 @@ def lag_statistics(
     )
 
 
-def pair_features(x: NDArray[Any], max_lag: int, lengths: NDArray[np.int64] | None = None) -> Array:
+def pair_features(
+    x: NDArray[Any], max_lag: int, lengths: NDArray[np.int64] | None = None, *, alphabet: int = LARGEST_ALPHABET
+) -> Array:
     """``R(k)`` of every single sequence, flattened, (N, K d d): what a classifier of pairs reads.
 
     Columns follow how common symbols are in ``x``: take sequences that are to be compared in one call.
+
+    Args:
+        alphabet: the most symbols to tell apart; the rarer ones count as one.
     """
     x = np.asarray(x)
     inside = _inside(x, lengths)
-    features, size = _features(x, inside)
+    features, size = _features(x, inside, alphabet)
     rows = []
     for sequence, here in zip(features, inside, strict=True):
         pairs, count, _ = _pair_sums(sequence[None], here[None], size, max_lag)
@@ -105,7 +110,7 @@ def _inside(x: NDArray[Any], lengths: NDArray[np.int64] | None) -> NDArray[np.bo
     return np.arange(x.shape[1]) < lengths[:, None]
 
 
-def _features(x: NDArray[Any], inside: NDArray[np.bool_]) -> tuple[NDArray[Any], int]:
+def _features(x: NDArray[Any], inside: NDArray[np.bool_], alphabet: int = LARGEST_ALPHABET) -> tuple[NDArray[Any], int]:
     """Symbols renumbered, the rare ones together, and their number; values as (N, n, d), and d."""
     if np.issubdtype(x.dtype, np.floating):
         values = x[..., None] if x.ndim == 2 else x
@@ -115,7 +120,7 @@ def _features(x: NDArray[Any], inside: NDArray[np.bool_]) -> tuple[NDArray[Any],
     symbols, numbers = np.unique(x, return_inverse=True)
     numbers = numbers.reshape(x.shape)
     counts = np.bincount(numbers[inside], minlength=len(symbols))  # padding is no symbol
-    size = min(int((counts > 0).sum()), LARGEST_ALPHABET)
+    size = min(int((counts > 0).sum()), alphabet)
     rank = np.empty(len(symbols), dtype=np.int64)
     rank[np.argsort(-counts, kind="stable")] = np.arange(len(symbols))
     return np.minimum(rank, size - 1)[numbers], size

@@ -3,6 +3,7 @@
 Shapes: N examples, d features, D model width, H heads.
 """
 
+import math
 import warnings
 
 import numpy as np
@@ -58,7 +59,9 @@ def linear_probe(
     """Accuracy of logistic regression on frozen features, on examples it was not fitted to.
 
     Features are standardised and the strength of the penalty is picked by cross-validation within the training
-    examples. What random features reach is the measure: probe an untrained network too.
+    examples. What random features reach is the measure: probe an untrained network too. Classes with a single training
+    example cannot be cross-validated and are left out of both sides; NaN if fewer than two classes or no example
+    remain.
 
     Args:
         train_x: (N, d) features.
@@ -66,15 +69,18 @@ def linear_probe(
         test_x: features of other examples.
         test_y: their classes.
     """
-    folds = min(PROBE_FOLDS, int(np.bincount(train_y)[np.unique(train_y)].min()))
-    if folds < 2:
-        raise ValueError("a linear probe needs two examples or more of every class")
+    classes, counts = np.unique(train_y, return_counts=True)
+    kept = classes[counts >= 2]
+    train, test = np.isin(train_y, kept), np.isin(test_y, kept)
+    if len(kept) < 2 or not test.any():
+        return math.nan
+    folds = min(PROBE_FOLDS, int(counts[counts >= 2].min()))
     pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     model = GridSearchCV(pipeline, {"logisticregression__C": PROBE_STRENGTHS}, cv=StratifiedKFold(folds))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # of weak penalties, which then lose the selection
-        model.fit(train_x, train_y)
-    return float(model.score(test_x, test_y))
+        model.fit(train_x[train], train_y[train])
+    return float(model.score(test_x[test], test_y[test]))
 
 
 def head_products(left: Tensor, right: Tensor, heads: int) -> Tensor:

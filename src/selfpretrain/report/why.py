@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from selfpretrain.arms import RECIPES
 from selfpretrain.config import Arm
 from selfpretrain.report.figures import COLOURS, STYLE, to_svg
 
@@ -43,22 +44,28 @@ class Why:
         return [np.array(row["values"], dtype=np.float64) for row in self.rows(part, name, **match)]
 
     @property
-    def stages(self) -> list[tuple[str, str]]:
-        """(arm, stage) of every model that was looked at, the start once, first."""
-        seen = {(row["arm"], row["stage"]): None for row in self.rows("attention", "score_rms")}
-        starts = [key for key in seen if key[1] == "init"][:1]
-        return [*starts, *(key for key in seen if key[1] != "init")]
+    def _everything(self) -> Iterator[Row]:
+        return (row for part in self.content["parts"].values() for row in part)
+
+    @property
+    def start(self) -> dict[str, str]:
+        """What finds the start that scratch and spt share: it was looked at under one arm; mimetic has another."""
+        arms = (row["arm"] for row in self._everything if row.get("stage") == "init")
+        return {"stage": "init", "arm": next((arm for arm in arms if RECIPES[arm].qk_init is None), "none")}
 
     @property
     def main_stages(self) -> list[tuple[str, str]]:
-        """The start, and what scratch and spt became; without these arms, all."""
-        main = [key for key in self.stages if key[1] == "init" or key[0] in ("scratch", "spt")]
-        return main if len(main) > 1 else self.stages
+        """(arm, stage): the start, and what scratch and spt became; without these arms, all."""
+        ends = (row for row in self._everything if row.get("stage") in ("pretrained", "trained"))
+        seen = list(dict.fromkeys((row["arm"], row["stage"]) for row in ends))
+        main = [key for key in seen if key[0] in ("scratch", "spt")] or seen
+        main.sort(key=lambda key: (key[0] == "spt", key[1] == "trained"))
+        return [*([(self.start["arm"], "init")] if self.start["arm"] != "none" else []), *main]
 
-    @property
-    def seed(self) -> int:
-        """The first seed, for pictures of one model."""
-        return min((row["seed"] for row in self.rows("attention", "score_rms")), default=0)
+    def seed(self, part: str, name: str) -> int | None:
+        """The first seed of which every main stage was looked at; None if there is none."""
+        by_stage = [{row["seed"] for row in self.rows(part, name, arm=a, stage=s)} for a, s in self.main_stages]
+        return min(set.intersection(*by_stage), default=None) if by_stage else None
 
 
 def draw(paint: Callable[[Why, Figure], bool], why: Why, size_inches: tuple[float, float]) -> str | None:
@@ -86,7 +93,7 @@ def _colour(arm: str, stage: str) -> str:
 def lag_profiles(why: Why, figure: Figure) -> bool:
     """Position part of the scores by lag, every seed's heads; models side by side."""
     stages = why.main_stages
-    if not stages:
+    if not any(True for _ in why.rows("attention", "position_profile")):
         return False
     axes = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     for ax, (arm, stage) in zip(axes, stages, strict=True):
@@ -102,12 +109,10 @@ def lag_profiles(why: Why, figure: Figure) -> bool:
 
 def attention_maps(why: Why, figure: Figure) -> bool:
     """Mean attention of the first seed over uniform attention, a column a model, a row a head of the last layer."""
-    stages = why.main_stages
-    maps = [
-        why.arrays("attention", "attention_map", arm=arm, stage=stage, seed=why.seed)[0][-1] for arm, stage in stages
-    ]
-    if not maps:
+    stages, seed = why.main_stages, why.seed("attention", "attention_map")
+    if seed is None:
         return False
+    maps = [why.arrays("attention", "attention_map", arm=arm, stage=stage, seed=seed)[0][-1] for arm, stage in stages]
     heads = min(2, len(maps[0]))
     axes = figure.subplots(heads, len(stages), squeeze=False)
     for column, ((arm, stage), one) in enumerate(zip(stages, maps, strict=True)):
@@ -131,6 +136,8 @@ def attention_maps(why: Why, figure: Figure) -> bool:
 def score_parts(why: Why, figure: Figure) -> bool:
     """Shares of the scores' energy, mean over seeds and heads."""
     stages = why.main_stages
+    if not any(True for _ in why.rows("attention", "energy_share")):
+        return False
     ax = figure.subplots()
     for place, (arm, stage) in enumerate(stages):
         found = why.arrays("attention", "energy_share", arm=arm, stage=stage)
@@ -147,12 +154,13 @@ def score_parts(why: Why, figure: Figure) -> bool:
 
 
 def signal_by_lag(why: Why, figure: Figure) -> bool:
-    """Signal-to-noise of both losses at the start, by lag: on looking near, and on looking ahead."""
+    """Signal-to-noise of both losses at the start, by lag, mean over heads: looking near, and looking ahead."""
     axes = figure.subplots(1, 2, sharey=True)
     drawn = False
     for ax, part in zip(axes, ("proximity", "direction"), strict=True):
         for loss, colour in LOSS_COLOURS.items():
-            found = [a.max(axis=(0, 1)) for a in why.arrays("gradients", f"{part}_snr_by_lag", loss=loss, stage="init")]
+            rows = why.arrays("gradients", f"{part}_snr_by_lag", loss=loss, **why.start)
+            found = [a.mean(axis=(0, 1)) for a in rows]
             for seed in found:
                 ax.plot(np.arange(1, len(seed) + 1), seed, color=colour, alpha=0.3, linewidth=1)
             if found:
@@ -197,11 +205,11 @@ def signal_along(why: Why, figure: Figure) -> bool:
 
 def signal_by_group(why: Why, figure: Figure) -> bool:
     """Signal-to-noise of the gradient on every group of weights at the start, every seed a point."""
-    groups = list(dict.fromkeys(row["group"] for row in why.rows("gradients", "gradient_snr", stage="init")))
+    groups = list(dict.fromkeys(row["group"] for row in why.rows("gradients", "gradient_snr", **why.start)))
     ax = figure.subplots()
     for place, group in enumerate(groups):
         for shift, (loss, colour) in zip((0.13, -0.13), LOSS_COLOURS.items(), strict=True):
-            values = why.arrays("gradients", "gradient_snr", stage="init", group=group, loss=loss)
+            values = why.arrays("gradients", "gradient_snr", group=group, loss=loss, **why.start)
             ax.plot(
                 values, [place + shift] * len(values), "o", color=colour, alpha=0.7, label=loss if place == 0 else None
             )
@@ -290,6 +298,8 @@ def planes(why: Why, figure: Figure) -> bool:
         drawn = ax.contourf(steps, steps, plane.T, levels=14, cmap="viridis")
         ax.plot(0, 0, "+", color="white", markersize=9)
         ax.set_title(stage_name(arm, "trained"), fontsize=10)
+        ax.set_xlabel("step, first direction")
+        ax.set_ylabel("step, second direction")
         ax.set_aspect("equal")
         ax.grid(visible=False)
         figure.colorbar(drawn, ax=ax, shrink=0.8)
@@ -300,14 +310,16 @@ def transplants(why: Why, figure: Figure) -> bool:
     """Share of the gain that each transplant recovers, every seed a point."""
     recoveries = why.content["conclusion"]["recoveries"]
     ends = why.content["conclusion"].get("ends", {})
-    if not recoveries or recoveries[0]["share"] is None:
+    scratch, spt = (np.array(ends.get(arm, [])) for arm in ("scratch", "spt"))
+    gain = float((spt - scratch).mean()) if recoveries else 0.0
+    if not gain:
         return False
-    scratch, spt = (np.array(ends[arm]) for arm in ("scratch", "spt"))
-    gain = float((spt - scratch).mean())
+    seeds = sorted({row["seed"] for row in why.rows("transplants", "transplant_test_acc")})
     ax = figure.subplots()
     for place, r in enumerate(recoveries):
-        accuracies = [row["values"][1] for row in why.rows("transplants", "transplant", group=r["cell"])]
-        points = [(a - s) / gain for a, s in zip(accuracies, scratch, strict=True) if a is not None]
+        rows = why.rows("transplants", "transplant_test_acc", group=r["cell"])
+        finished = [row for row in rows if row["values"] is not None]
+        points = [(row["values"] - scratch[seeds.index(row["seed"])]) / gain for row in finished]
         ax.plot(points, [place] * len(points), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
     ax.axvline(0, color="black", linewidth=1)
     ax.axvline(1, color="black", linewidth=1)
@@ -329,7 +341,7 @@ def cell_name(cell: str) -> str:
     words = {"shuffled": "SPT on shuffled: ", "random": "noise of the norm of: ", "handmade": "hand-made "}.get(
         donor, ""
     ) + words
-    return words + (", frozen" if frozen == "frozen" else "")
+    return words + ("" if frozen == "free" else ", " + frozen.replace("-frozen", " frozen"))
 
 
 def class_difference(why: Why, figure: Figure) -> bool:
@@ -338,7 +350,8 @@ def class_difference(why: Why, figure: Figure) -> bool:
     words = {
         "beta": "pairs in order",
         "beta_symmetric": "pairs whatever the order",
-        "beta_chance": "pairs in order, labels at random",
+        "beta_shuffled": "positions shuffled",
+        "beta_chance": "labels at random",
     }
     drawn = False
     for colour, (name, said) in zip(GROUP_COLOURS, words.items(), strict=False):
@@ -360,10 +373,9 @@ def update_ratios(why: Why, figure: Figure) -> bool:
         return False
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (arm, phase) in zip(axes, panels, strict=True):
+        first = min(row["seed"] for row in why.rows("gradients", "update_ratio", arm=arm, stage=phase))
         rows = [
-            r
-            for r in why.rows("gradients", "update_ratio", arm=arm, stage=phase, seed=why.seed)
-            if r["group"] != "head"
+            r for r in why.rows("gradients", "update_ratio", arm=arm, stage=phase, seed=first) if r["group"] != "head"
         ]
         for colour, row in zip(GROUP_COLOURS, rows, strict=False):
             steps, ratios = np.array(row["values"], dtype=np.float64).T
@@ -428,7 +440,7 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         signal_along,
         WIDE,
         "Signal on looking near, at snapshots. Look whether the reconstruction's grows before attention has formed, "
-        "and whether the label's ever does in scratch.",
+        "and whether the label's ever does in scratch (whose reconstruction head was never trained).",
     ),
     (
         "Would proximity lower the loss?",
@@ -462,8 +474,8 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         "Could the label see it?",
         class_difference,
         NARROW,
-        "Class difference of pairs of positions, from the data alone. A line well above the one for random labels "
-        "means that the label could see local structure at that lag.",
+        "Class difference of pairs of positions, from the data alone. Blue well above the line for shuffled positions "
+        "means that the label could see local structure at that lag; what shuffling leaves is single positions.",
     ),
     (
         "How fast weights move",
