@@ -241,7 +241,7 @@ def test_without_a_gain_nothing_is_transplanted(comparison):
     content = diagnose(comparison, TINY, parts=("transplants",), watch=notes.append).content
     assert content["conclusion"]["carrier"] == "none"
     assert not (comparison / "transplants").exists()
-    assert any("no gain to carry" in note.text for note in notes)
+    assert any("there is no gain to carry" in note.text for note in notes)
 
 
 def test_a_failed_seed_is_left_out(comparison):

@@ -13,7 +13,7 @@ from selfpretrain.diagnostics import attention as formulas
 from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
 from selfpretrain.model import SequenceModel
 
-CHUNK_BYTES = 128 * 2**20
+CHUNK_BYTES = 64 * 2**20
 """Most that one matrix of scores of a chunk of sequences takes."""
 MATRICES = 64
 """Sequences whose score matrices are measured one by one; the position part rests on all of them."""

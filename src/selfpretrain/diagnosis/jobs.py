@@ -72,11 +72,9 @@ def measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> Pa
 def _nothing_to_carry(subject: Subject) -> str | None:
     """Why transplants would have nothing to explain; None if there is a gain."""
     outcome = outcome_of(subject.summary)
-    return (
-        None
-        if outcome == "helps"
-        else f"no transplants: spt against scratch has the outcome '{outcome}', no gain to carry"
-    )
+    if outcome == "helps":
+        return None
+    return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
 
 
 def _jobs(subject: Subject, part: Part) -> list[Job]:
