@@ -1,7 +1,10 @@
 """What a diagnosis consists of, done by workers: a job is a part of it for some runs of one seed."""
 
+import contextlib
+import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +15,8 @@ from selfpretrain.diagnosis.files import Parts, Row, protocol_of, read_part, wri
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnosis.transplants import missing, run_transplants
-from selfpretrain.errors import Interrupted
 from selfpretrain.events import Finished, Note, Planned, Progress, Watch
-from selfpretrain.workers import Workers, threads
+from selfpretrain.workers import POLL_SECONDS, Workers, threads
 
 SECONDS = {"data": 1.0, "attention": 1.0, "gradients": 6.0, "landscape": 20.0, "representation": 3.0}
 """Relative cost of a job of each part, for the time left."""
@@ -98,14 +100,29 @@ def _perform(subject: Subject, job: Job, tell: Watch, stop: Callable[[], bool]) 
     begun = time.monotonic()
     runs = [run for run in subject.runs if run.path.name in job.runs]
     rows = []
-    with threads(1):
+    with threads(1), _abandoned_when(stop):
         for row in _measurements(subject, job, runs):
-            if stop():
-                raise Interrupted
             rows.append(row.plain())
             tell(Progress(job.name, job.part, len(rows), max(len(rows) + 1, 50), {}))
     tell(Finished(job.name, {"seconds": time.monotonic() - begun}))
     return rows
+
+
+@contextlib.contextmanager
+def _abandoned_when(stop: Callable[[], bool]) -> Iterator[None]:
+    """End this worker as soon as it should stop: a job has nothing to save, and an eigenvalue may take minutes."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(POLL_SECONDS):
+            if stop():
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()
 
 
 def _measurements(subject: Subject, job: Job, runs: Sequence[Run]) -> Iterable[Measurement]:
