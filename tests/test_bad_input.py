@@ -290,4 +290,4 @@ def test_a_full_disk_is_said_and_what_is_there_stays_whole(cli, small_disk):
 
 def test_a_read_only_disk_is_said(cli, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    refused(cli("compare", *TINY_FLAGS, "--out=disk/o"), "cannot write", "Read-only file system", "another folder")
+    refused(cli("compare", *TINY_FLAGS, "--out=disk/o"), "cannot write", "Read-only file system", "another --out")
