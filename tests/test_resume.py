@@ -43,7 +43,14 @@ def undisturbed(tmp_path_factory):
 def start(tmp_path):
     command = [sys.executable, "-m", "selfpretrain", "compare", *FLAGS, "--out=o", "--workers=2"]
     return subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A suite started in the background of a shell is deaf to Ctrl-C and hands that on; a terminal's child is not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 

@@ -117,6 +117,12 @@ def step_flops(config: CompareConfig | RunConfig, arm: Arm, task: Task) -> dict[
     return {"pretrain": reconstruction(task.pretrain_rows, config.pretrain), "label": label}
 
 
+def run_flops(config: RunConfig, task: Task) -> dict[str, int]:
+    """FLOPs of each whole phase of a run, as planned."""
+    each = step_flops(config, config.arm, task)
+    return {"pretrain": each["pretrain"] * config.pretrain_steps, "label": each["label"] * config.label_steps}
+
+
 def plan_steps(config: CompareConfig, arm: Arm, task: Task) -> tuple[int, int]:
     """Self-pretraining steps and label steps of an arm.
 

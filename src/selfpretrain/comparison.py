@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file as load_tensors
 
-from selfpretrain.arms import COMPARISONS, RECIPES, perform, pick_device, plan_steps, step_flops
+from selfpretrain.arms import COMPARISONS, RECIPES, perform, pick_device, plan_steps, run_flops
 from selfpretrain.config import Arm, CompareConfig, RunConfig, to_dict
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Planned, Watch, ignore
@@ -74,7 +74,7 @@ def compare(
         for text in task.notes:
             watch(Note(text))
         tuning, reported = _plan_tuning(config, task), _plan_reported(config, task, lrs={})
-        watch(Planned({run.name: _costs(run, task) for run in (*tuning, *reported)}))
+        watch(Planned({run.name: run_flops(run, task) for run in (*tuning, *reported)}))
         count = min(workers, max(len(tuning), len(reported))) if device.type == "cpu" else 1
         with Workers(perform, (task, folder), count=count, watch=watch) as pool:
             lrs, tried = _pick_lrs(config, tuning, pool.do(tuning), len(task.val))
@@ -207,12 +207,6 @@ def _run_config(config: CompareConfig, task: Task, arm: Arm, seed: int, lr: floa
         label_steps=label_steps,
         **{name: getattr(config, name) for name in ("model", "objective", "pretrain", "label", "train")},
     )
-
-
-def _costs(run: RunConfig, task: Task) -> dict[str, float]:
-    """FLOPs of each phase of a run."""
-    each = step_flops(run, run.arm, task)
-    return {"pretrain": each["pretrain"] * run.pretrain_steps, "label": each["label"] * run.label_steps}
 
 
 def _pick_lrs(

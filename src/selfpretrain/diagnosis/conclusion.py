@@ -14,11 +14,10 @@ import numpy as np
 
 from selfpretrain.diagnosis.evidence import Evidence
 from selfpretrain.stats import Interval, holm, t_interval
+from selfpretrain.verdict import ALPHA, MIN_SEEDS
 
 HALF = 0.5
 """Share of the gain that decides (ours)."""
-LEVEL = 0.05
-LEAST_SEEDS = 3
 BLIND = 0.1
 """Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
 STRUCTURED, NEAR = 0.3, 1.5
@@ -47,7 +46,7 @@ class Recovery:
     @property
     def answer(self) -> Answer:
         """Whether it recovers the gain."""
-        if self.interval.n < LEAST_SEEDS or self.p_holm >= LEVEL:
+        if self.interval.n < MIN_SEEDS or self.p_holm >= ALPHA:
             return "undecided"
         return "recovers" if self.interval.mean > 0 else "does not"
 
@@ -114,8 +113,8 @@ def _without_gain(evidence: Evidence) -> str:
         return "The comparison has not both arms scratch and spt, so there is no gain to explain."
     if evidence.outcome == "hurts":
         return "Self-pretraining hurts here; there is no gain whose carrier could be named."
-    if evidence.n_seeds < LEAST_SEEDS:
-        return f"With fewer than {LEAST_SEEDS} seeds no gain is claimed, and so none is explained."
+    if evidence.n_seeds < MIN_SEEDS:
+        return f"With fewer than {MIN_SEEDS} seeds no gain is claimed, and so none is explained."
     return "Self-pretraining has no detectable gain here, so there is none to explain."
 
 
@@ -169,8 +168,8 @@ def _carrier(found: Mapping[str, Recovery]) -> tuple[str | None, str]:
     if both:
         return "several", f"Each of {', '.join(both)} is enough alone, and missed when left out: no single carrier."
     deciding = [*alone.values(), *without.values()]
-    if all(recovery.interval.n < LEAST_SEEDS for recovery in deciding):
-        return "undecided", f"Which weights carry the gain takes {LEAST_SEEDS} seeds of every transplant to say."
+    if all(recovery.interval.n < MIN_SEEDS for recovery in deciding):
+        return "undecided", f"Which weights carry the gain takes {MIN_SEEDS} seeds of every transplant to say."
     if any(recovery.answer == "undecided" for recovery in deciding):
         return "undecided", "These seeds do not decide which weights carry the gain; more of them may."
     return "several", "No single group of weights carries the gain: none is both enough alone and missed when left out."
@@ -234,7 +233,7 @@ def _observations(evidence: Evidence) -> list[str]:
             )
         else:
             said.append("Pairs of near positions tell a linear classifier no more about the label than shuffled ones.")
-    if len(evidence.signals) >= LEAST_SEEDS:
+    if len(evidence.signals) >= MIN_SEEDS:
         said.append(_blindness(evidence))
     return said
 
@@ -242,7 +241,7 @@ def _observations(evidence: Evidence) -> list[str]:
 def _blindness(evidence: Evidence) -> str:
     # Without a signal an estimated ratio scatters by up to sqrt(2) / n; twice that is a signal.
     clear = [s for s in evidence.signals if s.reconstruction > 2 * math.sqrt(2) / s.n]
-    if len(clear) < LEAST_SEEDS:
+    if len(clear) < MIN_SEEDS:
         return (
             "At the start the reconstruction's own signal on proximity is not above chance in enough seeds, so whether "
             "the label's is blind to it cannot be judged there."

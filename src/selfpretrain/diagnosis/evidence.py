@@ -1,13 +1,13 @@
 """Measurements boiled down to what a conclusion needs."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from selfpretrain.arms import RECIPES
+from selfpretrain.diagnosis.measurement import Row, select
 
-Row = Mapping[str, Any]
 PAIRS = ("pair_classifier", "pair_classifier_shuffled")
 
 
@@ -65,11 +65,11 @@ def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, ab
         parts: measurements by part.
     """
     cells: dict[str, dict[int, float]] = {}
-    for row in _rows(parts, "transplants", "transplant_test_acc"):
+    for row in select(parts, "transplants", "transplant_test_acc"):
         cells.setdefault(row["group"], {})[row["seed"]] = math.nan if row["values"] is None else row["values"]
     seeds = sorted({seed for cell in cells.values() for seed in cell})
     test = {arm: [entry["test_acc"][seed] for seed in seeds] for arm, entry in summary["arms"].items()}
-    both = [row["values"] for name in PAIRS for row in _rows(parts, "data", name)]
+    both = [row["values"] for name in PAIRS for row in select(parts, "data", name)]
     return Evidence(
         outcome=outcome_of(summary),
         n_seeds=max((len(entry["test_acc"]) for entry in summary["arms"].values()), default=0),
@@ -90,17 +90,11 @@ def outcome_of(summary: Mapping[str, Any]) -> str:
     return outcome
 
 
-def _rows(parts: Mapping[str, Sequence[Row]], part: str, name: str, **match: Any) -> Iterator[Row]:
-    for row in parts.get(part, []):
-        if row["name"] == name and all(row.get(key) == value for key, value in match.items()):
-            yield row
-
-
 def _signals(parts: Mapping[str, Sequence[Row]]) -> list[Signals]:
     """At the start that scratch and spt share; mimetic has another."""
     by_seed: dict[int, dict[str, float]] = {}
     n = 0
-    for row in _rows(parts, "gradients", "proximity_snr", stage="init"):
+    for row in select(parts, "gradients", "proximity_snr", stage="init"):
         if RECIPES[row["arm"]].qk_init is None and row["values"] is not None:
             by_seed.setdefault(row["seed"], {})[row["loss"]] = row["values"]
             n = row["n"]
@@ -110,7 +104,7 @@ def _signals(parts: Mapping[str, Sequence[Row]]) -> list[Signals]:
 def _shapes(parts: Mapping[str, Sequence[Row]]) -> list[Shape]:
     names = ("near_mass_relative", "position_toeplitz_r2", "position_slope")
     values: list[dict[int, Any]] = [
-        {row["seed"]: row["values"] for row in _rows(parts, "attention", name, arm="spt", stage="pretrained")}
+        {row["seed"]: row["values"] for row in select(parts, "attention", name, arm="spt", stage="pretrained")}
         for name in names
     ]
     found = []

@@ -7,12 +7,11 @@ import torch
 
 from selfpretrain import __version__
 from selfpretrain.config import PARTS, Part, to_dict
+from selfpretrain.diagnosis.measurement import Row
 from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.errors import RequestError
 from selfpretrain.runs import read_json, write_json
 
-Row = dict[str, Any]
-"""A measurement, as ``Measurement.plain`` gives it."""
 Parts = dict[str, list[Row]]
 CONCLUSION = "conclusion.json"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from selfpretrain.config import PARTS, Part
 from selfpretrain.diagnosis import attention, data, gradients, landscape, representation
 from selfpretrain.diagnosis.evidence import outcome_of
-from selfpretrain.diagnosis.files import Parts, Row, protocol_of, read_part, write_part
-from selfpretrain.diagnosis.measurement import Measurement
+from selfpretrain.diagnosis.files import Parts, protocol_of, read_part, write_part
+from selfpretrain.diagnosis.measurement import Measurement, Row
 from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnosis.transplants import missing, run_transplants
 from selfpretrain.events import Finished, Note, Planned, Progress, Watch

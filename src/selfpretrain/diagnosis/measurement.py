@@ -1,12 +1,15 @@
 """One number or array of a diagnosis, with what is needed to read it."""
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+Row = Mapping[str, Any]
+"""A measurement as JSON types: what ``Measurement.plain`` gives, and files hold."""
 DIGITS = 7
 """Significant digits that are kept; float32 has no more."""
 
@@ -35,7 +38,7 @@ class Measurement:
     dtype: str = "float32"
     """Precision of the model while it was measured."""
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> Row:
         """As JSON types: rounded, NaN as None, with the shape; fields that do not apply left out."""
         values = self.values.detach().cpu().numpy() if isinstance(self.values, Tensor) else self.values
         array = np.asarray(values, dtype=np.float64)
@@ -44,6 +47,13 @@ class Measurement:
         row = {field: getattr(self, field) for field in self.__dataclass_fields__}
         row |= {"values": _rounded(array.tolist()), "shape": list(array.shape), "axes": list(self.axes)}
         return {field: value for field, value in row.items() if value is not None or field == "values"}
+
+
+def select(parts: Mapping[str, Sequence[Row]], part: str, name: str, **fields: Any) -> Iterator[Row]:
+    """Measurements of a part that have this name and these fields."""
+    for row in parts.get(part, []):
+        if row["name"] == name and all(row.get(field) == value for field, value in fields.items()):
+            yield row
 
 
 def _rounded(value: Any) -> Any:

@@ -246,11 +246,12 @@ class Subject:
         count = self.config.probe or min(PROBE, len(lengths))
         held_out = np.sort(self.task.val.lengths)[::-1]
         # Validation sequences have to reach it as well: a few of them, for probes and similarity.
-        length = int(min(lengths[count - 1], held_out[min(LEAST_PROBE, len(held_out)) - 1]))
+        few = min(LEAST_PROBE, len(held_out))
+        length = int(min(lengths[count - 1], held_out[few - 1]))
         if length <= self.config.max_lag + 1:
             raise RequestError(
-                f"--max-lag {self.config.max_lag} does not fit: {count} training sequences share only "
-                f"{length} positions; give --max-lag {max(1, length - 2)} or fewer, or a smaller --probe"
+                f"--max-lag {self.config.max_lag} does not fit: {count} training and {few} validation sequences "
+                f"share only {length} positions; give --max-lag {max(1, length - 2)} or fewer, or a smaller --probe"
             )
         return length
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from selfpretrain.arms import build_model, perform, pick_device, plan_steps, step_flops
+from selfpretrain.arms import build_model, perform, pick_device, plan_steps, run_flops
 from selfpretrain.comparison import FIRST_TUNING_SEED, pick_lr
 from selfpretrain.config import CompareConfig, ModelConfig, RunConfig, TransplantConfig
 from selfpretrain.diagnosis.measurement import Measurement
@@ -98,7 +98,7 @@ def run_transplants(subject: Subject, *, workers: int, watch: Watch) -> list[Mea
         *(_cell_run(subject, *trial, tune=True) for trial in trials),
         *(_cell_run(subject, *plan, tune=False) for plan in planned),
     ]
-    watch(Planned({run.name: _cost(run, task) for run in runs}))
+    watch(Planned({run.name: run_flops(run, task) for run in runs}))
     workers = workers if pick_device(config.train.device).type == "cpu" else 1
     # Order that is lost stays lost: one shuffling serves all seeds, so that workers share one task.
     with Workers(perform, (shuffled(task, 0), root / "shuffled"), count=workers, watch=watch) as pool:
@@ -207,14 +207,9 @@ def _shuffled_donor(subject: Subject, seed: int) -> RunConfig:
     return _label_run(subject.request, subject.task, seed, _spt_lr(subject), **settings)
 
 
-def _cost(run: RunConfig, task: Task) -> dict[str, float]:
-    each = step_flops(run, run.arm, task)
-    return {"pretrain": each["pretrain"] * run.pretrain_steps, "label": each["label"] * run.label_steps}
-
-
 def _measurements(cell: Cell, seed: int, lr: float, result: Mapping[str, Any]) -> Iterator[Measurement]:
     """Accuracies of one cell with one seed, and the rate that was picked for it; NaN where the run failed."""
     where: dict[str, Any] = {"seed": seed, "group": cell.name, "step": result.get("selected_step")}
     for name, key in (("transplant_test_acc", "test_acc"), ("transplant_train_acc", "train_acc_reached")):
         yield Measurement(name=name, values=result.get(key, float("nan")), unit="accuracy", **where)
-    yield Measurement(name="transplant_lr", values=lr, unit="1/step", **where)
+    yield Measurement(name="transplant_lr", values=lr, unit="1", **where)

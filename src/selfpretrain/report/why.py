@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.arms import RECIPES
 from selfpretrain.config import Arm
+from selfpretrain.diagnosis.measurement import Row, select
 from selfpretrain.report.figures import COLOURS, STYLE, to_svg
 
 LOSS_COLOURS = {"label": "#D55E00", "reconstruction": "#0072B2"}
@@ -20,7 +21,6 @@ GROUP_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 SHARE_NAMES = ("position-position", "position-content", "content-position", "content-content")
 MAP_TOP = 6.0
 """Attention, in multiples of uniform attention, from which maps show the darkest colour."""
-Row = Mapping[str, Any]
 
 
 class Why:
@@ -35,9 +35,7 @@ class Why:
 
     def rows(self, part: str, name: str, **match: Any) -> Iterator[Row]:
         """Measurements of that name whose fields are as asked for."""
-        for row in self.content["parts"].get(part, []):
-            if row["name"] == name and all(row.get(key) == value for key, value in match.items()):
-                yield row
+        return select(self.content["parts"], part, name, **match)
 
     def arrays(self, part: str, name: str, **match: Any) -> list[NDArray[np.float64]]:
         """Their values; undefined ones are NaN."""
