@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from selfpretrain.diagnosis.measurement import Measurement
-from selfpretrain.diagnosis.subject import Probe, Run, Subject
+from selfpretrain.diagnosis.probe import Probe
+from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnostics import attention as formulas
 from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
 from selfpretrain.model import SequenceModel
 
-CHUNK_BYTES = 64 * 2**20
-"""Most that one matrix of scores of a chunk of sequences takes."""
 MATRICES = 64
 """Sequences whose score matrices are measured one by one; the position part rests on all of them."""
 LONGEST_LAG = 32
@@ -50,7 +49,7 @@ def _layer(subject: Subject, model: SequenceModel, layer: int) -> dict[str, tupl
     """Unit, axes and values of every measurement of one layer; one layer at a time bounds the memory."""
     n = subject.length
     visible = torch.ones(n, n, dtype=torch.bool).tril() if model.causal else None
-    size = 2 ** int(math.log2(max(1, CHUNK_BYTES // (4 * model.config.heads * n * n))))  # chunks of one size
+    size = 2 ** int(math.log2(subject.sample.together(model)))  # chunks of one size
     q, k, bias = _queries_and_keys(model, subject.sample, layer, size)
     split = formulas.score_decomposition(q, k, visible)
     shares = torch.stack(list(split.shares.values()))  # (parts, heads)
@@ -154,7 +153,7 @@ def _hidden(model: SequenceModel, probe: Probe, layer: int) -> Tensor:
     handle = model.blocks[layer].register_forward_hook(lambda _, __, out: kept.append(out))
     try:
         with observed(model), torch.no_grad():
-            for chunk in probe.chunks(max(1, CHUNK_BYTES // (4 * model.config.heads * probe.length**2))):
+            for chunk in probe.chunks(probe.together(model)):
                 chunk.losses(model, "label")
     finally:
         handle.remove()

@@ -9,21 +9,18 @@ import torch
 from torch import Tensor
 
 from selfpretrain.diagnosis.measurement import Measurement
-from selfpretrain.diagnosis.subject import LOSSES, LossName, Probe, Run, Subject
+from selfpretrain.diagnosis.probe import LOSSES, LossName, Probe
+from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnostics import gradients as formulas
 from selfpretrain.diagnostics.protocol import observed
 from selfpretrain.model import SequenceModel
-from selfpretrain.objectives import model_inputs
 from selfpretrain.streams import torch_stream
 from selfpretrain.transfer import group_of
 
-CHUNK_BYTES = 64 * 2**20
-"""Most that one layer's scores of a chunk of sequences take; a backward pass holds several of that size."""
 MICRO_BATCH = 4
 """Sequences whose gradients on weights are taken together."""
 LONGEST_LAG = 16
 """Lags whose signal is kept one by one."""
-CALIBRATION_STEPS = 50
 
 
 def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
@@ -43,7 +40,7 @@ def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
 
 def _on_scores(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str, Any]) -> Iterator[Measurement]:
     """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction)."""
-    _calibrate(model, probe)
+    probe.calibrate(model)
     proximity = {}
     reach = min(LONGEST_LAG, probe.length - 1)
     for loss in LOSSES:
@@ -81,32 +78,6 @@ def _without_order(model: SequenceModel, probe: Probe, max_lag: int, where: dict
     )
 
 
-@torch.no_grad()
-def _calibrate(model: SequenceModel, probe: Probe) -> None:
-    """Set the label head's bias so that the mean prediction is the classes' shares, in place.
-
-    A bias that is off pushes every score for every sequence alike, which is a signal, but not one about labels; a few
-    steps of label training remove it. By iterative scaling: ``b += log share - log mean prediction``. Fitted to the
-    sequences that are looked at, it leaves a blind gradient's signal below 0 by at most one over their number.
-    """
-    head = model.label_head[-1] if isinstance(model.label_head, torch.nn.Sequential) else model.label_head
-    assert isinstance(head, torch.nn.Linear)
-    share = torch.bincount(probe.batch.y, minlength=head.out_features).clamp(min=0.5) / len(probe)
-    with observed(model):
-        size = _chunk_size(model, probe)
-        logits = torch.cat(
-            [model.classify(model_inputs(c.batch.x, None, model.inputs), None) for c in probe.chunks(size)]
-        )
-    shift = torch.zeros(head.out_features)
-    for _ in range(CALIBRATION_STEPS):
-        shift = shift + share.log() - (logits + shift).softmax(1).mean(0).log()
-    head.bias.add_(shift)
-
-
-def _chunk_size(model: SequenceModel, probe: Probe) -> int:
-    return max(1, CHUNK_BYTES // (4 * model.config.heads * probe.length**2 * len(model.blocks)))
-
-
 def _lag_components(model: SequenceModel, probe: Probe, loss: LossName) -> Tensor:
     """Every sequence's score gradient along all lags, (B, layers, heads, 2n-1), on the CPU."""
 
@@ -115,7 +86,7 @@ def _lag_components(model: SequenceModel, probe: Probe, loss: LossName) -> Tenso
 
     drop = model.cls is not None
     parts = []
-    for chunk in probe.chunks(_chunk_size(model, probe)):
+    for chunk in probe.chunks(probe.together(model, layers=len(model.blocks))):
         layers = formulas.score_gradient(model, chunk, losses)
         parts.append(torch.stack([formulas.lag_components(g[..., drop:, drop:]) for g in layers], dim=1))
     return torch.cat(parts)

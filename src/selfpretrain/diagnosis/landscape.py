@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from selfpretrain.diagnosis.measurement import Measurement
-from selfpretrain.diagnosis.subject import LOSSES, LossName, Probe, Run, Stage, Subject
+from selfpretrain.diagnosis.probe import LOSSES, LossName, Probe
+from selfpretrain.diagnosis.subject import Run, Stage, Subject
 from selfpretrain.diagnostics import curvature
 from selfpretrain.diagnostics import landscape as formulas
 from selfpretrain.diagnostics.alignment import align
@@ -32,8 +33,8 @@ def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
         model = subject.model(run, stage)
         probe = _fitting(subject.probe, model, subject.config.curvature_probe)
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(probe)}
+        yield from _proximity(subject, run, stage, where)
         with observed(model):
-            yield from _proximity(model, probe, where)
             if stage.name == "trained":
                 yield from _slices(model, probe, run.config.seed, where)
             yield from _curvature(model.double(), probe.double(), {**where, "dtype": "float64"})
@@ -58,8 +59,12 @@ def _weights(model: SequenceModel, group: str | None = None) -> list[Tensor]:
     ]
 
 
-def _proximity(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
-    """Both losses over the strength of a proximity bias, head by head."""
+def _proximity(subject: Subject, run: Run, stage: Stage, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Both losses over the strength of a proximity bias, head by head; the label head calibrated, as for gradients."""
+    model, probe = subject.model(run, stage), subject.probe
+    probe = probe.part(0, max(2, probe.together(model)))
+    probe.calibrate(model)
+    where = {**where, "n": len(probe)}
     n = probe.length + (model.cls is not None)
     direction = formulas.proximity_direction(n)
     for loss in LOSSES:

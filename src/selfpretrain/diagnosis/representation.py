@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from selfpretrain.diagnosis.measurement import Measurement
-from selfpretrain.diagnosis.subject import Probe, Run, Subject
+from selfpretrain.diagnosis.probe import Probe
+from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnostics import representation as formulas
 from selfpretrain.model import SequenceModel
 from selfpretrain.model.attention import Attention

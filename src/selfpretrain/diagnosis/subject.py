@@ -1,7 +1,7 @@
 """What is diagnosed: a finished comparison or one of its runs, read from its folder, with a fixed probe."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,67 +20,22 @@ from selfpretrain.config import (
     Arm,
     CompareConfig,
     DiagnoseConfig,
-    ObjectiveConfig,
     RunConfig,
     TrainConfig,
     from_dict,
 )
+from selfpretrain.diagnosis.probe import Probe
 from selfpretrain.errors import RequestError
 from selfpretrain.model import SequenceModel
-from selfpretrain.objectives import Batch, choose_positions, label_losses, make_batch, reconstruction_losses
+from selfpretrain.objectives import choose_positions, make_batch
 from selfpretrain.runs import PRETRAINED, SNAPSHOT, read_json, read_rows, read_weights
 from selfpretrain.streams import numpy_stream, torch_stream
 from selfpretrain.tasks import Split, Task, load_task
 
 CPU = torch.device("cpu")
 StageName = Literal["init", "pretrained", "trained", "pretrain", "label"]
-LossName = Literal["label", "reconstruction"]
 PROBE_ENTRIES, SAMPLE_ENTRIES = 2**27, 2**29
 """Scores, over layers and heads, that these may have together: longer sequences are taken in smaller numbers (ours)."""
-LOSSES: tuple[LossName, ...] = ("label", "reconstruction")
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Fixed sequences of one length, and the positions to reconstruct in them.
-
-    Attributes:
-        batch: nothing is padded.
-        chosen: (B, T), True = reconstruct here.
-        objective: what reconstruction means.
-    """
-
-    batch: Batch
-    chosen: Tensor
-    objective: ObjectiveConfig
-
-    def __len__(self) -> int:
-        return len(self.batch.y)
-
-    @property
-    def length(self) -> int:
-        """Positions of every sequence."""
-        return self.batch.x.shape[1]
-
-    def part(self, start: int, stop: int) -> "Probe":
-        """Some of the sequences, in order."""
-        here = slice(start, stop)
-        return replace(self, batch=Batch(self.batch.x[here], None, self.batch.y[here]), chosen=self.chosen[here])
-
-    def chunks(self, size: int) -> list["Probe"]:
-        """All of them, ``size`` at a time."""
-        return [self.part(start, start + size) for start in range(0, len(self), size)]
-
-    def double(self) -> "Probe":
-        """The same for a model in float64."""
-        x = self.batch.x.double() if self.batch.x.is_floating_point() else self.batch.x
-        return replace(self, batch=replace(self.batch, x=x))
-
-    def losses(self, model: SequenceModel, loss: LossName) -> Tensor:
-        """The loss of every sequence (B,)."""
-        if loss == "label":
-            return label_losses(model, self.batch)
-        return reconstruction_losses(model, self.batch, self.chosen, self.objective)
 
 
 @dataclass(frozen=True)

@@ -204,6 +204,8 @@ def signal_along(why: Why, figure: Figure) -> bool:
 def signal_by_group(why: Why, figure: Figure) -> bool:
     """Signal-to-noise of the gradient on every group of weights at the start, every seed a point."""
     groups = list(dict.fromkeys(row["group"] for row in why.rows("gradients", "gradient_snr", **why.start)))
+    if not groups:
+        return False
     ax = figure.subplots()
     for place, group in enumerate(groups):
         for shift, (loss, colour) in zip((0.13, -0.13), LOSS_COLOURS.items(), strict=True):
@@ -215,27 +217,33 @@ def signal_by_group(why: Why, figure: Figure) -> bool:
     ax.set_xscale("symlog", linthresh=0.01)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_xlabel("signal-to-noise ratio of one sequence's gradient")
-    _legend(ax)
-    return bool(groups)
+    ax.margins(x=0.05)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return True
 
 
 def proximity_slices(why: Why, figure: Figure) -> bool:
-    """Both losses over the strength of a proximity bias on one head, at the start and after self-pretraining."""
-    axes = figure.subplots(1, 2)
+    """Change of both losses over the strength of a proximity bias on one head: at the start; then each loss later."""
+    axes = figure.subplots(1, 3)
+    start, *later = why.main_stages or [("none", "init")]
+    curves = [(axes[0], loss, colour, *start, f"{loss} loss") for loss, colour in LOSS_COLOURS.items()]
+    for ax, loss in zip(axes[1:], LOSS_COLOURS, strict=True):
+        curves += [(ax, loss, _colour(*one), *one, stage_name(*one)) for one in later]
     drawn = False
-    for ax, loss in zip(axes, LOSS_COLOURS, strict=True):
-        for colour, (arm, stage) in zip(GROUP_COLOURS, why.main_stages, strict=False):
-            strengths = why.arrays("landscape", "proximity_strengths", arm=arm, stage=stage)
-            for curves in why.arrays("landscape", "proximity_slice", arm=arm, stage=stage, loss=loss):
-                heads = curves.reshape(-1, curves.shape[-1])
-                rise = heads - heads[:, [heads.shape[1] // 2]]
-                lines = ax.plot(strengths[0], rise.T, color=colour, linewidth=1.4)
-                lines[0].set_label(stage_name(arm, stage))
-                drawn = True
-        ax.set_title(f"{loss} loss", fontsize=10)
+    for ax, loss, colour, arm, stage, label in curves:
+        strengths = why.arrays("landscape", "proximity_strengths", arm=arm, stage=stage)
+        for losses in why.arrays("landscape", "proximity_slice", arm=arm, stage=stage, loss=loss):
+            heads = losses.reshape(-1, losses.shape[-1])
+            change = heads - heads[:, [heads.shape[1] // 2]]
+            style = "--" if stage == "pretrained" else "-"
+            ax.plot(strengths[0], change.T, style, color=colour, linewidth=1.4)[0].set_label(label)
+            drawn = True
+    for ax, title in zip(axes, ("start", "label loss, later", "reconstruction loss, later"), strict=True):
+        ax.set_title(title, fontsize=10)
         ax.set_xlabel("strength of the bias t")
+        ax.ticklabel_format(axis="y", scilimits=(-2, 3))
+        _legend(ax, fontsize=8)
     axes[0].set_ylabel("change of the loss")
-    _legend(axes[0], fontsize=8)
     return drawn
 
 
@@ -332,13 +340,15 @@ def cell_name(cell: str) -> str:
     """A transplant in words.
 
     >>> cell_name("spt.all-but-query-key.frozen"), cell_name("random.query-key.free")
-    ('all but query-key, frozen', 'noise of the norm of: query-key')
+    ('all but query-key, frozen', 'query-key noise of the same norm')
     """
     donor, what, frozen = cell.split(".")
     words = what.replace("all-but-", "all but ").replace("-and-", " + ").replace("proximity-bias", "proximity bias")
-    words = {"shuffled": "SPT on shuffled: ", "random": "noise of the norm of: ", "handmade": "hand-made "}.get(
-        donor, ""
-    ) + words
+    words = {
+        "shuffled": f"{words} from SPT on shuffled",
+        "random": f"{words} noise of the same norm",
+        "handmade": f"hand-made {words}",
+    }.get(donor, words)
     return words + ("" if frozen == "free" else ", " + frozen.replace("-frozen", " frozen"))
 
 
@@ -444,8 +454,8 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         "Would proximity lower the loss?",
         proximity_slices,
         WIDE,
-        "A bias towards near positions of strength t is added to one head's scores. A curve that falls to the right "
-        "wants proximity; a flat one does not care.",
+        "A bias towards near positions of strength t is added to one head's scores; a line for each head of the first "
+        "seed. A line that falls to the right wants proximity; a flat one does not care.",
     ),
     (
         "Curvature of the label loss",
