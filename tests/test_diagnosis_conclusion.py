@@ -11,8 +11,9 @@ from selfpretrain.diagnosis.transplants import cells
 
 GROUPS = ("embedding", "query-key", "value-output", "feedforward", "norms")
 SEEDS = 5
-NEAR = [Shape(4 + 0.1 * seed, 0.7 + 0.01 * seed, -0.1 + 0.01 * seed) for seed in range(SEEDS)]
-BLIND = [Signals(label, 0.05, 1000) for label in (0.0003, -0.0004, 0.0001, -0.0002, 0.0)]
+START = [Shape(1 + 0.01 * seed, 0.2 + 0.01 * seed, -0.0001) for seed in range(SEEDS)]
+NEAR = [(start, Shape(4 + 0.1 * seed, 0.7 + 0.01 * seed, -0.1 + 0.01 * seed)) for seed, start in enumerate(START)]
+BLIND = [Signals(label, 0.05, 0.8, 0.003, 1000) for label in (0.0003, -0.0004, 0.0001, -0.0002, 0.0)]
 
 
 def accuracies(level, seed=0, noise=0.01):
@@ -126,9 +127,19 @@ def test_a_hand_made_bias_that_fails_takes_the_mechanism_away():
 
 @pytest.mark.parametrize("what", [{"near_mass": 1.05}, {"toeplitz": 0.1}, {"slope": 0.1}])
 def test_attention_that_does_not_look_near_by_position_takes_the_mechanism_away(what):
-    shapes = [shape._replace(**what) for shape in NEAR]
+    shapes = [(start, after._replace(**what)) for start, after in NEAR]
     assert conclude(evidence(carried_by("query-key"), shapes=shapes)).mechanism is None
     assert conclude(evidence(carried_by("query-key"), shapes=())).mechanism is None
+
+
+def test_what_the_start_has_already_was_not_learnt():
+    """A mimetic start looks near before anything has been trained."""
+    before = [
+        (after._replace(near_mass=after.near_mass + 0.01 * (-1) ** seed), after) for seed, (_, after) in enumerate(NEAR)
+    ]
+    found = conclude(evidence(carried_by("query-key"), shapes=before))
+    assert (found.carrier, found.mechanism) == ("query-key", None)
+    assert "have learnt no clear preference" in said(found)
 
 
 def test_relative_codes_teach_no_absolute_positions():
@@ -161,7 +172,9 @@ def test_frozen_query_key_is_told_of():
 
 
 def test_blindness_is_said_with_its_caution():
-    assert "Locally blind is not the same as cannot learn" in said(conclude(evidence(carried_by("norms"))))
+    blind = said(conclude(evidence(carried_by("norms"))))
+    assert "Locally blind is not the same as cannot learn" in blind
+    assert "About direction, ahead or back, their signal-to-noise ratios are 0.8 and 0.003." in blind
     seeing = [s._replace(label=0.05 + 0.001 * seed) for seed, s in enumerate(BLIND)]
     assert "not shown to be blind" in said(conclude(evidence(carried_by("norms"), signals=seeing)))
 
@@ -184,20 +197,30 @@ def row(name, values, seed, arm="scratch", stage="init", **fields):
 
 def test_the_start_is_the_one_that_scratch_and_spt_share():
     gradients = [
-        row("proximity_snr", value, seed, arm=arm, loss=loss, n=100)
+        row(name, value + more, seed, arm=arm, loss=loss, n=100)
         for seed in range(3)
         for arm, shift in (("scratch", 0.0), ("mimetic", 5.0))
         for loss, value in (("label", shift + 0.1), ("reconstruction", shift + 0.2))
+        for name, more in (("proximity_snr", 0.0), ("direction_snr", 1.0))
     ]
     summary = {"comparisons": [], "arms": {"scratch": {"test_acc": [0.5] * 3}}}
     found = gather(summary, {"gradients": gradients}, absolute_positions=True)
-    assert found.signals == [Signals(0.1, 0.2, 100)] * 3
+    assert found.signals == [Signals(0.1, 0.2, 1.1, 1.2, 100)] * 3
     assert found.outcome == "not compared"
 
 
 def test_the_shape_is_of_the_head_that_looks_nearest():
-    names = ("near_mass_relative", "position_toeplitz_r2", "position_slope")
-    values = ([[1.0, 5.0]], [[0.9, 0.6]], [[0.2, -0.1]])
-    rows = [row(name, value, 0, "spt", "pretrained") for name, value in zip(names, values, strict=True)]
+    names = ("position_near_mass_relative", "position_toeplitz_r2", "position_slope")
+    models = {
+        ("scratch", "init"): ([[1.1, 1.0]], [[0.1, 0.3]], [[0.001, -0.001]]),
+        ("mimetic", "init"): ([[9.0, 9.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
+        ("spt", "pretrained"): ([[1.0, 5.0]], [[0.9, 0.6]], [[0.2, -0.1]]),
+        ("spt", "trained"): ([[8.0, 8.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
+    }
+    rows = [
+        row(name, value, 0, *model)
+        for model, values in models.items()
+        for name, value in zip(names, values, strict=True)
+    ]
     found = gather({"comparisons": [], "arms": {}}, {"attention": rows}, absolute_positions=True)
-    assert found.shapes == [Shape(5.0, 0.6, -0.1)]
+    assert found.shapes == [(Shape(1.1, 0.1, 0.001), Shape(5.0, 0.6, -0.1))]

@@ -19,6 +19,7 @@ from selfpretrain.diagnostics.attention import (
     head_divergence,
     lag_profile,
     position_distance,
+    position_share,
     proximity_slope,
     rank_collapse,
     row_centred,
@@ -421,6 +422,29 @@ def test_score_decomposition_at_its_ends():
     opposite = score_decomposition(torch.cat((free, -free)), torch.cat((free, -free)))  # means of exactly zero
     for name, share in opposite.shares.items():
         torch.testing.assert_close(share, torch.full((2,), float(name == "content-content")).double())
+
+
+@VISIBLE
+def test_position_share_multiplies_the_position_parts_of_two_halves(visible):
+    seen = visibility(visible, 7)
+    q = normal(70, 2, 7, 3, seed=1) + normal(2, 7, 3, seed=2)
+    k = normal(70, 2, 7, 3, seed=4) + normal(2, 7, 3, seed=5)
+    halves = [parts_by_matrices(q[h], k[h], seen)[1] for h in (slice(35), slice(35, 70))]  # over sqrt(3), the width
+    first, second = (row_centred(half, seen) for half in halves)
+    energy = row_centred(q @ k.transpose(-1, -2), seen).square().sum((-2, -1)).mean(0)
+    expected = 3 * (first * second).sum((-2, -1)) / energy
+    torch.testing.assert_close(position_share(q, k, seen), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_position_share_is_unbiased_where_the_plain_share_is_not():
+    """Pure content has no position part. Of 20 sequences the plain share is (1/20)^2 all the same."""
+    plain, unbiased = [], []
+    for seed in range(200):
+        q, k = normal(20, 1, 12, 4, seed=2 * seed), normal(20, 1, 12, 4, seed=2 * seed + 1)
+        plain.append(score_decomposition(q, k).shares["position-position"].item())
+        unbiased.append(position_share(q, k).item())
+    assert np.mean(plain) == pytest.approx(1 / 400, rel=0.05)
+    assert abs(np.mean(unbiased)) < 4 * np.std(unbiased) / math.sqrt(200) < 1 / 2000
 
 
 def test_score_decomposition_refuses_unequal_shapes():

@@ -15,6 +15,7 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.gradients import (
     band_snr,
     blindness_ratio,
+    chance_snr,
     direction_part,
     gradient_moments,
     gradient_snr,
@@ -389,6 +390,15 @@ def test_band_snr_is_that_of_the_bands():
         assert band_snr(grad, 2)[h].item() == pytest.approx(signal / noise, rel=1e-11)
     assert band_snr(grad[:, 0], 2).shape == ()
     assert band_snr(grad[:, :, None], 2).shape == (3, 1)
+
+
+@pytest.mark.parametrize("directions", [1, 8])
+def test_chance_is_twice_the_most_that_an_estimate_without_signal_scatters(directions):
+    """The estimate's standard deviation is sqrt(2 / directions) / n: for a single one half of what is called chance."""
+    n, repeats = 50, 4000
+    found = gradient_snr(normal(n, repeats, directions))
+    assert found.std().item() == pytest.approx(chance_snr(n) / 2 / math.sqrt(directions), rel=0.1)
+    assert (found > chance_snr(n)).double().mean() < 0.06
 
 
 # Label against reconstruction

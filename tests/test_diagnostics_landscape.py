@@ -72,6 +72,12 @@ def test_barriers_of_a_bowl_and_of_a_dome():
     assert dome == pytest.approx(sum((a - b).square().sum() for a, b in zip(here, there, strict=True)) / 4)
 
 
+def test_a_path_that_falls_late_has_a_barrier():
+    """1 - a^2 falls all the way, and lies a (1 - a) over its chord: a quarter half-way."""
+    (here,), (there,) = [torch.zeros(1, dtype=torch.float64)], [torch.ones(1, dtype=torch.float64)]
+    assert interpolation_barrier(lambda: 1 - here.square().sum(), [here], [there]) == pytest.approx(0.25)
+
+
 def test_barrier_of_a_given_path():
     shares = torch.tensor([0, 0.25, 0.5, 1], dtype=torch.float64)
     losses = torch.tensor([1, 4, 3.5, 3], dtype=torch.float64)

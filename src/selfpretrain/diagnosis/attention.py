@@ -41,6 +41,8 @@ FROM_ALL = {
     "position_slope",
     "position_profile",
     "position_score_rms",
+    "position_share",
+    "position_near_mass_relative",
 }
 """What rests on the means over all sampled sequences."""
 
@@ -62,6 +64,9 @@ def _layer(subject: Subject, model: SequenceModel, layer: int) -> dict[str, tupl
     hidden = _hidden(model, subject.sample.part(0, MATRICES), layer)
     reach = min(LONGEST_LAG, n - 1)
     uniform = _uniform(n, visible)
+    near_uniform = formulas.window_mass(uniform, subject.config.max_lag)
+    hidden_position = position if visible is None else position.masked_fill(~visible, -torch.inf)
+    position_near = formulas.window_mass(hidden_position.softmax(-1), subject.config.max_lag)
 
     def near(profile: Tensor) -> Tensor:
         return profile[..., n - 1 - reach : n + reach]
@@ -71,6 +76,7 @@ def _layer(subject: Subject, model: SequenceModel, layer: int) -> dict[str, tupl
         distance["attention_distance_2d"] = ("pixels", formulas.grid_distance(*subject.grid))
     result: dict[str, tuple[str, tuple[str, ...], Tensor]] = {
         "energy_share": ("1", ("part", "head"), shares),
+        "position_share": ("1", ("head",), formulas.position_share(q, k, visible)),
         "position_scores": ("score", ("head", "query", "key"), _blocks(formulas.row_centred(position, visible))),
         "position_toeplitz_r2": ("1", ("head",), formulas.toeplitz_r2(position, visible=visible)),
         "position_slope": ("score/position", ("head",), formulas.proximity_slope(position, visible)),
@@ -81,13 +87,11 @@ def _layer(subject: Subject, model: SequenceModel, layer: int) -> dict[str, tupl
         "score_slope": ("score/position", ("head",), mean["score_slope"]),
         "score_toeplitz_r2": ("1", ("head",), mean["score_toeplitz_r2"]),
         "attention_profile": ("1", ("head", "lag"), near(mean["attention_profile"])),
-        "attention_map": ("1", ("head", "query", "key"), _blocks(mean["attention"])),
+        # Relative to uniform attention; where nothing may be seen, 0 / 0 leaves nothing to show.
+        "attention_map": ("1", ("head", "query", "key"), _blocks(mean["attention"]) / _blocks(uniform[None])),
         "entropy_relative": ("1", ("head",), mean["entropy"] / formulas.attention_entropy(uniform).mean()),
-        "near_mass_relative": (
-            "1",
-            ("head",),
-            mean["near_mass"] / formulas.window_mass(uniform, subject.config.max_lag),
-        ),
+        "near_mass_relative": ("1", ("head",), mean["near_mass"] / near_uniform),
+        "position_near_mass_relative": ("1", ("head",), position_near / near_uniform),
         "head_divergence": ("nats", (), mean["head_divergence"]),
         "rank_residual": ("1", (), formulas.rank_collapse(hidden).mean()),
     }

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from selfpretrain.diagnosis.evidence import Evidence
+from selfpretrain.diagnostics.gradients import chance_snr
 from selfpretrain.stats import Interval, holm, t_interval
 from selfpretrain.verdict import ALPHA, MIN_SEEDS
 
@@ -21,8 +22,8 @@ HALF = 0.5
 BLIND = 0.1
 """Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
 STRUCTURED, NEAR = 0.3, 1.5
-"""Adjusted Toeplitz R2, and attention on near positions relative to uniform, from which a head looks near by position
-alone (ours; the weights at the start have about 0 to .4 of the first, and 1 of the second)."""
+"""Adjusted Toeplitz R2, and attention on near positions relative to uniform, from which the position part of a head's
+scores favours near positions (ours; the weights at the start have about 0 to .4 of the first, and 1 of the second)."""
 SEEN = 0.05
 """Accuracy beyond what shuffled sequences give, from which pairs tell classes apart (ours)."""
 Answer = Literal["recovers", "does not", "undecided"]
@@ -122,7 +123,6 @@ def _recoveries(evidence: Evidence) -> list[Recovery]:
     if not evidence.cells:
         return []
     scratch, spt = np.asarray(evidence.scratch), np.asarray(evidence.spt)
-    gain = float((spt - scratch).mean())
     found = []
     for cell, accuracies in evidence.cells.items():
         lead = np.asarray(accuracies, dtype=np.float64) - scratch
@@ -131,7 +131,8 @@ def _recoveries(evidence: Evidence) -> list[Recovery]:
             interval = t_interval((lead - HALF * (spt - scratch))[here])
         else:
             interval = Interval(0.0, None, None, None, 0)
-        share = float(lead[here].mean()) / gain if here.any() and gain else math.nan
+        gain = float((spt - scratch)[here].mean()) if here.any() else 0.0
+        share = float(lead[here].mean()) / gain if gain else math.nan
         found.append((cell, share, interval))
     corrected: dict[str, float] = {}
     for family in ("carrier", "control", "rest"):
@@ -179,9 +180,12 @@ def _mechanism(evidence: Evidence, found: Mapping[str, Recovery]) -> tuple[str |
     """Proximity, if attention shows it, a bias that nobody learnt does as well, and the controls fail."""
     if not evidence.shapes:
         return None, "Attention was not looked at, so what these weights do is left open."
-    near, toeplitz, slope = (t_interval(values) for values in zip(*evidence.shapes, strict=True))
-    if not (near.above(NEAR) and toeplitz.above(STRUCTURED) and slope.below(0)):
-        return None, "Their scores are no clear preference for near positions, so how they help is left open."
+    near, toeplitz, slope = (
+        t_interval(values) for values in zip(*(after for _, after in evidence.shapes), strict=True)
+    )
+    learnt = t_interval([after.near_mass - before.near_mass for before, after in evidence.shapes])
+    if not (near.above(NEAR) and toeplitz.above(STRUCTURED) and slope.below(0) and learnt.above(0)):
+        return None, "Their scores have learnt no clear preference for near positions, so how they help is left open."
     seen = "The position part of their scores is a preference for near positions that every sequence gets"
     for control in ("random.query-key.free", "shuffled.query-key.free"):
         if control not in found or found[control].answer != "does not":
@@ -190,9 +194,9 @@ def _mechanism(evidence: Evidence, found: Mapping[str, Recovery]) -> tuple[str |
     if handmade is None or handmade.answer != "recovers":
         share = "was not tried" if handmade is None else f"recovers {handmade.percent} of the gain"
         return None, f"{seen}; yet a hand-made one {share}, so proximity alone is not shown to be enough."
-    learnt = " from absolute positions" if evidence.absolute_positions else ""
-    return f"proximity{learnt}", (
-        f"{seen}, learnt{learnt}. Proximity is enough for labels to go on from: a hand-made bias towards near "
+    source = " from absolute positions" if evidence.absolute_positions else ""
+    return f"proximity{source}", (
+        f"{seen}, learnt{source}. Proximity is enough for labels to go on from: a hand-made bias towards near "
         f"positions without any self-pretraining recovers {handmade.percent} of the gain."
     )
 
@@ -239,8 +243,7 @@ def _observations(evidence: Evidence) -> list[str]:
 
 
 def _blindness(evidence: Evidence) -> str:
-    # Without a signal an estimated ratio scatters by up to sqrt(2) / n; twice that is a signal.
-    clear = [s for s in evidence.signals if s.reconstruction > 2 * math.sqrt(2) / s.n]
+    clear = [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
     if len(clear) < MIN_SEEDS:
         return (
             "At the start the reconstruction's own signal on proximity is not above chance in enough seeds, so whether "
@@ -248,9 +251,13 @@ def _blindness(evidence: Evidence) -> str:
         )
     ratio = t_interval([s.label / s.reconstruction for s in clear])
     bounds = f"ratio {ratio.mean:.3f}, 95% interval {ratio.low:.3f} to {ratio.high:.3f} over {ratio.n} seeds"
+    label = np.mean([s.label_direction for s in clear])
+    other = np.mean([s.reconstruction_direction for s in clear])
+    direction = f"About direction, ahead or back, their signal-to-noise ratios are {label:.2g} and {other:.2g}."
     if ratio.below(BLIND):
         return (
-            f"At the start the label's gradient says far less about proximity than the reconstruction's ({bounds}). "
-            "Locally blind is not the same as cannot learn: other rates, optimisers or more steps may get there."
+            f"At the start the label's gradient on attention scores says far less about proximity than the "
+            f"reconstruction's ({bounds}). {direction} Locally blind is not the same as cannot learn: other rates, "
+            "optimisers or more steps may get there."
         )
-    return f"At the start the label's gradient is not shown to be blind to proximity ({bounds})."
+    return f"At the start the label's gradient is not shown to be blind to proximity ({bounds}). {direction}"

@@ -12,22 +12,26 @@ PAIRS = ("pair_classifier", "pair_classifier_shuffled")
 
 
 class Signals(NamedTuple):
-    """Signal-to-noise of both losses on proximity, at the start of one seed, and the sequences behind it."""
+    """Signal-to-noise of both losses on scores, at the start of one seed, and the sequences behind it."""
 
     label: float
+    """On proximity, lags k and -k together."""
     reconstruction: float
+    label_direction: float
+    """On direction, k against -k."""
+    reconstruction_direction: float
     n: int
 
 
 class Shape(NamedTuple):
-    """The head that looks nearest after self-pretraining, of one seed."""
+    """The position part of the scores of the head in which it favours near positions most."""
 
     near_mass: float
-    """Attention on near positions, relative to uniform attention."""
+    """Attention on near positions that it alone would give, relative to uniform attention."""
     toeplitz: float
-    """Adjusted Toeplitz R2 of its position part."""
+    """Adjusted Toeplitz R2."""
     slope: float
-    """Proximity slope of its position part."""
+    """Proximity slope, score a position."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +47,7 @@ class Evidence:
         cells: test accuracy by seed of every transplant, the same seeds, NaN where a run failed; by ``Cell.name``.
         pairs: validation accuracy of a classifier of pairs, on the sequences and on shuffled ones.
         signals: by seed.
-        shapes: by seed.
+        shapes: at the start and after self-pretraining, by seed.
     """
 
     outcome: str
@@ -54,7 +58,7 @@ class Evidence:
     cells: Mapping[str, Sequence[float]]
     pairs: tuple[float, float] | None = None
     signals: Sequence[Signals] = ()
-    shapes: Sequence[Shape] = ()
+    shapes: Sequence[tuple[Shape, Shape]] = ()
 
 
 def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, absolute_positions: bool) -> Evidence:
@@ -92,25 +96,35 @@ def outcome_of(summary: Mapping[str, Any]) -> str:
 
 def _signals(parts: Mapping[str, Sequence[Row]]) -> list[Signals]:
     """At the start that scratch and spt share; mimetic has another."""
-    by_seed: dict[int, dict[str, float]] = {}
-    n = 0
-    for row in select(parts, "gradients", "proximity_snr", stage="init"):
-        if RECIPES[row["arm"]].qk_init is None and row["values"] is not None:
-            by_seed.setdefault(row["seed"], {})[row["loss"]] = row["values"]
-            n = row["n"]
-    return [Signals(s["label"], s["reconstruction"], n) for s in by_seed.values() if len(s) == 2]
+    by_seed: dict[int, dict[str, Any]] = {}
+    for part, suffix in (("proximity", ""), ("direction", "_direction")):
+        for row in select(parts, "gradients", f"{part}_snr", stage="init"):
+            if RECIPES[row["arm"]].qk_init is None and row["values"] is not None:
+                found = by_seed.setdefault(row["seed"], {"n": row["n"]})
+                found[row["loss"] + suffix] = row["values"]
+    return [Signals(**found) for found in by_seed.values() if len(found) == len(Signals._fields)]
 
 
-def _shapes(parts: Mapping[str, Sequence[Row]]) -> list[Shape]:
-    names = ("near_mass_relative", "position_toeplitz_r2", "position_slope")
+def _shapes(parts: Mapping[str, Sequence[Row]]) -> list[tuple[Shape, Shape]]:
+    starts = _nearest(parts, "init")
+    return [(starts[seed], shape) for seed, shape in _nearest(parts, "pretrained").items() if seed in starts]
+
+
+def _nearest(parts: Mapping[str, Sequence[Row]], stage: str) -> dict[int, Shape]:
+    """By seed, of the model after self-pretraining or of the start that scratch and spt share."""
+    names = ("position_near_mass_relative", "position_toeplitz_r2", "position_slope")
     values: list[dict[int, Any]] = [
-        {row["seed"]: row["values"] for row in select(parts, "attention", name, arm="spt", stage="pretrained")}
+        {
+            row["seed"]: row["values"]
+            for row in select(parts, "attention", name, stage=stage)
+            if (row["arm"] == "spt" if stage == "pretrained" else RECIPES[row["arm"]].qk_init is None)
+        }
         for name in names
     ]
-    found = []
+    found = {}
     for seed in values[0]:
         layers = zip(*(by_seed[seed] for by_seed in values), strict=True)
         heads = [Shape(*head) for layer in layers for head in zip(*layer, strict=True) if None not in head]
         if heads:
-            found.append(max(heads))
+            found[seed] = max(heads)
     return found

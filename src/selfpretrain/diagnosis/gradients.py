@@ -20,7 +20,7 @@ from selfpretrain.transfer import group_of
 MICRO_BATCH = 4
 """Sequences whose gradients on weights are taken together."""
 LONGEST_LAG = 16
-"""Lags whose signal is kept one by one."""
+"""Lags whose signal is kept one by one, and --max-lag if it is longer."""
 
 
 def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
@@ -39,12 +39,13 @@ def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
 
 
 def _on_scores(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str, Any]) -> Iterator[Measurement]:
-    """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction)."""
+    """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction), and on both."""
     probe.calibrate(model)
-    proximity = {}
-    reach = min(LONGEST_LAG, probe.length - 1)
+    proximity, block = {}, {}
+    reach = max(max_lag, min(LONGEST_LAG, probe.length - 1))
     for loss in LOSSES:
-        near = formulas.near_lags(_lag_components(model, probe, loss), reach)  # (B, layers, heads, 2 reach)
+        components = _lag_components(model, probe, loss)
+        near = formulas.near_lags(components, reach)  # (B, layers, heads, 2 reach)
         parts = {"proximity": formulas.proximity_part(near), "direction": formulas.direction_part(near)}
         common: dict[str, Any] = {"loss": loss, "n": len(probe), **where}
         for name, part in parts.items():
@@ -59,10 +60,12 @@ def _on_scores(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str
             pressure = -part.mean(0)
             yield Measurement(name=f"{name}_pressure", values=pressure, unit="loss/score", axes=axes, **common)
         proximity[loss] = parts["proximity"][..., :max_lag]
-    ratio = formulas.blindness_ratio(proximity["label"], proximity["reconstruction"])
-    yield Measurement(
-        name="blindness_ratio", values=list(ratio), unit="1", axes=("value, low, high",), n=len(probe), **where
-    )
+        block[loss] = formulas.near_lags(components, max_lag)
+        both = formulas.gradient_snr(block[loss].flatten(1))
+        yield Measurement(name="band_snr", values=both, unit="1", **common)
+    for name, vectors in (("blindness_ratio", proximity), ("band_ratio", block)):
+        ratio = formulas.blindness_ratio(vectors["label"], vectors["reconstruction"])
+        yield Measurement(name=name, values=list(ratio), unit="1", axes=("value, low, high",), n=len(probe), **where)
 
 
 def _without_order(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str, Any]) -> Measurement:

@@ -31,19 +31,29 @@ def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
     """Slices and curvature at every stage of a run."""
     for stage in subject.stages(run, among=subject.pictured):
         model = subject.model(run, stage)
-        probe = _fitting(subject.probe, model, subject.config.curvature_probe)
-        where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(probe)}
-        yield from _proximity(subject, run, stage, where)
+        probe, few = _broad(subject, model), _few(subject, model)
+        probe.calibrate(model)  # as for gradients: a wrong bias bends the loss in every direction
+        where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
         with observed(model):
+            yield from _proximity(model, probe, {**where, "n": len(probe)})
             if stage.name == "trained":
-                yield from _slices(model, probe, run.config.seed, where)
-            yield from _curvature(model.double(), probe.double(), {**where, "dtype": "float64"})
+                yield from _slices(model, probe, run.config.seed, {**where, "n": len(probe)})
+            model.double()
+            where = {**where, "dtype": "float64"}
+            yield from _curvature(model, few.double(), {**where, "n": len(few)})
+            if stage.name != "trained":
+                yield from _along_updates(model, probe.double(), few.double(), where)
 
 
-def _fitting(probe: Probe, model: SequenceModel, most: int) -> Probe:
+def _broad(subject: Subject, model: SequenceModel) -> Probe:
+    """The probe, or so much of it as may be taken at a time: for the loss and its gradient."""
+    return subject.probe.part(0, max(2, subject.probe.together(model, layers=len(model.blocks))))
+
+
+def _few(subject: Subject, model: SequenceModel) -> Probe:
     """So many sequences that the graph of a second derivative in float64 fits."""
-    each = 8 * model.config.heads * probe.length**2 * len(model.blocks) * 4
-    return probe.part(0, max(2, min(most, BYTES // each)))
+    each = 8 * model.config.heads * subject.length**2 * len(model.blocks) * 4
+    return subject.probe.part(0, max(2, min(subject.config.curvature_probe, BYTES // each)))
 
 
 def _closure(model: SequenceModel, probe: Probe, loss: LossName) -> Callable[[], Tensor]:
@@ -59,14 +69,10 @@ def _weights(model: SequenceModel, group: str | None = None) -> list[Tensor]:
     ]
 
 
-def _proximity(subject: Subject, run: Run, stage: Stage, where: dict[str, Any]) -> Iterator[Measurement]:
-    """Both losses over the strength of a proximity bias, head by head; the label head calibrated, as for gradients."""
-    model, probe = subject.model(run, stage), subject.probe
-    probe = probe.part(0, max(2, probe.together(model)))
-    probe.calibrate(model)
-    where = {**where, "n": len(probe)}
-    n = probe.length + (model.cls is not None)
-    direction = formulas.proximity_direction(n)
+def _proximity(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Both losses over the strength of a proximity bias, head by head."""
+    front = int(model.cls is not None)  # cls stands in front of the sequence and is nobody's neighbour
+    direction = torch.nn.functional.pad(formulas.proximity_direction(probe.length), (front, 0, front, 0))
     for loss in LOSSES:
 
         def losses(model: SequenceModel, part: Probe, loss: LossName = loss) -> Tensor:
@@ -89,7 +95,7 @@ def _proximity(subject: Subject, run: Run, stage: Stage, where: dict[str, Any]) 
 
 
 def _curvature(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
-    """The label loss's Hessian, whole and for queries and keys alone, and what it says along either loss's update."""
+    """The label loss's Hessian, whole and for queries and keys alone."""
     loss = _closure(model, probe, "label")
     for group in (None, "query-key"):
         weights = _weights(model, group)
@@ -103,26 +109,30 @@ def _curvature(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Ite
         density = curvature.spectral_density(loss, weights, DENSITY_PROBES, DENSITY_STEPS, points=201)
         values = torch.stack((density.grid, density.density))
         yield Measurement(name="hessian_density", values=values, axes=("eigenvalue, density", "point"), **here)
-    if where["stage"] != "trained":
-        yield from _along_updates(model, probe, where)
 
 
-def _along_updates(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
-    """Room for, and curvature along, the first AdamW update of either loss, in the label loss; encoder only."""
+def _along_updates(model: SequenceModel, probe: Probe, few: Probe, where: dict[str, Any]) -> Iterator[Measurement]:
+    """What the first AdamW update of either loss does to the label loss; encoder only.
+
+    Its slope and the room for it on all of the probe, its curvature on those few that a second derivative can take.
+    """
     encoder = [weight for name, weight in model.named_parameters() if group_of(name) != "head"]
-    label = _closure(model, probe, "label")
-    hessian = curvature.Hessian(label, encoder)
+    hessian = curvature.Hessian(_closure(model, few, "label"), encoder)
+    grads = {
+        loss: torch.autograd.grad(probe.losses(model, loss).mean(), encoder, materialize_grads=True) for loss in LOSSES
+    }
     updates, along = {}, {}
     for loss in LOSSES:
-        grads = torch.autograd.grad(probe.losses(model, loss).mean(), encoder, materialize_grads=True)
-        updates[loss] = [grad / (grad.abs() + 1e-8) for grad in grads]  # Adam's first step, in units of the rate
+        updates[loss] = [grad / (grad.abs() + 1e-8) for grad in grads[loss]]  # Adam's first step, in units of the rate
         flat = torch.cat([part.flatten() for part in updates[loss]]).numpy()
         along[loss] = float(flat @ (hessian @ flat) / (flat @ flat))
     for loss in LOSSES:  # now that the Hessian's graph is no longer needed, weights may move
         common: dict[str, Any] = {"loss": "label", "group": f"along the update of {loss}", **where}
-        yield Measurement(name="curvature_along_update", values=along[loss], unit="nats/weight^2", **common)
-        sharpness = curvature.critical_sharpness(label, encoder, updates[loss])
-        yield Measurement(name="critical_sharpness", values=sharpness, unit="1/lr", **common)
+        yield Measurement(name="curvature_along_update", values=along[loss], unit="nats/weight^2", n=len(few), **common)
+        slope = -sum(float((g * u).sum()) for g, u in zip(grads["label"], updates[loss], strict=True))
+        yield Measurement(name="slope_along_update", values=slope, unit="nats/lr", n=len(probe), **common)
+        sharpness = curvature.critical_sharpness(_closure(model, probe, "label"), encoder, updates[loss])
+        yield Measurement(name="critical_sharpness", values=sharpness, unit="1/lr", n=len(probe), **common)
 
 
 def _slices(model: SequenceModel, probe: Probe, seed: int, where: dict[str, Any]) -> Iterator[Measurement]:
@@ -141,7 +151,7 @@ def measure_paths(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement
     """The label loss on straight lines between weights of runs of one seed, before and after alignment."""
     for a, b in _pairs(runs):
         ends = [subject.model(*end) for end in (a, b)]
-        probe = _fitting(subject.probe, ends[0], subject.config.curvature_probe)
+        probe = _broad(subject, ends[0])
         for name, far in (("path", ends[1]), ("path_aligned", align(ends[1], ends[0]))):
             model = subject.model(*a)
             with observed(model):
@@ -156,6 +166,8 @@ def measure_paths(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement
             yield Measurement(name=name, values=torch.stack(found), unit="nats", axes=axes, **common)
             barrier = formulas.barrier_of(*found)
             yield Measurement(name=name.replace("path", "barrier"), values=barrier, unit="nats", **common)
+            rise = float(found[1].max() - max(found[1][0], found[1][-1]))
+            yield Measurement(name=name.replace("path", "rise"), values=rise, unit="nats", **common)
 
 
 def _pairs(runs: Sequence[Run]) -> list[tuple[tuple[Run, Stage], tuple[Run, Stage]]]:

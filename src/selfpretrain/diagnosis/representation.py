@@ -10,9 +10,10 @@ from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.probe import Probe
 from selfpretrain.diagnosis.subject import Run, Subject
 from selfpretrain.diagnostics import representation as formulas
+from selfpretrain.diagnostics.protocol import observed
 from selfpretrain.model import SequenceModel
 from selfpretrain.model.attention import Attention
-from selfpretrain.objectives import EVALUATION_BATCH, model_inputs
+from selfpretrain.objectives import model_inputs
 from selfpretrain.transfer import group_of
 
 
@@ -54,14 +55,14 @@ def measure(subject: Subject, runs: Sequence[Run]) -> Iterator[Measurement]:
 def _features(model: SequenceModel, probe: Probe) -> Tensor:
     """Hidden states after every block, averaged over positions, (layers, N, D)."""
     kept: list[list[Tensor]] = [[] for _ in model.blocks]
+    drop = model.cls is not None  # cls stands in front
     handles = [
-        block.register_forward_hook(lambda _, __, out, here=here: here.append(out.mean(1)))
+        block.register_forward_hook(lambda _, __, out, here=here: here.append(out[:, drop:].mean(1)))
         for block, here in zip(model.blocks, kept, strict=True)
     ]
     try:
-        model.eval()  # no scores are read, so the model's own kernel will do
-        with torch.no_grad():
-            for chunk in probe.chunks(EVALUATION_BATCH):
+        with observed(model), torch.no_grad():
+            for chunk in probe.chunks(probe.together(model)):
                 model.encode(model_inputs(chunk.batch.x, None, model.inputs), None)
     finally:
         for handle in handles:

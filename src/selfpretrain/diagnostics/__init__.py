@@ -1,4 +1,4 @@
-"""Diagnostics as functions on tensors or on a plain loss: use them with any model.
+"""Diagnostics as functions on tensors or on a plain loss, of any model; only gradients on scores need our attention.
 
 What attention looks at (``attention``), what a loss teaches it (``gradients``), the loss around and between weights
 (``landscape``, ``curvature``, ``alignment``), what hidden states hold (``representation``), and whether labels could

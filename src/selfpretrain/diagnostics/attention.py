@@ -212,8 +212,7 @@ def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> 
     q_mean, k_mean = q.double().mean(0), k.double().mean(0)
     names = ("position-position", "position-content", "content-position", "content-content", "all")
     energy = {name: q_mean.new_zeros(len(q_mean)) for name in names}
-    matrices = 8 * q.shape[1] * q.shape[2] ** 2 if visible is not None else 1
-    size = max(1, min(CHUNK, CHUNK_BYTES // matrices))
+    size = _chunk(q, visible)
     for start in range(0, len(q), size):
         q_now, k_now = q[start : start + size].double(), k[start : start + size].double()
         q_rest, k_rest = q_now - q_mean, k_now - k_mean
@@ -223,6 +222,36 @@ def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> 
             energy[name] += _centred_energy(left, right, visible).sum(0)
     shares = {name: energy[name] / energy["all"] for name in names[:4]}
     return ScoreDecomposition(shares, q_mean @ k_mean.transpose(-1, -2) / root)
+
+
+def position_share(q: Tensor, k: Tensor, visible: Tensor | None = None) -> Tensor:
+    """Share of the scores' energy in their position part (heads,), free of the bias that finite N causes.
+
+    The product of the position parts of the two halves of the sequences takes the place of the square of one: noise
+    in the means is squared in the one and averages out in the other. May be negative by chance; at most about 1.
+
+    Args:
+        q: queries (N, heads, n, K) of two sequences or more, after any rotation.
+        k: keys, likewise.
+        visible: (n, n).
+    """
+    half = len(q) // 2
+    first, second = (
+        row_centred(q[here].double().mean(0) @ k[here].double().mean(0).transpose(-1, -2), visible)
+        for here in (slice(half), slice(half, None))
+    )
+    energy = torch.zeros(q.shape[1], dtype=torch.float64)
+    size = _chunk(q, visible)
+    for start in range(0, len(q), size):
+        here = slice(start, start + size)
+        energy += _centred_energy(q[here].double(), k[here].double(), visible).sum(0)
+    return (first * second).sum((-2, -1)) * len(q) / energy
+
+
+def _chunk(q: Tensor, visible: Tensor | None) -> int:
+    """How many sequences' energies to take at a time."""
+    matrices = 8 * q.shape[1] * q.shape[2] ** 2 if visible is not None else 1
+    return max(1, min(CHUNK, CHUNK_BYTES // matrices))
 
 
 def _centred_energy(q: Tensor, k: Tensor, visible: Tensor | None) -> Tensor:

@@ -57,10 +57,10 @@ def interpolation_path(
 def interpolation_barrier(
     loss: Loss, params_a: Sequence[Tensor], params_b: Sequence[Tensor], points: int = PATH_POINTS
 ) -> float:
-    """Largest height of the path from A to B over the chord of its ends, in units of the loss; 0 if it never rises.
+    """Largest height of the path from A to B over the chord of its ends, in units of the loss; 0 if nowhere above.
 
     ``sup over a in [0, 1] of L((1-a) A + a B) - ((1-a) L(A) + a L(B))``. Two weights of one function can have a high
-    barrier: align them first (``alignment``).
+    barrier: align them first (``alignment``). A path that only falls has one as well, if it falls late.
 
     Args:
         loss: no arguments; depends on the tensors ``params_a``.

@@ -1,7 +1,7 @@
 """The pictures of the part "Why": each a function from a diagnosis to a figure, or to nothing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from selfpretrain.arms import RECIPES
 from selfpretrain.config import Arm
 from selfpretrain.diagnosis.measurement import Row, select
+from selfpretrain.diagnostics.gradients import chance_snr
 from selfpretrain.report.figures import COLOURS, STYLE, to_svg
 
 LOSS_COLOURS = {"label": "#D55E00", "reconstruction": "#0072B2"}
@@ -88,6 +89,19 @@ def _colour(arm: str, stage: str) -> str:
     return "#333333" if stage == "init" else COLOURS[cast(Arm, arm)]
 
 
+def _signal_axis(ax: Axes, rows: Iterable[Row], which: Literal["x", "y"] = "y") -> None:
+    """An axis for signal-to-noise ratios: grey where an estimate from so many sequences may be chance."""
+    reach = max((chance_snr(row["n"]) for row in rows), default=0.0)
+    if which == "y":
+        ax.set_yscale("symlog", linthresh=0.01)
+        ax.axhspan(-reach, reach, color="black", alpha=0.08, linewidth=0)
+        ax.axhline(0, color="black", linewidth=0.8)
+    else:
+        ax.set_xscale("symlog", linthresh=0.01)
+        ax.axvspan(-reach, reach, color="black", alpha=0.08, linewidth=0)
+        ax.axvline(0, color="black", linewidth=0.8)
+
+
 def lag_profiles(why: Why, figure: Figure) -> bool:
     """Position part of the scores by lag, every seed's heads; models side by side."""
     stages = why.main_stages
@@ -116,8 +130,7 @@ def attention_maps(why: Why, figure: Figure) -> bool:
     for column, ((arm, stage), one) in enumerate(zip(stages, maps, strict=True)):
         for head in range(heads):
             ax = axes[head][column]
-            relative = one[head] / one[head].mean()
-            image = ax.imshow(relative, cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest")
+            image = ax.imshow(one[head], cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest")
             ax.set_xticks([])
             ax.set_yticks([])
             ax.grid(visible=False)
@@ -165,12 +178,11 @@ def signal_by_lag(why: Why, figure: Figure) -> bool:
                 mean = np.mean(found, axis=0)
                 ax.plot(np.arange(1, len(mean) + 1), mean, color=colour, linewidth=2.2, label=loss)
                 drawn = True
-        ax.set_yscale("symlog", linthresh=0.01)
+        _signal_axis(ax, why.rows("gradients", f"{part}_snr_by_lag", **why.start))
         ax.set_title(
             {"proximity": "look near (k and -k alike)", "direction": "look ahead (k against -k)"}[part], fontsize=10
         )
         ax.set_xlabel("lag, positions")
-        ax.axhline(0, color="black", linewidth=0.8)
     axes[0].set_ylabel("signal-to-noise ratio")
     _legend(axes[0])
     return drawn
@@ -194,8 +206,7 @@ def signal_along(why: Why, figure: Figure) -> bool:
                 ax.plot([step] * len(by_step[step]), by_step[step], ".", color=colour, alpha=0.3)
         ax.set_title(f"{arm}, {'self-pretraining' if phase == 'pretrain' else 'label training'}", fontsize=10)
         ax.set_xlabel("step")
-        ax.set_yscale("symlog", linthresh=0.01)
-        ax.axhline(0, color="black", linewidth=0.8)
+        _signal_axis(ax, why.rows("gradients", "proximity_snr", arm=arm, stage=phase))
     axes[0].set_ylabel("signal-to-noise ratio")
     _legend(axes[0])
     return True
@@ -214,8 +225,7 @@ def signal_by_group(why: Why, figure: Figure) -> bool:
                 values, [place + shift] * len(values), "o", color=colour, alpha=0.7, label=loss if place == 0 else None
             )
     ax.set_yticks(range(len(groups)), groups)
-    ax.set_xscale("symlog", linthresh=0.01)
-    ax.axvline(0, color="black", linewidth=0.8)
+    _signal_axis(ax, why.rows("gradients", "gradient_snr", **why.start), "x")
     ax.set_xlabel("signal-to-noise ratio of one sequence's gradient")
     ax.margins(x=0.05)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
@@ -432,30 +442,32 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         "How strong a signal each group of weights gets",
         signal_by_group,
         NARROW,
-        "At the start, on the same weights and sequences, every seed a point. Where the label's points lie at 0 (or a "
-        "little below, which chance allows), its gradient is all noise.",
+        "At the start, on the same weights and sequences, every seed a point. Where the label's points lie in the grey "
+        "(chance), its gradient is all noise.",
     ),
     (
         "What each loss says about attention at the start",
         signal_by_lag,
         WIDE,
-        "Signal in the gradient on the scores. Left: pressure to look nearer or farther. If the reconstruction's line "
-        "lies above 0 there and the label's does not, the label is locally blind to proximity. Locally blind is not "
-        "the same as cannot learn.",
+        "Signal in the gradient on the scores, grey: chance. Left: pressure to look nearer or farther. If the "
+        "reconstruction's line lies above the grey there and the label's does not, the label is locally blind to "
+        "proximity. Right: pressure to look to one side. Locally blind is not the same as cannot learn.",
     ),
     (
         "The same along training, for proximity",
         signal_along,
         WIDE,
-        "Signal on looking near, at snapshots. Look whether the reconstruction's grows before attention has formed, "
-        "and whether the label's ever does in scratch (whose reconstruction head was never trained).",
+        "Signal on looking near, at snapshots; grey: chance, for one seed. Look whether the reconstruction's grows "
+        "before attention has formed, and whether the label's ever does in scratch (whose reconstruction head was "
+        "never trained).",
     ),
     (
         "Would proximity lower the loss?",
         proximity_slices,
         WIDE,
         "A bias towards near positions of strength t is added to one head's scores; a line for each head of the first "
-        "seed. A line that falls to the right wants proximity; a flat one does not care.",
+        "seed. A line that falls to the right wants proximity; a flat one does not care. After label training the "
+        "reconstruction head is the one of self-pretraining, and in scratch one that was never trained.",
     ),
     (
         "Curvature of the label loss",
@@ -468,8 +480,8 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         "Paths and surroundings",
         paths,
         WIDE,
-        "Left: the label loss on straight lines. A hump is a barrier; dotted lines have heads and hidden units "
-        "aligned. Right: how the loss rises around each end.",
+        "Left: the label loss on straight lines; dotted ones have heads and hidden units aligned. A hump between "
+        "scratch and SPT is no news: they were trained on different things. Right: the loss around each end.",
     ),
     (
         "The plane around each end",
