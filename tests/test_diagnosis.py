@@ -13,10 +13,21 @@ import torch
 from conftest import ragged_task, tiny_config
 from selfpretrain import diagnose
 from selfpretrain.comparison import compare
-from selfpretrain.config import PARTS, DiagnoseConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
+from selfpretrain.config import (
+    PARTS,
+    DiagnoseConfig,
+    ModelConfig,
+    ObjectiveConfig,
+    PhaseConfig,
+    TaskConfig,
+    TrainConfig,
+)
 from selfpretrain.diagnosis import data, read_diagnosis
+from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.diagnostics.gradients import gradient_snr, score_gradient
 from selfpretrain.events import Finished
 from selfpretrain.report import write_report
+from selfpretrain.tasks import load_task
 
 TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2, transplant_seeds=1)
 
@@ -215,6 +226,50 @@ def test_every_kind_of_model_can_be_looked_at(model, tiny_task, tmp_path):
     for row in content["parts"]["attention"]:
         if row["name"] in ("attention_profile", "position_profile"):
             assert row["shape"][-1] == 2 * 7 + 1  # 8 positions, cls not among them
+
+
+def test_with_cls_pooling_and_one_layer_the_label_does_not_feel_proximity_at_all(tiny_task, tmp_path):
+    """Known answer: the label is read at cls, which one layer fills from values; who looks near whom does not matter."""
+    model = ModelConfig(width=8, heads=2, pooling="cls")
+    config = tiny_config(model=model, train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch", "spt"), seeds=1)
+    compare(tiny_task, config, out=tmp_path / "one")
+    rows = diagnose(tmp_path / "one", TINY, parts=("landscape",)).content["parts"]["landscape"]
+    slices = [row for row in rows if row["name"] == "proximity_slice"]
+    for row in slices:
+        moved = np.ptp(np.array(row["values"]), axis=-1).max()
+        assert moved < 1e-6 if row["loss"] == "label" else moved > 1e-5, (row["loss"], row["stage"], moved)
+    assert len(slices) == 8  # both losses at the start, after SPT, and at both ends
+
+
+def test_signal_is_summed_up_to_the_lag_that_is_asked_for(tmp_path):
+    """Further than lags are kept one by one."""
+    task = load_task(TaskConfig(data="proximity", length=24, sequences=200))
+    compare(
+        task, tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch",), seeds=1), out=tmp_path / "one"
+    )
+    config = replace(TINY, max_lag=20, parts=("gradients",))
+    rows = diagnose(tmp_path / "one", config).content["parts"]["gradients"]
+    subject = Subject(tmp_path / "one", config)
+    model, probe = subject.model(subject.runs[0], subject.runs[0].stages[0]), subject.sample
+    probe.calibrate(model)
+    for loss in ("label", "reconstruction"):
+        grads = score_gradient(model, probe, lambda model, part, loss=loss: part.losses(model, loss))
+        # Along lag k and along -k, over the roots of their lengths; together, over the root of two.
+        along = (
+            torch.stack(
+                [
+                    torch.stack(
+                        [g.diagonal(k, -2, -1).sum(-1) + g.diagonal(-k, -2, -1).sum(-1) for k in range(1, 21)], -1
+                    )
+                    for g in grads
+                ],
+                1,
+            )
+            / torch.tensor([2.0 * (24 - k) for k in range(1, 21)]).sqrt()
+        )
+        expected = gradient_snr(along.flatten(1)).item()
+        (row,) = [r for r in rows if (r["name"], r["stage"], r.get("loss")) == ("proximity_snr", "init", loss)]
+        assert row["values"] == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["symbols", "values"])
