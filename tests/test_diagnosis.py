@@ -229,7 +229,7 @@ def test_every_kind_of_model_can_be_looked_at(model, tiny_task, tmp_path):
 
 
 def test_with_cls_pooling_and_one_layer_the_label_does_not_feel_proximity_at_all(tiny_task, tmp_path):
-    """Known answer: the label is read at cls, which one layer fills from values; it matters not who else looks where."""
+    """Known answer: the label is read at cls, which one layer fills from values; no matter who else looks where."""
     model = ModelConfig(width=8, heads=2, pooling="cls")
     config = tiny_config(model=model, train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch", "spt"), seeds=1)
     compare(tiny_task, config, out=tmp_path / "one")
