@@ -174,12 +174,10 @@ def _commit() -> str | None:
 
 
 def _plan_tuning(config: CompareConfig, task: Task) -> list[RunConfig]:
-    """Every arm with every learning rate; nothing where there is one rate."""
-    if len(config.train.lr) == 1:
-        return []
+    """Every arm with every learning rate."""
     return [
-        _run_config(config, task, arm, FIRST_TUNING_SEED + k, lr, tune=True)
-        for k in range(config.train.tune_seeds)
+        run_config(config, task, arm, seed, lr, tune=True)
+        for seed in tuning_seeds(config)
         for arm in config.arms
         if not RECIPES[arm].linear
         for lr in config.train.lr
@@ -190,13 +188,19 @@ def _plan_reported(config: CompareConfig, task: Task, lrs: dict[Arm, float]) -> 
     """Every arm with every seed."""
     default = config.train.lr[0]
     return [
-        _run_config(config, task, arm, seed, lrs.get(arm, default))
+        run_config(config, task, arm, seed, lrs.get(arm, default))
         for seed in range(config.seeds)
         for arm in config.arms
     ]
 
 
-def _run_config(config: CompareConfig, task: Task, arm: Arm, seed: int, lr: float, *, tune: bool = False) -> RunConfig:
+def tuning_seeds(config: CompareConfig) -> list[int]:
+    """Seeds that are never reported; none where there is only one rate to take."""
+    return [FIRST_TUNING_SEED + k for k in range(config.train.tune_seeds)] if len(config.train.lr) > 1 else []
+
+
+def run_config(config: CompareConfig, task: Task, arm: Arm, seed: int, lr: float, *, tune: bool = False) -> RunConfig:
+    """A run of an arm as the comparison does it."""
     pretrain_steps, label_steps = plan_steps(config, arm, task)
     return RunConfig(
         arm=arm,

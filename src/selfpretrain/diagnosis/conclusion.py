@@ -220,8 +220,10 @@ def _controls(found: Mapping[str, Recovery]) -> list[str]:
         "shuffled.query-key.free": "query-key from self-pretraining on shuffled sequences",
         "shuffled.all.free": "everything from self-pretraining on shuffled sequences",
     }
-    said = [f"{what} {found[cell].percent} ({found[cell].answer})" for cell, what in words.items() if cell in found]
-    said = [text.replace("(does not)", "(does not recover it)").replace("(recovers)", "(recovers it)") for text in said]
+    answers = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
+    said = [
+        f"{what} {found[cell].percent} ({answers[found[cell].answer]})" for cell, what in words.items() if cell in found
+    ]
     return [f"Controls, share of the gain: {'; '.join(said)}."] if said else []
 
 

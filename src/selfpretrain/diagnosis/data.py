@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from selfpretrain.config import SEQUENCES
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.diagnostics import data as formulas
 from selfpretrain.diagnostics.representation import linear_probe
+from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks import Split, Task
 from selfpretrain.tasks.task import shuffled
 
 REACH = 8
-"""Longest lag looked at, in positions (ours)."""
+"""Longest lag looked at, in positions, unless --max-lag is longer (ours)."""
 ALPHABET = 16
 """Commonest symbols that a classifier of pairs tells apart; the rest count as one (ours)."""
 
@@ -37,11 +36,12 @@ def measure(subject: Subject) -> Iterator[Measurement]:
 
 def _classify(task: Task, reach: int) -> float:
     """Validation accuracy of a linear classifier of every sequence's pairs."""
-    train, val = (_first(split) for split in (task.train, task.val))
+    train, val = (_some(split) for split in (task.train, task.val))
     both = train + val
     features = formulas.pair_features(both.x, reach, both.lengths, alphabet=ALPHABET)
     return linear_probe(features[: len(train)], train.y, features[len(train) :], val.y)
 
 
-def _first(split: Split) -> Split:
-    return split.rows(np.arange(min(SEQUENCES, len(split))))
+def _some(split: Split) -> Split:
+    """At random: files may be sorted by class."""
+    return split.rows(numpy_stream(0, "probe", 2).permutation(len(split))[:SEQUENCES])

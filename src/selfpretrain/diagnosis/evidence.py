@@ -40,7 +40,7 @@ class Evidence:
 
     Attributes:
         outcome: of the comparison, spt against scratch at equal label compute; "not compared" without one of them.
-        n_seeds: of the comparison.
+        n_seeds: in which both spt and scratch ended well.
         absolute_positions: whether the model's position code is absolute.
         scratch: test accuracy by seed.
         spt: test accuracy by seed, the same seeds.
@@ -76,7 +76,7 @@ def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, ab
     both = [row["values"] for name in PAIRS for row in select(parts, "data", name)]
     return Evidence(
         outcome=outcome_of(summary),
-        n_seeds=max((len(entry["test_acc"]) for entry in summary["arms"].values()), default=0),
+        n_seeds=_between(summary, "n_seeds", 0),
         absolute_positions=absolute_positions,
         scratch=test.get("scratch", []),
         spt=test.get("spt", []),
@@ -89,9 +89,14 @@ def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, ab
 
 def outcome_of(summary: Mapping[str, Any]) -> str:
     """What self-pretraining does against scratch at equal label compute."""
-    found = (c["outcome"] for c in summary["comparisons"] if (c["arm"], c["against"]) == ("spt", "scratch"))
-    outcome: str = next(found, "not compared")
+    outcome: str = _between(summary, "outcome", "not compared")
     return outcome
+
+
+def _between(summary: Mapping[str, Any], field: str, default: Any) -> Any:
+    """What the summary says of spt against scratch at equal label compute."""
+    found = (c[field] for c in summary["comparisons"] if (c["arm"], c["against"]) == ("spt", "scratch"))
+    return next(found, default)
 
 
 def _signals(parts: Mapping[str, Sequence[Row]]) -> list[Signals]:

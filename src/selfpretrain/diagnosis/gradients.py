@@ -28,19 +28,21 @@ def measure(subject: Subject, run: Run) -> Iterator[Measurement]:
     for stage in subject.stages(run):
         model = subject.model(run, stage)
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
+        subject.sample.calibrate(model)
         yield from _on_scores(model, subject.sample, subject.config.max_lag, where)
         yield from _on_groups(model, subject.probe, where)
         if stage.name == "init":
             yield _without_order(model, subject.sample, subject.config.max_lag, where)
     for stage in run.along[1:]:
         where = {**run.where, "stage": stage.name, "step": stage.step}
-        yield from _on_scores(subject.model(run, stage), subject.probe, subject.config.max_lag, where)
+        model = subject.model(run, stage)
+        subject.probe.calibrate(model)
+        yield from _on_scores(model, subject.probe, subject.config.max_lag, where)
     yield from _update_ratios(run)
 
 
 def _on_scores(model: SequenceModel, probe: Probe, max_lag: int, where: dict[str, Any]) -> Iterator[Measurement]:
     """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction), and on both."""
-    probe.calibrate(model)
     proximity, block = {}, {}
     reach = max(max_lag, min(LONGEST_LAG, probe.length - 1))
     for loss in LOSSES:

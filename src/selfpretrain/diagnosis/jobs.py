@@ -10,7 +10,6 @@ from pathlib import Path
 
 from selfpretrain.config import PARTS, Part
 from selfpretrain.diagnosis import attention, data, gradients, landscape, representation
-from selfpretrain.diagnosis.evidence import outcome_of
 from selfpretrain.diagnosis.files import Parts, protocol_of, read_part, write_part
 from selfpretrain.diagnosis.measurement import Measurement, Row
 from selfpretrain.diagnosis.subject import Run, Subject
@@ -28,11 +27,13 @@ class Job:
 
     part: Part
     runs: tuple[str, ...]
+    paths: bool = False
+    """Of the landscape: the ways between weights, not what surrounds them."""
 
     @property
     def name(self) -> str:
         """For the one who watches."""
-        return " ".join((self.part, *self.runs))
+        return " ".join((self.part, *(["paths"] if self.paths else []), *self.runs))
 
 
 def measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> Parts:
@@ -61,7 +62,7 @@ def measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> Pa
         with Workers(_perform, subject, count=min(workers, len(jobs)), watch=watch) as pool:
             pool.do(ordered, keep)
     if "transplants" in subject.config.parts and "transplants" not in parts:
-        reason = missing(subject) or _nothing_to_carry(subject)
+        reason = missing(subject)
         if reason is None:
             rows = [row.plain() for row in run_transplants(subject, workers=workers, watch=watch)]
             parts["transplants"] = rows
@@ -71,28 +72,17 @@ def measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> Pa
     return {part: parts[part] for part in PARTS if part in parts}
 
 
-def _nothing_to_carry(subject: Subject) -> str | None:
-    """Why transplants would have nothing to explain; None if there is a gain."""
-    outcome = outcome_of(subject.summary)
-    if outcome == "helps":
-        return None
-    return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
-
-
 def _jobs(subject: Subject, part: Part) -> list[Job]:
     """What a part consists of. Landscapes are of the first seed alone, and of one arm with and one without SPT."""
-    names = [(run.config.arm, run.config.seed, run.path.name) for run in subject.runs]
-    seeds = sorted({seed for _, seed, _ in names})
-    by_seed = {seed: tuple(name for _, s, name in names if s == seed) for seed in seeds}
     match part:
         case "data":
             return [Job(part, ())]
         case "landscape":
             chosen = tuple(run.path.name for run in subject.pictured)
-            return [*(Job(part, (name,)) for name in chosen), *([Job(part, chosen)] if len(chosen) > 1 else [])]
+            return [*(Job(part, (name,)) for name in chosen), Job(part, chosen, paths=True)]
         case "representation":
-            return [Job(part, by_seed[seed]) for seed in seeds]
-    return [Job(part, (name,)) for _, _, name in names]
+            return [Job(part, tuple(run.path.name for run in runs)) for runs in subject.by_seed.values()]
+    return [Job(part, (run.path.name,)) for run in subject.runs]
 
 
 def _perform(subject: Subject, job: Job, tell: Watch, stop: Callable[[], bool]) -> list[Row]:
@@ -134,7 +124,7 @@ def _measurements(subject: Subject, job: Job, runs: Sequence[Run]) -> Iterable[M
         case "gradients":
             return gradients.measure(subject, runs[0])
         case "landscape":
-            return landscape.measure(subject, runs[0]) if len(runs) == 1 else landscape.measure_paths(subject, runs)
+            return landscape.measure_paths(subject, runs) if job.paths else landscape.measure(subject, runs[0])
         case "representation":
             return representation.measure(subject, runs)
     raise AssertionError(job.part)

@@ -133,13 +133,17 @@ class Subject:
         return next((run for run in self.runs if (run.config.arm, run.config.seed) == (arm, seed)), None)
 
     @property
+    def by_seed(self) -> dict[int, list[Run]]:
+        """The runs of every seed, in order."""
+        seeds = sorted({run.config.seed for run in self.runs})
+        return {seed: [run for run in self.runs if run.config.seed == seed] for seed in seeds}
+
+    @property
     def pictured(self) -> list[Run]:
         """Runs whose landscape is looked at: of the first seed that has them, one arm with and one without SPT."""
-        by_seed: dict[int, list[Run]] = {}
-        for run in self.runs:
-            by_seed.setdefault(run.config.seed, []).append(run)
-        chosen = [[run for run in runs if run.config.arm in ("scratch", "spt")] for _, runs in sorted(by_seed.items())]
-        return max(chosen, key=len) or self.runs[:2]
+        seeds = list(self.by_seed.values())
+        chosen = [[run for run in runs if run.config.arm in ("scratch", "spt")] for runs in seeds]
+        return max(chosen, key=len) or seeds[0][:2]
 
     def stages(self, run: Run, among: Sequence[Run] | None = None) -> list[Stage]:
         """The run's stages, without a start that an earlier run (``among`` these, or all) is looked at for."""
@@ -203,10 +207,12 @@ class Subject:
         # Validation sequences have to reach it as well: a few of them, for probes and similarity.
         few = min(LEAST_PROBE, len(held_out))
         length = int(min(lengths[count - 1], held_out[few - 1]))
+        if length < 3:
+            raise RequestError(f"the task's sequences are too short to look at: they share only {length} positions")
         if length <= self.config.max_lag + 1:
             raise RequestError(
                 f"--max-lag {self.config.max_lag} does not fit: {count} training and {few} validation sequences "
-                f"share only {length} positions; give --max-lag {max(1, length - 2)} or fewer, or a smaller --probe"
+                f"share only {length} positions; give --max-lag {length - 2} or fewer, or a smaller --probe"
             )
         return length
 

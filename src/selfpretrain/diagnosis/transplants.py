@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from selfpretrain.arms import build_model, perform, pick_device, plan_steps, run_flops
-from selfpretrain.comparison import FIRST_TUNING_SEED, pick_lr
-from selfpretrain.config import CompareConfig, ModelConfig, RunConfig, TransplantConfig
+from selfpretrain.arms import build_model, perform, pick_device, run_flops
+from selfpretrain.comparison import pick_lr, run_config, tuning_seeds
+from selfpretrain.config import ModelConfig, RunConfig, TransplantConfig
+from selfpretrain.diagnosis.evidence import outcome_of
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Planned, Watch
 from selfpretrain.runs import PRETRAINED
-from selfpretrain.tasks import Task
 from selfpretrain.tasks.task import shuffled
 from selfpretrain.transfer import ENCODER, present_groups
 from selfpretrain.workers import Workers
@@ -87,11 +87,12 @@ def run_transplants(subject: Subject, *, workers: int, watch: Watch) -> list[Mea
         RequestError: the comparison lacks an arm or weights that the matrix needs.
     """
     config, task, root = subject.request, subject.task, subject.root / "transplants"
-    seeds, tuning_seeds = _seeds(subject)
-    groups = [g for g in present_groups(build_model(_label_run(config, task, 0, 0.1), task)) if g in ENCODER]
+    seeds, tuning = _seeds(subject), tuning_seeds(config)
+    model = build_model(run_config(config, task, "scratch", 0, config.train.lr[0]), task)
+    groups = [group for group in present_groups(model) if group in ENCODER]
     matrix = cells(groups)
-    donors = [_shuffled_donor(subject, seed) for seed in (*tuning_seeds, *seeds)]
-    trials = [(cell, seed, lr) for seed in tuning_seeds for cell in matrix for lr in config.train.lr]
+    donors = [_shuffled_donor(subject, seed) for seed in (*tuning, *seeds)]
+    trials = [(cell, seed, lr) for seed in tuning for cell in matrix for lr in config.train.lr]
     planned = [(cell, seed, config.train.lr[0]) for seed in seeds for cell in matrix]
     runs = [
         *donors,
@@ -102,7 +103,7 @@ def run_transplants(subject: Subject, *, workers: int, watch: Watch) -> list[Mea
     workers = workers if pick_device(config.train.device).type == "cpu" else 1
     # Order that is lost stays lost: one shuffling serves all seeds, so that workers share one task.
     with Workers(perform, (shuffled(task, 0), root / "shuffled"), count=workers, watch=watch) as pool:
-        made = dict(zip((*tuning_seeds, *seeds), pool.do(donors), strict=True))
+        made = dict(zip((*tuning, *seeds), pool.do(donors), strict=True))
     for seed in (seed for seed, result in made.items() if "failure" in result):
         watch(Note(f"seed {seed}: self-pretraining on shuffled sequences failed ({made[seed]['failure']}); left out"))
 
@@ -122,17 +123,20 @@ def run_transplants(subject: Subject, *, workers: int, watch: Watch) -> list[Mea
 
 
 def missing(subject: Subject) -> str | None:
-    """Why this subject can have no transplants; None if it can."""
+    """Why this subject can have no transplants, or why they would have nothing to explain; None if it can."""
     if not subject.whole:
         return "transplants need a whole comparison, not a single run"
     lacking = [arm for arm in ("scratch", "spt") if arm not in subject.request.arms]
     if lacking:
         return f"transplants need the arms scratch and spt; this comparison has no {lacking[0]}"
+    outcome = outcome_of(subject.summary)
+    if outcome != "helps":
+        return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
     return None
 
 
-def _seeds(subject: Subject) -> tuple[list[int], list[int]]:
-    """Reported seeds in which neither arm failed, the first so many of them, and tuning seeds."""
+def _seeds(subject: Subject) -> list[int]:
+    """Reported seeds in which neither arm failed, the first so many of them."""
     both = [
         seed
         for seed in range(subject.request.seeds)
@@ -142,24 +146,7 @@ def _seeds(subject: Subject) -> tuple[list[int], list[int]]:
         raise RequestError(
             f"{subject.root}: no seed in which both scratch and spt ended well, so nothing to transplant"
         )
-    one_rate = len(subject.request.train.lr) == 1
-    tuning = [] if one_rate else [FIRST_TUNING_SEED + k for k in range(subject.request.train.tune_seeds)]
-    return both[: subject.config.transplant_seeds], tuning
-
-
-def _label_run(config: CompareConfig, task: Task, seed: int, lr: float, **settings: Any) -> RunConfig:
-    """Label training as the arm scratch does it."""
-    shared = {name: getattr(config, name) for name in ("model", "objective", "pretrain", "label", "train")}
-    _, label_steps = plan_steps(config, "scratch", task)
-    fixed: dict[str, Any] = {
-        "arm": "scratch",
-        "seed": seed,
-        "lr": lr,
-        "purpose": "report",
-        "pretrain_steps": 0,
-        "label_steps": label_steps,
-    }
-    return RunConfig(**{**fixed, **shared, **settings})
+    return both[: subject.config.transplant_seeds]
 
 
 def _spt_lr(subject: Subject) -> float:
@@ -178,8 +165,8 @@ def _cell_run(subject: Subject, cell: Cell, seed: int, lr: float, *, tune: bool)
         random=cell.donor == "random",
         frozen=cell.frozen,
     )
-    purpose = "tune" if tune else "report"
-    return _label_run(subject.request, subject.task, seed, lr, model=model, purpose=purpose, transplant=transplant)
+    run = run_config(subject.request, subject.task, "scratch", seed, lr, tune=tune)
+    return replace(run, model=model, transplant=transplant)
 
 
 def _source(subject: Subject, cell: Cell, seed: int, *, tune: bool) -> Path | None:
@@ -202,9 +189,8 @@ def _shuffled_donor(subject: Subject, seed: int) -> RunConfig:
 
     It counts as a run that tunes, so that it never sees test data.
     """
-    steps, _ = plan_steps(subject.request, "spt", subject.task)
-    settings: dict[str, Any] = {"arm": "spt", "purpose": "tune", "pretrain_steps": steps, "label_steps": 1}
-    return _label_run(subject.request, subject.task, seed, _spt_lr(subject), **settings)
+    run = run_config(subject.request, subject.task, "spt", seed, _spt_lr(subject), tune=True)
+    return replace(run, label_steps=1)
 
 
 def _measurements(cell: Cell, seed: int, lr: float, result: Mapping[str, Any]) -> Iterator[Measurement]:
