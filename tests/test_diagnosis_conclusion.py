@@ -1,12 +1,14 @@
 """Planted causes in tables of accuracies: each gets its conclusion, and doubtful tables get none."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from selfpretrain.diagnosis.conclusion import conclude, plain
-from selfpretrain.diagnosis.evidence import Evidence, Shape, Signals, gather
+from selfpretrain.diagnosis.evidence import Evidence, Shape, Signals
 from selfpretrain.diagnosis.transplants import cells
 
 GROUPS = ("embedding", "query-key", "value-output", "feedforward", "norms")
@@ -191,36 +193,48 @@ def test_a_label_that_could_see_is_warned_of_and_single_positions_are_not_local_
     assert "could see" not in said(conclude(evidence(carried_by("norms"), pairs=(0.97, 0.97))))
 
 
-def row(name, values, seed, arm="scratch", stage="init", **fields):
-    return {"name": name, "values": values, "seed": seed, "arm": arm, "stage": stage, **fields}
+def holm_by_hand(p_values):
+    """Step-down: the k-th smallest times what is left, never below the one before."""
+    corrected, worst = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        worst = max(worst, min(1.0, p_values[index] * (len(p_values) - rank)))
+        corrected[index] = worst
+    return corrected
 
 
-def test_the_start_is_the_one_that_scratch_and_spt_share():
-    gradients = [
-        row(name, value + more, seed, arm=arm, loss=loss, n=100)
-        for seed in range(3)
-        for arm, shift in (("scratch", 0.0), ("mimetic", 5.0))
-        for loss, value in (("label", shift + 0.1), ("reconstruction", shift + 0.2))
-        for name, more in (("proximity_snr", 0.0), ("direction_snr", 1.0))
-    ]
-    summary = {"comparisons": [], "arms": {"scratch": {"test_acc": [0.5] * 3}}}
-    found = gather(summary, {"gradients": gradients}, absolute_positions=True)
-    assert found.signals == [Signals(0.1, 0.2, 1.1, 1.2, 100)] * 3
-    assert found.outcome == "not compared"
-
-
-def test_the_shape_is_of_the_head_that_looks_nearest():
-    names = ("position_near_mass_relative", "position_toeplitz_r2", "position_slope")
-    models = {
-        ("scratch", "init"): ([[1.1, 1.0]], [[0.1, 0.3]], [[0.001, -0.001]]),
-        ("mimetic", "init"): ([[9.0, 9.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
-        ("spt", "pretrained"): ([[1.0, 5.0]], [[0.9, 0.6]], [[0.2, -0.1]]),
-        ("spt", "trained"): ([[8.0, 8.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
+def test_every_family_is_corrected_for_itself():
+    """What decides about the carrier, the controls, and the rest: t-tests of the lead over half the gain."""
+    table = evidence(carried_by("query-key"), noise=0.1)
+    half = (np.array(table.spt) - table.scratch) / 2
+    p = {
+        cell: stats.ttest_1samp(np.array(accuracy) - table.scratch - half, 0).pvalue
+        for cell, accuracy in table.cells.items()
     }
-    rows = [
-        row(name, value, 0, *model)
-        for model, values in models.items()
-        for name, value in zip(names, values, strict=True)
-    ]
-    found = gather({"comparisons": [], "arms": {}}, {"attention": rows}, absolute_positions=True)
-    assert found.shapes == [(Shape(1.1, 0.1, 0.001), Shape(5.0, 0.6, -0.1))]
+    carrier = [f"spt.{what}{group}.free" for group in GROUPS for what in ("", "all-but-")]
+    controls = [cell for cell in p if not cell.startswith("spt.") and cell.endswith(".free")]
+    rest = [cell for cell in p if cell not in (*carrier, *controls)]
+    assert (len(carrier), len(controls)) == (10, 4)
+    found = {recovery.cell: recovery.p_holm for recovery in conclude(table).recoveries}
+    for family in (carrier, controls, rest):
+        expected = holm_by_hand([p[cell] for cell in family])
+        np.testing.assert_allclose([found[cell] for cell in family], expected, rtol=1e-9)
+
+
+def test_a_share_is_of_the_gain_of_the_seeds_that_there_are():
+    table = replace(evidence(carried_by("norms")), scratch=[0.5] * 5, spt=[1.0, 1.0, 1.0, 0.6, 0.6])
+    table.cells["spt.norms.free"][:] = [0.75, 0.75, 0.75, math.nan, math.nan]
+    (recovery,) = [r for r in conclude(table).recoveries if r.cell == "spt.norms.free"]
+    assert recovery.share == pytest.approx(0.5)
+    assert recovery.percent == "50%"
+
+
+def test_frozen_and_free_are_not_confused():
+    found = conclude(evidence(lambda c: 0.2 if c.frozen else carried_by("query-key")(c), noise=1e-6))
+    assert "query-key alone 20%; everything taken, with query-key frozen 20%" in said(found)
+
+
+@pytest.mark.parametrize(("scatters", "judged"), [(1.5, False), (2.5, True)])
+def test_a_signal_is_what_exceeds_twice_the_scatter(scatters, judged):
+    n = 1000
+    signals = [s._replace(label=1e-6, reconstruction=scatters * math.sqrt(2) / n, n=n) for s in BLIND]
+    assert ("cannot be judged" not in said(conclude(evidence(carried_by("norms"), signals=signals)))) == judged
