@@ -74,6 +74,6 @@ def test_cells_and_ends_are_matched_by_seed():
 
 
 def test_pairs_are_those_in_order_first():
-    rows = [row("pair_classifier_shuffled", 0.5, None), row("pair_classifier", 0.9, None)]
-    assert gather(SUMMARY, {"data": rows}, absolute_positions=True).pairs == (0.9, 0.5)
+    rows = [row("pair_classifier_shuffled", 0.5, None, n=60), row("pair_classifier", 0.9, None, n=60)]
+    assert gather(SUMMARY, {"data": rows}, absolute_positions=True).pairs == (0.9, 0.5, 60)
     assert gather(SUMMARY, {"data": rows[:1]}, absolute_positions=True).pairs is None

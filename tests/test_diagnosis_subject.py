@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import filelock
+import numpy as np
 import pytest
 import torch
 
@@ -14,8 +16,9 @@ from selfpretrain.comparison import compare
 from selfpretrain.config import DiagnoseConfig, TrainConfig
 from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.errors import RequestError
-from selfpretrain.objectives import label_losses
+from selfpretrain.objectives import make_batch
 from selfpretrain.runs import read_weights
+from selfpretrain.tasks import Split, Task
 
 TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2)
 FLAGS = ("--probe=20", "--sequences=40", "--max-lag=2", "--parts=data")
@@ -46,7 +49,7 @@ def with_text(name, text):
 SPT = "runs/spt-seed0"
 REFUSED = {
     "no folder": ("nowhere", lambda folder: None, "there is no such folder"),
-    "a file": ("comparison/summary.json", lambda folder: None, "there is no such folder"),
+    "a file": ("comparison/summary.json", lambda folder: None, "is a file; name the folder"),
     "another folder": ("comparison/runs", lambda folder: None, "neither a comparison nor one of its runs"),
     "an unfinished comparison": (
         "comparison",
@@ -73,7 +76,14 @@ REFUSED = {
         "the comparison is not finished",
     ),
     "a file in the way": ("comparison", with_text("diagnosis", ""), "diagnosis: a file is in the way"),
-    "damaged metrics": ("comparison", with_text(f"{SPT}/metrics.jsonl", "{"), "metrics.jsonl: damaged"),
+    "damaged metrics": (
+        "comparison",
+        with_text(f"{SPT}/metrics.jsonl", "{"),
+        "metrics.jsonl or result.json is damaged",
+    ),
+    "empty metrics": ("comparison", with_text(f"{SPT}/metrics.jsonl", ""), "metrics.jsonl or result.json is damaged"),
+    "an empty result": ("comparison", with_text(f"{SPT}/result.json", "{}"), "result.json: missing or damaged"),
+    "a result that is a list": ("comparison", with_text(f"{SPT}/result.json", "[]"), "result.json: missing or damaged"),
 }
 
 
@@ -137,6 +147,14 @@ def test_damaged_weights_are_named(workers, ask, comparison):
     assert "model.safetensors: missing or damaged" in error
 
 
+def test_weights_of_another_model_are_named(ask, comparison):
+    config = comparison / SPT / "config.json"
+    config.write_text(config.read_text().replace('"depth": 1', '"depth": 2'))
+    status, error = ask("comparison", *FLAGS[:3], "--parts=attention")
+    assert status == 2
+    assert "pretrained.safetensors: not the weights of this run" in error
+
+
 def test_data_that_changed_are_refused(comparison):
     known = json.loads((comparison / "config.json").read_text())
     known["request"]["task"]["data_seed"] = 1
@@ -196,6 +214,72 @@ def test_stages_hold_the_weights_they_are_named_for(comparison):
         # After label training the reconstruction head is the one that self-pretraining left.
         expected = pretrained if name.startswith("reconstruction") else final
         assert torch.equal(weight, expected[name])
-    # The model at its last stage does what the run's predictions say it does.
-    losses = label_losses(subject.model(run, run.stages[2]), subject.probe.batch)
-    assert losses.shape == (20,)
+    # Snapshots along label training have that head, too.
+    along = subject.model(run, run.along[-1]).state_dict()
+    assert all(torch.equal(along[name], pretrained[name]) for name in along if name.startswith("reconstruction"))
+    # The model at its last stage predicts what the run has predicted.
+    batch = make_batch(subject.task.test, torch.device("cpu"))
+    logits = subject.model(run, run.stages[2]).eval().classify(batch.x, batch.keep_mask)
+    assert torch.equal(logits.argmax(1), read_weights(run.path / "predictions.safetensors")["predicted"])
+
+
+def test_the_self_pretrained_stage_is_where_validation_was_best(comparison):
+    run = Subject(comparison, TINY).run("spt", 0)
+    losses = {step: abs(step - 6) for step in (3, 6, 9, 12)}
+    rows = [{"phase": "pretrain", "step": step, "val_loss": loss} for step, loss in losses.items()]
+    assert replace(run, rows=[*rows, {"phase": "label", "step": 1, "val_loss": -1.0}]).stages[1].step == 6
+
+
+def test_sequences_keep_their_labels_and_validation_is_held_out(tmp_path):
+    task = ragged_task(n=300)
+    compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "made")
+    subject = Subject(tmp_path / "made", TINY, task)
+    for probe, split in ((subject.probe, task.train), (subject.sample, task.train), (subject.held_out(), task.val)):
+        pairs = {
+            (row[: probe.length].tobytes(), label)
+            for row, label, length in zip(split.x, split.y, split.lengths, strict=True)
+            if length >= probe.length
+        }
+        found = [(x.numpy().tobytes(), y) for x, y in zip(probe.batch.x, probe.batch.y.tolist(), strict=True)]
+        assert set(found) <= pairs
+        assert len(set(found)) > 10  # sequences of few positions may well be alike
+
+
+def test_ragged_sequences_need_no_flags(tmp_path):
+    """Of lengths 1 to 30 neither all nor the longest alone: as many positions in all as possible."""
+    lengths = np.arange(240) % 30 + 1
+    generator = np.random.default_rng(0)
+    splits = [Split(generator.integers(4, size=(n, 30)), lengths[:n], np.arange(n) % 2) for n in (240, 60, 60)]
+    task = Task("ragged", "symbols", ("a", "b"), ("p", "q", "r", "s"), *splits)
+    compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "made")
+    subject = Subject(tmp_path / "made", DiagnoseConfig(), task)
+    assert subject.length in (15, 16)
+    assert len(subject.probe) == len(subject.sample) == 8 * (31 - subject.length)
+
+
+def test_landscapes_are_of_the_first_seed_that_has_both(comparison):
+    """The comparison has one seed; runs of another are made up beside it."""
+    subject = Subject(comparison, TINY)
+    first = subject.runs
+    later = [replace(run, config=replace(run.config, seed=1)) for run in first]
+    subject.runs = [*later, *first]
+    assert {run.config.seed for run in subject.pictured} == {0}
+    subject.runs = [*later, first[0]]
+    assert {run.config.seed for run in subject.pictured} == {1}
+    others = [
+        replace(run, config=replace(run.config, arm=arm)) for run, arm in zip(first, ("joint", "mimetic"), strict=True)
+    ]
+    subject.runs = [*others, *(replace(run, config=replace(run.config, seed=1)) for run in others)]
+    assert [(run.config.arm, run.config.seed) for run in subject.pictured] == [("joint", 0), ("mimetic", 0)]
+
+
+def test_longer_and_deeper_means_fewer_sequences(comparison):
+    subject = Subject(comparison, TINY)
+    assert (len(subject.probe), len(subject.sample)) == (20, 40)  # as asked for
+    model = subject.request.model
+    for factor in (2, 3):
+        entries = 20 * factor * model.heads * model.depth * subject.length**2
+        subject.request = replace(subject.request, model=replace(model, depth=model.depth * factor))
+        assert subject._affordable(1000, entries) == 20
+        subject.request = replace(subject.request, model=model)
+        assert subject._affordable(1000, entries) == 20 * factor

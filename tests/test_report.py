@@ -161,9 +161,15 @@ def test_the_page_of_one_run_has_its_why_alone(report, tmp_path):
     assert not (folder / "diagnosis").exists()
 
 
-def test_a_damaged_diagnosis_is_named_with_its_cure(explained, tmp_path):
+def test_of_a_damaged_diagnosis_the_rest_is_shown_and_the_cure_is_named(explained, tmp_path):
     folder = shutil.copytree(explained.parent, tmp_path / "o")
+    assert "Where attention looks" in write_report(folder).read_text()
     for damage in ("{", "[]"):
         (folder / "diagnosis/attention.json").write_text(damage)
-        with pytest.raises(RequestError, match="a file there is damaged; run diagnose again"):
+        page = write_report(folder).read_text()
+        assert "Where attention looks" not in page
+        assert "What each loss says about attention at the start" in page
+        (folder / "diagnosis/conclusion.json").write_text(damage)
+        with pytest.raises(RequestError, match=r"conclusion\.json: damaged; run diagnose again"):
             write_report(folder)
+        shutil.copy(explained.parent / "diagnosis/conclusion.json", folder / "diagnosis/conclusion.json")

@@ -368,7 +368,7 @@ class DiagnoseConfig:
     """Training sequences behind attention patterns, score gradients at the main stages and linear probes; None: 1000,
     which keeps the position part of the scores nearly unbiased, or fewer as for --probe (ours)."""
     curvature_probe: int = 32
-    """Sequences of the probe behind Hessians and slices, which need many passes (ours)."""
+    """Sequences of the probe behind Hessians, which need many passes (ours)."""
     max_lag: int = 4
     """Longest lag that counts as near, in positions (ours)."""
     grid: tuple[int, ...] | None = None
@@ -377,6 +377,8 @@ class DiagnoseConfig:
     """Seeds of every transplant, the first ones of the comparison; None: all of them. No claim is made below three."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.parts, str):
+            raise RequestError(f"parts={self.parts!r}: give a tuple, as in ({self.parts!r},)")
         unknown = [part for part in self.parts if part not in PARTS]
         if unknown or not self.parts:
             raise RequestError(f"--parts: unknown part '{', '.join(unknown)}'; the parts are {', '.join(PARTS)}")

@@ -122,7 +122,11 @@ class RunFolder:
         done = self.path / "DONE"
         if not done.exists() or done.read_text().strip() != self._fingerprint:
             return None
-        result: dict[str, Any] = read_json(self.path / "result.json")
+        try:
+            result: dict[str, Any] = read_json(self.path / "result.json")
+        except (OSError, ValueError):
+            self.note("result.json is missing or damaged; the run is done again")
+            return None
         return result
 
     # What the training loop reports (train.Recorder).

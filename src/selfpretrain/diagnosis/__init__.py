@@ -18,7 +18,7 @@ import filelock
 from selfpretrain.config import DiagnoseConfig
 from selfpretrain.diagnosis.conclusion import conclude, plain
 from selfpretrain.diagnosis.evidence import gather
-from selfpretrain.diagnosis.files import CONCLUSION, protocol_of, read_diagnosis
+from selfpretrain.diagnosis.files import CONCLUSION, left_out, protocol_of, read_diagnosis
 from selfpretrain.diagnosis.jobs import measure_parts
 from selfpretrain.diagnosis.subject import Subject
 from selfpretrain.errors import RequestError
@@ -63,6 +63,8 @@ def diagnose(
         RequestError: nothing finished there, something missing, or settings that do not fit the data.
     """
     config = replace(config or DiagnoseConfig(), **settings)
+    if workers < 1:
+        raise RequestError(f"workers={workers}: give 1 or more")
     subject = Subject(Path(folder), config, task)
     out = subject.target / "diagnosis"
     try:
@@ -78,6 +80,9 @@ def diagnose(
         for text in subject.skipped:
             watch(Note(f"left out: {text}"))
         parts = measure_parts(subject, out, workers, watch)
+        if left := left_out(out, parts):
+            said = f"left out, as measured under other settings: {', '.join(left)}; --parts has them measured again"
+            watch(Note(said))
         absolute = subject.request.model.positions in ("sinusoidal", "learned")
         evidence = gather(subject.summary, parts, absolute_positions=absolute)
         conclusion = plain(conclude(evidence), evidence)

@@ -69,7 +69,10 @@ def _layer(subject: Subject, model: SequenceModel, layer: int) -> dict[str, tupl
     position_near = formulas.window_mass(hidden_position.softmax(-1), subject.config.max_lag)
 
     def near(profile: Tensor) -> Tensor:
-        return profile[..., n - 1 - reach : n + reach]
+        kept = profile[..., n - 1 - reach : n + reach].clone()
+        if visible is not None:
+            kept[..., reach + 1 :] = torch.nan  # nobody looks ahead
+        return kept
 
     distance = {"attention_distance": ("positions", formulas.position_distance(n))}
     if subject.grid is not None:

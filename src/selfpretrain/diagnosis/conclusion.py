@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from selfpretrain.diagnosis.evidence import Evidence
+from selfpretrain.diagnosis.evidence import Evidence, Pairs
 from selfpretrain.diagnostics.gradients import chance_snr
 from selfpretrain.stats import Interval, holm, t_interval
 from selfpretrain.verdict import ALPHA, MIN_SEEDS
@@ -26,6 +26,8 @@ STRUCTURED, NEAR = 0.3, 1.5
 scores favours near positions (ours; the weights at the start have about 0 to .4 of the first, and 1 of the second)."""
 SEEN = 0.05
 """Accuracy beyond what shuffled sequences give, from which pairs tell classes apart (ours)."""
+CLEAR = 3.0
+"""Standard errors that it has to be as well (ours)."""
 Answer = Literal["recovers", "does not", "undecided"]
 
 
@@ -156,7 +158,10 @@ def _family(cell: str, cells: Mapping[str, Any]) -> str:
 def _carrier(found: Mapping[str, Recovery]) -> tuple[str | None, str]:
     """The single group that is enough and needed, and what to say of it."""
     if not found:
-        return None, "No weights were transplanted, so no group of weights can be named as the gain's carrier."
+        return (
+            None,
+            "No transplants were made under these settings, so no group of weights can be named as the gain's carrier.",
+        )
     groups = _groups(found)
     alone = {group: found[f"spt.{group}.free"] for group in groups}
     without = {group: found[f"spt.all-but-{group}.free"] for group in groups}
@@ -179,7 +184,7 @@ def _carrier(found: Mapping[str, Recovery]) -> tuple[str | None, str]:
 def _mechanism(evidence: Evidence, found: Mapping[str, Recovery]) -> tuple[str | None, str]:
     """Proximity, if attention shows it, a bias that nobody learnt does as well, and the controls fail."""
     if not evidence.shapes:
-        return None, "Attention was not looked at, so what these weights do is left open."
+        return None, "Attention was not looked at under these settings, so what these weights do is left open."
     near, toeplitz, slope = (
         t_interval(values) for values in zip(*(after for _, after in evidence.shapes), strict=True)
     )
@@ -211,7 +216,11 @@ def _frozen(found: Mapping[str, Recovery]) -> list[str]:
     ):
         if cell in found:
             parts.append(f"{what} {found[cell].percent}")
-    return [f"Frozen, so that labels cannot change it: {'; '.join(parts)}."] if parts else []
+    return (
+        [f"Share of the gain with query-key frozen, so that labels cannot change it: {'; '.join(parts)}."]
+        if parts
+        else []
+    )
 
 
 def _controls(found: Mapping[str, Recovery]) -> list[str]:
@@ -231,17 +240,20 @@ def _observations(evidence: Evidence) -> list[str]:
     """What is true whether or not there is a gain."""
     said = []
     if evidence.pairs is not None:
-        accuracy, shuffled = evidence.pairs
-        if accuracy - shuffled > SEEN:
-            said.append(
-                "The label could see the local structure: a linear classifier of pairs of near positions is right on "
-                f"{100 * accuracy:.0f}% of validation sequences, and on {100 * shuffled:.0f}% of shuffled ones."
-            )
-        else:
-            said.append("Pairs of near positions tell a linear classifier no more about the label than shuffled ones.")
+        said.append(_pairs(evidence.pairs))
     if len(evidence.signals) >= MIN_SEEDS:
         said.append(_blindness(evidence))
     return said
+
+
+def _pairs(pairs: Pairs) -> str:
+    """Whether they tell classes apart, beyond what single positions do and what so few sequences may by chance."""
+    error = math.sqrt(sum(share * (1 - share) for share in (pairs.accuracy, pairs.shuffled)) / pairs.n)
+    right, shuffled = (f"{100 * share:.0f}%" for share in (pairs.accuracy, pairs.shuffled))
+    found = f"{right} of {pairs.n} validation sequences, and {shuffled} of shuffled ones"
+    if pairs.accuracy - pairs.shuffled > max(SEEN, CLEAR * error):
+        return f"The label could see the local structure: a linear classifier of pairs of near positions gets {found}."
+    return f"Pairs of near positions do not clearly tell a linear classifier more than shuffled ones: it gets {found}."
 
 
 def _blindness(evidence: Evidence) -> str:

@@ -11,6 +11,17 @@ from selfpretrain.diagnosis.measurement import Row, select
 PAIRS = ("pair_classifier", "pair_classifier_shuffled")
 
 
+class Pairs(NamedTuple):
+    """What a classifier of pairs of positions gets right."""
+
+    accuracy: float
+    """Of validation sequences."""
+    shuffled: float
+    """The same with their positions shuffled."""
+    n: int
+    """Validation sequences."""
+
+
 class Signals(NamedTuple):
     """Signal-to-noise of both losses on scores, at the start of one seed, and the sequences behind it."""
 
@@ -45,7 +56,7 @@ class Evidence:
         scratch: test accuracy by seed.
         spt: test accuracy by seed, the same seeds.
         cells: test accuracy by seed of every transplant, the same seeds, NaN where a run failed; by ``Cell.name``.
-        pairs: validation accuracy of a classifier of pairs, on the sequences and on shuffled ones.
+        pairs: by a classifier of pairs of positions.
         signals: by seed.
         shapes: at the start and after self-pretraining, by seed.
     """
@@ -56,7 +67,7 @@ class Evidence:
     scratch: Sequence[float] = ()
     spt: Sequence[float] = ()
     cells: Mapping[str, Sequence[float]]
-    pairs: tuple[float, float] | None = None
+    pairs: Pairs | None = None
     signals: Sequence[Signals] = ()
     shapes: Sequence[tuple[Shape, Shape]] = ()
 
@@ -73,7 +84,7 @@ def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, ab
         cells.setdefault(row["group"], {})[row["seed"]] = math.nan if row["values"] is None else row["values"]
     seeds = sorted({seed for cell in cells.values() for seed in cell})
     test = {arm: [entry["test_acc"][seed] for seed in seeds] for arm, entry in summary["arms"].items()}
-    both = [row["values"] for name in PAIRS for row in select(parts, "data", name)]
+    pairs = [row for name in PAIRS for row in select(parts, "data", name)]
     return Evidence(
         outcome=outcome_of(summary),
         n_seeds=_between(summary, "n_seeds", 0),
@@ -81,7 +92,7 @@ def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, ab
         scratch=test.get("scratch", []),
         spt=test.get("spt", []),
         cells={name: [cell.get(seed, math.nan) for seed in seeds] for name, cell in cells.items()},
-        pairs=(both[0], both[1]) if len(both) == 2 and None not in both else None,
+        pairs=Pairs(pairs[0]["values"], pairs[1]["values"], pairs[0]["n"]) if len(pairs) == 2 else None,
         signals=_signals(parts),
         shapes=_shapes(parts),
     )

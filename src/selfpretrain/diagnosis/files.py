@@ -20,6 +20,7 @@ def protocol_of(subject: Subject, part: Part | None) -> dict[str, Any]:
     """Under what conditions a part (None: all of them) is measured; made under others, it is made anew."""
     request = to_dict(subject.config)
     del request["parts"]
+    request["grid"] = None if subject.grid is None else list(subject.grid)
     if part == "transplants":
         return {
             "transplant_seeds": request["transplant_seeds"],
@@ -51,7 +52,7 @@ def read_part(out: Path, part: Part, protocol: dict[str, Any]) -> list[Row] | No
         return None  # damaged: measured again
     if not isinstance(there, dict) or there.get("protocol") != protocol:
         return None
-    rows: list[Row] = there["measurements"]
+    rows: list[Row] | None = there.get("measurements")
     return rows
 
 
@@ -63,22 +64,30 @@ def write_part(out: Path, part: Part, protocol: dict[str, Any], rows: list[Row])
 def read_diagnosis(folder: Path) -> dict[str, Any] | None:
     """What ``diagnose`` left in the folder of a comparison or run; None if nothing.
 
-    Parts that were measured under another protocol than the latest conclusion are left out.
+    Parts that are damaged, or were measured under another protocol than the latest conclusion, are left out.
 
     Raises:
-        RequestError: a file is damaged.
+        RequestError: the conclusion is damaged.
     """
     out = folder / "diagnosis"
     if not (out / CONCLUSION).exists():
         return None
     try:
         latest = read_json(out / CONCLUSION)
-        parts = {part: read_json(out / f"{part}.json") for part in PARTS if (out / f"{part}.json").exists()}
-        rows = {
-            name: part["measurements"]
-            for name, part in parts.items()
-            if part["protocol"].items() <= latest["protocol"].items()
-        }
-        return {"protocol": latest["protocol"], "parts": rows, "conclusion": latest["conclusion"]}
+        content = {"protocol": latest["protocol"], "parts": {}, "conclusion": latest["conclusion"]}
+        known = latest["protocol"].items()
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise RequestError(f"{out}: a file there is damaged; run diagnose again") from None
+        raise RequestError(f"{out / CONCLUSION}: damaged; run diagnose again") from None
+    for part in PARTS:
+        try:
+            there = read_json(out / f"{part}.json")
+            if there["protocol"].items() <= known:
+                content["parts"][part] = there["measurements"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # not there, or damaged: diagnose measures it again
+    return content
+
+
+def left_out(out: Path, parts: Parts) -> list[str]:
+    """Parts that have files there and are none of these: damaged, or of another protocol."""
+    return [part for part in PARTS if part not in parts and (out / f"{part}.json").exists()]

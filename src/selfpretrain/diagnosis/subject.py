@@ -119,7 +119,9 @@ class Subject:
             raise RequestError(f"{folder}: no run here has weights to look at ({'; '.join(self.skipped)})")
         self.length = self._common_length()
         self.n_probe = config.probe or self._affordable(PROBE, PROBE_ENTRIES)
-        self.n_sample = max(self.n_probe, config.sequences or self._affordable(SEQUENCES, SAMPLE_ENTRIES))
+        there = int((self.task.train.lengths >= self.length).sum())
+        wanted = config.sequences or self._affordable(SEQUENCES, SAMPLE_ENTRIES)
+        self.n_sample = min(there, max(self.n_probe, wanted))
         self.grid = config.grid or IMAGE_GRIDS.get(self.task.config.data if self.task.config else "")
         if self.grid is not None and self.grid[0] * self.grid[1] != self.length:
             if config.grid is not None:
@@ -154,7 +156,7 @@ class Subject:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The comparison's summary."""
-        return _read(self.root / "summary.json")
+        return _read(self.root / "summary.json", "arms")
 
     @staticmethod
     def _start(run: Run) -> tuple[int, str]:
@@ -174,7 +176,12 @@ class Subject:
         if stage.name in ("label", "trained") and run.pretrains:
             before = _weights(run.path / "checkpoint" / PRETRAINED)
             weights |= {name: weight for name, weight in before.items() if name.startswith("reconstruction_head")}
-        model.load_state_dict(weights)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError:
+            raise RequestError(
+                f"{stage.path}: not the weights of this run; run compare again in a new folder"
+            ) from None
         return model
 
     @cached_property
@@ -202,7 +209,9 @@ class Subject:
                 f"give --probe {len(lengths)} or fewer" if len(lengths) >= LEAST_PROBE else "diagnose needs more data"
             )
             raise RequestError(f"{wanted}: the task has {len(lengths)} training sequences; {cure}")
-        count = self.config.probe or min(PROBE, len(lengths))
+        # Of ragged sequences as many positions in all as possible: not every sequence, and not only the longest.
+        counts = np.arange(min(PROBE, len(lengths)), LEAST_PROBE - 1, -1)
+        count = self.config.probe or int(counts[(counts * lengths[counts - 1]).argmax()])
         held_out = np.sort(self.task.val.lengths)[::-1]
         # Validation sequences have to reach it as well: a few of them, for probes and similarity.
         few = min(LEAST_PROBE, len(held_out))
@@ -238,16 +247,18 @@ class Subject:
         config: RunConfig = from_dict(
             RunConfig, {k: v for k, v in _read(path / "config.json").items() if k != "fingerprint"}
         )
-        result = _read(path / "result.json")
+        result = _read(path / "result.json", "selected_step", "failure", "test_acc")
         if "failure" in result or RECIPES[config.arm].linear:
             self.skipped.append(f"{path.name}: {result.get('failure', 'no network')}")
             return None
         try:
-            rows = read_rows(path)
-        except ValueError:
-            raise RequestError(f"{path}/metrics.jsonl: damaged; run compare again in a new folder") from None
-        run = Run(path, config, rows, int(result["selected_step"]))
-        if any(stage.path is not None and not stage.path.exists() for stage in run.stages) or len(run.along) < 2:
+            run = Run(path, config, read_rows(path), int(result["selected_step"]))
+            stages = run.stages
+        except (ValueError, KeyError, TypeError):
+            raise RequestError(
+                f"{path}: metrics.jsonl or result.json is damaged; run compare again in a new folder"
+            ) from None
+        if any(stage.path is not None and not stage.path.exists() for stage in stages) or len(run.along) < 2:
             raise RequestError(
                 f"{path}: has no stored checkpoints to look at; run compare again with --snapshots "
                 f"{TrainConfig.snapshots} and a new --out"
@@ -257,6 +268,8 @@ class Subject:
 
 def _find(folder: Path) -> tuple[Path, str | None]:
     """The comparison's folder, and the run's name if it is one run that is meant."""
+    if folder.is_file():
+        raise RequestError(f"{folder}: is a file; name the folder of a comparison or of one of its runs")
     if not folder.is_dir():
         raise RequestError(f"{folder}: there is no such folder; name the folder of a comparison or of one of its runs")
     known = _read(folder / "config.json") if (folder / "config.json").exists() else {}
@@ -285,17 +298,24 @@ def _load(root: Path, request: dict[str, Any], config: CompareConfig, task: Task
         try:
             task = load_task(config.task)
         except RequestError as error:
-            raise RequestError(f"{root}: its data cannot be read again: {error}") from None
+            raise RequestError(
+                f"{root}: its data cannot be read again: {error} (from the folder in which compare ran?)"
+            ) from None
     if task.fingerprint != request["task"]:
         raise RequestError(f"{root}: the data have changed since the comparison was made; give back the old ones")
     return task
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, *one_of: str) -> dict[str, Any]:
+    """A JSON object, which has at least one of these keys if any are named."""
     try:
         content: dict[str, Any] = read_json(path)
+    except PermissionError:
+        raise RequestError(f"{path}: may not be read; change its permissions") from None
     except (OSError, ValueError):
-        raise RequestError(f"{path}: missing or damaged; run compare again in a new folder") from None
+        content = {}
+    if not isinstance(content, dict) or not content or (one_of and not set(one_of) & content.keys()):
+        raise RequestError(f"{path}: missing or damaged; run compare again in a new folder")
     return content
 
 

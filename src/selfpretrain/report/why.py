@@ -166,9 +166,13 @@ def score_parts(why: Why, figure: Figure) -> bool:
 
 def signal_by_lag(why: Why, figure: Figure) -> bool:
     """Signal-to-noise of both losses at the start, by lag, mean over heads: looking near, and looking ahead."""
-    axes = figure.subplots(1, 2, sharey=True)
+    titles = {"proximity": "look near (k and -k alike)", "direction": "look ahead (k against -k)"}
+    both = [why.arrays("gradients", f"{part}_snr_by_lag", **why.start) for part in titles]
+    if both[0] and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*both, strict=True)):
+        titles = {"proximity": "look back by k (nobody may look ahead)"}  # a causal model has no two sides
+    axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     drawn = False
-    for ax, part in zip(axes, ("proximity", "direction"), strict=True):
+    for ax, (part, title) in zip(axes, titles.items(), strict=True):
         for loss, colour in LOSS_COLOURS.items():
             rows = why.arrays("gradients", f"{part}_snr_by_lag", loss=loss, **why.start)
             found = [a.mean(axis=(0, 1)) for a in rows]
@@ -179,9 +183,7 @@ def signal_by_lag(why: Why, figure: Figure) -> bool:
                 ax.plot(np.arange(1, len(mean) + 1), mean, color=colour, linewidth=2.2, label=loss)
                 drawn = True
         _signal_axis(ax, why.rows("gradients", f"{part}_snr_by_lag", **why.start))
-        ax.set_title(
-            {"proximity": "look near (k and -k alike)", "direction": "look ahead (k against -k)"}[part], fontsize=10
-        )
+        ax.set_title(title, fontsize=10)
         ax.set_xlabel("lag, positions")
     axes[0].set_ylabel("signal-to-noise ratio")
     _legend(axes[0])
@@ -201,7 +203,8 @@ def signal_along(why: Why, figure: Figure) -> bool:
             for row in why.rows("gradients", "proximity_snr", arm=arm, stage=phase, loss=loss):
                 by_step.setdefault(row["step"], []).append(row["values"] if row["values"] is not None else np.nan)
             steps = sorted(by_step)
-            ax.plot(steps, [np.nanmean(by_step[s]) for s in steps], "o-", color=colour, markersize=4, label=loss)
+            means = [np.mean([value for value in by_step[s] if np.isfinite(value)] or [np.nan]) for s in steps]
+            ax.plot(steps, means, "o-", color=colour, markersize=4, label=loss)
             for step in steps:
                 ax.plot([step] * len(by_step[step]), by_step[step], ".", color=colour, alpha=0.3)
         ax.set_title(f"{arm}, {'self-pretraining' if phase == 'pretrain' else 'label training'}", fontsize=10)
@@ -279,9 +282,10 @@ def paths(why: Why, figure: Figure) -> bool:
     """The label loss on straight lines between weights, and around the ends."""
     axes = figure.subplots(1, 2)
     drawn = False
-    for colour, row in zip(GROUP_COLOURS, why.rows("landscape", "path"), strict=False):
+    for colour, row in zip(GROUP_COLOURS[2:], why.rows("landscape", "path"), strict=False):
         shares, losses = np.array(row["values"])
-        axes[0].plot(shares, losses, color=colour, linewidth=1.6, label=row["group"])
+        ends = (stage_name(*end.split()) for end in row["group"].split(" to "))
+        axes[0].plot(shares, losses, color=colour, linewidth=1.6, label=" to ".join(ends))
         for aligned in why.arrays("landscape", "path_aligned", group=row["group"]):
             axes[0].plot(aligned[0], aligned[1], color=colour, linewidth=1.2, linestyle=":")
         drawn = True
@@ -414,8 +418,8 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         (9.6, 6.4),
         "Weights taken from self-pretraining into a fresh start, then label training; every seed a point. Look for a "
         "group that reaches 1 alone and whose absence (all but it) leaves 0. Shuffled sequences and noise should stay "
-        "at 0; the hand-made bias reaches 1 if proximity is enough. Green: recovers more than half of the gain; red: "
-        "does not; grey: undecided.",
+        "at 0; the hand-made bias reaches 1 if proximity is enough. Green: recovers more than half of the gain; "
+        "orange: does not; grey: undecided.",
     ),
     (
         "What every sequence's scores share",
@@ -449,7 +453,8 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         "What each loss says about attention at the start",
         signal_by_lag,
         WIDE,
-        "Signal in the gradient on the scores, grey: chance. Left: pressure to look nearer or farther. If the "
+        "Signal in the gradient on the scores, grey: chance; logarithmic from .01 on. Left: pressure to look nearer or "
+        "farther. If the "
         "reconstruction's line lies above the grey there and the label's does not, the label is locally blind to "
         "proximity. Right: pressure to look to one side. Locally blind is not the same as cannot learn.",
     ),
@@ -487,15 +492,16 @@ FIGURES: Sequence[tuple[str, Callable[[Why, Figure], bool], tuple[float, float],
         "The plane around each end",
         planes,
         WIDE,
-        "The label loss on two random directions, scaled row by row to the weights; the cross is the trained model. "
-        "Two directions of thousands: a picture, no proof.",
+        "The label loss on two random directions, scaled row by row to the weights; every picture has colours of its "
+        "own, and the cross is the trained model. Two directions of thousands: a picture, no proof.",
     ),
     (
         "Could the label see it?",
         class_difference,
         NARROW,
-        "Class difference of pairs of positions, from the data alone. Blue well above the line for shuffled positions "
-        "means that the label could see local structure at that lag; what shuffling leaves is single positions.",
+        "Class difference of pairs of positions, from the data alone, as a share of what pairs there are. Blue above "
+        "the line for random labels means that classes differ; where shuffled positions give as much, they may "
+        "differ in single positions alone. What a classifier makes of pairs is said above.",
     ),
     (
         "How fast weights move",
