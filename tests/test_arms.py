@@ -218,6 +218,40 @@ def test_frozen_transplants_end_as_they_came(tmp_path, tiny_task):
             assert torch.equal(weight, pretrained[name]) == (group_of(name) in ("query-key", "norms")), name
 
 
+def test_noise_is_of_the_donors_norms_and_another_for_every_seed(tmp_path, tiny_task):
+    weights = []
+    for seed in (0, 1):
+        do(tiny_run("spt", seed=seed), tiny_task, tmp_path)
+        what = TransplantConfig(
+            name="cell",
+            groups=("query-key",),
+            source=Path(f"../spt-seed{seed}"),
+            random=True,
+            frozen=("query-key",),
+        )
+        do(tiny_run("scratch", seed=seed, transplant=what), tiny_task, tmp_path)
+        donor = load_file(tmp_path / f"spt-seed{seed}/checkpoint/pretrained.safetensors")
+        final = load_file(tmp_path / f"cell-seed{seed}/model/model.safetensors")
+        name = "blocks.0.attention.query.weight"
+        torch.testing.assert_close(final[name].norm(), donor[name].norm())
+        assert not torch.allclose(final[name], donor[name], atol=1e-2)
+        weights.append(final[name] / final[name].norm())
+    assert not torch.allclose(*weights, atol=1e-2)
+    assert not list(tmp_path.glob("cell-*/checkpoint/snapshot-*"))  # nothing looks along a transplant
+
+
+def test_a_damaged_result_is_done_again_with_the_same_numbers(tmp_path, tiny_task):
+    first = do(tiny_run("spt"), tiny_task, tmp_path)
+    rows = (tmp_path / "spt-seed0/metrics.jsonl").read_text().count("\n")
+    (tmp_path / "spt-seed0/result.json").write_text("{")
+    again = do(tiny_run("spt"), tiny_task, tmp_path)
+    volatile = ("seconds_pretrain", "seconds_label", "peak_memory_bytes")
+    assert {k: v for k, v in again.items() if k not in volatile} == {
+        k: v for k, v in first.items() if k not in volatile
+    }
+    assert (tmp_path / "spt-seed0/metrics.jsonl").read_text().count("\n") == rows
+
+
 def test_a_run_that_goes_on_keeps_its_transplant_frozen(tmp_path, tiny_task):
     do(tiny_run("spt"), tiny_task, tmp_path)
     what = TransplantConfig(name="cell", groups=("query-key",), source=Path("../spt-seed0"), frozen=("query-key",))

@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -193,6 +195,29 @@ def test_another_protocol_is_measured_anew(comparison):
     assert told(events) == {"data"}
 
 
+def test_a_part_left_out_for_other_settings_is_named(comparison):
+    diagnose(comparison, TINY, parts=("attention", "data"))
+    notes = []
+    diagnose(comparison, TINY, parts=("data",), max_lag=3, watch=notes.append)
+    assert any("left out, as measured under other settings: attention;" in getattr(n, "text", "") for n in notes)
+
+
+def test_a_run_that_failed_since_is_measured_no_more(comparison):
+    diagnose(comparison, TINY, parts=("attention",))
+    (comparison / "runs/spt-seed1/result.json").write_text(json.dumps({"failure": "loss stopped being finite"}))
+    rows = diagnose(comparison, TINY, parts=("attention",)).content["parts"]["attention"]
+    assert {row["seed"] for row in rows if row["arm"] == "spt"} == {0, 2}
+
+
+def test_who_waits_for_a_long_job_need_not_wait_for_its_end():
+    """A job has nothing to save, so its process ends as soon as it should stop."""
+    script = (
+        "import time; from selfpretrain.diagnosis.jobs import _abandoned_when\n"
+        "with _abandoned_when(lambda: True): time.sleep(300)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=120, check=False).returncode == 1
+
+
 def test_one_run_is_looked_at_alone_and_in_its_own_folder(comparison):
     run = comparison / "runs/spt-seed1"
     content = diagnose(run, TINY, parts=("attention", "transplants")).content
@@ -200,7 +225,7 @@ def test_one_run_is_looked_at_alone_and_in_its_own_folder(comparison):
     assert not (comparison / "diagnosis").exists()
     assert {(row["arm"], row["seed"]) for row in content["parts"]["attention"]} == {("spt", 1)}
     assert "transplants" not in content["parts"]
-    assert content["conclusion"]["carrier"] is None or content["conclusion"]["carrier"] == "none"
+    assert content["conclusion"]["carrier"] is None  # there is a gain, and nothing that could say what carries it
 
 
 def test_without_self_pretraining_there_is_still_something_to_see(tiny_task, tmp_path):

@@ -185,6 +185,15 @@ def sampling_error(matrix, samples):
     return math.sqrt(2 * beside.square().sum() / samples)
 
 
+def test_two_samples_that_differ_by_four_have_an_error_of_two():
+    """z1 z2 + z2 z1 is 2 or -2: the error of the mean of both is sqrt(8 / 2), of two alike 0."""
+    matrix = torch.zeros(7, 7, dtype=torch.float64)
+    matrix[0, 1] = matrix[1, 0] = 1.0
+    loss, params, _ = quadratic(matrix)
+    found = {round(hessian_trace(loss, params, 2, seed=seed).standard_error, 9) for seed in range(20)}
+    assert found == {0.0, 2.0}
+
+
 def test_the_trace_of_a_known_spectrum():
     matrix = rotated(KNOWN)
     loss, params, _ = quadratic(matrix)

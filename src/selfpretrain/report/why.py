@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.arms import RECIPES
 from selfpretrain.config import Arm
+from selfpretrain.diagnosis.conclusion import HALF
 from selfpretrain.diagnosis.measurement import Row, select
 from selfpretrain.diagnostics.gradients import chance_snr
 from selfpretrain.report.figures import COLOURS, STYLE, to_svg
@@ -37,6 +38,10 @@ class Why:
     def rows(self, part: str, name: str, **match: Any) -> Iterator[Row]:
         """Measurements of that name whose fields are as asked for."""
         return select(self.content["parts"], part, name, **match)
+
+    def has(self, part: str, name: str, **match: Any) -> bool:
+        """Whether there is one."""
+        return any(True for _ in self.rows(part, name, **match))
 
     def arrays(self, part: str, name: str, **match: Any) -> list[NDArray[np.float64]]:
         """Their values; undefined ones are NaN."""
@@ -105,7 +110,7 @@ def _signal_axis(ax: Axes, rows: Iterable[Row], which: Literal["x", "y"] = "y") 
 def lag_profiles(why: Why, figure: Figure) -> bool:
     """Position part of the scores by lag, every seed's heads; models side by side."""
     stages = why.main_stages
-    if not any(True for _ in why.rows("attention", "position_profile")):
+    if not why.has("attention", "position_profile"):
         return False
     axes = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     for ax, (arm, stage) in zip(axes, stages, strict=True):
@@ -147,7 +152,7 @@ def attention_maps(why: Why, figure: Figure) -> bool:
 def score_parts(why: Why, figure: Figure) -> bool:
     """Shares of the scores' energy, mean over seeds and heads."""
     stages = why.main_stages
-    if not any(True for _ in why.rows("attention", "energy_share")):
+    if not why.has("attention", "energy_share"):
         return False
     ax = figure.subplots()
     for place, (arm, stage) in enumerate(stages):
@@ -193,7 +198,7 @@ def signal_by_lag(why: Why, figure: Figure) -> bool:
 def signal_along(why: Why, figure: Figure) -> bool:
     """Signal-to-noise on proximity along training, mean over seeds, a panel for each way to train."""
     panels = [("spt", "pretrain"), ("spt", "label"), ("scratch", "label")]
-    panels = [p for p in panels if any(True for _ in why.rows("gradients", "proximity_snr", arm=p[0], stage=p[1]))]
+    panels = [p for p in panels if why.has("gradients", "proximity_snr", arm=p[0], stage=p[1])]
     if not panels:
         return False
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -329,8 +334,7 @@ def planes(why: Why, figure: Figure) -> bool:
 def transplants(why: Why, figure: Figure) -> bool:
     """Share of the gain that each transplant recovers, every seed a point."""
     recoveries = why.content["conclusion"]["recoveries"]
-    ends = why.content["conclusion"].get("ends", {})
-    scratch, spt = (np.array(ends.get(arm, [])) for arm in ("scratch", "spt"))
+    scratch, spt = (np.array(why.content["conclusion"]["ends"][arm]) for arm in ("scratch", "spt"))
     gain = float((spt - scratch).mean()) if recoveries else 0.0
     if not gain:
         return False
@@ -343,7 +347,7 @@ def transplants(why: Why, figure: Figure) -> bool:
         ax.plot(points, [place] * len(points), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
     ax.axvline(0, color="black", linewidth=1)
     ax.axvline(1, color="black", linewidth=1)
-    ax.axvline(0.5, color="black", linewidth=0.8, linestyle="--")
+    ax.axvline(HALF, color="black", linewidth=0.8, linestyle="--")
     ax.set_yticks(range(len(recoveries)), [cell_name(r["cell"]) for r in recoveries], fontsize=8.5)
     ax.invert_yaxis()
     ax.set_xlabel("share of the gain (0: scratch, 1: SPT)")
@@ -390,7 +394,7 @@ def class_difference(why: Why, figure: Figure) -> bool:
 def update_ratios(why: Why, figure: Figure) -> bool:
     """Size of the updates relative to the weights, by group, first seed."""
     panels = [("spt", "pretrain"), ("spt", "label"), ("scratch", "label")]
-    panels = [p for p in panels if any(True for _ in why.rows("gradients", "update_ratio", arm=p[0], stage=p[1]))]
+    panels = [p for p in panels if why.has("gradients", "update_ratio", arm=p[0], stage=p[1])]
     if not panels:
         return False
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
