@@ -17,7 +17,7 @@ from selfpretrain.diagnosis.transplants import missing, run_transplants
 from selfpretrain.events import Finished, Note, Planned, Progress, Watch
 from selfpretrain.workers import POLL_SECONDS, Workers, threads
 
-SECONDS = {"data": 1.0, "attention": 1.0, "gradients": 6.0, "landscape": 20.0, "representation": 3.0}
+COSTS: dict[Part, float] = {"data": 1.0, "attention": 1.0, "gradients": 6.0, "landscape": 20.0, "representation": 3.0}
 """Relative cost of a job of each part, for the time left."""
 
 
@@ -47,7 +47,7 @@ def measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> Pa
         elif part in subject.config.parts and part != "transplants":
             jobs += _jobs(subject, part)
     if jobs:
-        watch(Planned({job.name: {job.part: SECONDS[job.part]} for job in jobs}))
+        watch(Planned({job.name: {job.part: COSTS[job.part]} for job in jobs}))
         waiting = {part: [job for job in jobs if job.part == part] for part in {job.part for job in jobs}}
         found: dict[Job, list[Row]] = {}
 
@@ -58,7 +58,7 @@ def measure_parts(subject: Subject, out: Path, workers: int, watch: Watch) -> Pa
                 write_part(out, job.part, protocol_of(subject, job.part), parts[job.part])
 
         # The longest first, so that no worker is left with one at the end.
-        ordered = sorted(jobs, key=lambda job: -SECONDS[job.part] * len(job.runs))
+        ordered = sorted(jobs, key=lambda job: -COSTS[job.part] * len(job.runs))
         with Workers(_perform, subject, count=min(workers, len(jobs)), watch=watch) as pool:
             pool.do(ordered, keep)
     if "transplants" in subject.config.parts and "transplants" not in parts:
