@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from selfpretrain.config import SEQUENCES
 from selfpretrain.diagnosis.measurement import Measurement
 from selfpretrain.diagnosis.subject import Subject
@@ -44,4 +46,4 @@ def _classify(task: Task, reach: int) -> float:
 
 def _some(split: Split) -> Split:
     """At random: files may be sorted by class."""
-    return split.rows(numpy_stream(0, "probe", 2).permutation(len(split))[:SEQUENCES])
+    return split.rows(np.sort(numpy_stream(0, "probe", 2).permutation(len(split))[:SEQUENCES]))

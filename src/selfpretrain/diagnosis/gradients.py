@@ -103,7 +103,8 @@ def _on_groups(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Ite
     for name, weight in model.named_parameters():
         if group_of(name) != "head":  # each loss has a head of its own
             groups.setdefault(group_of(name), []).append(weight)
-    micro = probe.part(0, len(probe) // (2 * MICRO_BATCH) * 2 * MICRO_BATCH).chunks(MICRO_BATCH)
+    n = len(probe) // (2 * MICRO_BATCH) * 2 * MICRO_BATCH  # an even number of whole micro-batches
+    micro = probe.part(0, n).chunks(MICRO_BATCH)
     found = {}
     with observed(model):
         for loss in LOSSES:
@@ -114,12 +115,12 @@ def _on_groups(model: SequenceModel, probe: Probe, where: dict[str, Any]) -> Ite
             found[loss] = formulas.group_gradients(mean_loss, micro, groups, MICRO_BATCH)
     for group in groups:
         for loss in LOSSES:
-            here: dict[str, Any] = {"group": group, "loss": loss, "n": len(probe), **where}
+            here: dict[str, Any] = {"group": group, "loss": loss, "n": n, **where}
             yield Measurement(name="gradient_norm", values=found[loss][group].norm, unit="loss/weight", **here)
             yield Measurement(name="gradient_snr", values=found[loss][group].snr, unit="1", **here)
         halves = (*found["reconstruction"][group].halves, *found["label"][group].halves)
         cosine = formulas.split_half_cosine(*halves)
-        yield Measurement(name="gradient_cosine", values=cosine, unit="1", group=group, n=len(probe), **where)
+        yield Measurement(name="gradient_cosine", values=cosine, unit="1", group=group, n=n, **where)
 
 
 def _update_ratios(run: Run) -> Iterator[Measurement]:

@@ -1,0 +1,162 @@
+"""What training sequences show of their classes: planted order is seen, shuffled order and chance are not."""
+
+import copy
+import functools
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import ragged_task, tiny_config
+from selfpretrain.comparison import compare
+from selfpretrain.config import DiagnoseConfig, PhaseConfig, TaskConfig, TrainConfig
+from selfpretrain.diagnosis import data
+from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.diagnostics.data import lag_statistics, pair_features
+from selfpretrain.diagnostics.representation import linear_probe
+from selfpretrain.tasks import load_task
+from selfpretrain.tasks.task import shuffled
+
+TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2)
+LENGTH = 24
+
+
+def subject_of(task, folder, **settings):
+    # No weight is looked at: the shortest training will do.
+    short = PhaseConfig(duration="1steps", batch_size=8, evaluate_every="1steps")
+    config = tiny_config(label=short, train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch",), seeds=1)
+    compare(task, config, out=folder)
+    return Subject(folder, replace(TINY, **settings), task)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """The class is the direction of steps."""
+    task = load_task(TaskConfig(data="proximity", length=LENGTH, sequences=400))
+    return subject_of(task, tmp_path_factory.mktemp("planted") / "comparison")
+
+
+@pytest.fixture(scope="module")
+def null(tmp_path_factory):
+    """The class is drawn without looking."""
+    task = load_task(TaskConfig(data="noise", symbols=4, length=LENGTH, sequences=400))
+    return subject_of(task, tmp_path_factory.mktemp("null") / "comparison")
+
+
+@pytest.fixture(scope="module")
+def ragged(tmp_path_factory):
+    return subject_of(ragged_task(n=200), tmp_path_factory.mktemp("ragged") / "comparison")
+
+
+@pytest.fixture(params=["planted", "null", "ragged"])
+def subject(request):
+    return request.getfixturevalue(request.param)
+
+
+@functools.cache
+def measured(subject):
+    return {row.name: row for row in data.measure(subject)}
+
+
+def pairs(rows, labels, lag):
+    """Shares of pairs ``lag`` apart, inside the sequences, for every class."""
+    size = int(rows.x.max()) + 1
+    found = []
+    for c in np.unique(rows.y):
+        mine, there = rows.x[labels == c], np.arange(lag, rows.x.shape[1]) < rows.lengths[labels == c, None]
+        counts = np.zeros((size, size))
+        np.add.at(counts, (mine[:, :-lag][there], mine[:, lag:][there]), 1)
+        found.append(counts / max(counts.sum(), 1))
+    return found
+
+
+def difference(per_class):
+    norm = np.linalg.norm
+    return max(norm(a - b) / (norm(a) + norm(b)) for i, a in enumerate(per_class) for b in per_class[:i])
+
+
+def test_differences_are_those_of_the_training_sequences(subject):
+    rows, train = measured(subject), subject.task.train
+    lags = range(1, min(8, subject.task.length - 1) + 1)
+    expected = [difference(pairs(train, train.y, lag)) for lag in lags]
+    np.testing.assert_allclose(rows["beta"].values, expected, rtol=1e-8)
+    expected = [difference([(r + r.T) / 2 for r in pairs(train, train.y, lag)]) for lag in lags]
+    np.testing.assert_allclose(rows["beta_symmetric"].values, expected, rtol=1e-8)
+    by_formula = lag_statistics(train.x, train.y, len(lags), lengths=train.lengths)
+    np.testing.assert_allclose(rows["beta_centred"].values, by_formula.beta_centred, rtol=1e-8)
+    assert all(rows[name].n == len(train) for name in rows if name.startswith("beta"))
+
+
+def test_chance_is_what_labels_dealt_out_at_random_give(subject):
+    train, generator = subject.task.train, np.random.default_rng(0)
+    lags = range(1, min(8, subject.task.length - 1) + 1)
+    dealt = [generator.permutation(train.y) for _ in range(10)]
+    expected = [np.mean([difference(pairs(train, labels, lag)) for labels in dealt]) for lag in lags]
+    np.testing.assert_allclose(measured(subject)["beta_chance"].values, expected, rtol=1e-8)
+
+
+def test_shuffled_differences_are_those_of_shuffled_training_sequences(subject):
+    mixed, train = shuffled(subject.task, 0).train, subject.task.train
+    # Shuffled within its own length, every sequence keeps its symbols.
+    assert all(sorted(a[:n]) == sorted(b[:n]) for a, b, n in zip(mixed.x, train.x, train.lengths, strict=True))
+    assert not np.array_equal(mixed.x, train.x)
+    lags = range(1, min(8, subject.task.length - 1) + 1)
+    expected = [difference(pairs(mixed, mixed.y, lag)) for lag in lags]
+    np.testing.assert_allclose(measured(subject)["beta_shuffled"].values, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("mix", [False, True])
+def test_pairs_are_classified_in_validation_sequences(mix, subject):
+    task = shuffled(subject.task, 0) if mix else subject.task
+    both, n = task.train + task.val, len(task.train)
+    features = pair_features(both.x, min(8, task.length - 1), both.lengths, alphabet=16)
+    expected = linear_probe(features[:n], task.train.y, features[n:], task.val.y)
+    row = measured(subject)["pair_classifier_shuffled" if mix else "pair_classifier"]
+    assert (row.values, row.n) == (expected, len(task.val))
+
+
+def test_planted_order_is_seen_and_shuffled_order_is_not(planted):
+    rows = measured(planted)
+    assert rows["pair_classifier"].values > 0.95
+    assert 0.3 < rows["pair_classifier_shuffled"].values < 0.7
+    # Neighbours tell the classes apart; neither without order nor with labels at random do they.
+    beta, mixed, chance = (rows[name].values[0] for name in ("beta", "beta_shuffled", "beta_chance"))
+    assert beta > 0.5
+    assert mixed < 0.15 and chance < 0.15
+    # Up and down are mirror images: a distance alone cannot tell them apart.
+    assert rows["beta_symmetric"].values[0] < 0.15
+
+
+def test_nothing_is_seen_where_there_is_nothing(null):
+    rows = measured(null)
+    for name in ("pair_classifier", "pair_classifier_shuffled"):
+        assert 0.3 < rows[name].values < 0.7
+    assert (rows["beta"].values < 1.5 * rows["beta_chance"].values).all()
+
+
+def test_validation_labels_that_contradict_training_are_all_missed(planted):
+    """Known answer: near 0, where fitting to or scoring on anything but training and validation gives near 1."""
+    contrary, task = copy.copy(planted), planted.task
+    contrary.task = replace(task, val=replace(task.val, y=1 - task.val.y))
+    assert measured(contrary)["pair_classifier"].values < 0.05
+
+
+def test_lags_reach_as_far_as_is_asked_for_and_never_past_the_end(planted):
+    for asked, reach in ((2, 8), (11, 11), (LENGTH + 5, LENGTH - 1)):
+        further = copy.copy(planted)
+        further.config = replace(TINY, max_lag=asked)
+        differences = itertools.islice(data.measure(further), 5)  # the classifiers after them take long
+        assert {(row.axes, len(row.values)) for row in differences} == {(("lag",), reach)}
+
+
+def test_a_file_sorted_by_class_is_no_obstacle(planted, monkeypatch):
+    """The classifier sees some of the sequences: any, not the first."""
+    task = planted.task
+    order = np.argsort(task.train.y, kind="stable")
+    ordered = copy.copy(planted)
+    ordered.task = replace(task, train=task.train.rows(order))
+    monkeypatch.setattr(data, "SEQUENCES", 100)
+    assert len(set(ordered.task.train.y[:100])) == 1
+    rows = {row.name: row.values for row in data.measure(ordered)}
+    assert rows["pair_classifier"] > 0.9

@@ -1,0 +1,300 @@
+"""Gradients as they are measured in a diagnosis: of the right model, sequences, loss and lags, with the right sign."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from conftest import tiny_config
+from selfpretrain.comparison import compare
+from selfpretrain.config import DiagnoseConfig, ModelConfig, TrainConfig
+from selfpretrain.diagnosis import gradients
+from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.diagnostics.gradients import blindness_ratio
+from selfpretrain.streams import torch_stream
+
+MAX_LAG, SYMBOLS, LENGTH = 2, 4, 8
+CONFIG = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=MAX_LAG)
+MANY = replace(CONFIG, probe=84, sequences=84)
+MODELS = {
+    "mean": ModelConfig(width=8, heads=2, depth=2),
+    # Two blocks: through one alone, the label at cls does not feel where positions look.
+    "cls": ModelConfig(width=8, heads=2, depth=2, pooling="cls", positions="learned", dropout=0.1),
+}
+WEIGHTS = {
+    "embedding": ("embedding", "cls"),
+    "positions": ("positions",),
+    "query-key": ("query", "key"),
+    "value-output": ("value", "output"),
+    "feedforward": ("feedforward_in", "feedforward_out"),
+    "norms": ("attention_norm", "feedforward_norm", "final_norm"),
+}
+
+
+class OffSubject(Subject):
+    """Label heads whose bias is far off; where they are set right, nothing else may differ."""
+
+    def model(self, run, stage):
+        model = super().model(run, stage)
+        with torch.no_grad():
+            model.label_head.bias += torch.linspace(-2, 2, len(model.label_head.bias))
+        return model
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def folder(request, tiny_task, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gradients") / "comparison"
+    train = TrainConfig(lr=(1e-2,), snapshots=1)
+    compare(
+        tiny_task,
+        tiny_config(model=MODELS[request.param], train=train, arms=("scratch", "spt"), seeds=1),
+        out=folder,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def subject(folder):
+    return Subject(folder, CONFIG)
+
+
+@pytest.fixture(scope="module")
+def rows(subject):
+    return [m.plain() for run in subject.runs for m in gradients.measure(subject, run)]
+
+
+def stages(subject):
+    """Runs, stages and what the stages are looked at with: at the snapshots, a smaller number of sequences."""
+    scratch, spt = subject.runs
+    for run, stage in [(scratch, scratch.stages[0]), (scratch, scratch.stages[1]), *((spt, s) for s in spt.stages[1:])]:
+        yield run, stage, subject.sample
+    for run in subject.runs:
+        for stage in run.along[1:]:
+            yield run, stage, subject.probe
+
+
+def calibrated(model, probe):
+    """In float64, with the bias at which the mean cross-entropy is least: mean predictions are shares there."""
+    model = model.double().eval()
+    with torch.no_grad():
+        logits = model.classify(probe.batch.x, None) - model.label_head.bias
+    share = F.one_hot(probe.batch.y).double().mean(0)
+    bias = torch.zeros_like(share)
+    for _ in range(20):  # Newton's method
+        p = (logits + bias).softmax(1)
+        bias -= torch.linalg.pinv(torch.diag(p.mean(0)) - p.T @ p / len(p)) @ (p.mean(0) - share)
+    model.label_head.bias.data.copy_(bias)
+    return model
+
+
+def losses_by_hand(model, probe, loss, x=None):
+    """Of every sequence: cross-entropy of its label, or the mean over what is hidden from the model."""
+    x = probe.batch.x if x is None else x
+    if loss == "label":
+        return -model.classify(x, None).log_softmax(1)[torch.arange(len(x)), probe.batch.y]
+    seen = torch.where(probe.chosen, SYMBOLS + 1, x)  # the mask comes after the symbols and the unknown one
+    predicted = model.reconstruction_head(model.encode(seen, None)[:, -LENGTH:]).log_softmax(-1)
+    each = -predicted.gather(2, x[..., None])[..., 0]
+    return torch.stack([row[hidden].mean() for row, hidden in zip(each, probe.chosen, strict=True)])
+
+
+def along_lags(model, probe, loss, x=None):
+    """Slope of every sequence's loss along lags 1, 2, ...: (B, layers, heads, lags), to look near and to look ahead.
+
+    What is added to the scores has norm 1: both diagonals at the lag, with equal signs or with opposite ones. The
+    first row and column are cls, where there is one.
+    """
+    full = LENGTH + (model.cls is not None)
+    patterns = torch.zeros(2, LENGTH - 1, full, full, dtype=torch.float64)
+    for lag in range(1, LENGTH):
+        size = 1 / math.sqrt(2 * (LENGTH - lag))
+        for i in range(LENGTH - lag):
+            query = i + full - LENGTH
+            patterns[:, lag - 1, query, query + lag] = size
+            patterns[0, lag - 1, query + lag, query] = size
+            patterns[1, lag - 1, query + lag, query] = -size
+    shape = (len(probe), len(model.blocks), model.config.heads, LENGTH - 1)
+    amounts = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    handles = []
+    for layer, block in enumerate(model.blocks):
+        block.attention.kernel = "eager"
+
+        def push(_, __, scores, layer=layer):
+            pushes = zip(amounts, patterns, strict=True)
+            return scores + sum(torch.einsum("bhk,kij->bhij", a[:, layer], p) for a, p in pushes)
+
+        handles.append(block.attention.scores.register_forward_hook(push))
+    slopes = torch.autograd.grad(losses_by_hand(model, probe, loss, x).sum(), amounts)
+    for handle in handles:
+        handle.remove()
+    return dict(zip(("proximity", "direction"), slopes, strict=True))
+
+
+def snr(g):
+    """Of (B, ..., P): squared mean over variance, with what noise adds to the square taken off."""
+    noise = g.var(0).sum(-1)
+    return (g.mean(0).square().sum(-1) - noise / len(g)) / noise
+
+
+def values(rows, name, run, stage, **fields):
+    wanted = {"name": name, "arm": run.config.arm, "seed": 0, "stage": stage.name, "step": stage.step, **fields}
+    (row,) = [row for row in rows if all(row.get(field) == value for field, value in wanted.items())]
+    return row["values"]
+
+
+def close(expected, rel=1e-4, abs=1e-6):
+    expected = expected.tolist() if isinstance(expected, torch.Tensor) else expected
+    if isinstance(expected, list):
+        return [close(part, rel, abs) for part in expected]
+    if math.isnan(expected):  # no gradient, no noise
+        return None
+    return pytest.approx(expected, rel=rel, abs=abs)
+
+
+@pytest.mark.parametrize("loss", ["label", "reconstruction"])
+def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss, subject, rows):
+    count = 0
+    for run, stage, probe in stages(subject):
+        slopes = along_lags(calibrated(subject.model(run, stage), probe), probe, loss)
+        for name, g in slopes.items():
+            near = g[..., :MAX_LAG]
+            expected = {
+                "snr": snr(near.flatten(1)),
+                "snr_by_head": snr(near),
+                "snr_by_lag": snr(g[..., None]),
+                "pressure": -g.mean(0),  # descending goes against the slope
+            }
+            for kind, value in expected.items():
+                found = values(rows, f"{name}_{kind}", run, stage, loss=loss, n=len(probe))
+                assert found == close(value), (name, kind, run.where, stage)
+                count += 1
+        both = torch.cat([g[..., :MAX_LAG] for g in slopes.values()], dim=-1)
+        assert values(rows, "band_snr", run, stage, loss=loss) == close(snr(both.flatten(1)))
+    assert count == sum("loss" in r and r["name"].startswith(("prox", "dir")) and r["loss"] == loss for r in rows) - (
+        loss == "reconstruction"  # the shuffled control
+    )
+
+
+def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, rows):
+    run, stage = subject.runs[0], subject.runs[0].stages[0]
+    probe, step = subject.sample, 1e-3
+    pressure = torch.tensor(values(rows, "proximity_pressure", run, stage, loss="reconstruction"))
+    model = subject.model(run, stage).double().eval()
+    before = losses_by_hand(model, probe, "reconstruction").mean()
+    distance = (torch.arange(LENGTH)[:, None] - torch.arange(LENGTH)).abs()
+    for layer, block in enumerate(model.blocks):
+        added = torch.zeros(model.config.heads, LENGTH, LENGTH, dtype=torch.float64)
+        for lag in range(1, LENGTH):
+            added += pressure[layer, :, lag - 1, None, None] * (distance == lag) * step
+        cls = int(model.cls is not None)
+        added = F.pad(added, (cls, 0, cls, 0))
+        block.attention.kernel = "eager"
+        block.attention.scores.register_forward_hook(lambda _, __, scores, added=added: scores + added)
+    assert losses_by_hand(model, probe, "reconstruction").mean() < before
+
+
+def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, rows):
+    for run, stage, probe in stages(subject):
+        model = calibrated(subject.model(run, stage), probe)
+        near = {
+            loss: {name: g[..., :MAX_LAG] for name, g in along_lags(model, probe, loss).items()}
+            for loss in ("label", "reconstruction")
+        }
+        for name, parts in (("blindness_ratio", ["proximity"]), ("band_ratio", ["proximity", "direction"])):
+            label, reconstruction = (
+                torch.cat([near[loss][part] for part in parts], dim=-1).flatten(1)
+                for loss in ("label", "reconstruction")
+            )
+            found = values(rows, name, run, stage, n=len(probe))
+            assert found[0] == close(snr(label) / snr(reconstruction), rel=1e-3)
+            assert found == close(list(blindness_ratio(label, reconstruction)), rel=1e-3)
+
+
+def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(folder, subject, rows):
+    off = OffSubject(folder, CONFIG)
+    found = [m.plain() for run in off.runs for m in gradients.measure(off, run)]
+    names = ("proximity_snr", "direction_snr", "band_snr", "proximity_pressure", "direction_pressure")
+    for run, stage, probe in stages(subject):
+        slopes = along_lags(calibrated(off.model(run, stage), probe), probe, "label")
+        for name, g in slopes.items():
+            assert values(found, f"{name}_pressure", run, stage, loss="label") == close(-g.mean(0))
+        for name in names:
+            expected = values(rows, name, run, stage, loss="label")
+            assert values(found, name, run, stage, loss="label") == close(expected)
+
+
+def test_the_control_is_the_reconstructions_signal_on_shuffled_positions(subject, rows):
+    run, stage, probe = next(stages(subject))
+    # Every sequence in an order of its own; what is hidden stays where it was.
+    order = torch.rand(probe.batch.x.shape, generator=torch_stream(0, "shuffle")).argsort(dim=1)
+    x = probe.batch.x.gather(1, order)
+    g = along_lags(subject.model(run, stage).double().eval(), probe, "reconstruction", x)["proximity"]
+    found = values(rows, "proximity_snr_shuffled", run, stage, loss="reconstruction", n=len(probe))
+    assert found == close(snr(g[..., :MAX_LAG].flatten(1)))
+    assert sum(row["name"] == "proximity_snr_shuffled" for row in rows) == 1
+
+
+def weights_of(model):
+    groups = {
+        group: [w for name, w in model.named_parameters() if set(parts) & set(name.split("."))]
+        for group, parts in WEIGHTS.items()
+    }
+    return {group: weights for group, weights in groups.items() if weights}
+
+
+def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_probes_sequences(folder):
+    subject = Subject(folder, MANY)  # in a few sequences labels are too faint for an angle
+    cosines = 0
+    for run in subject.runs:
+        rows = [m.plain() for m in gradients.measure(subject, run)]
+        for stage in subject.stages(run):
+            model = calibrated(subject.model(run, stage), subject.sample)
+            groups, used = weights_of(model), subject.probe.part(0, 80)  # two halves of ten micro-batches of four
+            weights = [weight for group in groups.values() for weight in group]
+            batches = {}
+            for loss in ("label", "reconstruction"):
+                of_each = {group: [] for group in groups}
+                for one in losses_by_hand(model, used, loss):
+                    grads = iter(torch.autograd.grad(one, weights, retain_graph=True, materialize_grads=True))
+                    for group, own in groups.items():
+                        of_each[group].append(torch.cat([next(grads).flatten() for _ in own]))
+                batches[loss] = {group: torch.stack(g).reshape(20, 4, -1).mean(1) for group, g in of_each.items()}
+                for group, g in batches[loss].items():
+                    norm, ratio = g.mean(0).norm(), snr(g) / 4  # one sequence has four times the variance of a batch
+                    assert values(rows, "gradient_norm", run, stage, loss=loss, group=group) == close(norm)
+                    assert values(rows, "gradient_snr", run, stage, loss=loss, group=group) == close(ratio)
+            for group in groups:
+                a1, a2 = batches["reconstruction"][group].reshape(2, 10, -1).mean(1)
+                b1, b2 = batches["label"][group].reshape(2, 10, -1).mean(1)
+                found = values(rows, "gradient_cosine", run, stage, group=group)
+                if a1 @ a2 <= 0 or b1 @ b2 <= 0:
+                    assert found is None
+                    continue
+                assert found == close((a1 @ b2 + a2 @ b1) / 2 / ((a1 @ a2) * (b1 @ b2)).sqrt(), rel=1e-3)
+                cosines += 1
+            assert {row["group"] for row in rows if row["name"] == "gradient_norm"} == set(groups)
+    assert cosines > 2  # enough have one
+
+
+def test_sizes_of_updates_are_those_that_training_recorded(subject, rows):
+    count = 0
+    for run in subject.runs:
+        recorded = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+        for phase in ("pretrain", "label"):
+            points = [row for row in recorded if row["phase"] == phase]
+            for group in {group for row in points for group in row["update_ratio"]}:
+                (found,) = [
+                    row["values"]
+                    for row in rows
+                    if (row["name"], row["arm"], row["stage"], row.get("group"))
+                    == ("update_ratio", run.config.arm, phase, group)
+                ]
+                expected = [[row["step"], row["update_ratio"].get(group)] for row in points]
+                assert [step for step, _ in found] == [step for step, _ in expected]
+                for (_, value), (_, ratio) in zip(found, expected, strict=True):
+                    assert value == (None if ratio is None else pytest.approx(ratio, rel=1e-6))
+                count += 1
+    assert count == sum(row["name"] == "update_ratio" for row in rows) > 0

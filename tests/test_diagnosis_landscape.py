@@ -1,0 +1,293 @@
+"""The landscape is measured around the weights it is named for, with the loss, sequences and precision it says."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
+from conftest import tiny_config
+from selfpretrain.comparison import compare
+from selfpretrain.config import DiagnoseConfig, ModelConfig, TrainConfig
+from selfpretrain.diagnosis import landscape
+from selfpretrain.diagnosis.subject import Subject
+from selfpretrain.diagnostics.alignment import align
+from selfpretrain.diagnostics.curvature import critical_sharpness
+from selfpretrain.diagnostics.landscape import filter_direction
+from selfpretrain.model.attention import Attention, Scores
+from selfpretrain.streams import torch_stream
+
+PROBE, FEW = 20, 4
+TINY = DiagnoseConfig(probe=PROBE, sequences=40, curvature_probe=FEW, max_lag=2)
+# What is looked at: one start for both arms, then each arm's own stages.
+STAGES = [("scratch", "init"), ("spt", "pretrained"), ("scratch", "trained"), ("spt", "trained")]
+BEFORE_LABELS = STAGES[:2]
+
+
+@pytest.fixture(scope="module")
+def subject(tmp_path_factory, tiny_task):
+    """Two layers and a cls position in front, so that neither layers nor positions may be mixed up unseen."""
+    folder = tmp_path_factory.mktemp("landscape") / "comparison"
+    config = tiny_config(
+        model=ModelConfig(width=8, heads=2, depth=2, pooling="cls"),
+        train=TrainConfig(lr=(1e-2,), snapshots=1),
+        arms=("scratch", "spt"),
+        seeds=1,
+    )
+    compare(tiny_task, config, out=folder)
+    return Subject(folder, TINY)
+
+
+@pytest.fixture(scope="module")
+def rows(subject):
+    return [row for run in subject.runs for row in landscape.measure(subject, run)]
+
+
+@pytest.fixture(scope="module")
+def paths(subject):
+    return list(landscape.measure_paths(subject, subject.runs))
+
+
+def one(rows, name, **fields):
+    (row,) = [r for r in rows if r.name == name and all(getattr(r, k) == v for k, v in fields.items())]
+    return row
+
+
+def found(rows, name, arm, stage, **fields):
+    return one(rows, name, arm=arm, stage=stage, **fields)
+
+
+def raw(subject, arm, stage):
+    """A model as it was stored, with a kernel that can be differentiated twice."""
+    run = subject.run(arm, 0)
+    model = subject.model(run, next(s for s in run.stages if s.name == stage)).eval()
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.kernel = "eager"
+    return model
+
+
+def calibrated(subject, arm, stage):
+    model = raw(subject, arm, stage)
+    subject.probe.calibrate(model)
+    return model
+
+
+def label_loss(model, probe, n=PROBE):
+    return F.cross_entropy(model.classify(probe.batch.x[:n], None), probe.batch.y[:n])
+
+
+def reconstruction_loss(model, probe):
+    chosen, x = probe.chosen, probe.batch.x
+    predictions = model.reconstruct(x.masked_fill(chosen, model.inputs.mask_id), None, chosen)
+    each = F.cross_entropy(predictions, x[chosen], reduction="none")
+    return torch.stack([part.mean() for part in each.split(chosen.sum(1).tolist())]).mean()
+
+
+LOSS = {"label": label_loss, "reconstruction": reconstruction_loss}
+
+
+def dense_hessian(loss, weights):
+    grads = torch.autograd.grad(loss, weights, create_graph=True, materialize_grads=True)
+    flat = torch.cat([g.flatten() for g in grads])
+    columns = torch.autograd.grad(
+        flat, weights, torch.eye(len(flat)).to(flat), is_grads_batched=True, materialize_grads=True
+    )
+    return torch.cat([c.flatten(1) for c in columns], 1).detach()
+
+
+class Classifier(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model.classify(x, None)
+
+
+def test_every_stage_is_looked_at_once_and_says_which_precision(rows):
+    largest = [row for row in rows if row.name == "hessian_largest"]
+    assert sorted((r.arm, r.stage, r.group) for r in largest) == sorted(
+        (*where, group) for where in STAGES for group in ("all", "query-key")
+    )
+    for row in rows:
+        in_double = row.name.startswith(("hessian", "curvature_along", "slope_along", "critical"))
+        assert row.plain()["dtype"] == ("float64" if in_double else "float32"), row.name
+
+
+@pytest.mark.parametrize(("arm", "stage"), STAGES)
+@pytest.mark.parametrize("group", ["all", "query-key"])
+def test_curvature_is_that_of_the_dense_hessian_in_double_precision(arm, stage, group, subject, rows):
+    model = calibrated(subject, arm, stage).double()
+    weights = [
+        weight
+        for name, weight in model.named_parameters()
+        if not name.startswith("reconstruction_head") and (group == "all" or ".query." in name or ".key." in name)
+    ]
+    hessian = dense_hessian(label_loss(model, subject.probe, FEW), weights)
+    values = torch.linalg.eigvalsh(hessian)
+    for name, expected in (("hessian_largest", values[-1]), ("hessian_smallest", values[0])):
+        row = found(rows, name, arm, stage, group=group, loss="label", n=FEW)
+        assert row.values[0] == pytest.approx(expected.item(), rel=1e-8)
+    # The same sixteen vectors of signs.
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(16, len(hessian)))
+    each = np.einsum("si,ij,sj->s", signs, hessian.numpy(), signs)
+    row = found(rows, "hessian_trace", arm, stage, group=group, loss="label", n=FEW)
+    assert row.values == pytest.approx([each.mean(), each.std(ddof=1) / 4], rel=1e-8)
+    grid, density = found(rows, "hessian_density", arm, stage, group=group, loss="label", n=FEW).values
+    assert grid[0] < values[0] and grid[-1] > values[-1]
+    assert torch.trapezoid(density, grid).item() == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["label", "reconstruction"])
+@pytest.mark.parametrize(("arm", "stage"), BEFORE_LABELS)
+def test_along_an_update_is_along_the_first_step_of_that_loss_and_of_the_label_loss(arm, stage, loss, subject, rows):
+    """Differentiated twice in the learning rate; no product of gradients or with a Hessian is written down."""
+    model, probe = calibrated(subject, arm, stage).double(), subject.probe
+    names = [name for name, _ in model.named_parameters() if "_head" not in name]
+    weights = [model.get_parameter(name) for name in names]
+    grads = torch.autograd.grad(LOSS[loss](model, probe), weights, materialize_grads=True)
+    update = [g / (g.abs() + 1e-8) for g in grads]
+
+    def derivatives(n):
+        rate = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        moved = {f"model.{k}": w - rate * u for k, w, u in zip(names, weights, update, strict=True)}
+        logits = functional_call(Classifier(model), moved, (probe.batch.x[:n],))
+        (slope,) = torch.autograd.grad(F.cross_entropy(logits, probe.batch.y[:n]), rate, create_graph=True)
+        (bend,) = torch.autograd.grad(slope, rate)
+        return slope.item(), bend.item()
+
+    fields = {"loss": "label", "group": f"along the update of {loss}"}
+    slope = found(rows, "slope_along_update", arm, stage, **fields, n=PROBE).values
+    assert slope == pytest.approx(derivatives(PROBE)[0], rel=1e-8)
+    assert loss == "reconstruction" or slope < 0  # the label's own update lowers the label loss
+    squared = sum(u.square().sum().item() for u in update)
+    bend = found(rows, "curvature_along_update", arm, stage, **fields, n=FEW).values
+    assert bend == pytest.approx(derivatives(FEW)[1] / squared, rel=1e-8)
+    sharpness = found(rows, "critical_sharpness", arm, stage, **fields, n=PROBE).values
+    assert sharpness == pytest.approx(critical_sharpness(lambda: label_loss(model, probe), weights, update), rel=1e-8)
+    if math.isinf(sharpness):
+        assert slope > 0
+
+
+def test_updates_are_looked_at_before_label_training_only(rows):
+    for name in ("slope_along_update", "curvature_along_update", "critical_sharpness"):
+        seen = sorted((r.arm, r.stage, r.group) for r in rows if r.name == name)
+        assert seen == sorted((*where, f"along the update of {loss}") for where in BEFORE_LABELS for loss in LOSS)
+
+
+@pytest.mark.parametrize("loss", ["label", "reconstruction"])
+@pytest.mark.parametrize(("arm", "stage"), STAGES)
+def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, stage, loss, subject, rows):
+    model, probe = calibrated(subject, arm, stage), subject.probe
+    far = (torch.arange(probe.length)[:, None] - torch.arange(probe.length)).abs()
+    near = torch.exp(-far.double())
+    bias = torch.zeros(probe.length + 1, probe.length + 1, dtype=torch.float64)
+    bias[1:, 1:] = near - near.mean(1, keepdim=True)
+    places = [module for module in model.modules() if isinstance(module, Scores)]
+    strengths = one(rows, "proximity_strengths", arm=arm, stage=stage).values
+    assert strengths == pytest.approx([t / 2 for t in range(-8, 9)])
+    curves, slopes, bends = (
+        torch.as_tensor(found(rows, f"proximity_{name}", arm, stage, loss=loss, n=PROBE).values)
+        for name in ("slice", "slope", "curvature")
+    )
+    assert curves.shape == (2, 2, 17)
+
+    def losses(model, layer, head, strength):
+        one_head = F.one_hot(torch.tensor(head), 2)[:, None, None]
+        add = places[layer].register_forward_hook(
+            lambda _, __, scores: scores + strength.to(scores) * (one_head * bias).to(scores)
+        )
+        try:
+            return LOSS[loss](model, probe)
+        finally:
+            add.remove()
+
+    for layer in range(2):
+        for head in range(2):
+            with torch.no_grad():
+                expected = [losses(model, layer, head, torch.tensor(t)).item() for t in strengths]
+            assert curves[layer, head].tolist() == pytest.approx(expected, rel=1e-5)
+    model.double()
+    for layer in range(2):
+        for head in range(2):
+            zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+            (slope,) = torch.autograd.grad(losses(model, layer, head, zero), zero, create_graph=True)
+            (bend,) = torch.autograd.grad(slope, zero)
+            # Both may be 0 but for rounding: cls looks at itself alone in what the label reads last.
+            assert slopes[layer, head].item() == pytest.approx(slope.item(), rel=1e-4, abs=1e-7)
+            assert bends[layer, head].item() == pytest.approx(bend.item(), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("arm", ["scratch", "spt"])
+def test_random_slices_cross_at_the_trained_weights(arm, subject, rows):
+    model, probe = calibrated(subject, arm, "trained"), subject.probe
+    assert [r.arm for r in rows if r.name == "random_line"] == ["scratch", "spt"]
+    weights = [w for name, w in model.named_parameters() if not name.startswith("reconstruction_head")]
+    start, stream = [w.detach().clone() for w in weights], torch_stream(0, "curvature")
+    directions = [filter_direction(weights, stream) for _ in range(2)]
+    line = found(rows, "random_line", arm, "trained", loss="label", n=PROBE).values
+    plane = found(rows, "random_plane", arm, "trained", loss="label", n=PROBE).values
+
+    @torch.no_grad()
+    def at(*steps):
+        for weight, was, *along in zip(weights, start, *directions, strict=True):
+            weight.copy_(was + sum(step * d for step, d in zip(steps, along, strict=True)))
+        return label_loss(model, probe).item()
+
+    assert line[10].item() == pytest.approx(at(0.0, 0.0), rel=1e-6)
+    assert plane[5, 5].item() == pytest.approx(at(0.0, 0.0), rel=1e-6)
+    assert line.tolist() == pytest.approx([at(k / 10, 0.0) for k in range(-10, 11)], rel=1e-5)
+    assert plane[:, 5].tolist() == pytest.approx([at(k / 5, 0.0) for k in range(-5, 6)], rel=1e-5)
+    assert plane[7].tolist() == pytest.approx([at(0.4, k / 5) for k in range(-5, 6)], rel=1e-5)
+
+
+ENDS = [
+    (("scratch", "init"), ("scratch", "trained")),
+    (("spt", "init"), ("spt", "pretrained")),
+    (("spt", "pretrained"), ("spt", "trained")),
+    (("scratch", "trained"), ("spt", "trained")),
+]
+
+
+def group(a, b):
+    return f"{' '.join(a)} to {' '.join(b)}"
+
+
+def test_paths_follow_every_run_and_join_the_ends_of_two(paths):
+    for name in ("path", "barrier", "rise", "path_aligned", "barrier_aligned", "rise_aligned"):
+        assert [row.group for row in paths if row.name == name] == [group(*ends) for ends in ENDS]
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize(("a", "b"), ENDS)
+def test_a_path_joins_the_two_models_it_is_named_for(a, b, aligned, subject, paths):
+    near, far = raw(subject, *a), raw(subject, *b)
+    with torch.no_grad():
+        ends = [label_loss(model, subject.probe).item() for model in (near, far)]
+        assert abs(ends[0] - ends[1]) > 1e-3  # or the ends could not be told apart
+        if aligned:
+            far = align(far, near)
+        between, towards = near.state_dict(), far.state_dict()
+        start = {name: weight.clone() for name, weight in between.items()}
+        expected = []
+        for step in range(25):
+            for name, weight in between.items():
+                weight.copy_(start[name] + step / 24 * (towards[name] - start[name]))
+            expected.append(label_loss(near, subject.probe).item())
+    suffix = "_aligned" if aligned else ""
+    fields = {"group": group(a, b), "loss": "label", "n": PROBE}
+    shares, losses = one(paths, f"path{suffix}", **fields).values
+    assert shares.tolist() == pytest.approx([step / 24 for step in range(25)], rel=1e-12)
+    # The far end is the same function, however its heads are turned.
+    assert [losses[0].item(), losses[-1].item()] == pytest.approx(ends, rel=1e-5)
+    assert losses.tolist() == pytest.approx(expected, rel=1e-5)
+    rise = one(paths, f"rise{suffix}", **fields).values
+    assert rise == pytest.approx(max(expected) - max(ends), abs=1e-5)
+    barrier = one(paths, f"barrier{suffix}", **fields).values
+    chord = [ends[0] + step / 24 * (ends[1] - ends[0]) for step in range(25)]
+    over = max(loss - straight for loss, straight in zip(expected, chord, strict=True))
+    assert barrier == pytest.approx(over, abs=1e-5)
