@@ -77,3 +77,5 @@ def test_pairs_are_those_in_order_first():
     rows = [row("pair_classifier_shuffled", 0.5, None, n=60), row("pair_classifier", 0.9, None, n=60)]
     assert gather(SUMMARY, {"data": rows}, absolute_positions=True).pairs == (0.9, 0.5, 60)
     assert gather(SUMMARY, {"data": rows[:1]}, absolute_positions=True).pairs is None
+    undefined = [row("pair_classifier", None, None, n=60) for _ in rows]  # of one class there is nothing to tell apart
+    assert gather(SUMMARY, {"data": undefined}, absolute_positions=True).pairs is None

@@ -84,7 +84,7 @@ def gather(summary: Mapping[str, Any], parts: Mapping[str, Sequence[Row]], *, ab
         cells.setdefault(row["group"], {})[row["seed"]] = math.nan if row["values"] is None else row["values"]
     seeds = sorted({seed for cell in cells.values() for seed in cell})
     test = {arm: [entry["test_acc"][seed] for seed in seeds] for arm, entry in summary["arms"].items()}
-    pairs = [row for name in PAIRS for row in select(parts, "data", name)]
+    pairs = [row for name in PAIRS for row in select(parts, "data", name) if row["values"] is not None]
     return Evidence(
         outcome=outcome_of(summary),
         n_seeds=_between(summary, "n_seeds", 0),
