@@ -1,6 +1,6 @@
 """The loss around the weights of one seed: slices, curvature, paths."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -117,22 +117,28 @@ def _along_updates(model: SequenceModel, probe: Probe, few: Probe, where: dict[s
     Its slope and the room for it on all of the probe, its curvature on those few that a second derivative can take.
     """
     encoder = [weight for name, weight in model.named_parameters() if group_of(name) != "head"]
-    hessian = curvature.Hessian(_closure(model, few, "label"), encoder)
     grads = {
         loss: torch.autograd.grad(probe.losses(model, loss).mean(), encoder, materialize_grads=True) for loss in LOSSES
     }
-    updates, along = {}, {}
+    # Adam's first step, in units of the rate.
+    updates = {loss: [g / (g.abs() + 1e-8) for g in grads[loss]] for loss in LOSSES}
+    along = _curvature_along(_closure(model, few, "label"), encoder, updates)
     for loss in LOSSES:
-        updates[loss] = [grad / (grad.abs() + 1e-8) for grad in grads[loss]]  # Adam's first step, in units of the rate
-        flat = torch.cat([part.flatten() for part in updates[loss]]).numpy()
-        along[loss] = float(flat @ (hessian @ flat) / (flat @ flat))
-    for loss in LOSSES:  # now that the Hessian's graph is no longer needed, weights may move
         common: dict[str, Any] = {"loss": "label", "group": f"along the update of {loss}", **where}
         yield Measurement(name="curvature_along_update", values=along[loss], unit="nats/weight^2", n=len(few), **common)
         slope = -sum(float((g * u).sum()) for g, u in zip(grads["label"], updates[loss], strict=True))
         yield Measurement(name="slope_along_update", values=slope, unit="nats/lr", n=len(probe), **common)
         sharpness = curvature.critical_sharpness(_closure(model, probe, "label"), encoder, updates[loss])
         yield Measurement(name="critical_sharpness", values=sharpness, unit="1/lr", n=len(probe), **common)
+
+
+def _curvature_along(
+    loss: Callable[[], Tensor], weights: Sequence[Tensor], updates: Mapping[LossName, Sequence[Tensor]]
+) -> dict[LossName, float]:
+    """``u H u / u u`` for every update u; the Hessian's graph, which is large, is gone afterwards."""
+    hessian = curvature.Hessian(loss, weights)
+    flat = {name: torch.cat([part.flatten() for part in update]).numpy() for name, update in updates.items()}
+    return {name: float(u @ (hessian @ u) / (u @ u)) for name, u in flat.items()}
 
 
 def _slices(model: SequenceModel, probe: Probe, seed: int, where: dict[str, Any]) -> Iterator[Measurement]:
