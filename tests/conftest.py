@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, RunConfig, TaskConfig, TrainConfig
 from selfpretrain.model import InputSpec, SequenceModel
@@ -19,6 +20,13 @@ from selfpretrain.tasks.task import standardised
 # Distinct primes wherever axes may not be swapped unseen.
 BATCH, LENGTH, SYMBOLS, CHANNELS, CLASSES = 3, 7, 5, 2, 3
 TINY_MODEL = ModelConfig(width=12, heads=3, depth=2)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread_of_linear_algebra() -> Iterator[None]:
+    """As the workers of a comparison have it: threads that wait for each other are slow beside other work."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture(autouse=True)
