@@ -199,7 +199,9 @@ def test_a_part_left_out_for_other_settings_is_named(comparison):
     diagnose(comparison, TINY, parts=("attention", "data"))
     notes = []
     diagnose(comparison, TINY, parts=("data",), max_lag=3, watch=notes.append)
-    assert any("left out, as measured under other settings: attention;" in getattr(n, "text", "") for n in notes)
+    assert any(
+        "left out, as damaged or measured under other settings: attention;" in getattr(n, "text", "") for n in notes
+    )
 
 
 def test_a_run_that_failed_since_is_measured_no_more(comparison):
