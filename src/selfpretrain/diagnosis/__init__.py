@@ -81,8 +81,8 @@ def diagnose(
             watch(Note(f"left out: {text}"))
         parts = measure_parts(subject, out, workers, watch)
         if left := left_out(out, parts):
-            said = f"left out, as damaged or measured under other settings: {', '.join(left)}; --parts has them measured again"
-            watch(Note(said))
+            said = f"left out, as damaged or measured under other settings: {', '.join(left)}"
+            watch(Note(f"{said}; --parts has them measured again"))
         absolute = subject.request.model.positions in ("sinusoidal", "learned")
         evidence = gather(subject.summary, parts, absolute_positions=absolute)
         conclusion = plain(conclude(evidence), evidence)
