@@ -3,19 +3,29 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from selfpretrain.comparison import Comparison, compare
-    from selfpretrain.diagnosis import Diagnosis, diagnose
-    from selfpretrain.tasks import Task, load_task
+    from selfpretrain.comparison.compare import Comparison, compare
+    from selfpretrain.explain.diagnose import Diagnosis, diagnose
+    from selfpretrain.inference import load_model
+    from selfpretrain.tasks.load import load_task
+    from selfpretrain.tasks.task import Task
 
-__version__ = "0.1.0"
-__all__ = ["Comparison", "Diagnosis", "Task", "compare", "diagnose", "load_task"]
-_HOMES = {"Comparison": "comparison", "compare": "comparison", "Diagnosis": "diagnosis", "diagnose": "diagnosis"}
+__version__ = "0.2.0"
+_HOMES = {
+    "Comparison": "comparison.compare",
+    "Diagnosis": "explain.diagnose",
+    "Task": "tasks.task",
+    "compare": "comparison.compare",
+    "diagnose": "explain.diagnose",
+    "load_model": "inference",
+    "load_task": "tasks.load",
+}
+__all__ = ["Comparison", "Diagnosis", "Task", "compare", "diagnose", "load_model", "load_task"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for: the command line must not wait for torch."""
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'selfpretrain' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"selfpretrain.{_HOMES.get(name, 'tasks')}"), name)
+    return getattr(import_module(f"selfpretrain.{_HOMES[name]}"), name)

@@ -1,12 +1,36 @@
 """The ways a request can end other than well; the command line turns each into an exit status."""
 
+import math
+from typing import Any
+
 
 class RequestError(ValueError):
     """The request or the data is wrong (exit status 2): says what, where, and what would be right."""
 
 
+class SettingError(RequestError):
+    """A setting has a value that it cannot have.
+
+    Args:
+        setting: the field's name, as Python spells it; the command line knows its option.
+        problem: what is wrong, and what would be right; follows the name and the value.
+    """
+
+    def __init__(self, setting: str, value: Any, problem: str) -> None:
+        super().__init__(f"{setting} {value} {problem}")
+        self.setting, self.value, self.problem = setting, value, problem
+
+
+class DamagedError(RequestError):
+    """A file of ours is missing, or holds something else than what was written."""
+
+    def __init__(self, path: object, cure: str = "its compare command again mends it") -> None:
+        super().__init__(f"{path}: missing or damaged; {cure}")
+        self.path = path
+
+
 class NonFiniteError(ArithmeticError):
-    """A quantity of one run stopped being finite; the run ends, the others go on."""
+    """A quantity of one training stopped being finite; that training ends, the others go on."""
 
     def __init__(self, quantity: str, phase: str, step: int) -> None:
         super().__init__(quantity, phase, step)
@@ -21,4 +45,21 @@ class WorkerKilled(Exception):
 
 
 class Interrupted(Exception):
-    """A run was asked to stop; its checkpoint is on disk and the same command goes on from there."""
+    """Work was asked to stop; its checkpoint is on disk and the same command goes on from there."""
+
+
+def require_at_least(settings: Any, **least: float) -> None:
+    """Refuse fields of ``settings`` that lie below their bound or are no finite number; None passes."""
+    for name, bound in least.items():
+        value = getattr(settings, name)
+        if value is not None and not bound <= value < math.inf:
+            wrong = "too small" if value < bound else "no number to work with"
+            raise SettingError(name, value, f"is {wrong}; the least is {bound:g}")
+
+
+def require_between(settings: Any, **bounds: tuple[float, float]) -> None:
+    """Refuse fields of ``settings`` that lie outside their bounds; None passes."""
+    for name, (low, high) in bounds.items():
+        value = getattr(settings, name)
+        if value is not None and not low <= value <= high:
+            raise SettingError(name, value, f"is out of range; it lies between {low:g} and {high:g}")

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from selfpretrain.results import Metrics
+
 
 def accuracy(predicted: NDArray[Any], y: NDArray[Any]) -> float:
     """Share of equal entries, in [0, 1].
@@ -16,7 +18,7 @@ def accuracy(predicted: NDArray[Any], y: NDArray[Any]) -> float:
     return float(np.mean(predicted == y))
 
 
-def classification_metrics(logits: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, float]:
+def classification_metrics(logits: NDArray[np.float64], y: NDArray[np.int64]) -> Metrics:
     """Cross-entropy in nats and accuracy of class logits.
 
     ``loss = -mean_n log softmax(logits_n)[y_n]``.
@@ -26,8 +28,8 @@ def classification_metrics(logits: NDArray[np.float64], y: NDArray[np.int64]) ->
         y: (N,) true classes.
 
     >>> metrics = classification_metrics(np.array([[0.0, 0.0], [0.0, np.log(3.0)]]), np.array([0, 1]))
-    >>> round(metrics["loss"], 6), metrics["acc"]  # (ln 2 + ln 4/3) / 2
+    >>> round(metrics.loss, 6), metrics.acc  # (ln 2 + ln 4/3) / 2
     (0.490415, 1.0)
     """
     loss = -np.mean(log_softmax(logits, axis=1)[np.arange(len(y)), y])
-    return {"loss": float(loss), "acc": accuracy(logits.argmax(axis=1), y)}
+    return Metrics(acc=accuracy(logits.argmax(axis=1), y), loss=float(loss))

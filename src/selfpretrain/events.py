@@ -1,24 +1,27 @@
-"""What a comparison tells the one who watches it, from whichever process."""
+"""What work tells the one who watches it, from whichever process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
 class Planned:
-    """Work that is about to begin."""
+    """Work that is about to begin.
 
-    costs: Mapping[str, Mapping[str, float]]
-    """Runs by name; of each, its phases and what they cost, in FLOPs."""
+    Attributes:
+        costs: of each job by name, in FLOPs (or any one unit).
+        later: the cost of jobs that will be planned afterwards; replaces what was said of it before.
+    """
+
+    costs: Mapping[str, float]
+    later: float = 0.0
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is."""
+    """How far a job is."""
 
-    run: str
-    phase: str
+    job: str
     step: int
     total: int
     metrics: Mapping[str, float]
@@ -26,21 +29,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """Something to read, of one run or (run None) of the comparison."""
+    """Something to read, of one job or (None) of all the work."""
 
     text: str
-    run: str | None = None
+    job: str | None = None
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A run is done."""
+class Done:
+    """A job is done; ``outcome`` says in words how it came out."""
 
-    run: str
-    result: Mapping[str, Any]
+    job: str
+    outcome: str
 
 
-Event = Planned | Progress | Note | Finished
+Event = Planned | Progress | Note | Done
 Watch = Callable[[Event], None]
 
 

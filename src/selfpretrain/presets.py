@@ -2,42 +2,50 @@
 data (ours), ``amos-*`` one for each row of the configurations published with Amos et al. (2024).
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TaskConfig, TrainConfig
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import SettingError
 
 
-def preset(name: str) -> CompareConfig:
-    """The comparison with the settings of that name; everything it does not set keeps its default.
+@dataclass(frozen=True)
+class Preset:
+    """Named settings, on which single options stand."""
+
+    config: CompareConfig = field(default_factory=CompareConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+
+
+def preset(name: str) -> Preset:
+    """The settings of that name; everything they do not set keeps its default.
 
     Raises:
-        RequestError: unknown name; the message lists the presets.
+        SettingError: unknown name; the message lists the presets.
 
-    >>> preset("small").model.depth
+    >>> preset("small").config.model.depth
     2
     """
     if name not in PRESETS:
-        raise RequestError(f"--preset: unknown '{name}'; the presets are {', '.join(PRESETS)}")
-    return CompareConfig(**PRESETS[name])
+        raise SettingError("preset", name, f"is unknown; the presets are {', '.join(PRESETS)}")
+    return PRESETS[name]
 
 
-def _amos(*, lr: tuple[float, ...] = (1e-3, 5e-4, 1e-4), **rows: Any) -> dict[str, Any]:
+def _amos(*, lr: tuple[float, ...] = (1e-3, 5e-4, 1e-4), **row: Any) -> Preset:
     """A preset from one row of the official configurations of Amos et al. (2024).
 
     Source: github.com/IdoAmos/not-from-scratch, configs/experiment/lra/transformer-lra-*.yaml at f919137a;
     mask ratios from section 2 of the paper; the rate grid is the paper's example of a fine-tuning grid. All
     rows: pre-norm, GELU, no dropout, no clipping, constant rate after a linear warm-up.
     """
-    model, label, pretrain = rows["model"], rows["label"], rows["pretrain"]
-    return {
-        "model": ModelConfig(qk_init="tied", **model),
-        "objective": ObjectiveConfig(mask_ratio=rows["mask_ratio"]),
-        "pretrain": PhaseConfig(**pretrain),
-        "label": PhaseConfig(**label),
-        "train": TrainConfig(lr=lr, clip=None),
-        "task": TaskConfig(max_length=rows["length"]),
-    }
+    config = CompareConfig(
+        model=ModelConfig(qk_init="tied", **row["model"]),
+        objective=ObjectiveConfig(mask_ratio=row["mask_ratio"]),
+        pretrain=PhaseConfig(**row["pretrain"]),
+        label=PhaseConfig(**row["label"]),
+        train=TrainConfig(lr=lr, clip=None),
+    )
+    return Preset(config, TaskConfig(max_length=row["length"]))
 
 
 def _phase(epochs: int, batch_size: int, warmup_steps: int, weight_decay: float = 0.0) -> dict[str, Any]:
@@ -50,14 +58,16 @@ def _phase(epochs: int, batch_size: int, warmup_steps: int, weight_decay: float 
     }
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "minimal": {},
-    "small": {
-        "model": ModelConfig(depth=2, width=64, heads=4),
-        "pretrain": PhaseConfig(duration="3000steps"),
-        "label": PhaseConfig(duration="2000steps"),
-        "train": TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
-    },
+PRESETS: dict[str, Preset] = {
+    "minimal": Preset(),
+    "small": Preset(
+        CompareConfig(
+            model=ModelConfig(depth=2, width=64, heads=4),
+            pretrain=PhaseConfig(duration="3000steps"),
+            label=PhaseConfig(duration="2000steps"),
+            train=TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
+        )
+    ),
     "amos-listops": _amos(
         length=2048,
         model={"depth": 6, "width": 512, "heads": 8, "ff_factor": 4},

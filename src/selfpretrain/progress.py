@@ -1,8 +1,6 @@
-"""What a person sees while runs go on: a live display on a terminal, plain lines elsewhere."""
+"""What a person sees while work goes on: a live display on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Mapping
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -10,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from selfpretrain.events import Event, Finished, Note, Planned, Progress
+from selfpretrain.events import Done, Event, Note, Planned, Progress
 
 PLAIN_SECONDS = 30.0
 """Without a terminal, time between two signs of life."""
@@ -31,45 +29,47 @@ def duration_text(seconds: float) -> str:
 
 
 class Clock:
-    """How much is done, and how long the rest will take, counted in FLOPs over all runs."""
+    """How much is done, and how long the rest will take, counted in FLOPs over all jobs."""
 
     def __init__(self) -> None:
-        self.costs: dict[str, Mapping[str, float]] = {}
+        self.costs: dict[str, float] = {}
         self.done: dict[str, float] = {}
         self.finished: set[str] = set()
+        self._later = 0.0
         self._inherited = 0.0
         self._begun: float | None = None  # the first sign of work: starting processes is no training
 
-    def plan(self, costs: Mapping[str, Mapping[str, float]]) -> None:
+    def plan(self, event: Planned) -> None:
         """Add work to do."""
-        self.costs |= costs
+        self.costs |= event.costs
+        self._later = event.later
 
     def advance(self, event: Progress) -> None:
-        """Take in a progress event; what a run brings along from an earlier day counts as done, not as speed."""
+        """Take in a progress event; what a job brings along from an earlier day counts as done, not as speed."""
         if self._begun is None:
             self._begun = time.monotonic()
-        before = 0.0
-        for phase, cost in self.costs.get(event.run, {}).items():
-            if phase == event.phase:
-                now = before + cost * event.step / event.total
-                if event.run not in self.done:
-                    self._inherited += now
-                self.done[event.run] = now
-            before += cost
+        now = self.costs.get(event.job, 0.0) * event.step / event.total
+        if event.job not in self.done:
+            self._inherited += now
+        self.done[event.job] = now
 
-    def finish(self, run: str) -> None:
-        """Take in the end of a run."""
-        total = sum(self.costs.get(run, {}).values())
-        if run not in self.done:
+    def finish(self, job: str) -> None:
+        """Take in the end of a job."""
+        total = self.costs.get(job, 0.0)
+        if job not in self.done:
             self._inherited += total
-        self.done[run] = total
-        self.finished.add(run)
+        self.done[job] = total
+        self.finished.add(job)
+
+    @property
+    def total(self) -> float:
+        """Everything there is to do, with what will be planned later."""
+        return sum(self.costs.values()) + self._later
 
     @property
     def share(self) -> float:
         """Share of the work that is done, in [0, 1]."""
-        total = sum(sum(cost.values()) for cost in self.costs.values())
-        return sum(self.done.values()) / total if total else 0.0
+        return sum(self.done.values()) / self.total if self.total else 0.0
 
     @property
     def elapsed(self) -> float:
@@ -79,12 +79,11 @@ class Clock:
     @property
     def left(self) -> str:
         """Time left, in words."""
-        total = sum(sum(cost.values()) for cost in self.costs.values())
         done = sum(self.done.values())
         worked = done - self._inherited
         if worked <= 0.0 or self.elapsed < 2.0:
             return "estimating the time left"
-        return f"about {duration_text((total - done) * self.elapsed / worked)} left"
+        return f"about {duration_text((self.total - done) * self.elapsed / worked)} left"
 
 
 class Watcher:
@@ -109,20 +108,21 @@ class Watcher:
     def __call__(self, event: Event) -> None:
         """Take in one event."""
         match event:
-            case Planned(costs):
-                self._clock.plan(costs)
-                self._say(f"{len(costs)} jobs to do")
-            case Note(text, run):
-                self._say(f"{run}: {text}" if run else text)
+            case Planned():
+                self._clock.plan(event)
+                if event.costs:
+                    self._say(f"{len(event.costs)} jobs to do")
+            case Note(text, job):
+                self._say(f"{job}: {text}" if job else text)
             case Progress():
                 self._clock.advance(event)
-                self._active[event.run] = event
+                self._active[event.job] = event
                 self._sign_of_life()
-            case Finished(run, result):
-                self._clock.finish(run)
-                self._active.pop(run, None)
+            case Done(job, outcome):
+                self._clock.finish(job)
+                self._active.pop(job, None)
                 count = f"[{len(self._clock.finished)}/{len(self._clock.costs)}]"
-                self._say(f"{count} {run}: {_outcome(result)} · {self._clock.left}")
+                self._say(f"{count} {job}: {outcome} · {self._clock.left}")
 
     def _say(self, text: str) -> None:
         self._spoken = time.monotonic()
@@ -130,7 +130,7 @@ class Watcher:
 
     def _sign_of_life(self) -> None:
         if not self._console.is_terminal and time.monotonic() - self._spoken >= PLAIN_SECONDS:
-            running = "; ".join(f"{p.run} {p.phase} {p.step}/{p.total}" for p in self._active.values())
+            running = "; ".join(f"{p.job} {p.step}/{p.total}" for p in self._active.values())
             self._say(f"{100 * self._clock.share:.0f}% · {self._clock.left} · {running}")
 
     def _draw(self) -> Group:
@@ -139,20 +139,15 @@ class Watcher:
         head.add_row(
             ProgressBar(total=1.0, completed=self._clock.share, width=40), f"{100 * self._clock.share:.0f}%", left
         )
-        runs = Table.grid(padding=(0, 2))
+        jobs = Table.grid(padding=(0, 2))
         for progress in self._active.values():
             shown = {
-                name: progress.metrics[name] for name in ("loss", "train_acc", "val_acc") if name in progress.metrics
+                name: progress.metrics[name]
+                for name in ("loss", "train_sample_acc", "val_acc")
+                if name in progress.metrics
             }
-            numbers = "  ".join(f"{name.replace('_acc', ' accuracy')} {value:.3f}" for name, value in shown.items())
-            runs.add_row(f"  {progress.run}", progress.phase, f"{progress.step}/{progress.total}", numbers)
-        return Group(head, runs)
-
-
-def _outcome(result: Mapping[str, Any]) -> str:
-    if "failure" in result:
-        return f"failed: {result['failure']}"
-    if "seconds" in result:
-        return f"done in {duration_text(result['seconds'])}"
-    parts = [f"{split} {result[f'{split}_acc']:.3f}" for split in ("train", "val", "test") if f"{split}_acc" in result]
-    return f"accuracy {', '.join(parts)} ({duration_text(result['seconds_pretrain'] + result['seconds_label'])})"
+            numbers = "  ".join(
+                f"{name.removesuffix('_acc').replace('_', ' ')} {value:.3f}" for name, value in shown.items()
+            )
+            jobs.add_row(f"  {progress.job}", f"{progress.step}/{progress.total}", numbers)
+        return Group(head, jobs)

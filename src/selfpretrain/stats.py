@@ -24,6 +24,11 @@ class Interval:
     p: float | None
     n: int
 
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """Both ends."""
+        return self.low, self.high
+
     def above(self, bound: float) -> bool:
         """Whether the whole interval lies above ``bound``."""
         return self.low is not None and self.low > bound
@@ -106,3 +111,15 @@ def example_interval(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_])
         correct_b: (seeds, N) hits of the other.
     """
     return t_interval(correct_a.mean(axis=0) - correct_b.mean(axis=0))
+
+
+def chance_snr(n: int) -> float:
+    """Below this, ``2 sqrt(2) / n``, an estimated signal-to-noise ratio may be chance.
+
+    Without a signal the estimate's standard deviation is ``sqrt(2 ||Cov||_F^2) / (n tr Cov)``, at most ``sqrt(2) / n``
+    (a single direction); this is twice that.
+
+    Args:
+        n: examples.
+    """
+    return 2 * math.sqrt(2) / n

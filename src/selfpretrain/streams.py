@@ -1,7 +1,8 @@
 """Every random number of the project: separate streams, each a function of (seed, stream, counter).
 
-The streams are counter-based: what is drawn at step t depends on t and not on what was drawn before. A
-resumed run therefore needs its step and nothing else, and no stream can disturb another.
+The streams are counter-based: what is drawn at step t depends on t and not on what was drawn before. A resumed
+training therefore needs its step and nothing else, and no stream can disturb another. What is drawn for one sequence
+of a batch is in ``draws.py``.
 """
 
 from functools import lru_cache
@@ -22,10 +23,12 @@ Stream = Literal[
     "masks",
     "validation-masks",
     "dropout",
-    "probe",
+    "sample",
     "noise",
     "shuffle",
     "curvature",
+    "train-sample",
+    "pair-sample",
 ]
 # The numbers are part of every published result: add at the end, never renumber.
 _NUMBERS: dict[Stream, int] = {
@@ -37,10 +40,12 @@ _NUMBERS: dict[Stream, int] = {
     "masks": 6,
     "validation-masks": 7,
     "dropout": 8,
-    "probe": 9,
+    "sample": 9,
     "noise": 10,
     "shuffle": 11,
     "curvature": 12,
+    "train-sample": 13,
+    "pair-sample": 14,
 }
 
 
@@ -83,6 +88,12 @@ def batch_indices(seed: int, stream: Stream, step: int, batch_size: int, n_rows:
     return order[offset : offset + batch_size]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=256)
+def stream_state(seed: int, stream: Stream) -> int:
+    """64 bits that name a stream of a seed: where counter-based draws begin."""
+    return int(np.random.SeedSequence([seed, _NUMBERS[stream]]).generate_state(1, np.uint64)[0])
+
+
+@lru_cache(maxsize=64)  # a few for every training that this process is in the middle of
 def _epoch_order(seed: int, stream: Stream, epoch: int, n_rows: int) -> NDArray[np.int64]:
     return numpy_stream(seed, stream, epoch).permutation(n_rows)

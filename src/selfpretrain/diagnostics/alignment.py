@@ -11,8 +11,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from selfpretrain.model import SequenceModel
-from selfpretrain.model.transformer import Block
+from selfpretrain.model.transformer import Block, SequenceModel
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import brentq
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
@@ -24,8 +25,8 @@ Vector = NDArray[np.float64]
 Which = Literal["LA", "SA", "LM", "BE"]
 
 LANCZOS_PROBES = 10
-LANCZOS_STEPS = 80
-"""Defaults of the spectral density, after Ghorbani et al. (2019), arXiv 1901.10159, who use 10 probes and 90 steps."""
+LANCZOS_STEPS = 90
+"""Defaults of the spectral density, of Ghorbani et al. (2019), arXiv 1901.10159."""
 
 
 class Hessian:
@@ -229,7 +230,7 @@ def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vecto
             break  # done, or everything reachable from the start has been seen
         beside.append(norm)
         basis[step + 1] = product / norm
-    values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    values, vectors = eigh_tridiagonal(diagonal, beside)
     return values, vectors[0] ** 2, basis[: len(values)].T @ vectors
 
 

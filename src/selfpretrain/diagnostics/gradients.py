@@ -101,18 +101,6 @@ def gradient_snr(per_example: Tensor) -> Tensor:
     return signal / noise
 
 
-def chance_snr(n: int) -> float:
-    """Below this, ``2 sqrt(2) / n``, an estimated signal-to-noise ratio may be chance.
-
-    Without a signal the estimate's standard deviation is ``sqrt(2 ||Cov||_F^2) / (n tr Cov)``, at most ``sqrt(2) / n``
-    (a single direction); this is twice that.
-
-    Args:
-        n: examples.
-    """
-    return 2 * math.sqrt(2) / n
-
-
 def near_lags(components: Tensor, max_lag: int) -> Tensor:
     """The components at lags ``1 <= |k| <= max_lag``: (..., 2n-1) to (..., 2 max_lag), the most negative lag first.
 

@@ -1,5 +1,1 @@
 """A pre-norm Transformer encoder with a label head and a reconstruction head; never knows which phase it is in."""
-
-from selfpretrain.model.transformer import InputSpec, SequenceModel
-
-__all__ = ["InputSpec", "SequenceModel"]

@@ -8,36 +8,14 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from selfpretrain.config import ModelConfig
-from selfpretrain.model.positions import distance_bias, rotate
+from selfpretrain.model.mask import Mask
+from selfpretrain.model.positions import rotate, sinusoidal
 
-
-def attention_bias(
-    keep_mask: Tensor | None, length: int, slopes: Tensor | None, *, causal: bool, like: Tensor
-) -> Tensor | None:
-    """What is added to the scores, (B or 1, H or 1, T, T), or None where that is nothing.
-
-    The only place that turns padding into attention: a key outside ``keep_mask`` gets ``-inf`` and so a weight of
-    exactly 0, for every query.
-
-    Args:
-        keep_mask: (B, T), True = a real position; None when all are.
-        slopes: (H,) of a fixed preference for near positions (``distance_bias``); None for none.
-        like: gives device and dtype.
-    """
-    bias = None
-    if slopes is not None:
-        bias = distance_bias(length, slopes).to(like)[None]
-    if causal:
-        future = torch.ones(length, length, dtype=torch.bool, device=like.device).triu(1)
-        bias = (like.new_zeros(1, 1, 1, 1) if bias is None else bias).masked_fill(future, -math.inf)
-    if keep_mask is not None:
-        bias = (like.new_zeros(1, 1, 1, 1) if bias is None else bias).masked_fill(
-            ~keep_mask[:, None, None, :], -math.inf
-        )
-        bias = bias.expand(-1, -1, length, -1)
-    return bias
+BLOCK = 512
+"""Queries whose (H, T) biases are held at a time, where there is a bias by distance (ours)."""
 
 
 class Scores(nn.Module):
@@ -48,37 +26,65 @@ class Scores(nn.Module):
     """
 
     def forward(self, q_BHTK: Tensor, k_BHTK: Tensor, bias: Tensor | None) -> Tensor:
-        """Queries and keys as they meet (after any rotation); ``bias`` as from ``attention_bias``."""
+        """Queries and keys as they meet (after any rotation); ``bias`` as from ``Mask.bias``."""
         scores = (q_BHTK / math.sqrt(q_BHTK.shape[-1])) @ k_BHTK.transpose(-1, -2)
         return scores if bias is None else scores + bias
 
 
 class Attention(nn.Module):
-    """``output(softmax(S) V)`` with ``S`` from ``Scores``; queries, keys and values have biases."""
+    """``output(softmax(S) V)`` with ``S`` from ``Scores``; queries, keys and values have biases.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Args:
+        length: the longest sequence.
+    """
+
+    rotary: Tensor | None
+
+    def __init__(self, config: ModelConfig, length: int) -> None:
         super().__init__()
         self.heads, self.kernel = config.heads, config.attention
-        self.rotary = config.positions == "rotary"
         self.query = nn.Linear(config.width, config.width)
         self.key = nn.Linear(config.width, config.width)
         self.value = nn.Linear(config.width, config.width)
         self.output = nn.Linear(config.width, config.width)
         self.scores = Scores()
+        code = sinusoidal(length, config.width // config.heads).float() if config.positions == "rotary" else None
+        self.register_buffer("rotary", code, persistent=False)
 
-    def forward(self, x_BTD: Tensor, bias: Tensor | None) -> Tensor:
-        """(B, T, D) to (B, T, D); ``bias`` as from ``attention_bias``."""
+    def forward(self, x_BTD: Tensor, mask: Mask) -> Tensor:
+        """(B, T, D) to (B, T, D)."""
         q, k, v = (
-            projection(x_BTD).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, T, D) -> (B, H, T, K)
+            projection(x_BTD).unflatten(-1, (self.heads, -1)).transpose(-2, -3)  # (B, T, D) -> (B, H, T, K)
             for projection in (self.query, self.key, self.value)
         )
-        if self.rotary:
-            q, k = rotate(q), rotate(k)
-        if bias is not None:
-            bias = bias.to(q.dtype)
-        if self.kernel == "sdpa":
-            mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        if self.rotary is not None:
+            q, k = rotate(q, self.rotary.to(q.dtype)), rotate(k, self.rotary.to(k.dtype))
+        if self.kernel == "eager":
+            length = q.shape[-2]
+            mixed = self.scores(q, k, mask.bias(0, length, length, q)).softmax(dim=-1) @ v
         else:
-            mixed = self.scores(q, k, bias).softmax(dim=-1) @ v
-        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))  # (B, H, T, K) -> (B, T, D)
+            mixed = fused(q, k, v, mask)
+        out: Tensor = self.output(mixed.transpose(-2, -3).flatten(-2))  # (B, H, T, K) -> (B, T, D)
         return out
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
+    """torch's fused attention, (B, H, T, K); its memory grows with T and not with its square.
+
+    Padding is hidden by a bias of each key, and causality by the kernel itself. A bias by distance is made for
+    ``BLOCK`` queries at a time, and made again for the backward pass.
+    """
+    length = q.shape[-2]
+    if mask.slopes is None:
+        bias = mask.bias(0, 1, length, q) if mask.hides_by_key else None
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=mask.causal)
+    if length <= BLOCK:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bias(0, length, length, q))
+
+    def some(q: Tensor, k: Tensor, v: Tensor, start: int) -> Tensor:
+        bias = mask.bias(start, start + q.shape[-2], length, q)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+    starts = range(0, length, BLOCK)
+    parts = (checkpoint(some, q[..., s : s + BLOCK, :], k, v, s, use_reentrant=False) for s in starts)
+    return torch.cat(list(parts), dim=-2)

@@ -40,7 +40,8 @@ def initialise(model: nn.Module, qk_init: QKInit, generator: torch.Generator) ->
         elif isinstance(module, nn.Embedding):
             module.weight.normal_(0.0, 1.0, generator=generator)
         elif isinstance(module, nn.LayerNorm):
-            module.reset_parameters()
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
         else:  # bare parameters: learned positions and the cls vector
             for parameter in module.parameters(recurse=False):
                 parameter.normal_(0.0, SMALL_STD, generator=generator)

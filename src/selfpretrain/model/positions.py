@@ -17,13 +17,15 @@ def sinusoidal(length: int, width: int) -> Tensor:
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
 
 
-def rotate(x_BHTK: Tensor) -> Tensor:
+def rotate(x_BHTK: Tensor, code_TK: Tensor) -> Tensor:
     """Rotary code: turns each pair of query or key entries by ``t w_i``, so that scores depend on ``i - j``.
+
+    Args:
+        code_TK: ``sinusoidal`` of at least T positions and the head width.
 
     Source: Su et al. (2021), arXiv 2104.09864, section 3.4.2.
     """
-    length, width = x_BHTK.shape[-2:]
-    code = sinusoidal(length, width).to(x_BHTK)
+    code = code_TK[: x_BHTK.shape[-2]]
     sin, cos = code[:, 0::2], code[:, 1::2]  # (T, K/2)
     even, odd = x_BHTK[..., 0::2], x_BHTK[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
@@ -37,7 +39,11 @@ def alibi_slopes(heads: int) -> Tensor:
     return 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
 
 
-def distance_bias(length: int, slopes: Tensor) -> Tensor:
-    """Score bias (H, T, T): ``-slope_h |i - j|``, as ALiBi's but with ``|i - j|``: attention here looks both ways."""
-    t = torch.arange(length, device=slopes.device)
-    return -slopes[:, None, None] * (t[:, None] - t).abs()
+def distance_bias(queries: Tensor, keys: Tensor, slopes: Tensor) -> Tensor:
+    """Score bias (H, Q, T): ``-slope_h |i - j|``, as ALiBi's but with ``|i - j|``: attention here looks both ways.
+
+    Args:
+        queries: (Q,) positions i.
+        keys: (T,) positions j.
+    """
+    return -slopes[:, None, None] * (queries[:, None] - keys).abs()

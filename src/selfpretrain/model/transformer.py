@@ -4,80 +4,85 @@ Shapes: B batch, T positions, D model width, V symbols, C channels, M chosen pos
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfpretrain.config import Kind, ModelConfig
-from selfpretrain.model.attention import Attention, attention_bias
+from selfpretrain.config import ModelConfig
+from selfpretrain.draws import bernoulli
+from selfpretrain.kinds import KINDS, InputSpec
+from selfpretrain.model.attention import BLOCK, Attention
 from selfpretrain.model.init import initialise
-from selfpretrain.model.positions import alibi_slopes, sinusoidal
+from selfpretrain.model.mask import Mask
+from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputSpec:
-    """What a model must know of a task, and no more."""
+class RowDropout(nn.Module):
+    """Dropout whose draws belong to each sequence, not to its neighbours or its padding.
 
-    kind: Kind
-    symbols: int
-    """Known symbols K (0 for values). Ids: 0..K-1 the symbols, K unknown, K+1 the mask."""
-    channels: int
-    """Channels of values (0 for symbols)."""
-    length: int
-    """The longest sequence."""
-    classes: int
+    Args:
+        site: number of this layer among the model's; each draws for itself.
+    """
 
-    @property
-    def mask_id(self) -> int:
-        """The id that stands for a masked symbol."""
-        return self.symbols + 1
+    def __init__(self, probability: float, site: int) -> None:
+        super().__init__()
+        self.probability, self.site = probability, site
 
-    @property
-    def targets(self) -> int:
-        """Width of the reconstruction head: symbols and the unknown one, or channels."""
-        return self.channels if self.kind == "values" else self.symbols + 1
+    def forward(self, x_BTD: Tensor, keys: Tensor | None) -> Tensor:
+        """``x`` with entries zeroed and the rest scaled up; unchanged in evaluation, or where nothing is dropped.
+
+        Args:
+            keys: (B,) of ``Draws.keys``.
+        """
+        if not self.training or self.probability == 0:
+            return x_BTD
+        if keys is None:
+            raise ValueError("dropout in training needs the keys of the batch's rows")
+        kept = bernoulli(keys + (self.site << 40), x_BTD[0].numel(), 1 - self.probability)
+        return x_BTD * kept.view(x_BTD.shape) / (1 - self.probability)
 
 
 class Block(nn.Module):
     """Pre-norm residual block: ``x + attention(norm(x))``, then ``x + feedforward(norm(x))`` with GELU."""
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, length: int, number: int) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(config.width)
-        self.attention = Attention(config)
+        self.attention = Attention(config, length)
+        self.attention_dropout = RowDropout(config.dropout, 2 * number + 1)
         self.feedforward_norm = nn.LayerNorm(config.width)
         self.feedforward_in = nn.Linear(config.width, config.hidden_width)
         self.feedforward_out = nn.Linear(config.hidden_width, config.width)
-        self.dropout = nn.Dropout(config.dropout)
+        self.feedforward_dropout = RowDropout(config.dropout, 2 * number + 2)
 
-    def forward(self, x_BTD: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask: Mask, keys: Tensor | None) -> Tensor:
         """(B, T, D) to (B, T, D)."""
-        x_BTD = x_BTD + self.dropout(self.attention(self.attention_norm(x_BTD), bias))
+        x_BTD = x_BTD + self.attention_dropout(self.attention(self.attention_norm(x_BTD), mask), keys)
         hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x_BTD)))
-        out: Tensor = x_BTD + self.dropout(self.feedforward_out(hidden))
+        out: Tensor = x_BTD + self.feedforward_dropout(self.feedforward_out(hidden), keys)
         return out
 
 
 class SequenceModel(nn.Module):
     """A Transformer encoder with a label head and a reconstruction head.
 
-    Both heads always exist, so that every arm of a comparison starts from the same weights.
+    Both heads always exist, so that every arm of a comparison starts from the same weights. Everything that training
+    calls goes through ``forward``, so that the model can be compiled or wrapped.
 
     Args:
-        causal: attention looks back only.
         generator: source of the initial weights.
     """
 
-    def __init__(self, config: ModelConfig, inputs: InputSpec, *, causal: bool, generator: torch.Generator) -> None:
+    slopes: Tensor | None
+    distance_table: Tensor | None
+
+    def __init__(self, config: ModelConfig, inputs: InputSpec, *, generator: torch.Generator) -> None:
         super().__init__()
-        self.config, self.inputs, self.causal = config, inputs, causal
+        self.config, self.inputs = config, inputs
         width, self.cls = config.width, None
-        if inputs.kind == "values":
-            self.embedding: nn.Module = nn.Linear(inputs.channels + 1, width)  # the channels and the mask flag
-        else:
-            self.embedding = nn.Embedding(inputs.symbols + 2, width)
+        kind = KINDS[inputs.kind]
+        self.embedding = kind.embedding(inputs, width)
         if config.pooling == "cls":
             self.cls = nn.Parameter(torch.empty(width))
         n_positions = inputs.length + (config.pooling == "cls")
@@ -85,68 +90,77 @@ class SequenceModel(nn.Module):
             self.positions = nn.Parameter(torch.empty(n_positions, width))
         elif config.positions == "sinusoidal":
             self.register_buffer("positions", sinusoidal(n_positions, width).float(), persistent=False)
-        self.slopes: Tensor | None = None
+        slopes = alibi_slopes(config.heads).float() if config.positions == "alibi" else None
         if config.proximity_bias:
-            self.slopes = torch.full((config.heads,), config.proximity_bias, dtype=torch.float64)
-        elif config.positions == "alibi":
-            self.slopes = alibi_slopes(config.heads)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+            slopes = torch.full((config.heads,), config.proximity_bias)
+        self.register_buffer("slopes", slopes, persistent=False)
+        t = torch.arange(n_positions)
+        table = distance_bias(t, t, slopes) if slopes is not None and n_positions <= BLOCK else None
+        self.register_buffer("distance_table", table, persistent=False)
+        self.embedding_dropout = RowDropout(config.dropout, 0)
+        self.blocks = nn.ModuleList(Block(config, n_positions, number) for number in range(config.depth))
         self.final_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(config.dropout)
         if config.label_head == "mlp":
             self.label_head: nn.Module = nn.Sequential(
                 nn.Linear(width, width), nn.ReLU(), nn.Linear(width, inputs.classes)
             )
         else:
             self.label_head = nn.Linear(width, inputs.classes)
-        self.reconstruction_head = nn.Linear(width, inputs.targets)
+        self.reconstruction_head = nn.Linear(width, kind.targets(inputs))
         initialise(self, config.qk_init, generator)
 
-    def encode(self, x: Tensor, keep_mask: Tensor | None) -> Tensor:
-        """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling.
+    @property
+    def label_layer(self) -> nn.Linear:
+        """The last layer of the label head, whose bias is that of the logits."""
+        last = self.label_head[-1] if isinstance(self.label_head, nn.Sequential) else self.label_head
+        assert isinstance(last, nn.Linear)
+        return last
+
+    def forward(
+        self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
+    ) -> Tensor:
+        """Class logits (B, Y); or with ``chosen``, predictions at the chosen positions only, (M, V) or (M, C).
 
         Args:
             x: symbol ids (B, T), or values with the mask flag as last channel (B, T, C+1).
             keep_mask: (B, T), True = a real position; None when all are.
+            chosen: (B, T), True = predict here; M of them.
+            keys: (B,) of the batch's rows, for dropout in training.
         """
+        h = self.encode(x, keep_mask, keys)
+        if chosen is None:
+            logits: Tensor = self.label_head(self.pool(h, keep_mask))
+            return logits
+        out: Tensor = self.reconstruction_head(h[..., -chosen.shape[-1] :, :][chosen])  # without cls
+        return out
+
+    def encode(self, x: Tensor, keep_mask: Tensor | None, keys: Tensor | None = None) -> Tensor:
+        """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling."""
         h: Tensor = self.embedding(x)
+        mask = Mask(keep_mask, self.config.causal, self.slopes, self.distance_table)
         if self.cls is not None:
-            h = torch.cat((self.cls.expand(len(h), 1, -1), h), dim=1)
-            keep_mask = None if keep_mask is None else F.pad(keep_mask, (1, 0), value=True)
+            h = torch.cat((self.cls.expand(*h.shape[:-2], 1, -1), h), dim=-2)
+            mask = mask.behind(1)
         if self.config.positions in ("learned", "sinusoidal"):
-            h = h + self.positions[: h.shape[1]]
-        bias = attention_bias(keep_mask, h.shape[1], self.slopes, causal=self.causal, like=h)
-        h = self.dropout(h)
+            h = h + self.positions[: h.shape[-2]]
+        h = self.embedding_dropout(h, keys)
         for block in self.blocks:
-            h = block(h, bias)
+            h = block(h, mask, keys)
         normed: Tensor = self.final_norm(h)
         return normed
 
     def pool(self, h_BTD: Tensor, keep_mask: Tensor | None) -> Tensor:
         """One vector a sequence (B, D), from its real positions only."""
         if self.config.pooling == "cls":
-            return h_BTD[:, 0]
+            return h_BTD[..., 0, :]
         if self.config.pooling == "last":
-            lengths = h_BTD.new_full((len(h_BTD),), h_BTD.shape[1]) if keep_mask is None else keep_mask.sum(1)
-            return h_BTD[torch.arange(len(h_BTD), device=h_BTD.device), lengths.long() - 1]
+            if keep_mask is None:
+                return h_BTD[..., -1, :]
+            last = (keep_mask.sum(-1) - 1)[..., None, None]
+            return h_BTD.take_along_dim(last, dim=-2)[..., 0, :]
         if self.config.pooling == "max":
             kept = h_BTD if keep_mask is None else h_BTD.masked_fill(~keep_mask[..., None], -math.inf)
-            return kept.amax(1)
+            return kept.amax(-2)
         if keep_mask is None:
-            return h_BTD.mean(1)
-        return h_BTD.masked_fill(~keep_mask[..., None], 0.0).sum(1) / keep_mask.sum(1, keepdim=True)
-
-    def classify(self, x: Tensor, keep_mask: Tensor | None) -> Tensor:
-        """Class logits (B, Y); arguments as ``encode``."""
-        logits: Tensor = self.label_head(self.pool(self.encode(x, keep_mask), keep_mask))
-        return logits
-
-    def reconstruct(self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor) -> Tensor:
-        """Predictions at the chosen positions only: symbol logits (M, V) or values (M, C).
-
-        Args:
-            chosen: (B, T), True = predict here; M of them.
-        """
-        h = self.encode(x, keep_mask)[:, -x.shape[1] :]  # without cls
-        out: Tensor = self.reconstruction_head(h[chosen])
-        return out
+            return h_BTD.mean(-2)
+        return h_BTD.masked_fill(~keep_mask[..., None], 0.0).sum(-2) / keep_mask.sum(-1, keepdim=True)

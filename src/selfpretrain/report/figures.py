@@ -1,80 +1,39 @@
-"""The pictures of a report: each a function from a comparison to SVG, or to None where there is nothing to draw."""
+"""The pictures of a comparison: each a function from its content to a figure."""
 
-import io
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from selfpretrain.config import Arm
-from selfpretrain.report.reading import Curve, Findings
+from selfpretrain.arms.registry import arm_named
+from selfpretrain.drawing import Picture
+from selfpretrain.report.content import Content, Curve
 from selfpretrain.stats import t_interval
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; arms differ in their marker as well.
-COLOURS: dict[Arm, str] = {
-    "scratch": "#D55E00",
-    "spt": "#0072B2",
-    "scratch-long": "#E69F00",
-    "joint": "#009E73",
-    "mimetic": "#CC79A7",
-    "linear": "#666666",
-}
-MARKERS: dict[Arm, str] = {
-    "scratch": "o",
-    "spt": "D",
-    "scratch-long": "s",
-    "joint": "^",
-    "mimetic": "v",
-    "linear": "P",
-}
-STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica", "sans-serif"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-}
-SIZE_INCHES = (4.8, 3.3)
 
-
-def draw(paint: Callable[[Findings, Axes], bool], findings: Findings) -> str | None:
-    """One picture as an SVG element; None where ``paint`` says that it drew nothing."""
-    with mpl.rc_context(cast(Any, {**STYLE, "svg.hashsalt": paint.__name__})):
-        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
-        return to_svg(figure) if paint(findings, figure.subplots()) else None
-
-
-def to_svg(figure: Figure) -> str:
-    """A figure as an SVG element, without the date."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
-
-
-def accuracies(findings: Findings, ax: Axes) -> bool:
+def accuracies(content: Content, figure: Figure) -> bool:
     """Test accuracy: every seed a point, with the mean and its interval."""
-    arms = findings.arms
+    ax = figure.subplots()
+    arms = content.arms
     for place, arm in enumerate(arms):
-        points = [value for value in findings.summary["arms"][arm]["test_acc"] if value is not None]
+        points = [value for value in content.summary.arms[arm].test_acc if value is not None]
         if not points:
             continue
         spread = np.linspace(-0.14, 0.14, len(points)) if len(points) > 1 else [0.0]
-        ax.plot(place + np.asarray(spread), points, MARKERS[arm], color=COLOURS[arm], alpha=0.65, markersize=6)
+        ax.plot(
+            place + np.asarray(spread),
+            points,
+            arm_named(arm).marker,
+            color=arm_named(arm).colour,
+            alpha=0.65,
+            markersize=6,
+        )
         interval = t_interval(points)
         if interval.low is not None and interval.high is not None:
             error = [[interval.mean - interval.low], [interval.high - interval.mean]]
             ax.errorbar(place + 0.28, interval.mean, error, fmt="_", color="black", capsize=4, markersize=12)
-    _chance(findings, ax)
+    _chance(content, ax)
     ax.set_xticks(range(len(arms)), arms)
     ax.set_xlim(-0.5, len(arms) - 0.5)
     ax.set_ylabel("test accuracy")
@@ -82,61 +41,65 @@ def accuracies(findings: Findings, ax: Axes) -> bool:
     return True
 
 
-def differences(findings: Findings, ax: Axes) -> bool:
+def differences(content: Content, figure: Figure) -> bool:
     """Paired differences in test accuracy: every seed a point, with the mean and its interval."""
-    contrasts = findings.summary["comparisons"]
+    ax = figure.subplots()
+    contrasts = content.summary.comparisons
     for place, contrast in enumerate(reversed(contrasts)):
-        pairs = [findings.summary["arms"][contrast[side]]["test_acc"] for side in ("arm", "against")]
+        pairs = [content.summary.arms[side].test_acc for side in (contrast.arm, contrast.against)]
         points = [100 * (a - b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
-        ax.plot(points, [place + 0.12] * len(points), "o", color=COLOURS[contrast["against"]], alpha=0.65)
-        if contrast["ci95"][0] is not None:
-            low, high = (100 * bound for bound in contrast["ci95"])
-            mean = 100 * contrast["effect"]
+        ax.plot(points, [place + 0.12] * len(points), "o", color=arm_named(contrast.against).colour, alpha=0.65)
+        low, high = contrast.ci95
+        if low is not None and high is not None:
+            low, high, mean = 100 * low, 100 * high, 100 * contrast.effect
             ax.errorbar(mean, place - 0.12, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4)
     ax.axvline(0, color="black", linewidth=1)
-    names = [f"{c['arm']} - {c['against']}\n(equal {c['matched']})" for c in reversed(contrasts)]
+    names = [f"{c.arm} - {c.against}\n(equal {c.matched})" for c in reversed(contrasts)]
     ax.set_yticks(range(len(names)), names, fontsize=8.5)
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xlabel("difference in test accuracy, points")
     return bool(contrasts)
 
 
-def learning_curves(findings: Findings, ax: Axes) -> bool:
+def learning_curves(content: Content, figure: Figure) -> bool:
     """Label training: training accuracy over label steps, thin for a seed, thick for their mean."""
-    drawn = [_curves(ax, arm, findings.phase(arm, "label"), "train_acc", 1.0, 0.0) for arm in findings.arms]
+    ax = figure.subplots()
+    drawn = [_curves(ax, arm, content.phase(arm, "label"), "train_sample_acc", 1.0, 0.0) for arm in content.arms]
     ax.set_xlabel("label step")
     ax.set_ylabel("training accuracy (clean)")
-    _chance(findings, ax)
+    _chance(content, ax)
     _accuracy_scale(ax)
     if any(drawn):
         ax.legend(loc="best")
     return any(drawn)
 
 
-def compute_curves(findings: Findings, ax: Axes) -> bool:
+def compute_curves(content: Content, figure: Figure) -> bool:
     """Validation accuracy over everything that was spent, self-pretraining included."""
+    ax = figure.subplots()
     drawn = []
-    for arm in findings.arms:
-        start = findings.summary["arms"][arm]["flops_pretrain"] / 1e12
-        scale = findings.step_flops(arm, "label") / 1e12
-        drawn.append(_curves(ax, arm, findings.phase(arm, "label"), "val_acc", scale, start))
+    for arm in content.arms:
+        start = content.summary.arms[arm].flops_pretrain / 1e12
+        scale = content.label_step_flops(arm) / 1e12
+        drawn.append(_curves(ax, arm, content.phase(arm, "label"), "val_acc", scale, start))
     ax.set_xlabel("training compute so far, TFLOP")
     ax.set_ylabel("validation accuracy")
-    _chance(findings, ax)
+    _chance(content, ax)
     _accuracy_scale(ax)
     if any(drawn):
         ax.legend(loc="best")
     return any(drawn)
 
 
-def train_against_test(findings: Findings, ax: Axes) -> bool:
+def train_against_test(content: Content, figure: Figure) -> bool:
     """Best clean training accuracy against test accuracy, every seed a point."""
-    for arm in findings.arms:
-        entry = findings.summary["arms"][arm]
-        pairs = [pair for pair in zip(entry["train_acc_reached"], entry["test_acc"], strict=True) if None not in pair]
+    ax = figure.subplots()
+    for arm in content.arms:
+        entry = content.summary.arms[arm]
+        pairs = [pair for pair in zip(entry.best_train_acc, entry.test_acc, strict=True) if None not in pair]
         if pairs:
             x, y = zip(*pairs, strict=True)
-            ax.plot(x, y, MARKERS[arm], color=COLOURS[arm], alpha=0.7, label=arm)
+            ax.plot(x, y, arm_named(arm).marker, color=arm_named(arm).colour, alpha=0.7, label=arm)
     low = min(ax.get_xlim()[0], ax.get_ylim()[0])
     ax.plot([low, 1], [low, 1], color="#999999", linestyle=":", linewidth=1)
     ax.set_xlabel("best training accuracy (clean)")
@@ -145,31 +108,75 @@ def train_against_test(findings: Findings, ax: Axes) -> bool:
     return True
 
 
-def pretraining(findings: Findings, ax: Axes) -> bool:
+def pretraining(content: Content, figure: Figure) -> bool:
     """Validation loss of self-pretraining: where it leaves its plateau, if it has one."""
-    drawn = [_curves(ax, arm, findings.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in findings.arms]
+    ax = figure.subplots()
+    drawn = [_curves(ax, arm, content.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in content.arms]
     ax.set_xlabel("self-pretraining step")
     ax.set_ylabel("reconstruction loss (validation)")
     return any(drawn)
 
 
-def _curves(ax: Axes, arm: Arm, curves: Sequence[Curve], key: str, scale: float, start: float) -> bool:
+def _curves(ax: Axes, arm: str, curves: Sequence[Curve], key: str, scale: float, start: float) -> bool:
     """Thin lines for seeds and a thick one for their mean over the steps that all of them have."""
     for curve in curves:
         x = [start + scale * row["step"] for row in curve]
-        ax.plot(x, [row[key] for row in curve], color=COLOURS[arm], alpha=0.3, linewidth=1)
+        ax.plot(x, [row[key] for row in curve], color=arm_named(arm).colour, alpha=0.3, linewidth=1)
     if curves:
         shared = min(map(len, curves))
         x = [start + scale * row["step"] for row in curves[0][:shared]]
         mean = np.mean([[row[key] for row in curve[:shared]] for curve in curves], axis=0)
-        ax.plot(x, mean, color=COLOURS[arm], linewidth=2.4, marker=MARKERS[arm], markersize=4, label=arm)
+        ax.plot(
+            x, mean, color=arm_named(arm).colour, linewidth=2.4, marker=arm_named(arm).marker, markersize=4, label=arm
+        )
     return bool(curves)
 
 
-def _chance(findings: Findings, ax: Axes) -> None:
-    ax.axhline(findings.summary["task"]["majority"], color="black", linestyle="--", linewidth=1, zorder=0)
+def _chance(content: Content, ax: Axes) -> None:
+    ax.axhline(content.summary.task.majority, color="black", linestyle="--", linewidth=1, zorder=0)
 
 
 def _accuracy_scale(ax: Axes) -> None:
     low = min(ax.get_ylim()[0], 1.0)
     ax.set_ylim(max(0.0, low - 0.02), 1.02)
+
+
+PICTURES = (
+    Picture(
+        "Test accuracy",
+        accuracies,
+        "Each mark is one seed; the black bar is the mean with its 95% t-interval. The dashed line is what always "
+        "answering the commonest class gives.",
+    ),
+    Picture(
+        "Paired differences",
+        differences,
+        "Each point is one seed: both arms with the same start and the same label batches. The bar is the mean with "
+        "its 95% paired t-interval. A bar across 0 shows no effect.",
+    ),
+    Picture(
+        "Learning the labels",
+        learning_curves,
+        "Accuracy on the training sequences while the labels are learnt. A flat line at the bottom is an arm that "
+        "does not even fit its own training labels.",
+    ),
+    Picture(
+        "At equal total compute",
+        compute_curves,
+        "The same label training, with self-pretraining's compute put in front of it. Compare heights at the same "
+        "place on the axis.",
+    ),
+    Picture(
+        "Train against test",
+        train_against_test,
+        "On the dotted line test equals training accuracy. Arms apart along the line differ in optimisation; one "
+        "above the other differs in generalisation.",
+    ),
+    Picture(
+        "Self-pretraining",
+        pretraining,
+        "How well masked positions are filled in, on validation sequences. A plateau that is left suddenly is the "
+        "moment at which attention begins to use neighbours.",
+    ),
+)
+"""In the order of the report."""

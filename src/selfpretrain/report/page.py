@@ -1,91 +1,62 @@
-"""The page of a report: figures, tables and the words around them."""
+"""The page of a report: pictures, tables and the words around them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jinja2
 import numpy as np
 
-from selfpretrain.arms import RECIPES
-from selfpretrain.report import figures, why
-from selfpretrain.report.reading import Findings
+from selfpretrain.arms.registry import arm_named
+from selfpretrain.drawing import Picture
+from selfpretrain.explain.files import Findings
+from selfpretrain.explain.registry import known_sections
+from selfpretrain.explain.transplants.cells import Cell
+from selfpretrain.explain.view import View
+from selfpretrain.report.content import Content
+from selfpretrain.report.figures import PICTURES
+from selfpretrain.results import ArmSummary
+from selfpretrain.serial import from_dict
 from selfpretrain.stats import t_interval
-from selfpretrain.verdict import MARGIN
-
-FIGURES = (
-    (
-        "Test accuracy",
-        figures.accuracies,
-        "Each mark is one seed; the black bar is the mean with its 95% t-interval. The dashed line is what always "
-        "answering the commonest class gives.",
-    ),
-    (
-        "Paired differences",
-        figures.differences,
-        "Each point is one seed: both arms with the same start and the same label batches. The bar is the mean with "
-        "its 95% paired t-interval. A bar across 0 shows no effect.",
-    ),
-    (
-        "Learning the labels",
-        figures.learning_curves,
-        "Accuracy on the training sequences while the labels are learnt. A flat line at the bottom is an arm that "
-        "does not even fit its own training labels.",
-    ),
-    (
-        "At equal total compute",
-        figures.compute_curves,
-        "The same label training, with self-pretraining's compute put in front of it. Compare heights at the same "
-        "place on the axis.",
-    ),
-    (
-        "Train against test",
-        figures.train_against_test,
-        "On the dotted line test equals training accuracy. Arms apart along the line differ in optimisation; one "
-        "above the other differs in generalisation.",
-    ),
-    (
-        "Self-pretraining",
-        figures.pretraining,
-        "How well masked positions are filled in, on validation sequences. A plateau that is left suddenly is the "
-        "moment at which attention begins to use neighbours.",
-    ),
-)
-
-CAUSES = {
-    "optimization": "optimisation: the weaker arm does not fit its training labels, also with the same total compute",
-    "generalization": "generalisation: both fit their training labels equally, and one does better on new sequences",
-    "speed": "only speed: given the compute, both arrive at the same place",
-    "undetermined": "undetermined: these runs do not decide it",
-    "none": "nothing to explain",
-}
+from selfpretrain.verdict.cause import MARGIN
+from selfpretrain.verdict.contrast import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.wording import CAUSES
 
 
-def render(findings: Findings) -> str:
+def render(content: Content) -> str:
     """The page, self-contained: no file, font or script from elsewhere."""
-    environment = _environment()
-    drawn = [(title, figures.draw(paint, findings), caption) for title, paint, caption in FIGURES]
-    return environment.get_template("template.html").render(
-        summary=findings.summary,
-        contrasts=findings.summary["comparisons"],
-        figures=[figure for figure in drawn if figure[1] is not None],
-        arms=[_arm_row(name, entry) for name, entry in findings.summary["arms"].items()],
-        failures=[
-            (name, seed, why)
-            for name, entry in findings.summary["arms"].items()
-            for seed, why in entry["failures"].items()
-        ],
-        causes=CAUSES,
-        margin=MARGIN,
-        transfer=findings.transfer_groups,
-        settings=_flat(findings.request),
-        environment=_flat(findings.environment),
-        why=_why(findings.diagnosis),
+    summary = content.summary
+    return (
+        _environment()
+        .get_template("comparison.html")
+        .render(
+            summary=summary,
+            contrasts=summary.comparisons,
+            figures=_drawn(PICTURES, content),
+            arms=[_arm_row(name, entry) for name, entry in summary.arms.items()],
+            failures=[
+                (name, seed, why) for name, entry in summary.arms.items() for seed, why in entry.failures.items()
+            ],
+            causes=CAUSES,
+            margin=MARGIN,
+            alpha=ALPHA,
+            min_seeds=MIN_SEEDS,
+            moved=content.moved,
+            settings=_flat(content.request),
+            environment=_flat(content.environment),
+            why=_why(content.diagnosis),
+        )
     )
 
 
-def render_run(name: str, diagnosis: Mapping[str, Any]) -> str:
+def render_run(name: str, diagnosis: Findings) -> str:
     """The page of one run that was diagnosed: the part "Why" alone."""
     return _environment().get_template("run.html").render(name=name, why=_why(diagnosis))
+
+
+def _drawn(pictures: Iterable[Picture], content: Any) -> list[tuple[Picture, str]]:
+    """The pictures that have something to show."""
+    drawn = ((picture, picture.svg(content)) for picture in pictures)
+    return [(picture, svg) for picture, svg in drawn if svg is not None]
 
 
 def _environment() -> jinja2.Environment:
@@ -101,53 +72,49 @@ def _environment() -> jinja2.Environment:
         "flops": flops_text,
         "bytes": bytes_text,
         "points": points,
-        "cell": why.cell_name,
+        "cell": lambda cell: from_dict(Cell, cell).words,
     }
     return environment
 
 
-def _why(diagnosis: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _why(diagnosis: Findings | None) -> dict[str, Any] | None:
     """The part "Why"; None without a diagnosis."""
     if diagnosis is None:
         return None
-    view = why.Why(diagnosis)
-    drawn = [
-        (title, why.draw(paint, view, size), caption, "full" if size[0] > why.NARROW[0] else "half")
-        for title, paint, size, caption in why.FIGURES
-    ]
+    pictures = [picture for section in known_sections().values() for picture in section.pictures()]
     return {
-        "sentences": diagnosis["conclusion"]["sentences"],
-        "recoveries": diagnosis["conclusion"]["recoveries"],
-        "figures": [figure for figure in drawn if figure[1] is not None],
-        "protocol": _flat(diagnosis["protocol"]),
+        "sentences": diagnosis.conclusion["sentences"],
+        "recoveries": diagnosis.conclusion["recoveries"],
+        "figures": _drawn(pictures, View(diagnosis)),
+        "protocol": _flat(diagnosis.protocol),
     }
 
 
-def _arm_row(name: Any, entry: Mapping[str, Any]) -> dict[str, Any]:
+def _arm_row(name: str, entry: ArmSummary) -> dict[str, Any]:
     """What the table says of an arm."""
-    lr = None if entry["lr"] is None else f"{entry['lr']:g}"
-    tried = list(entry["lr_tried"])
-    memory = [value for value in entry["peak_memory_bytes"] if value is not None]
-    seconds = [value for value in entry["seconds"] if value is not None]
+    lr = None if entry.lr is None else f"{entry.lr:g}"
+    tried = list(entry.lr_tried)
+    memory = [value for value in entry.peak_memory_bytes if value is not None]
+    seconds = [value for value in entry.seconds if value is not None]
     return {
         "name": name,
-        "says": RECIPES[name].says,
+        "says": arm_named(name).says,
         "lr": lr,
-        "tried": entry["lr_tried"],
+        "tried": entry.lr_tried,
         "edge": len(tried) > 1 and lr in (tried[0], tried[-1]),
-        "train": _mean_interval(entry["train_acc"]),
-        "reached": _mean_interval(entry["train_acc_reached"]),
-        "test": _mean_interval(entry["test_acc"]),
-        "steps_pretrain": entry["steps_pretrain"],
-        "steps_label": entry["steps_label"],
-        "flops_pretrain": entry["flops_pretrain"],
-        "flops_label": entry["flops_label"],
+        "train": _mean_interval(entry.train_acc),
+        "reached": _mean_interval(entry.best_train_acc),
+        "test": _mean_interval(entry.test_acc),
+        "steps_pretrain": entry.steps_pretrain,
+        "steps_label": entry.steps_label,
+        "flops_pretrain": entry.flops_pretrain,
+        "flops_label": entry.flops_label,
         "seconds": float(np.mean(seconds)) if seconds else None,
         "memory": max(memory) if memory else None,
     }
 
 
-def _mean_interval(values: list[float | None]) -> str:
+def _mean_interval(values: Iterable[float | None]) -> str:
     """A mean accuracy with its interval, in per cent."""
     present = [value for value in values if value is not None]
     if not present:

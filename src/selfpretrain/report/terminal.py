@@ -1,71 +1,76 @@
 """The answer on a terminal."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from selfpretrain.explain.files import Findings
+from selfpretrain.explain.transplants.cells import Cell
 from selfpretrain.report.page import flops_text, percent, points
+from selfpretrain.results import Summary
+from selfpretrain.serial import from_dict
 from selfpretrain.stats import t_interval
 
 
-def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
+def print_summary(console: Console, summary: Summary) -> None:
     """Print a table of arms, one of comparisons, and the verdict."""
-    task = summary["task"]
+    task = summary.task
     console.print(
         Text(
-            f"\n{task['name']}: {task['classes']} classes, {task['n_train']}/{task['n_val']}/{task['n_test']} sequences"
-            f" (train/val/test) of length {task['length']}, commonest class {percent(task['majority'])}%"
+            f"\n{task.name}: {task.classes} classes, {task.n_train}/{task.n_val}/{task.n_test} sequences"
+            f" (train/val/test) of length {task.length}, commonest class {percent(task.majority)}%"
         )
     )
     arms = Table("arm", "lr", "train %", "test %", "95% interval", "compute", "seconds", box=SIMPLE_HEAD)
-    for name, entry in summary["arms"].items():
-        test = [value for value in entry["test_acc"] if value is not None]
-        train = [value for value in entry["train_acc"] if value is not None]
+    for name, entry in summary.arms.items():
+        test = [value for value in entry.test_acc if value is not None]
+        train = [value for value in entry.train_acc if value is not None]
         if not test:
             arms.add_row(name, "-", "-", "every seed failed", "-", "-", "-")
             continue
         interval = t_interval(test)
         bounds = "-" if interval.low is None else f"{percent(interval.low)} to {percent(interval.high or 0.0)}"
-        seconds = [value for value in entry["seconds"] if value is not None]
+        seconds = [value for value in entry.seconds if value is not None]
         arms.add_row(
             name,
-            "-" if entry["lr"] is None else f"{entry['lr']:g}",
+            "-" if entry.lr is None else f"{entry.lr:g}",
             percent(sum(train) / len(train)),
             percent(interval.mean),
             bounds,
-            flops_text(entry["flops_pretrain"] + entry["flops_label"]),
+            flops_text(entry.flops_pretrain + entry.flops_label),
             f"{sum(seconds) / len(seconds):.1f}",
         )
     console.print(arms)
-    if summary["comparisons"]:
+    if summary.comparisons:
         contrasts = Table("comparison", "equal", "points", "95% interval", "outcome", "cause", box=SIMPLE_HEAD)
-        for c in summary["comparisons"]:
+        for c in summary.comparisons:
             contrasts.add_row(
-                f"{c['arm']} - {c['against']}",
-                c["matched"],
-                points(c["effect"]),
-                f"{points(c['ci95'][0])} to {points(c['ci95'][1])}",
-                c["outcome"],
-                c["cause"],
+                f"{c.arm} - {c.against}",
+                c.matched,
+                points(c.effect),
+                f"{points(c.ci95[0])} to {points(c.ci95[1])}",
+                c.outcome,
+                c.cause,
             )
         console.print(contrasts)
-    for name, entry in summary["arms"].items():
-        for seed, why in entry["failures"].items():
+    for name, entry in summary.arms.items():
+        for seed, why in entry.failures.items():
             console.print(Text(f"{name}, seed {seed} failed: {why}"))
-    console.print(Panel(Text(summary["verdict"]), title="verdict"))
+    console.print(Panel(Text(summary.verdict), title="verdict"))
 
 
-def print_conclusion(console: Console, diagnosis: Mapping[str, Any]) -> None:
+def print_conclusion(console: Console, findings: Findings) -> None:
     """Print what was transplanted and what follows."""
-    recoveries = diagnosis["conclusion"]["recoveries"]
+    recoveries = findings.conclusion["recoveries"]
     if recoveries:
         cells = Table("transplant", "share of the gain", "recovers most of it?", box=SIMPLE_HEAD)
         for r in recoveries:
-            cells.add_row(r["cell"], "-" if r["share"] is None else f"{round(100 * r['share'])}%", r["answer"])
+            cells.add_row(
+                from_dict(Cell, r["cell"]).words,
+                "-" if r["share"] is None else f"{round(100 * r['share'])}%",
+                r["answer"],
+            )
         console.print(cells)
-    console.print(Panel(Text("\n".join(diagnosis["conclusion"]["sentences"])), title="why"))
+    console.print(Panel(Text("\n".join(findings.conclusion["sentences"])), title="why"))

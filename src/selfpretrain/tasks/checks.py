@@ -6,13 +6,19 @@ Rows are counted from 1, without the header.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from selfpretrain.config import Kind
 from selfpretrain.errors import RequestError
-from selfpretrain.tasks.task import LARGEST, Split, Task, duplicate_groups
+
+if TYPE_CHECKING:
+    from selfpretrain.tasks.task import Task
+
+LARGEST = 1e30
+"""Numbers beyond count as infinite: float32 ends at 3e38."""
 
 SPLIT_NAMES = {
     "train": "train",
@@ -27,7 +33,7 @@ SPLIT_NAMES = {
 """What a split column may say, and what it means."""
 
 
-def refuse(path: Path, row: int | None, problem: str) -> NoReturn:
+def refuse(path: Path | str, row: int | None, problem: str) -> NoReturn:
     """Raise a ``RequestError`` about a file, or about a zero-based row of it."""
     where = f"{path}" if row is None else f"{path}: row {row + 1}"
     raise RequestError(f"{where}: {problem}")
@@ -56,14 +62,23 @@ def check_split_names(path: Path, names: Sequence[str]) -> list[str]:
     return [SPLIT_NAMES[name.strip().lower()] for name in names]
 
 
-def check_lengths(path: Path, sequences: Sequence[NDArray[Any]]) -> None:
+def check_sequences(path: Path | str, sequences: Sequence[NDArray[Any]], kind: Kind, *, allow_missing: bool) -> int:
+    """Refuse sequences that cannot be used; how many values are missing, where those are allowed."""
+    check_lengths(path, sequences)
+    if kind != "values":
+        return 0
+    check_channels(path, sequences)
+    return check_finite(path, sequences, allow_missing=allow_missing)
+
+
+def check_lengths(path: Path | str, sequences: Sequence[NDArray[Any]]) -> None:
     """No sequence is empty."""
     for row, sequence in enumerate(sequences):
         if len(sequence) == 0:
             refuse(path, row, "the sequence is empty; fill it in or remove the row")
 
 
-def check_finite(path: Path, sequences: Sequence[NDArray[Any]], *, allow_missing: bool) -> int:
+def check_finite(path: Path | str, sequences: Sequence[NDArray[Any]], *, allow_missing: bool) -> int:
     """How many values are missing or infinite; any is refused unless ``allow_missing``."""
     count = 0
     for row, sequence in enumerate(sequences):
@@ -77,7 +92,7 @@ def check_finite(path: Path, sequences: Sequence[NDArray[Any]], *, allow_missing
     return count
 
 
-def check_channels(path: Path, sequences: Sequence[NDArray[Any]]) -> None:
+def check_channels(path: Path | str, sequences: Sequence[NDArray[Any]]) -> None:
     """All sequences have the same number of channels."""
     shapes = [sequence.shape[1:] for sequence in sequences]
     for row, shape in enumerate(shapes):
@@ -130,7 +145,7 @@ def _check_given_classes(path: Path, labels: Sequence[str | None], split: Sequen
             refuse(path, row, f"class '{label}' of the {part} split never occurs in training; add or remove its rows")
 
 
-def check_parts(where: Path | str, task: Task) -> None:
+def check_parts(where: Path | str, task: "Task") -> None:
     """Every split has sequences, and training has every class."""
     for name, part in (("training", task.train), ("validation", task.val), ("test", task.test)):
         if len(part) == 0:
@@ -141,10 +156,3 @@ def check_parts(where: Path | str, task: Task) -> None:
             f"{where}: class '{task.classes[absent[0]]}' is not in training: its sequences equal those of other rows; "
             "add rows of it, or remove the class"
         )
-
-
-def leaks(rows: Split, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which training rows (part 0) also stand, exactly equal, in validation or test (N,)."""
-    groups = duplicate_groups(rows)
-    leaking: NDArray[np.bool_] = (parts == 0) & np.isin(groups, groups[parts != 0])
-    return leaking

@@ -1,6 +1,7 @@
 """From cells to arrays: what kind of sequence a cell holds, and the sequence itself."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from itertools import chain, islice
@@ -97,22 +98,28 @@ def as_number(token: Any) -> float | None:
         return None
 
 
-def parse_cells(path: Path, cells: Sequence[Any], kind: Kind) -> Sequences:
-    """Each cell as an array: bytes (T,) int64, symbols (T,) str, values (T, C) float64."""
+def parse_cells(path: Path | str, cells: Sequence[Any], kind: Kind) -> Sequences:
+    """Each cell as an array: bytes (T,) uint8, symbols (T,) str, values (T, C) float64."""
     parse = {"bytes": _parse_bytes, "symbols": _parse_symbols, "values": _parse_values}[kind]
     return [parse(path, row, cell) for row, cell in enumerate(cells)]
 
 
-def _parse_bytes(path: Path, row: int, cell: Any) -> NDArray[Any]:
+def numbers_first(name: str) -> tuple[bool, float, str]:
+    """Sorts names: numbers by their size, then words."""
+    number = as_number(name)
+    return (False, number, name) if number is not None and math.isfinite(number) else (True, 0.0, name)
+
+
+def _parse_bytes(path: Path | str, row: int, cell: Any) -> NDArray[Any]:
     if not isinstance(cell, str):
         refuse(path, row, "--kind bytes reads text, and this is a list; use symbols or values")
     try:
-        return np.frombuffer(cell.encode(), dtype=np.uint8).astype(np.int64)
+        return np.frombuffer(cell.encode(), dtype=np.uint8)
     except UnicodeEncodeError as error:
         refuse(path, row, f"position {error.start + 1} is half a character ({error.reason}); mend the text")
 
 
-def _entries(path: Path, row: int, cell: Any) -> Any:
+def _entries(path: Path | str, row: int, cell: Any) -> Any:
     """The list in a cell: itself, JSON, or tokens."""
     if not isinstance(cell, str):
         return cell if isinstance(cell, list | np.ndarray) else [cell]
@@ -124,9 +131,11 @@ def _entries(path: Path, row: int, cell: Any) -> Any:
         refuse(path, row, f"the list is no JSON ({getattr(error, 'msg', first_line(error))}); write it like [1, 2, 3]")
 
 
-def _parse_symbols(path: Path, row: int, cell: Any) -> NDArray[Any]:
+def _parse_symbols(path: Path | str, row: int, cell: Any) -> NDArray[Any]:
     entries = _entries(path, row, cell)
     if isinstance(entries, np.ndarray):
+        if entries.dtype.kind in "iu" and entries.ndim == 1:
+            return entries.astype(np.str_)
         entries = entries.tolist()
     for position, entry in enumerate(entries):
         if isinstance(entry, list | dict):
@@ -136,7 +145,7 @@ def _parse_symbols(path: Path, row: int, cell: Any) -> NDArray[Any]:
     return np.array([label_text(entry) for entry in entries], dtype=np.str_)
 
 
-def _parse_values(path: Path, row: int, cell: Any) -> NDArray[Any]:
+def _parse_values(path: Path | str, row: int, cell: Any) -> NDArray[Any]:
     entries = _entries(path, row, cell)
     try:
         values = np.array(entries, dtype=np.float64)
@@ -149,7 +158,7 @@ def _parse_values(path: Path, row: int, cell: Any) -> NDArray[Any]:
     return values[:, None] if values.ndim == 1 else values
 
 
-def _refuse_entry(path: Path, row: int, entries: Any) -> Any:
+def _refuse_entry(path: Path | str, row: int, entries: Any) -> Any:
     """Say which entry is not a number, or that the channels are ragged."""
     widths = [len(entry) if isinstance(entry, list) else 1 for entry in entries]
     for position, (entry, width) in enumerate(zip(entries, widths, strict=True)):

@@ -42,6 +42,8 @@ class Rows:
     columns: str
     label: str
     ignored: Sequence[str] = ()
+    numbers: list[int] | None = None
+    """Where each row stands in its array, if there are several arrays; None counts."""
 
 
 def read_rows(path: Path, config: TaskConfig) -> Rows:
@@ -209,6 +211,7 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
     cells: list[Any] = []
     labels: list[str | None] = []
     split: list[str] = []
+    numbers: list[int] = []
     for x_name, y_name, part in pairs:
         if y_name not in arrays:
             refuse(path, None, f"there is no array '{y_name}' beside '{x_name}'; it has {', '.join(arrays)}")
@@ -223,7 +226,8 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
         cells += list(x)
         labels += [label_text(label) for label in y.tolist()]
         split += [part] * len(y) if part else []
-    return Rows(cells, labels, split or given_split, pairs[0][0], pairs[0][1])
+        numbers += range(len(y))
+    return Rows(cells, labels, split or given_split, pairs[0][0], pairs[0][1], numbers=numbers)
 
 
 def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[list[str], str, str | None]:

@@ -1,0 +1,130 @@
+"""What an arm is, and what it has to work with. Imports no torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from selfpretrain.config import CompareConfig, ModelConfig, QKInit
+from selfpretrain.training.plan import Plan
+from selfpretrain.training.training import Start, Training, relevant
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from selfpretrain.results import RunResult
+    from selfpretrain.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What the arms of a comparison share: request, task and device. It makes trainings.
+
+    Args:
+        device: resolved.
+    """
+
+    config: CompareConfig
+    task: "Task"
+    device: str
+
+    @cached_property
+    def model(self) -> ModelConfig:
+        """The model of every arm."""
+        return replace(self.config.model, causal=self.config.causal)
+
+    def pretraining(self, seed: int, lr: float) -> Training:
+        """Self-pretraining."""
+        plan = Plan.of("pretrain", self.config.pretrain, n_rows=len(self.task.pretrain_rows), lr=lr)
+        return self._training("reconstruction", plan, seed, self.model)
+
+    def labels(
+        self,
+        seed: int,
+        lr: float,
+        *,
+        start: Start | None = None,
+        joint: bool = False,
+        extra_steps: int = 0,
+        qk_init: QKInit | None = None,
+        proximity_bias: float | None = None,
+        frozen: tuple[Any, ...] = (),
+    ) -> Training:
+        """Label training, from a fresh start where ``start`` says nothing else.
+
+        Args:
+            joint: fill in masked positions at the same time.
+            extra_steps: beyond the label budget.
+            qk_init, proximity_bias: instead of the model's own.
+            frozen: groups of weights that stay as they start.
+        """
+        plan = Plan.of("label", self.config.label, n_rows=len(self.task.train), lr=lr, extra_steps=extra_steps)
+        model = self.model
+        if qk_init is not None:
+            model = replace(model, qk_init=qk_init)
+        if proximity_bias is not None:
+            model = replace(model, proximity_bias=proximity_bias)
+        training = self._training("joint" if joint else "labels", plan, seed, model)
+        return replace(training, start=start, frozen=frozen)
+
+    @cached_property
+    def steps_for_pretraining(self) -> int:
+        """Label steps that cost what self-pretraining costs, to the nearest step."""
+        from selfpretrain.training.flops import step_flops
+
+        seed, lr = 0, self.config.train.lr[0]
+        pretraining, labels = self.pretraining(seed, lr), self.labels(seed, lr)
+        cost = pretraining.plan.steps * step_flops(pretraining, self.task)
+        return round(cost / step_flops(labels, self.task))
+
+    def _training(self, objective: Any, plan: Plan, seed: int, model: ModelConfig) -> Training:
+        settings = self.config.train
+        return Training(
+            task=self.task.fingerprint,
+            model=model,
+            objective=objective,
+            reconstruction=relevant(self.config.objective, self.task.kind, objective),
+            plan=plan,
+            seed=seed,
+            clip=settings.clip,
+            precision=settings.precision,
+            device=self.device,
+            threads=settings.threads,
+        )
+
+
+class Versus(NamedTuple):
+    """A contrast that an arm declares: against whom, and what is equal between the two."""
+
+    against: str
+    matched: str
+
+
+Fit = Callable[["Task", int], "tuple[RunResult, NDArray[Any]]"]
+"""``fit(task, n_trials)`` of a classical model: its numbers, and its probabilities (N, classes) of the test rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One way to train, with everything that is said and drawn of it.
+
+    Attributes:
+        name: what a person types.
+        title: begins a sentence.
+        says: what it does, for the reader of a report.
+        colour, marker: in figures; Okabe and Ito's palette, which colour-blind readers can tell apart.
+        contrasts: with other arms, in the order of interest.
+        train: the label training with a seed and a rate; what it starts from hangs on it. None for a classical model.
+        fit: a classical model instead.
+        own_start: starts from other weights than the model's own.
+    """
+
+    name: str
+    title: str
+    says: str
+    colour: str
+    marker: str
+    contrasts: tuple[Versus, ...] = ()
+    train: Callable[[Setting, int, float], Training] | None = None
+    fit: Fit | None = None
+    own_start: bool = False

@@ -1,0 +1,34 @@
+"""Which arms there are."""
+
+from selfpretrain.arms.arm import Arm
+from selfpretrain.arms.joint import JOINT
+from selfpretrain.arms.linear import LINEAR
+from selfpretrain.arms.mimetic import MIMETIC
+from selfpretrain.arms.scratch import SCRATCH
+from selfpretrain.arms.scratch_long import SCRATCH_LONG
+from selfpretrain.arms.spt import SPT
+from selfpretrain.errors import SettingError
+
+_ARMS = {arm.name: arm for arm in (SCRATCH, SPT, SCRATCH_LONG, JOINT, MIMETIC, LINEAR)}
+
+
+def register(arm: Arm) -> Arm:
+    """Make an arm known by its name."""
+    _ARMS[arm.name] = arm
+    return arm
+
+
+def known_arms() -> dict[str, Arm]:
+    """Every known arm by name, in the order in which they were registered."""
+    return dict(_ARMS)
+
+
+def arm_named(name: str) -> Arm:
+    """The arm of that name.
+
+    Raises:
+        SettingError: there is none; the message lists the arms.
+    """
+    if name not in _ARMS:
+        raise SettingError("arms", name, f"names an unknown arm; the arms are {', '.join(_ARMS)}")
+    return _ARMS[name]

@@ -1,0 +1,1 @@
+"""Arms x seeds on one task, paired by seed: the main job."""

@@ -1,0 +1,113 @@
+"""Train every arm with every seed, compare them in pairs, and write the answer."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from selfpretrain.arms.arm import Arm, Setting
+from selfpretrain.arms.registry import arm_named
+from selfpretrain.arms.tuning import Candidate, tune_and_train
+from selfpretrain.comparison.cleaning import unused
+from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.comparison.runs import EvaluateJob, RunRecord
+from selfpretrain.comparison.summary import summarise
+from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.events import Note, Watch, ignore
+from selfpretrain.machine import environment, resolve_device
+from selfpretrain.results import Summary
+from selfpretrain.serial import to_dict
+from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.task import Task
+from selfpretrain.training.laboratory import Laboratory
+from selfpretrain.training.perform import Workshop
+from selfpretrain.training.store import Store
+from selfpretrain.training.training import Training
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison: its folder and its answer."""
+
+    folder: Path
+    answer: Summary
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The content of summary.json."""
+        return to_dict(self.answer)
+
+
+def compare(
+    task: Task | TaskConfig | str | Path = "proximity",
+    config: CompareConfig | None = None,
+    *,
+    out: Path | str | None = None,
+    store: Path | str | None = None,
+    workers: int = 1,
+    watch: Watch = ignore,
+    **settings: Any,
+) -> Comparison:
+    """Train every arm with every seed, compare them in pairs, and write the answer.
+
+    Trainings that are there are found and not done again, whatever request they were made for. So more seeds, another
+    arm or a wider grid go on in the same folder.
+
+    Args:
+        task: the sequences; what ``load_task`` takes, or gives.
+        config: the request; None is the default.
+        out: the folder; None is ``runs/<task>``.
+        store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
+        workers: processes on the CPU; above 1, a script needs the ``if __name__ == "__main__"`` guard.
+        watch: gets progress.
+        **settings: fields of ``CompareConfig`` that replace the config's.
+
+    Raises:
+        RequestError: settings or data that cannot be used, or a folder that belongs to other data.
+    """
+    config = dataclasses.replace(config or CompareConfig(), **settings)
+    arms = [arm_named(name) for name in config.arms]
+    device = resolve_device(config.train.device)
+    task = task if isinstance(task, Task) else load_task(task)
+    setting = Setting(config, task, device)
+    folder = ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
+    candidates = [_candidate(arm, setting) for arm in arms]
+    for arm in arms:  # an arm that cannot do this refuses before anything is written
+        if arm.train is not None:
+            arm.train(setting, 0, config.train.lr[0])
+    with folder.claimed(config, task, None if store is None else Path(store)):
+        folder.write_environment(environment(device))
+        for text in task.notes:
+            watch(Note(text))
+        shop = Workshop({task.fingerprint: task}, Store(folder.store))
+
+        def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
+            record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
+            if training is None:
+                record = dataclasses.replace(record, n_trials=len(config.train.lr) * config.train.tune_seeds)
+            path = folder.runs / record.name
+            return f"{record.name} test", EvaluateJob(path, record, arm_named(candidate.name).fit)
+
+        with Laboratory(shop, settings=config.train, device=device, workers=workers, watch=watch) as laboratory:
+            tuned = tune_and_train(
+                laboratory,
+                candidates,
+                settings=config.train,
+                n_val=len(task.val),
+                snapshots=config.train.snapshots,
+                evaluate=evaluate,
+                watch=watch,
+            )
+        answer = summarise(config, task.describe(), task.test.y, folder.runs_of(config), tuned)
+        folder.write_summary(answer)
+        folder.write_uses(comparison=laboratory.used)
+        if store is None and (left := unused(folder)):
+            said = f"{len(left)} trainings and runs here are of other requests"
+            watch(Note(f"{said}; selfpretrain clean {folder.path} removes them"))
+    return Comparison(folder.path, answer)
+
+
+def _candidate(arm: Arm, setting: Setting) -> Candidate:
+    train = arm.train
+    seeds = range(setting.config.seeds)
+    return Candidate(arm.name, None if train is None else lambda seed, lr: train(setting, seed, lr), seeds)

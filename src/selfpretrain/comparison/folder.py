@@ -1,0 +1,211 @@
+"""The folder of a comparison: the only place that knows its files. One writer at a time; readers need no torch.
+
+config.json        the latest request, and the data it was made for
+environment.json   versions, device, command, commit
+summary.json       the answer
+runs/              a folder for each arm and seed (see ``runs``)
+trainings/         the store of trainings (see ``training.store``), unless another one is shared
+uses.json          which trainings the latest request and its diagnosis use
+transplants/       the runs of the causal test
+diagnosis/         what ``diagnose`` measured and concluded
+report.html        the page
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from selfpretrain.comparison.runs import Run, run_name
+from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.errors import DamagedError, RequestError, SettingError
+from selfpretrain.results import Summary
+from selfpretrain.serial import to_dict
+from selfpretrain.storage import own_folder, read_json, read_record, remove_half_written, write_json
+
+CONFIG, ENVIRONMENT, SUMMARY, USES = "config.json", "environment.json", "summary.json", "uses.json"
+TRAININGS = "trainings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a folder was asked for.
+
+    Attributes:
+        task: fingerprint of the data.
+        source: where they came from; None from Python.
+        store: the folder of trainings, relative to the comparison's.
+    """
+
+    request: CompareConfig
+    task: str
+    source: TaskConfig | None
+    store: str = TRAININGS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uses:
+    """Keys of the trainings that are used."""
+
+    comparison: tuple[str, ...] = ()
+    transplants: tuple[str, ...] = ()
+
+
+class ComparisonFolder:
+    """A folder, to be read; ``claimed`` also writes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def runs(self) -> Path:
+        """The folder of runs."""
+        return self.path / "runs"
+
+    @property
+    def transplants(self) -> Path:
+        """The folder of the causal test's runs."""
+        return self.path / "transplants"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether something was compared here, finished or not."""
+        return (self.path / CONFIG).exists()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether there is an answer."""
+        return (self.path / SUMMARY).exists()
+
+    @property
+    def request(self) -> Request:
+        """The latest request."""
+        return read_record(self.path / CONFIG, Request)
+
+    @property
+    def store(self) -> Path:
+        """The folder of trainings."""
+        return self.path / self.request.store
+
+    @property
+    def summary(self) -> Summary:
+        """The answer."""
+        return read_record(self.path / SUMMARY, Summary)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What it ran on."""
+        content = read_json(self.path / ENVIRONMENT)
+        if not isinstance(content, dict):
+            raise DamagedError(self.path / ENVIRONMENT)
+        return content
+
+    @property
+    def uses(self) -> Uses:
+        """Which trainings are used; none where nobody has said so yet."""
+        return read_record(self.path / USES, Uses) if (self.path / USES).exists() else Uses()
+
+    def run(self, arm: str, seed: int) -> Run:
+        """A finished run.
+
+        Raises:
+            DamagedError: it is not finished, or damaged.
+        """
+        return Run(self.runs / run_name(arm, seed))
+
+    def runs_of(self, config: CompareConfig) -> dict[tuple[str, int], Run]:
+        """Every run of a request, by arm and seed."""
+        return {(arm, seed): self.run(arm, seed) for arm in config.arms for seed in range(config.seeds)}
+
+    @contextmanager
+    def claimed(self, config: CompareConfig, task: Any, store: Path | None) -> Iterator[None]:
+        """Make the folder ours for a request; holds a lock while work is going on.
+
+        Raises:
+            RequestError: it holds something else, or other data, or somebody is at work there.
+        """
+        asked = Request(
+            request=config,
+            task=task.fingerprint,
+            source=task.source,
+            store=TRAININGS if store is None else os.path.relpath(store, self.path),
+        )
+        try:
+            self._make()
+        except OSError as error:
+            said = f"cannot be written to ({error.strerror}); name another"
+            raise SettingError("out", self.path, said) from None
+        with self.locked():
+            if self.is_comparison:
+                self._check_data(asked)
+            for folder in (self.path, self.runs):
+                remove_half_written(own_folder(folder))
+            write_json(self.path / CONFIG, to_dict(asked))
+            yield
+
+    def _make(self) -> None:
+        # Hidden files may be what is left of a start that was killed.
+        others = self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir())
+        if others and not self.is_comparison:
+            raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
+        own_folder(self.path)
+
+    def _check_data(self, asked: Request) -> None:
+        try:
+            there = self.request
+        except DamagedError:
+            said = "has a config.json that is damaged, or is no comparison of this version; name another folder"
+            raise SettingError("out", self.path, said) from None
+        if there.task != asked.task:
+            said = f"belongs to other data ({_difference(there, asked)}); name another folder, or delete this one"
+            raise SettingError("out", self.path, said)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep others out.
+
+        Raises:
+            RequestError: somebody is at work there.
+        """
+        lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise RequestError(f"{self.path}: another selfpretrain is at work there; wait for it") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Write environment.json."""
+        write_json(self.path / ENVIRONMENT, environment)
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write the answer."""
+        write_json(self.path / SUMMARY, to_dict(summary))
+
+    def write_uses(self, **keys: Sequence[str]) -> None:
+        """Write down which trainings are used: of ``comparison``, ``transplants`` or both."""
+        uses = replace(self.uses, **{name: tuple(found) for name, found in keys.items()})
+        write_json(self.path / USES, to_dict(uses))
+
+
+def _difference(there: Request, here: Request) -> str:
+    """The first setting in which two sources of data differ, in words."""
+    if there.source is not None and here.source is not None:
+        old, new = to_dict(there.source), to_dict(here.source)
+        old, new = old | old.pop("options"), new | new.pop("options")
+        for name in old | new:
+            if old.get(name) != new.get(name):
+                return f"{name} is {old.get(name)!r} there and {new.get(name)!r} here"
+    return "the data have changed"

@@ -1,0 +1,82 @@
+"""The random draws of a sequence: a function of (seed, stream, step, row), and never of its neighbours in a batch.
+
+Padding, packing, sorting, shards and evaluation batches of another size therefore change nothing that is drawn. Each
+row has a 64-bit key; its draws are the outputs of SplitMix64 from that key:
+
+    word j of key k = mix(k + j G),   G = 2^64 / golden ratio
+
+Source: Steele, Lea and Flood (2014), "Fast splittable pseudorandom number generators", OOPSLA. Integers wrap around
+at 64 bits, as int64 tensors do on every device.
+
+Shapes: B sequences.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from selfpretrain.streams import Stream, stream_state
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_FACTORS = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_SHIFTS = (30, 27, 31)
+
+
+def _signed(word: int) -> int:
+    word %= 2**64
+    return word - 2**64 if word >= 2**63 else word
+
+
+def mix(word: Tensor) -> Tensor:
+    """SplitMix64's finaliser, in place, on int64 words."""
+    for shift, factor in zip(_SHIFTS, (*_FACTORS, 1), strict=True):
+        word ^= (word >> shift) & (2 ** (64 - shift) - 1)  # a logical shift: the sign must not come along
+        if factor != 1:
+            word *= _signed(factor)
+    return word
+
+
+def _mix_int(word: int) -> int:
+    """``mix`` of one Python integer."""
+    for shift, factor in zip(_SHIFTS, (*_FACTORS, 1), strict=True):
+        word = (word ^ (word >> shift)) * factor % 2**64
+    return word
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where the draws of a batch's sequences come from.
+
+    Attributes:
+        rows: (B,) int64, the number of each row in its file.
+    """
+
+    seed: int
+    step: int
+    rows: Tensor
+
+    def keys(self, stream: Stream) -> Tensor:
+        """The key of every row, (B,) int64."""
+        state = _mix_int((stream_state(self.seed, stream) + (self.step + 1) * _GOLDEN) % 2**64)
+        return mix((self.rows + 1) * _signed(_GOLDEN) + _signed(state))
+
+
+def words(keys: Tensor, count: int, first: int = 0) -> Tensor:
+    """Words ``first`` to ``first + count - 1`` of each key: (B,) to (B, count), int64."""
+    steps = torch.arange(first, first + count, device=keys.device) * _signed(_GOLDEN)
+    return mix(keys[:, None] + steps)
+
+
+def bernoulli(keys: Tensor, count: int, probability: float) -> Tensor:
+    """``count`` independent draws of each key, (B, count) bool, True with ``probability`` (to 2^-32).
+
+    Draw t comes from one half of word 1 + t // 2, so it does not depend on ``count``.
+    """
+    halves = words(keys, (count + 1) // 2, first=1).view(torch.int32)
+    return halves[:, :count] < min(round(probability * 2**32) - 2**31, 2**31 - 1)
+
+
+def uniform(keys: Tensor) -> Tensor:
+    """One draw of each key in [0, 1), (B,) float64, independent of those of ``bernoulli``: word 0."""
+    return ((words(keys, 1)[:, 0] >> 11) & (2**53 - 1)).double() * 2.0**-53

@@ -1,0 +1,291 @@
+"""What the measurements allow to be said: which group of weights carries the gain, and by what means.
+
+A transplant "recovers" the gain if it has reliably more than half of it, over seeds, and "does not" if reliably less;
+between the two it is undecided. A group carries the gain if it alone recovers it *and* everything else without it does
+not.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from selfpretrain.explain.evidence import Evidence, Pairs
+from selfpretrain.explain.transplants.cells import (
+    HANDMADE,
+    HANDMADE_FROZEN,
+    NOISE,
+    QUERY_KEY,
+    SHUFFLED,
+    Cell,
+    all_but,
+    alone,
+    everything,
+)
+from selfpretrain.model.groups import Group
+from selfpretrain.serial import to_dict
+from selfpretrain.stats import Interval, chance_snr, holm, t_interval
+from selfpretrain.verdict.contrast import ALPHA, MIN_SEEDS
+
+HALF = 0.5
+"""Share of the gain that decides (ours)."""
+BLIND = 0.1
+"""Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
+STRUCTURED, NEAR = 0.3, 1.5
+"""Adjusted Toeplitz R2, and attention on near positions relative to uniform, from which the position part of a head's
+scores favours near positions (ours; the weights at the start have about 0 to .4 of the first, and 1 of the second)."""
+SEEN = 0.05
+"""Accuracy beyond what shuffled sequences give, from which pairs tell classes apart (ours)."""
+CLEAR = 3.0
+"""Standard errors that it has to be as well (ours)."""
+Answer = Literal["recovers", "does not", "undecided"]
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How much of the gain one transplant has.
+
+    Attributes:
+        share: mean of its lead over scratch, over the mean gain.
+        interval: of its lead over scratch minus half the gain, in accuracy; its sign decides.
+        p_holm: corrected over its family: what decides about the carrier, the controls, or the rest.
+    """
+
+    cell: Cell
+    share: float
+    interval: Interval
+    p_holm: float
+
+    @property
+    def answer(self) -> Answer:
+        """Whether it recovers the gain."""
+        if self.interval.n < MIN_SEEDS or self.p_holm >= ALPHA:
+            return "undecided"
+        return "recovers" if self.interval.mean > 0 else "does not"
+
+    @property
+    def percent(self) -> str:
+        """Its share in words."""
+        return f"{round(100 * self.share)}%" if math.isfinite(self.share) else "an unknown share"
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The answer to "why", as far as the controls carry it.
+
+    Attributes:
+        carrier: the group of weights that carries the gain; "none" without a gain, "several" if it is no single one,
+            "undecided" if seeds do not decide it, None if nothing was transplanted.
+        mechanism: "proximity from absolute positions" (or "proximity", with another position code), or None where the
+            evidence falls short of it.
+        sentences: in plain words.
+    """
+
+    carrier: str | None
+    mechanism: str | None
+    recoveries: Sequence[Recovery]
+    sentences: Sequence[str]
+
+
+def conclude(evidence: Evidence) -> Conclusion:
+    """Draw the conclusion."""
+    if evidence.outcome != "helps":
+        return Conclusion("none", None, [], [_without_gain(evidence), *_observations(evidence)])
+    found = {recovery.cell: recovery for recovery in _recoveries(evidence)}
+    carrier, said = _carrier(found)
+    sentences, mechanism = [said], None
+    if carrier == "query-key":
+        mechanism, said = _mechanism(evidence, found)
+        sentences += [said, *_frozen(found)]
+    sentences += _controls(found)
+    return Conclusion(carrier, mechanism, list(found.values()), [*sentences, *_observations(evidence)])
+
+
+def plain(conclusion: Conclusion, evidence: Evidence) -> dict[str, Any]:
+    """As JSON types."""
+    return {
+        "ends": {"scratch": list(evidence.scratch), "spt": list(evidence.spt)},
+        "carrier": conclusion.carrier,
+        "mechanism": conclusion.mechanism,
+        "sentences": list(conclusion.sentences),
+        "recoveries": [
+            {
+                "cell": to_dict(r.cell),
+                "share": r.share if math.isfinite(r.share) else None,
+                "answer": r.answer,
+                "p_holm": r.p_holm,
+                "half_gain_interval": asdict(r.interval),
+            }
+            for r in conclusion.recoveries
+        ],
+    }
+
+
+def _without_gain(evidence: Evidence) -> str:
+    if evidence.outcome == "not compared":
+        return "The comparison has not both arms scratch and spt, so there is no gain to explain."
+    if evidence.outcome == "hurts":
+        return "Self-pretraining hurts here; there is no gain whose carrier could be named."
+    if evidence.n_seeds < MIN_SEEDS:
+        return f"With fewer than {MIN_SEEDS} seeds no gain is claimed, and so none is explained."
+    return "Self-pretraining has no detectable gain here, so there is none to explain."
+
+
+def _recoveries(evidence: Evidence) -> list[Recovery]:
+    if not evidence.cells:
+        return []
+    scratch, spt = np.asarray(evidence.scratch), np.asarray(evidence.spt)
+    found = []
+    for cell, accuracies in evidence.cells.items():
+        lead = np.asarray(accuracies, dtype=np.float64) - scratch
+        here = np.isfinite(lead)
+        if here.any():
+            interval = t_interval((lead - HALF * (spt - scratch))[here])
+        else:
+            interval = Interval(0.0, None, None, None, 0)
+        gain = float((spt - scratch)[here].mean()) if here.any() else 0.0
+        share = float(lead[here].mean()) / gain if gain else math.nan
+        found.append((cell, share, interval))
+    deciding = {cell for pair in _pairs_of_cells(evidence.cells).values() for cell in pair}
+
+    def family(cell: Cell) -> str:
+        if cell in deciding:
+            return "carrier"
+        return "control" if cell.donor != "spt" and not cell.frozen else "rest"
+
+    corrected: dict[Cell, float] = {}
+    for name in ("carrier", "control", "rest"):
+        members = {cell: interval.p for cell, _, interval in found if family(cell) == name}
+        corrected |= zip(members, holm([1.0 if p is None else p for p in members.values()]), strict=True)
+    return [Recovery(cell, share, interval, corrected[cell]) for cell, share, interval in found]
+
+
+def _pairs_of_cells(cells: Collection[Cell]) -> dict[Group, tuple[Cell, Cell]]:
+    """Of each group the two cells that decide about it, where both are there: it alone, and everything but it."""
+    groups = [cell.taken[0] for cell in cells if len(cell.taken) == 1 and cell == alone(cell.taken[0])]
+    pairs = {group: (alone(group), all_but(group, groups)) for group in groups}
+    return {group: pair for group, pair in pairs.items() if pair[1] in cells}
+
+
+def _carrier(found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
+    """The single group that is enough and needed, and what to say of it."""
+    if not found:
+        return (
+            None,
+            "No transplants were made under these settings, so no group of weights can be named as the gain's carrier.",
+        )
+    pairs = {group: (found[one], found[rest]) for group, (one, rest) in _pairs_of_cells(found).items()}
+    both = [g for g, (one, rest) in pairs.items() if one.answer == "recovers" and rest.answer == "does not"]
+    if len(both) == 1:
+        one, rest = pairs[both[0]]
+        return both[0], (
+            f"The gain is carried by the {both[0]} weights: taken alone from self-pretraining into a fresh start they "
+            f"recover {one.percent} of it, and everything else without them {rest.percent}."
+        )
+    if both:
+        return "several", f"Each of {', '.join(both)} is enough alone, and missed when left out: no single carrier."
+    deciding = [recovery for pair in pairs.values() for recovery in pair]
+    if all(recovery.interval.n < MIN_SEEDS for recovery in deciding):
+        return "undecided", f"Which weights carry the gain takes {MIN_SEEDS} seeds of every transplant to say."
+    if any(recovery.answer == "undecided" for recovery in deciding):
+        return "undecided", "These seeds do not decide which weights carry the gain; more of them may."
+    return "several", "No single group of weights carries the gain: none is both enough alone and missed when left out."
+
+
+def _mechanism(evidence: Evidence, found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
+    """Proximity, if attention shows it, a bias that nobody learnt does as well, and the controls fail."""
+    if not evidence.shapes:
+        return None, "Attention was not looked at under these settings, so what these weights do is left open."
+    near, toeplitz, slope = (
+        t_interval(values) for values in zip(*(after for _, after in evidence.shapes), strict=True)
+    )
+    learnt = t_interval([after.near_mass - before.near_mass for before, after in evidence.shapes])
+    if not (near.above(NEAR) and toeplitz.above(STRUCTURED) and slope.below(0) and learnt.above(0)):
+        return None, "Their scores have learnt no clear preference for near positions, so how they help is left open."
+    seen = "The position part of their scores is a preference for near positions that every sequence gets"
+    for control in (NOISE, SHUFFLED):
+        if control not in found or found[control].answer != "does not":
+            said = f"the control '{control.words}' does not clearly fail"
+            return None, f"{seen}; but {said}, so order is not shown to matter."
+    handmade = found.get(HANDMADE)
+    if handmade is None or handmade.answer != "recovers":
+        share = "was not tried" if handmade is None else f"recovers {handmade.percent} of the gain"
+        return None, f"{seen}; yet a hand-made one {share}, so proximity alone is not shown to be enough."
+    source = " from absolute positions" if evidence.absolute_positions else ""
+    return f"proximity{source}", (
+        f"{seen}, learnt{source}. Proximity is enough for labels to go on from: a hand-made bias towards near "
+        f"positions without any self-pretraining recovers {handmade.percent} of the gain."
+    )
+
+
+def _frozen(found: Mapping[Cell, Recovery]) -> list[str]:
+    """Whether queries and keys must go on learning."""
+    all_taken = next((cell for cell in found if cell.what == "all" and cell.frozen == QUERY_KEY), None)
+    words = {
+        HANDMADE_FROZEN: "the hand-made bias over frozen fresh query-key weights",
+        alone("query-key", frozen=True): "query-key alone",
+        all_taken: "everything taken, with query-key frozen",
+    }
+    said = [f"{what} {found[cell].percent}" for cell, what in words.items() if cell is not None and cell in found]
+    return (
+        [f"Share of the gain with query-key frozen, so that labels cannot change it: {'; '.join(said)}."]
+        if said
+        else []
+    )
+
+
+def _controls(found: Mapping[Cell, Recovery]) -> list[str]:
+    groups = [cell.taken[0] for cell in found if len(cell.taken) == 1 and cell == alone(cell.taken[0])]
+    words = {
+        NOISE: "query-key noise of the same norm",
+        SHUFFLED: "query-key from self-pretraining on shuffled sequences",
+        everything(groups, "shuffled"): "everything from self-pretraining on shuffled sequences",
+    }
+    answers = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
+    said = [
+        f"{what} {found[cell].percent} ({answers[found[cell].answer]})" for cell, what in words.items() if cell in found
+    ]
+    return [f"Controls, share of the gain: {'; '.join(said)}."] if said else []
+
+
+def _observations(evidence: Evidence) -> list[str]:
+    """What is true whether or not there is a gain."""
+    said = []
+    if evidence.pairs is not None:
+        said.append(_pairs(evidence.pairs))
+    if len(evidence.signals) >= MIN_SEEDS:
+        said.append(_blindness(evidence))
+    return said
+
+
+def _pairs(pairs: Pairs) -> str:
+    """Whether they tell classes apart, beyond what single positions do and what so few sequences may by chance."""
+    error = math.sqrt(sum(share * (1 - share) for share in (pairs.accuracy, pairs.shuffled)) / pairs.n)
+    right, shuffled = (f"{100 * share:.0f}%" for share in (pairs.accuracy, pairs.shuffled))
+    found = f"{right} of {pairs.n} validation sequences, and {shuffled} of shuffled ones"
+    if pairs.accuracy - pairs.shuffled > max(SEEN, CLEAR * error):
+        return f"The label could see the local structure: a linear classifier of pairs of near positions gets {found}."
+    return f"Pairs of near positions do not clearly tell a linear classifier more than shuffled ones: it gets {found}."
+
+
+def _blindness(evidence: Evidence) -> str:
+    clear = [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
+    if len(clear) < MIN_SEEDS:
+        return (
+            "At the start the reconstruction's own signal on proximity is not above chance in enough seeds, so whether "
+            "the label's is blind to it cannot be judged there."
+        )
+    ratio = t_interval([s.label / s.reconstruction for s in clear])
+    bounds = f"ratio {ratio.mean:.3f}, 95% interval {ratio.low:.3f} to {ratio.high:.3f} over {ratio.n} seeds"
+    label = np.mean([s.label_direction for s in clear])
+    other = np.mean([s.reconstruction_direction for s in clear])
+    direction = f"About direction, ahead or back, their signal-to-noise ratios are {label:.2g} and {other:.2g}."
+    if ratio.below(BLIND):
+        return (
+            f"At the start the label's gradient on attention scores says far less about proximity than the "
+            f"reconstruction's ({bounds}). {direction} Locally blind is not the same as cannot learn: other rates, "
+            "optimisers or more steps may get there."
+        )
+    return f"At the start the label's gradient is not shown to be blind to proximity ({bounds}). {direction}"

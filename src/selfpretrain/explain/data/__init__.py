@@ -1,0 +1,1 @@
+"""Whether the label could see the local structure."""

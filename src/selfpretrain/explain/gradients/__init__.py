@@ -1,0 +1,1 @@
+"""What either loss teaches attention."""

@@ -1,0 +1,1 @@
+"""What hidden states hold, and which weights have moved."""

@@ -1,0 +1,122 @@
+"""The causal test: groups of self-pretrained weights in a fresh start, then label training.
+
+Queries and keys mean something only in the residual stream that the embedding, the positions and the norms of the same
+training write. So every transplant goes into the start of the donor's own seed. The optimiser starts anew, as in any
+label training. "Nothing taken" is the arm scratch and "everything taken, free" the arm spt: both are in the comparison.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from selfpretrain.arms.arm import Setting
+from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
+from selfpretrain.comparison.runs import EvaluateJob, Run, RunRecord, run_name
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Note, Watch
+from selfpretrain.explain.measurement import Measurement
+from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.transplants.cells import HANDMADE_SLOPE, Cell, cells
+from selfpretrain.machine import resolve_device
+from selfpretrain.model.groups import ENCODER, present_groups
+from selfpretrain.serial import to_dict
+from selfpretrain.storage import own_folder
+from selfpretrain.tasks.task import shuffled
+from selfpretrain.training.laboratory import Laboratory
+from selfpretrain.training.perform import Workshop, build_model
+from selfpretrain.training.training import Start, Training
+
+
+def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
+    """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
+
+    Trainings that are there are found; a second call goes on where the first stopped.
+
+    Raises:
+        RequestError: no seed in which both scratch and spt ended well.
+    """
+    task, settings = subject.task, subject.request.train
+    device = resolve_device(settings.device)
+    setting = Setting(subject.request, task, device)
+    # Order that is lost stays lost: one fixed shuffle serves all seeds, so that workers share one task.
+    mixed = Setting(subject.request, shuffled(task, 0), device)
+    seeds = _seeds(subject)
+    model = build_model(setting.labels(0, settings.lr[0]), task.inputs)
+    groups = [group for group in present_groups(n for n, _ in model.named_parameters()) if group in ENCODER]
+    lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
+    shop = Workshop({task.fingerprint: task, mixed.task.fingerprint: mixed.task}, subject.store)
+    found: dict[str, Cell] = {cell.name: cell for cell in cells(groups)}
+    root = own_folder(subject.comparison.transplants)
+
+    def donor(cell: Cell, seed: int) -> Training:
+        return (mixed if cell.donor == "shuffled" else setting).pretraining(seed, lr)
+
+    def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
+        record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
+        return f"{record.name} test", EvaluateJob(root / record.name, record)
+
+    with Laboratory(shop, settings=settings, device=device, workers=workers, watch=watch) as laboratory:
+        shuffled_donors = {seed: mixed.pretraining(seed, lr) for seed in (*tuning_seeds(settings), *seeds)}
+        laboratory.do({f"shuffled-seed{seed}": training for seed, training in shuffled_donors.items()})
+        broken = {seed for seed, training in shuffled_donors.items() if laboratory.result(training).failure}
+        for seed in sorted(broken):
+            watch(Note(f"seed {seed}: self-pretraining on shuffled sequences failed; its transplants are left out"))
+
+        def candidate(cell: Cell) -> Candidate:
+            def train(seed: int, rate: float) -> Training:
+                start = Start(source=donor(cell, seed), groups=cell.taken, noise=cell.donor == "random")
+                handmade = cell.donor == "handmade"
+                return setting.labels(
+                    seed,
+                    rate,
+                    start=None if handmade else start,
+                    proximity_bias=HANDMADE_SLOPE if handmade else None,
+                    frozen=cell.frozen,
+                )
+
+            left_out = broken if cell.donor == "shuffled" else set()
+            return Candidate(cell.name, train, [seed for seed in seeds if seed not in left_out])
+
+        candidates = [candidate(cell) for cell in found.values()]
+        tuned = tune_and_train(
+            laboratory,
+            candidates,
+            settings=settings,
+            n_val=len(task.val),
+            snapshots=0,
+            evaluate=evaluate,
+            watch=watch,
+        )
+        subject.comparison.write_uses(transplants=laboratory.used)
+    return [
+        measurement
+        for each in candidates
+        for seed in each.seeds
+        for measurement in _measurements(found[each.name], Run(root / run_name(each.name, seed)), tuned[each.name].lr)
+    ]
+
+
+def _seeds(subject: Subject) -> list[int]:
+    """Reported seeds in which neither arm failed, the first so many of them."""
+    both = [
+        seed
+        for seed in range(subject.request.seeds)
+        if all(subject.run(arm, seed) is not None for arm in ("scratch", "spt"))
+    ]
+    if not both:
+        raise RequestError(
+            f"{subject.comparison.path}: no seed in which both scratch and spt ended well, so nothing to transplant"
+        )
+    return both[: subject.config.transplant_seeds]
+
+
+def _measurements(cell: Cell, run: Run, lr: float) -> Iterator[Measurement]:
+    """Accuracies of one cell with one seed, and the rate that was picked for it; NaN where the run failed."""
+    result, nothing = run.result, float("nan")
+    one = Measurement(name="transplant_lr", values=lr, unit="1", seed=run.record.seed, of=to_dict(cell))
+    accuracies = {
+        "transplant_test_acc": nothing if result.test is None else result.test.acc,
+        "transplant_train_acc": nothing if result.best_train_acc is None else result.best_train_acc,
+    }
+    for name, value in accuracies.items():
+        yield replace(one, name=name, values=value, unit="accuracy")
+    yield one

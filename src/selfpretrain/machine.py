@@ -1,0 +1,98 @@
+"""The machine: device, cores, threads, memory, versions."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from selfpretrain.errors import SettingError
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resolve_device(name: str) -> str:
+    """The device of that name; ``auto`` is CUDA, then MPS, then the CPU.
+
+    Raises:
+        SettingError: the device is not there.
+    """
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = [device for device in there if there[device]]
+    if name == "auto":
+        return found[0]
+    if name not in found:
+        raise SettingError("device", name, f"is not available here; available: {', '.join(found)}")
+    return name
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch and the linear algebra under NumPy and scikit-learn use so many threads, and no more."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        with threadpool_limits(count):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def peak_memory_bytes(device: str) -> int | None:
+    """Most bytes held: of the accelerator on CUDA, else of this process (which may have done work before).
+
+    None where the system does not say (Windows).
+    """
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Versions, device, command line and commit: the content of environment.json."""
+    import torch
+
+    return {
+        "selfpretrain": metadata.version("selfpretrain"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "command": sys.argv,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of this source, where it is one: an installed package may lie in another project's repository."""
+    here = Path(__file__)
+    git = ("git", "-C", str(here.parent))
+    try:
+        for command in ((*git, "ls-files", "--error-unmatch", here.name), (*git, "rev-parse", "HEAD")):
+            asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout.strip()

@@ -1,0 +1,56 @@
+"""Which positions are masked: the only place that knows what "masked" means.
+
+A worked example, symbols, V = 8 (mask id 9):
+
+    targets   3 4 5 1 2
+    mask      . # . . #      (# = masked, True)
+    inputs    3 9 5 1 9
+    loss      cross-entropy at the two # only, averaged over them
+
+Shapes: B batch, T positions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfpretrain.config import ObjectiveConfig
+from selfpretrain.draws import bernoulli, uniform
+from selfpretrain.feed import Batch
+
+
+def draw_mask(keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float, span_length: int = 1) -> Tensor:
+    """Which positions to mask, (B, T), True = masked; padding never is, and every sequence has at least one.
+
+    ``span_length`` 1 masks every position independently with probability ``ratio`` (Amos et al. 2024). Above 1,
+    every position starts a run with probability ``1 - (1 - ratio)^(1/s)`` and a run covers s positions, cut at the
+    end, so that away from the beginning a position is masked with probability ``ratio``. A sequence left without a
+    mask gets one uniformly drawn position.
+
+    Args:
+        keys: (B,) of the rows; a sequence's mask depends on its key alone.
+        keep_mask: (B, T), True = a real position; None when all are.
+        length: T.
+    """
+    mask = bernoulli(keys, length, 1.0 - (1.0 - ratio) ** (1.0 / span_length))
+    starts = mask
+    for shift in range(1, min(span_length, length)):
+        mask = mask | F.pad(starts, (shift, 0))[:, :length]
+    if keep_mask is not None:
+        mask = mask & keep_mask
+    lengths = length if keep_mask is None else keep_mask.sum(1)
+    fallback = (uniform(keys) * lengths).long()
+    bare = ~mask.any(dim=1, keepdim=True)
+    return mask | (bare & (torch.arange(length, device=mask.device) == fallback[:, None]))
+
+
+def choose_positions(batch: Batch, config: ObjectiveConfig, keys: Tensor) -> Tensor:
+    """Where to reconstruct, (B, T): the masked positions, or under causal prediction all that have a next one."""
+    length = batch.x.shape[1]
+    if config.objective == "causal":
+        keep = batch.keep_mask
+        if keep is None:
+            keep = torch.ones(batch.x.shape[:2], dtype=torch.bool, device=batch.x.device)
+        return F.pad(keep[:, 1:], (0, 1))  # position t predicts t + 1; the last has nothing to predict
+    span = config.span_length if config.objective == "span" else 1
+    return draw_mask(keys, batch.keep_mask, length, config.mask_ratio, span)

@@ -1,0 +1,153 @@
+"""What trainings, runs and comparisons answer: frozen records that go to JSON and back.
+
+Accuracies and effects are fractions of 1, losses are in nats, lists are per seed in the order of seeds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from selfpretrain.config import Kind
+
+Outcome = Literal["helps", "hurts", "no detectable effect"]
+Cause = Literal["optimization", "generalization", "speed", "undetermined", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What a classifier scores on a split; ``evaluate.classification_metrics`` defines both."""
+
+    acc: float
+    loss: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What one training came to.
+
+    Attributes:
+        failure: why it ended early; everything else is then 0 or None.
+        steps: optimiser steps made; fewer than planned after early stopping.
+        selected_step: the validation whose weights were kept.
+        peak_memory_bytes: None where the system does not say.
+        train, val: of the kept weights on the whole splits (label training).
+        best_train_sample_acc: best accuracy on the clean training sample along the way (label training).
+        steps_to_fit: first validation at which that sample was fitted; None if never.
+    """
+
+    failure: str | None = None
+    steps: int = 0
+    selected_step: int = 0
+    seconds: float = 0.0
+    peak_memory_bytes: int | None = None
+    train: Metrics | None = None
+    val: Metrics | None = None
+    best_train_sample_acc: float | None = None
+    steps_to_fit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What an arm with one seed came to: its trainings and their evaluation.
+
+    Attributes:
+        failure: why there is nothing else; None if there is.
+        lr: None for a classical model.
+        best_train_acc: best accuracy on clean training sequences that the run reached (for networks on the sample
+            that is followed, not only of the kept weights).
+    """
+
+    arm: str
+    seed: int
+    failure: str | None = None
+    lr: float | None = None
+    train: Metrics | None = None
+    val: Metrics | None = None
+    test: Metrics | None = None
+    best_train_acc: float | None = None
+    steps_to_fit: int | None = None
+    steps_pretrain: int = 0
+    steps_label: int = 0
+    flops_pretrain: int = 0
+    flops_label: int = 0
+    seconds_pretrain: float = 0.0
+    seconds_label: float = 0.0
+    peak_memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSummary:
+    """The task in figures."""
+
+    name: str
+    kind: Kind
+    n_train: int
+    n_val: int
+    n_test: int
+    n_unlabelled: int
+    length: int
+    classes: int
+    majority: float
+    """Test accuracy of always answering the commonest training class."""
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """One arm over its seeds; entries are None where a run failed."""
+
+    train_acc: tuple[float | None, ...]
+    """On the whole training split, of the kept weights."""
+    val_acc: tuple[float | None, ...]
+    test_acc: tuple[float | None, ...]
+    best_train_acc: tuple[float | None, ...]
+    steps_to_fit: tuple[int | None, ...]
+    peak_memory_bytes: tuple[int | None, ...]
+    lr: float | None
+    lr_tried: Mapping[str, float | None]
+    """Mean validation accuracy of each rate on seeds that are not reported; None where a trial failed."""
+    steps_pretrain: int
+    steps_label: int
+    flops_pretrain: int
+    flops_label: int
+    seconds: tuple[float | None, ...]
+    failures: Mapping[str, str]
+    """Reason by seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastSummary:
+    """Two arms, paired by seed; differences are arm minus against."""
+
+    arm: str
+    against: str
+    matched: str
+    effect: float
+    ci95: tuple[float | None, float | None]
+    p: float | None
+    p_holm: float | None
+    n_seeds: int
+    ci95_examples: tuple[float | None, float | None]
+    train_effect: float
+    train_ci95: tuple[float | None, float | None]
+    compute_ratio: float
+    outcome: Outcome
+    cause: Cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The answer of a comparison: summary.json."""
+
+    task: TaskSummary
+    arms: Mapping[str, ArmSummary]
+    comparisons: tuple[ContrastSummary, ...]
+    verdict: str
+
+    def contrast(self, arm: str, against: str) -> ContrastSummary | None:
+        """The contrast of two arms, if they were compared."""
+        return next((c for c in self.comparisons if (c.arm, c.against) == (arm, against)), None)
+
+
+Row = Mapping[str, Any]
+"""One validation: a line of metrics.jsonl."""

@@ -1,0 +1,103 @@
+"""From parsed sequences and labels to a Task: cut, split, fit the codec, code; the same way for files and rules."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from selfpretrain.config import Kind, TaskConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.tasks import checks
+from selfpretrain.tasks.codec import Codec, code_symbols
+from selfpretrain.tasks.parsing import Sequences, numbers_first
+from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of
+from selfpretrain.tasks.task import Split, Task
+
+
+@dataclass
+class Material:
+    """What a task is made of.
+
+    Attributes:
+        sequences: parsed, one a row.
+        labels: class names; None where a row has none.
+        split: train, val or test for each row; None cuts.
+        numbers: where each row stands in its file; None counts.
+        classes: their order; None sorts the labels.
+    """
+
+    name: str
+    kind: Kind
+    sequences: Sequences
+    labels: list[str | None]
+    split: list[str] | None = None
+    numbers: list[int] | None = None
+    classes: tuple[str, ...] | None = None
+    grid: tuple[int, int] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
+    """Make the task.
+
+    Raises:
+        RequestError: a split is empty, a class is not in training, or a channel has no value.
+    """
+    notes, kind = material.notes, material.kind
+    sequences = _cut(material, config)
+    classes = material.classes or tuple(sorted({name for name in material.labels if name}, key=numbers_first))
+    index = {name: number for number, name in enumerate(classes)}
+    y = np.array([UNLABELLED if name is None else index[name] for name in material.labels], dtype=np.int64)
+    sequences, table = code_symbols(sequences) if kind == "symbols" else (sequences, None)
+    groups = duplicate_groups(sequences)
+    parts = parts_of(groups, y, material.split, config.data_seed)
+    training = np.flatnonzero(parts == 0)
+    labelled = training[y[training] != UNLABELLED]
+    if not len(labelled):
+        raise RequestError(f"{where}: the training split is empty: there are too few different sequences; add rows")
+    try:
+        codec = Codec.fit(
+            kind,
+            classes,
+            [sequences[row] for row in training],
+            labelled=[sequences[row] for row in labelled],
+            table=table,
+            allow_missing=config.allow_missing,
+        )
+    except RequestError as error:
+        raise RequestError(f"{where}: {error}") from None
+    if longer := sum(len(sequence) > codec.length for sequence in sequences):
+        notes.append(f"{longer} sequences outside training are longer than any in it and were cut to {codec.length}")
+    x, lengths = codec.arrays(sequences, table)
+    if kind == "symbols" and (unseen := int((x[parts != 0] == len(codec.vocabulary)).sum())):
+        notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
+    numbers = np.arange(len(y)) if material.numbers is None else np.array(material.numbers, dtype=np.int64)
+    everything = Split(x, lengths, y, numbers)
+    leaking = leaks(groups, parts)
+    if count := int(leaking[y != UNLABELLED].sum()):
+        notes.append(f"warning: {count} training sequences stand in validation or test too, exactly equal")
+    hidden = (parts == 0) & (y == UNLABELLED)
+    if count := int((hidden & leaking).sum()):
+        notes.append(f"{count} rows without a label are left out: their sequences stand in validation or test")
+    unlabelled = np.flatnonzero(hidden & ~leaking)
+    if len(unlabelled):
+        notes.append(f"{len(unlabelled)} training rows have no label; self-pretraining alone sees them")
+    task = Task(
+        name=material.name,
+        codec=codec,
+        train=everything.rows(labelled),
+        val=everything.rows(np.flatnonzero(parts == 1)),
+        test=everything.rows(np.flatnonzero(parts == 2)),
+        unlabelled=everything.rows(unlabelled) if len(unlabelled) else None,
+        grid=material.grid,
+    )
+    checks.check_parts(where, task)
+    return replace(task, notes=tuple(notes), source=config)
+
+
+def _cut(material: Material, config: TaskConfig) -> Sequences:
+    """The sequences, no longer than ``config.max_length``."""
+    long = sum(len(sequence) > config.max_length for sequence in material.sequences)
+    if long:
+        material.notes.append(f"{long} sequences were longer than --max-length {config.max_length} and were cut")
+    return [sequence[: config.max_length] for sequence in material.sequences]

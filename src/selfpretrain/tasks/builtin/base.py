@@ -1,0 +1,54 @@
+"""What a built-in task is, and which there are."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+from selfpretrain.config import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Made(NamedTuple):
+    """Sequences and labels before the split.
+
+    Attributes:
+        classes: class names, which y indexes.
+        x: (N, T) whole numbers for symbols, (N, T) or (N, T, C) numbers for values.
+        y: (N,) classes.
+    """
+
+    kind: Kind
+    classes: tuple[str, ...]
+    x: "NDArray[Any]"
+    y: "NDArray[np.int64]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltinTask:
+    """A rule that makes a task; the fields of a subclass are its options, with their defaults (ours)."""
+
+    name: ClassVar[str]
+    """What a person types."""
+    grid: ClassVar[tuple[int, int] | None] = None
+    """Height and width, if the sequences are images read row by row."""
+
+    def build(self, generator: "np.random.Generator") -> Made:
+        """Make the sequences; every random number comes from ``generator``."""
+        raise NotImplementedError
+
+
+_TASKS: dict[str, type[BuiltinTask]] = {}
+TaskT = TypeVar("TaskT", bound=type[BuiltinTask])
+
+
+def register(task: TaskT) -> TaskT:
+    """Make a task known by its name; serves as a decorator."""
+    _TASKS[task.name] = task
+    return task
+
+
+def builtin_tasks() -> dict[str, type[BuiltinTask]]:
+    """Every known task by name."""
+    return dict(_TASKS)

@@ -1,0 +1,73 @@
+"""A task by its name: a built-in one, or a file."""
+
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.serial import from_dict, to_dict
+from selfpretrain.streams import numpy_stream
+from selfpretrain.tasks.assemble import Material, assemble
+from selfpretrain.tasks.builtin import BuiltinTask, builtin_tasks
+from selfpretrain.tasks.files import load_file
+from selfpretrain.tasks.parsing import parse_cells
+from selfpretrain.tasks.tables import EXTENSIONS
+from selfpretrain.tasks.task import Task
+
+OF_FILES = ("sequence", "label", "split", "kind", "test")
+
+
+def load_task(task: str | Path | TaskConfig = "proximity", **options: Any) -> Task:
+    """A built-in task or a file of labelled sequences.
+
+    Args:
+        task: a name (proximity, digits, noise, skew), a file, or a whole configuration.
+        **options: fields of ``TaskConfig``, or options of the built-in task.
+
+    Raises:
+        RequestError: no such task or file, an option that does not apply, or data that cannot be used; the message
+            names the file, the row or the option, and the remedy.
+
+    >>> load_task("proximity", sequences=200, length=16).train.x.shape
+    (140, 16)
+    """
+    config = task if isinstance(task, TaskConfig) else TaskConfig(data=str(task))
+    own = {field.name for field in fields(TaskConfig)}
+    general = {name: value for name, value in options.items() if name in own}
+    special = {name: value for name, value in options.items() if name not in own}
+    config = replace(config, **{"options": config.options | special, **general})
+    known = builtin_tasks()
+    if config.data in known:
+        return _build(known[config.data], config)
+    path = Path(config.data)
+    if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
+        raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(known)}) nor a file")
+    for name, value in config.options.items():
+        raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
+    return load_file(path, config)
+
+
+def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
+    valid = [field.name for field in fields(cls)]
+    strangers = [name for name in config.options if name not in valid]
+    strangers += [name for name in OF_FILES if getattr(config, name) is not None]
+    if strangers:
+        value = config.options.get(strangers[0], getattr(config, strangers[0], None))
+        known = ", ".join(valid) or "none"
+        raise SettingError(strangers[0], value, f"does not apply to the task '{cls.name}'; its options: {known}")
+    rule = from_dict(cls, config.options)
+    made = rule.build(numpy_stream(config.data_seed, "data"))
+    options = to_dict(rule)
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+    material = Material(
+        name=cls.name,
+        kind=made.kind,
+        sequences=parse_cells(cls.name, list(made.x), made.kind),
+        labels=[made.classes[label] for label in made.y],
+        classes=made.classes,
+        grid=cls.grid,
+        notes=[f"built-in task {cls.name}" + (f": {said}" if said else "")],
+    )
+    return assemble(cls.name, material, replace(config, options=options))

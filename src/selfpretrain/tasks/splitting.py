@@ -1,0 +1,76 @@
+"""Which rows are for training, validation and test."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.streams import numpy_stream
+from selfpretrain.tasks.parsing import Sequences
+
+SHARES = (0.70, 0.15, 0.15)
+"""Train, validation and test shares of a split made here (ours)."""
+UNLABELLED = -1
+"""The class of a row without a label."""
+
+
+def duplicate_groups(sequences: Sequences) -> NDArray[np.int64]:
+    """A group number for each row (N,): equal numbers for exactly equal sequences, in order of first sight."""
+    seen: dict[bytes, int] = {}
+    groups = [seen.setdefault(np.ascontiguousarray(row).tobytes(), len(seen)) for row in sequences]
+    return np.array(groups, dtype=np.int64)
+
+
+def stratified_split(
+    groups: NDArray[np.int64], y: NDArray[np.int64], shares: tuple[float, ...], data_seed: int
+) -> tuple[NDArray[np.int64], ...]:
+    """Row numbers of each part: classes in equal proportion, exact duplicates all in one part.
+
+    Duplicates move as one set, which counts for the class of its first row. The sets of a class are put in random order
+    and laid end to end on a scale of rows; the scale is cut by ``shares``, and a set goes where its middle lies. Every
+    part gets at least one set of each class that has as many sets as there are parts.
+
+    Args:
+        groups: from ``duplicate_groups``.
+
+    >>> y = np.array([0] * 10 + [1] * 10)
+    >>> [len(part) for part in stratified_split(np.arange(20), y, (0.8, 0.2), data_seed=0)]
+    [16, 4]
+    """
+    _, first_rows, of_row, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    part_of_set = np.zeros(len(first_rows), dtype=np.int64)
+    generator = numpy_stream(data_seed, "split")
+    for label in np.unique(y[first_rows]):
+        members = generator.permutation(np.flatnonzero(y[first_rows] == label))
+        middle = np.cumsum(sizes[members]) - sizes[members] / 2
+        part = np.searchsorted(np.cumsum(shares)[:-1] * sizes[members].sum(), middle, side="right")
+        # Rounding may leave a part of a small class empty. Set k of n belongs to part k at the latest, and to part
+        # (parts - n + k) at the earliest: then the last sets reach the last part, and the first the first.
+        k = np.arange(len(members))
+        part_of_set[members] = np.minimum(np.maximum(part, len(shares) - len(members) + k), k)
+    parts = part_of_set[of_row]
+    return tuple(np.flatnonzero(parts == part) for part in range(len(shares)))
+
+
+def parts_of(
+    groups: NDArray[np.int64], y: NDArray[np.int64], given: list[str] | None, data_seed: int
+) -> NDArray[np.int64]:
+    """0 train, 1 val or 2 test for each row; what no one gave is cut from the training rows by ``stratified_split``."""
+    if given is None:
+        parts = np.zeros(len(y), dtype=np.int64)
+    else:
+        parts = np.array([("train", "val", "test").index(name) for name in given], dtype=np.int64)
+    wanted = [part for part in (0, 1, 2) if part == 0 or not (parts == part).any()]
+    shares = tuple(SHARES[part] / sum(SHARES[p] for p in wanted) for part in wanted)
+    labelled = np.flatnonzero((parts == 0) & (y != UNLABELLED))
+    if len(wanted) > 1:
+        cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
+        for part, index in zip(wanted, cut, strict=True):
+            parts[labelled[index]] = part
+    return parts
+
+
+def leaks(groups: NDArray[np.int64], parts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which training rows (part 0) also stand, exactly equal, in validation or test (N,)."""
+    leaking: NDArray[Any] = (parts == 0) & np.isin(groups, groups[parts != 0])
+    return leaking

@@ -1,0 +1,1 @@
+"""One training: one phase of one model, the unit of all work."""

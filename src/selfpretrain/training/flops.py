@@ -1,0 +1,70 @@
+"""The analytic count of floating-point operations, by which compute is matched.
+
+Counted: every matrix product, 2 operations a multiply-add; not counted: softmax, norms, activations, lookups. A
+counter that watches the kernels is no substitute: on the CPU it misses fused attention, and on CUDA it charges
+flash attention's recomputation, so budgets would depend on the device. Real positions count, padding does not.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import ModelConfig, ObjectiveConfig
+from selfpretrain.kinds import KINDS, InputSpec
+from selfpretrain.tasks.task import Task
+from selfpretrain.training.training import Training
+
+TRAIN_FACTOR = 3
+"""Forward and backward cost three forwards: each product is followed by two of its size."""
+
+
+def block_flops(n: NDArray[np.int64], width: int, hidden: int) -> NDArray[np.int64]:
+    """Forward pass of one block: ``8 n D^2 + 4 n D F + 4 n^2 D``.
+
+    Four projections, two feed-forward layers of hidden width F, scores and mixing.
+
+    Args:
+        n: sequence lengths, any shape.
+
+    >>> int(block_flops(np.array(128), width=64, hidden=256)) * 2  # a batch of two, as a kernel counter sees it
+    33554432
+    """
+    return 8 * n * width**2 + 4 * n * width * hidden + 4 * n**2 * width
+
+
+def encoder_flops(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64]) -> float:
+    """Forward pass of embedding and blocks for one sequence, the mean over ``lengths`` (N,)."""
+    n = lengths + (config.pooling == "cls")
+    embedding = lengths * KINDS[inputs.kind].embedding_flops(inputs, config.width)
+    return float(np.mean(embedding + config.depth * block_flops(n, config.width, config.hidden_width)))
+
+
+def label_step_flops(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], batch_size: int) -> int:
+    """One step of label training."""
+    head = 2 * config.width * inputs.classes
+    if config.label_head == "mlp":
+        head += 2 * config.width**2
+    return round(TRAIN_FACTOR * batch_size * (encoder_flops(config, inputs, lengths) + head))
+
+
+def reconstruction_step_flops(
+    config: ModelConfig,
+    inputs: InputSpec,
+    lengths: NDArray[np.int64],
+    batch_size: int,
+    objective: ObjectiveConfig,
+) -> int:
+    """One step of self-pretraining; the head runs on the expected number of masked positions."""
+    positions = np.mean(lengths - 1) if objective.objective == "causal" else objective.mask_ratio * np.mean(lengths)
+    head = 2 * float(positions) * config.width * KINDS[inputs.kind].targets(inputs)
+    return round(TRAIN_FACTOR * batch_size * (encoder_flops(config, inputs, lengths) + head))
+
+
+def step_flops(training: Training, task: Task) -> int:
+    """One step of a training, as planned: real positions of its rows, on average."""
+    inputs, batch_size, flops = task.inputs, training.plan.batch_size, 0
+    if training.objective in ("labels", "joint"):
+        flops += label_step_flops(training.model, inputs, task.train.lengths, batch_size)
+    if training.reconstruction is not None:
+        rows = task.train if training.objective == "joint" else task.pretrain_rows
+        flops += reconstruction_step_flops(training.model, inputs, rows.lengths, batch_size, training.reconstruction)
+    return flops

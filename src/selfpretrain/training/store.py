@@ -1,0 +1,286 @@
+"""The store of trainings: one folder for each, found by its key; the only place that knows their files.
+
+    <store>/<key>/
+      config.json           what the training is
+      metrics.jsonl         one validation a line
+      checkpoint/           the two latest states, until the end
+      snapshots/            weights along the training, by step
+      start.json            which weights came from another training, if any did
+      weights.safetensors   of the best validation
+      result.json           the numbers
+      manifest.json, DONE   the checksums of all of these, sealed (see ``storage``)
+
+Every file appears whole or not at all. The one exception, metrics.jsonl, is appended to, cut to the latest state when a
+training goes on, and written anew at the end.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from selfpretrain.errors import DamagedError
+from selfpretrain.events import Note, Progress, Watch, ignore
+from selfpretrain.results import Row, TrainingResult
+from selfpretrain.serial import to_dict
+from selfpretrain.storage import (
+    DONE,
+    Sealed,
+    is_sealed,
+    own_folder,
+    remove_half_written,
+    seal,
+    write_atomically,
+    write_json,
+)
+from selfpretrain.training.training import Training
+
+CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "result.json"
+WEIGHTS, CHECKPOINTS, SNAPSHOTS = "weights.safetensors", "checkpoint", "snapshots"
+KEPT_CHECKPOINTS = 2
+"""The latest, and one to fall back on when it is damaged."""
+PROGRESS_SECONDS = 0.2
+"""Least time between two progress events of a training."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished training, read and checked piece by piece.
+
+    Raises:
+        DamagedError: a piece is not what was sealed.
+    """
+
+    files: Sealed
+
+    @property
+    def result(self) -> TrainingResult:
+        """Its numbers."""
+        return self.files.record(RESULT, TrainingResult)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its validations."""
+        return [json.loads(line) for line in self.files.read(METRICS).splitlines()]
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Of the best validation."""
+        return self._tensors(WEIGHTS)
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """Which weights came from another training; None for a fresh start."""
+        return self.files.json(START) if START in self.files.names else None
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps after which weights were kept."""
+        prefix = f"{SNAPSHOTS}/"
+        return [int(Path(name).stem) for name in self.files.names if name.startswith(prefix)]
+
+    def snapshot(self, step: int) -> dict[str, Tensor]:
+        """Weights kept after a step."""
+        return self._tensors(_snapshot(step))
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = tensors_from_bytes(self.files.read(name))
+        return tensors
+
+
+class Store:
+    """Where trainings are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, training: Training) -> Path:
+        """The training's folder."""
+        return self.folder / training.key
+
+    def finished(self, training: Training) -> Finished:
+        """The training, to read from.
+
+        Raises:
+            DamagedError: it is not finished, or its seal is broken.
+        """
+        return Finished(Sealed(self.path(training)))
+
+    def has(self, training: Training, note: Callable[[str], None]) -> bool:
+        """Whether the training is finished and whole. What is damaged is told of, and counts as not begun."""
+        path = self.path(training)
+        if not is_sealed(path):
+            return False
+        try:
+            self.finished(training).files.check()
+        except DamagedError as damage:
+            note(f"{damage.path}: missing or damaged; its training is done again")
+            (path / DONE).unlink()
+            return False
+        return True
+
+
+class TrainingFolder:
+    """One training that is under way. Use as a context manager: it holds the folder's lock.
+
+    After a crash a worker may still finish one write; the lock makes the restarted training wait for it.
+
+    Args:
+        name: what to call it before the one who watches.
+        checkpoint_seconds: least time between two states.
+        tell: gets what a watcher may want to see.
+        stop: whether it was asked to stop.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        training: Training,
+        *,
+        name: str = "training",
+        checkpoint_seconds: float = 0.0,
+        tell: Watch = ignore,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.path, self.training, self.name = store.path(training), training, name
+        self.stop_requested = stop
+        self._store, self._tell, self._checkpoint_seconds = store, tell, checkpoint_seconds
+        self._rows: list[Row] = []
+        self._told, self._saved = 0.0, time.monotonic()
+        self._lock = filelock.FileLock(self.path / ".lock", timeout=60)
+
+    def __enter__(self) -> "TrainingFolder":
+        for folder in (self._store.folder, self.path):
+            own_folder(folder)
+        self._lock.acquire()
+        if not self.is_finished:
+            for folder in (self.path, self.path / CHECKPOINTS, self.path / SNAPSHOTS):
+                remove_half_written(own_folder(folder))  # by a killed predecessor
+            write_json(self.path / CONFIG, to_dict(self.training))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether somebody else has done it."""
+        return is_sealed(self.path)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The validations so far."""
+        return self._rows
+
+    # What the training loop reports (loop.Recorder).
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Append a row to metrics.jsonl."""
+        self._rows.append(row)
+        with (self.path / METRICS).open("a") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def snapshot(self, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep weights to look at later."""
+        write_atomically(self.path / _snapshot(step), weights_to_bytes(weights))
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Pass on how far the training is."""
+        if step == total or time.monotonic() - self._told >= PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            self._tell(Progress(self.name, step, total, dict(metrics)))
+
+    def checkpoint_due(self) -> bool:
+        """Whether the last state is old enough."""
+        return time.monotonic() - self._saved >= self._checkpoint_seconds
+
+    def checkpoint(self, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Write a state. Its name ends in the checksum of its content, so that damage shows."""
+        state = json.dumps({"meta": meta, "rows": self._rows, "training": self.training.key})
+        data = tensors_to_bytes({k: t.contiguous().cpu() for k, t in tensors.items()}, {"state": state})
+        checksum = hashlib.sha256(data).hexdigest()[:16]
+        write_atomically(self.path / CHECKPOINTS / f"{step:09d}-{checksum}.safetensors", data)
+        self._saved = time.monotonic()
+        for old in self._checkpoints()[KEPT_CHECKPOINTS:]:
+            old.unlink()
+
+    def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest good state as (tensors, meta), after cutting metrics.jsonl to what it knows.
+
+        If the newest is damaged, that is told, and the one before it is used; None starts from the beginning.
+        """
+        for path in self._checkpoints():
+            found = _read_checkpoint(path)
+            if found is not None and found[1]["training"] == self.training.key:
+                tensors, state = found
+                self._set_rows(state["rows"])
+                return tensors, state["meta"]
+            self._tell(Note(f"checkpoint {path.name} is damaged and is removed; going on from before it", self.name))
+            path.unlink()
+        self._set_rows([])
+        return None
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.path / CHECKPOINTS).glob("[0-9]*-*.safetensors"), reverse=True)
+
+    def _set_rows(self, rows: list[Row]) -> None:
+        self._rows = rows
+        write_atomically(self.path / METRICS, rows_to_text(rows))
+
+    # What is added around the loop.
+
+    def save_start(self, report: dict[str, Any]) -> None:
+        """Keep the list of what came from another training."""
+        write_json(self.path / START, report)
+
+    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Keep the weights of the best validation."""
+        write_atomically(self.path / WEIGHTS, weights_to_bytes(weights))
+
+    def finish(self, result: TrainingResult) -> None:
+        """Write the numbers and the seal; drop the states that only served to go on."""
+        self._set_rows(self._rows)
+        write_json(self.path / RESULT, to_dict(result))
+        for path in self._checkpoints():
+            path.unlink()
+        (self.path / CHECKPOINTS).rmdir()
+        seal(self.path)
+
+
+def rows_to_text(rows: list[Row]) -> str:
+    """The content of a metrics.jsonl."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+def weights_to_bytes(weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """Tensors by name as the content of a safetensors file."""
+    plain = {name: weight.detach().contiguous().cpu() for name, weight in weights.items()}
+    data: bytes = tensors_to_bytes(plain, metadata)
+    return data
+
+
+def _snapshot(step: int) -> str:
+    return f"{SNAPSHOTS}/{step:09d}.safetensors"
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and state of a checkpoint, or None if its checksum does not hold."""
+    checksum = path.stem.rsplit("-", 1)[-1]
+    if hashlib.sha256(path.read_bytes()).hexdigest()[:16] != checksum:
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state: dict[str, Any] = json.loads(file.metadata()["state"])
+    except (SafetensorError, KeyError, ValueError):
+        return None
+    return tensors, state

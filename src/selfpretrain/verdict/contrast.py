@@ -1,0 +1,95 @@
+"""Two arms, paired by seed: how much they differ, and what may be claimed of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.results import Outcome, RunResult
+from selfpretrain.stats import Interval, example_interval, holm, t_interval
+
+ALPHA = 0.05
+MIN_SEEDS = 3
+"""No verdict from fewer."""
+SPENT = {
+    "label compute": ("flops_label",),
+    "total compute": ("flops_label", "flops_pretrain"),
+    "label steps": ("steps_label",),
+}
+"""What counts as spent, of a run's result, where this is matched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """Two arms, paired by seed. All differences are arm minus against."""
+
+    arm: str
+    against: str
+    matched: str
+    """What is equal between the two."""
+    test: Interval
+    """Test accuracy; seeds are the unit."""
+    examples: Interval
+    """Test accuracy; test sequences are the unit."""
+    train: Interval
+    """Best clean training accuracy."""
+    fit_steps: Interval | None
+    """Label steps until the training set was fitted, where every run of both arms fitted it."""
+    compute_ratio: float = 1.0
+    """What the arm spent of what is to be equal, over what the other spent; off 1 after early stopping."""
+    p_holm: float | None = None
+    """The p-value of ``test``, adjusted for all comparisons made."""
+
+    @property
+    def outcome(self) -> Outcome:
+        """What may be claimed: significant over seeds after Holm, and not an accident of this test set."""
+        if self.test.n < MIN_SEEDS or self.p_holm is None or self.p_holm >= ALPHA:
+            return "no detectable effect"
+        if self.test.above(0) and self.examples.above(0):
+            return "helps"
+        if self.test.below(0) and self.examples.below(0):
+            return "hurts"
+        return "no detectable effect"
+
+
+def correct_for_number(contrasts: list[Contrast]) -> list[Contrast]:
+    """Holm over all contrasts that have a p-value."""
+    tested = [number for number, contrast in enumerate(contrasts) if contrast.test.p is not None]
+    adjusted = dict(zip(tested, holm([contrasts[number].test.p or 0.0 for number in tested]), strict=True))
+    return [replace(contrast, p_holm=adjusted.get(number)) for number, contrast in enumerate(contrasts)]
+
+
+def contrast_runs(
+    arm: str,
+    against: str,
+    matched: str,
+    a: Sequence[RunResult],
+    b: Sequence[RunResult],
+    correct_a: NDArray[np.bool_],
+    correct_b: NDArray[np.bool_],
+) -> Contrast:
+    """Compare two arms, seed by seed.
+
+    Args:
+        a, b: their results for the same seeds in the same order; none failed.
+        correct_a, correct_b: (seeds, N) hits on the test rows.
+    """
+    fitted = all(run.steps_to_fit is not None for run in (*a, *b))
+    return Contrast(
+        arm=arm,
+        against=against,
+        matched=matched,
+        test=t_interval(correct_a.mean(axis=1) - correct_b.mean(axis=1)),
+        train=t_interval([(x.best_train_acc or 0.0) - (y.best_train_acc or 0.0) for x, y in zip(a, b, strict=True)]),
+        examples=example_interval(correct_a, correct_b),
+        fit_steps=t_interval([(x.steps_to_fit or 0) - (y.steps_to_fit or 0) for x, y in zip(a, b, strict=True)])
+        if fitted
+        else None,
+        compute_ratio=_spent(matched, a) / _spent(matched, b),
+    )
+
+
+def _spent(matched: str, runs: Sequence[RunResult]) -> float:
+    """What ``matched`` counts, over all runs; 1 where it counts nothing that training spends."""
+    return float(sum(getattr(run, name) for run in runs for name in SPENT.get(matched, ()))) or 1.0
