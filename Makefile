@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-fast test-slow lint types bench clean
 
 demo: $(VENV)/.installed  ## train, compare and draw the built-in example (about 4 minutes on two cores)
 	$(BIN)/selfpretrain compare --out runs/demo
 
 test: $(VENV)/.developed lint types  ## everything that must hold on every commit
 	$(BIN)/python -m pytest -q
+
+test-fast: $(VENV)/.developed  ## what starts no process and no comparison: an answer in under a minute
+	$(BIN)/python -m pytest -q -m fast
 
 test-slow: $(VENV)/.developed  ## what takes longer: the demo's claims, the null over many data seeds
 	$(BIN)/python -m pytest -q -m slow

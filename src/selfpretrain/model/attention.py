@@ -69,7 +69,7 @@ class Attention(nn.Module):
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
-    """torch's fused attention, (B, H, T, K); its memory grows with T and not with its square.
+    """The fused attention of torch, (B, H, T, K); its memory grows with T and not with its square.
 
     Padding is hidden by a bias of each key, and causality by the kernel itself. A bias by distance is made for
     ``BLOCK`` queries at a time, and made again for the backward pass.
