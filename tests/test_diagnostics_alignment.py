@@ -20,7 +20,7 @@ from conftest import spec
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.alignment import align
 from selfpretrain.diagnostics.landscape import interpolation_barrier
-from selfpretrain.model import SequenceModel
+from selfpretrain.model.transformer import SequenceModel
 
 WIDTH, HEADS, SIZE = 12, 3, 4
 POSITIONS = ["sinusoidal", "learned", "rotary", "alibi", "none"]
@@ -28,19 +28,19 @@ X = torch.randint(5, (16, 7), generator=torch.Generator().manual_seed(0))
 KEEP = torch.arange(7) < torch.randint(2, 8, (16,), generator=torch.Generator().manual_seed(1))[:, None]
 
 
-def make(seed=0, kind="symbols", dtype=torch.float64, causal=False, **config):
+def make(seed=0, kind="symbols", dtype=torch.float64, **config):
     config = {"width": WIDTH, "heads": HEADS, "depth": 2, **config}
     generator = torch.Generator().manual_seed(seed)
-    return SequenceModel(ModelConfig(**config), spec(kind), causal=causal, generator=generator).to(dtype).eval()
+    return SequenceModel(ModelConfig(**config), spec(kind), generator=generator).to(dtype).eval()
 
 
 def outputs(model, x=X):
     """Of both heads, with padding and without."""
     with torch.no_grad():
         return [
-            model.classify(x, None),
-            model.classify(x, KEEP),
-            model.reconstruct(x, KEEP, KEEP),
+            model(x),
+            model(x, KEEP),
+            model(x, KEEP, KEEP),
             model.encode(x, None),
         ]
 
@@ -132,7 +132,7 @@ def test_disguises_of_other_models_are_undone(config):
 
 
 def loss_of(model, x, y):
-    return lambda: F.cross_entropy(model.classify(x, None), y)
+    return lambda: F.cross_entropy(model(x), y)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics import curvature
@@ -27,7 +28,8 @@ from selfpretrain.diagnostics.curvature import (
     hessian_trace,
     spectral_density,
 )
-from selfpretrain.model import InputSpec, SequenceModel
+from selfpretrain.kinds import InputSpec
+from selfpretrain.model.transformer import SequenceModel
 
 KNOWN = torch.linspace(0.1, 9, 30, dtype=torch.float64)
 SADDLE = torch.linspace(-6, 4, 30, dtype=torch.float64)  # the largest in magnitude is negative
@@ -124,17 +126,31 @@ def test_residuals_are_honest_where_the_tolerance_is_coarse(which):
         assert (spectrum - value).abs().min() <= residual + 1e-12
 
 
-def test_eigenvalues_that_did_not_converge_are_not_left_out(monkeypatch):
-    """Else the last of those found would pass for the smallest. Residuals tell, or there is an error."""
+@WHICH
+@pytest.mark.parametrize("k", [4, 5])
+def test_eigenvalues_that_did_not_converge_are_not_left_out(which, k, monkeypatch):
+    """Else the last of those found would pass for the smallest. There are as many as asked for, and residuals tell."""
     spectrum = torch.linspace(0, 1, 300).double() ** 2
     loss, params, _ = quadratic(rotated(spectrum))
     real = curvature.eigsh
-    monkeypatch.setattr(curvature, "eigsh", lambda *args, **settings: real(*args, **{**settings, "maxiter": 1}))
-    try:
-        found = hessian_eigenvalues(loss, params, 4, "BE")
-    except RuntimeError:
-        return
-    assert found.values.shape == found.residuals.shape == (4,)
+    failures = []
+
+    def stops_at_once(*args, **settings):
+        try:
+            return real(*args, **{**settings, "maxiter": 1})
+        except ArpackNoConvergence as error:
+            failures.append(error)
+            raise
+
+    monkeypatch.setattr(curvature, "eigsh", stops_at_once)
+    found = hessian_eigenvalues(loss, params, k, which)
+    (failure,) = failures
+    assert len(failure.eigenvalues) < k  # what it found alone would be too few
+    assert found.values.shape == found.residuals.shape == (k,)
+    assert (found.values.diff() < 0).all()  # in order, and no eigenvector twice
+    high = {"LA": k, "SA": 0, "LM": k, "BE": k - k // 2}[which]
+    assert (found.values[:high] > 0.9).all() and (found.values[high:] < 0.1).all()  # of the ends that were asked for
+    assert found.residuals.max() > 1e-12  # as rough as they are
     for value, residual in zip(found.values, found.residuals, strict=True):
         assert (spectrum - value).abs().min() <= residual + 1e-12
 
@@ -226,6 +242,17 @@ def test_the_density_of_a_known_spectrum():
     np.testing.assert_allclose(found.nodes.numpy(), np.repeat(KNOWN.numpy(), 10), rtol=1e-9)
 
 
+def test_the_defaults_of_the_density_are_ghorbanis():
+    """Ten probes of 90 steps, where there are so many weights."""
+    loss, params, _ = quadratic(rotated(torch.linspace(-1, 5, 120).double()))
+    found = spectral_density(loss, params)
+    assert found.nodes.shape == (10 * 90,)
+    assert found.nodes.min() >= -1 - 1e-12 and found.nodes.max() <= 5 + 1e-12
+    # Extreme eigenvalues are found long before that, and by every probe.
+    for end, nodes in ((-1.0, found.nodes[:10]), (5.0, found.nodes[-10:])):
+        np.testing.assert_allclose(nodes.numpy(), end, rtol=1e-9)
+
+
 def test_the_density_is_a_mixture_of_gaussians_at_the_nodes():
     loss, params, _ = quadratic(rotated(KNOWN))
     found = spectral_density(loss, params, 2, 7, points=53, width=0.05)
@@ -290,7 +317,7 @@ INPUTS = InputSpec(kind="symbols", symbols=4, channels=0, length=6, classes=3)
 
 
 def network(config=MODEL, dtype=torch.float64):
-    model = SequenceModel(config, INPUTS, causal=False, generator=torch.Generator().manual_seed(0))
+    model = SequenceModel(config, INPUTS, generator=torch.Generator().manual_seed(0))
     return model.to(dtype)
 
 
@@ -299,7 +326,7 @@ BATCH = (torch.randint(4, (8, 6), generator=torch.Generator().manual_seed(1)), t
 
 def cross_entropy(model, batch=BATCH):
     x, y = batch
-    return F.cross_entropy(model.classify(x, None), y)
+    return F.cross_entropy(model(x), y)
 
 
 class ExplicitNorm(torch.nn.LayerNorm):
@@ -319,7 +346,6 @@ def dense_hessian(model):
                 explicit = ExplicitNorm(child.normalized_shape, child.eps).double()
                 explicit.load_state_dict(child.state_dict())
                 setattr(module, name, explicit)
-    model.forward = lambda x: model.classify(x, None)  # what functional_call calls
     named = {name: p.detach() for name, p in model.named_parameters()}
 
     def loss(flat):

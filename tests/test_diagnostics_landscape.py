@@ -1,6 +1,7 @@
 """Slices, paths and barriers against functions of known shape, and the proximity slice against attention by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,8 +21,9 @@ from selfpretrain.diagnostics.landscape import (
     proximity_direction,
     proximity_slice,
 )
-from selfpretrain.model import SequenceModel
 from selfpretrain.model.attention import Attention
+from selfpretrain.model.mask import Mask
+from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.streams import torch_stream
 
 
@@ -89,18 +91,18 @@ def test_no_barrier_to_oneself(dtype):
     model = tiny_model().to(dtype).eval()
     x = torch.randint(5, (4, 7), generator=seeded())
     params = list(model.parameters())
-    loss = lambda: F.cross_entropy(model.classify(x, None), torch.arange(4) % 3)  # noqa: E731
+    loss = lambda: F.cross_entropy(model(x), torch.arange(4) % 3)  # noqa: E731
     assert abs(interpolation_barrier(loss, params, [p.detach().clone() for p in params])) < 1e-7
     assert abs(interpolation_barrier(loss, params, params)) < 1e-7
 
 
 def test_the_path_of_a_network_equals_networks_made_by_hand():
-    models = [tiny_model().double(), SequenceModel(tiny_model().config, spec(), causal=False, generator=seeded(5))]
+    models = [tiny_model().double(), SequenceModel(tiny_model().config, spec(), generator=seeded(5))]
     models[1].double()
     x = torch.randint(5, (4, 7), generator=seeded())
 
     def loss(model):
-        return F.cross_entropy(model.classify(x, None), torch.arange(4) % 3)
+        return F.cross_entropy(model(x), torch.arange(4) % 3)
 
     states = [{name: p.detach().clone() for name, p in model.named_parameters()} for model in models]
     shares, found = interpolation_path(lambda: loss(models[0]), *(list(m.parameters()) for m in models), points=5)
@@ -294,7 +296,7 @@ STEPS = [-4.0, -1.0, 0.0, 0.3, 2.0]
 
 
 def attention(seed=0, **config):
-    module = Attention(ModelConfig(width=WIDTH, heads=HEADS, **config)).double().requires_grad_(False)
+    module = Attention(ModelConfig(width=WIDTH, heads=HEADS, **config), N).double().requires_grad_(False)
     for number, parameter in enumerate(module.parameters()):
         parameter.copy_(normal(*parameter.shape, seed=100 * seed + number))
     return module
@@ -339,7 +341,7 @@ def read_out_by_hand(out):
 def test_the_slice_of_an_attention_layer_written_by_hand(head, ring, kernel):
     module, x = attention(attention=kernel), normal(4, N, WIDTH, seed=1)
     direction = proximity_direction(N, 2.0, ring=ring)
-    found = proximity_slice(module, x, lambda m, x: read_out(m(x, None)), direction, STEPS, head=head)
+    found = proximity_slice(module, x, lambda m, x: read_out(m(x, Mask())), direction, STEPS, head=head)
     heads = range(HEADS) if head is None else [head]
 
     def loss(t):
@@ -358,11 +360,11 @@ def test_the_slice_of_an_attention_layer_written_by_hand(head, ring, kernel):
 def test_a_direction_of_no_symmetry_is_added_as_it_stands():
     """Row = query, column = key; a bias that is the same for all keys does nothing."""
     module, x, direction = attention(), normal(4, N, WIDTH, seed=1), normal(N, N, seed=2)
-    found = proximity_slice(module, x, lambda m, x: read_out(m(x, None)), direction, STEPS, head=1)
+    found = proximity_slice(module, x, lambda m, x: read_out(m(x, Mask())), direction, STEPS, head=1)
     expected = [read_out_by_hand(attention_by_hand(module, x.numpy(), direction.numpy(), t, [1])) for t in STEPS]
     np.testing.assert_allclose(found.losses.numpy(), expected, rtol=1e-12)
     shifted = proximity_slice(
-        module, x, lambda m, x: read_out(m(x, None)), direction + normal(N, 1, seed=3), STEPS, head=1
+        module, x, lambda m, x: read_out(m(x, Mask())), direction + normal(N, 1, seed=3), STEPS, head=1
     )
     torch.testing.assert_close(shifted.losses, found.losses, rtol=1e-12, atol=0)
     assert (shifted.slope, shifted.curvature) == pytest.approx((found.slope, found.curvature), rel=1e-9)
@@ -378,7 +380,7 @@ def test_other_heads_stay_as_they_are(head):
         found = proximity_slice(
             module,
             x,
-            lambda m, x, other=other: m(x, None)[..., other * size : (other + 1) * size].square().mean((1, 2)),
+            lambda m, x, other=other: m(x, Mask())[..., other * size : (other + 1) * size].square().mean((1, 2)),
             proximity_direction(N),
             STEPS,
             head=head,
@@ -392,24 +394,24 @@ def test_other_heads_stay_as_they_are(head):
 
 def test_mean_of_examples_or_examples():
     module, x = attention(), normal(4, N, WIDTH, seed=1)
-    each = proximity_slice(module, x, lambda m, x: read_out(m(x, None)), proximity_direction(N), STEPS)
-    mean = proximity_slice(module, x, lambda m, x: read_out(m(x, None)).mean(), proximity_direction(N), STEPS)
+    each = proximity_slice(module, x, lambda m, x: read_out(m(x, Mask())), proximity_direction(N), STEPS)
+    mean = proximity_slice(module, x, lambda m, x: read_out(m(x, Mask())).mean(), proximity_direction(N), STEPS)
     torch.testing.assert_close(each.losses, mean.losses)
     assert each[1:] == pytest.approx(mean[1:])
 
 
 @pytest.mark.parametrize("positions", ["none", "sinusoidal", "rotary"])
 def test_the_slice_of_a_model_is_the_model_with_a_fixed_bias(positions):
-    """A model whose scores fall by t per position, by its own configuration."""
+    """A model whose scores fall by t per position, by its own configuration; its slopes are float32, so t has to be."""
     config = {"width": 12, "heads": 3, "positions": positions}
     x, y = torch.randint(5, (6, 7), generator=seeded()), torch.arange(6) % 3
 
     def loss(model, batch):
-        return F.cross_entropy(model.classify(batch, None), y, reduction="none")
+        return F.cross_entropy(model(batch), y, reduction="none")
 
     distance = (torch.arange(7)[:, None] - torch.arange(7)).abs().double()
-    found = proximity_slice(tiny_model(ModelConfig(**config)).double(), x, loss, -distance, [0.0, 0.3, 2.0])
-    for t, value in zip((0.0, 0.3, 2.0), found.losses.tolist(), strict=True):
+    found = proximity_slice(tiny_model(ModelConfig(**config)).double(), x, loss, -distance, [0.0, 0.375, 2.0])
+    for t, value in zip((0.0, 0.375, 2.0), found.losses.tolist(), strict=True):
         biased = tiny_model(ModelConfig(**config, proximity_bias=t)).double()
         assert value == pytest.approx(loss(biased, x).mean().item(), rel=1e-12)
 
@@ -417,20 +419,20 @@ def test_the_slice_of_a_model_is_the_model_with_a_fixed_bias(positions):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("layer", [0, 1, -1])
 def test_the_slice_of_one_layer_of_several(layer, causal):
-    """The same bias, handed to that layer's attention from outside; with padding and a mask of the future."""
+    """The same bias, handed to that layer's attention from outside as if by distance; with padding and causality."""
     model = tiny_model(ModelConfig(width=12, heads=3, depth=3), causal=causal).double()
     x, y = torch.randint(5, (6, 7), generator=seeded()), torch.arange(6) % 3
     keep = torch.arange(7) < torch.tensor([7, 2, 5, 7, 3, 6])[:, None]
     direction = proximity_direction(7)
 
     def loss(model, batch):
-        return F.cross_entropy(model.classify(batch, keep), y, reduction="none")
+        return F.cross_entropy(model(batch, keep), y, reduction="none")
 
     found = proximity_slice(model, x, loss, direction, STEPS, layer=layer)
     expected = []
     for t in STEPS:
         handle = model.blocks[layer].attention.register_forward_pre_hook(
-            lambda _, args, t=t: (args[0], args[1] + t * direction)
+            lambda _, args, t=t: (args[0], replace(args[1], slopes=torch.ones(3), table=t * direction.expand(3, 7, 7)))
         )
         expected.append(loss(model, x).mean().item())
         handle.remove()
@@ -443,7 +445,7 @@ def test_slices_in_single_precision():
     x, y = torch.randint(5, (6, 7), generator=seeded()), torch.arange(6) % 3
 
     def loss(model, batch):
-        return F.cross_entropy(model.classify(batch, None), y, reduction="none")
+        return F.cross_entropy(model(batch), y, reduction="none")
 
     single, double = (
         proximity_slice(m, x, loss, proximity_direction(7), STEPS) for m in (model, tiny_model().double())
@@ -455,12 +457,12 @@ def test_slices_in_single_precision():
 
 def test_a_slice_leaves_no_trace():
     config = ModelConfig(width=12, heads=3, dropout=0.5, attention="sdpa")
-    model = SequenceModel(config, spec(), causal=False, generator=torch_stream(0, "init")).train()
+    model = SequenceModel(config, spec(), generator=torch_stream(0, "init")).train()
     x = torch.randint(5, (6, 7), generator=seeded())
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def loss(model, batch):
-        return model.classify(batch, None).square().mean(1)
+        return model(batch).square().mean(1)
 
     with torch.no_grad():  # the derivatives are taken all the same
         one, two = (proximity_slice(model, x, loss, proximity_direction(7), STEPS) for _ in range(2))
@@ -488,7 +490,7 @@ def test_a_slice_leaves_no_trace():
 
 def blind_attention(d):
     """One head whose scores are zero, with values of its own and no output layer."""
-    module = Attention(ModelConfig(width=d, heads=1)).double().requires_grad_(False)
+    module = Attention(ModelConfig(width=d, heads=1), 16).double().requires_grad_(False)
     for parameter in module.parameters():
         parameter.zero_()
     module.value.weight.copy_(normal(d, d, seed=20))
@@ -502,7 +504,7 @@ INWARD, SHIFT, OUTWARD = normal(4, 8, seed=21), normal(8, seed=22), normal(8, se
 def label_losses(module, batch):
     """Logistic loss of a read-out at every position, then averaged over positions."""
     x, y = batch
-    f = ((module(x, None) @ INWARD + SHIFT).tanh() @ OUTWARD).mean(-1)
+    f = ((module(x, Mask()) @ INWARD + SHIFT).tanh() @ OUTWARD).mean(-1)
     return F.softplus(-y * f)
 
 
@@ -543,7 +545,7 @@ def test_a_label_after_pooling_is_flat_along_proximity_on_a_ring():
 
     def losses(module, batch):
         x, y = batch
-        return F.softplus(-y * ((module(x, None).mean(1) @ INWARD + SHIFT).tanh() @ OUTWARD))
+        return F.softplus(-y * ((module(x, Mask()).mean(1) @ INWARD + SHIFT).tanh() @ OUTWARD))
 
     found = proximity_slice(module, (x, y), losses, proximity_direction(n, ring=True), STEPS)
     np.testing.assert_allclose(found.losses.numpy(), found.losses[0].item(), rtol=0, atol=1e-13)
@@ -562,7 +564,7 @@ def test_reconstruction_has_a_slope_along_proximity():
 
     def losses(module, x):
         hidden = x[:, None] * (1 - torch.eye(n, dtype=torch.float64))[..., None]  # (B, copy, n, d)
-        out = module(hidden.flatten(0, 1), None).unflatten(0, (-1, n))
+        out = module(hidden.flatten(0, 1), Mask()).unflatten(0, (-1, n))
         return (out.diagonal(dim1=1, dim2=2).transpose(1, 2) - x).square().mean((1, 2))
 
     # The diagonal is the hidden position itself, and tells nothing.

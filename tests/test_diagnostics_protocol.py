@@ -10,6 +10,7 @@ from torch import nn
 from conftest import BATCH, LENGTH, SYMBOLS, TINY_MODEL, tiny_model
 from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
 from selfpretrain.model.attention import Attention
+from selfpretrain.model.mask import Mask
 
 X = torch.randint(SYMBOLS, (BATCH, LENGTH), generator=torch.Generator().manual_seed(0))
 KEEP = torch.arange(LENGTH) < torch.tensor([7, 4, 2])[:, None]
@@ -19,7 +20,7 @@ def uneven_model():
     """Neither its modes nor its kernels are uniform."""
     model = tiny_model(replace(TINY_MODEL, dropout=0.3)).train()
     model.blocks[0].eval()
-    model.blocks[0].dropout.train()
+    model.blocks[0].attention_dropout.train()
     model.label_head.eval()
     model.blocks[1].attention.kernel = "eager"
     return model
@@ -80,12 +81,12 @@ def test_observed_changes_no_output_but_by_dropout():
     model = uneven_model()
     with torch.no_grad():
         with observed(model):
-            inside = model.classify(X, KEEP)
-        torch.testing.assert_close(inside, model.eval().classify(X, KEEP))
+            inside = model(X, KEEP)
+        torch.testing.assert_close(inside, model.eval()(X, KEEP))
 
 
 def test_a_single_attention_can_be_observed():
-    attention = Attention(TINY_MODEL).train()
+    attention = Attention(TINY_MODEL, LENGTH).train()
     with observed(attention):
         assert (attention.training, attention.kernel) == (False, "eager")
     assert (attention.training, attention.kernel) == (True, "sdpa")
@@ -102,9 +103,9 @@ def test_hooked_sees_queries_keys_and_scores_of_every_layer():
     model, seen = uneven_model(), []
     before = hooks(model)
     with torch.no_grad(), observed(model):
-        plain = model.classify(X, KEEP)
+        plain = model(X, KEEP)
         with hooked(score_modules(model), lambda layer, args, scores: seen.append((layer, args, scores))):
-            watched = model.classify(X, KEEP)
+            watched = model(X, KEEP)
     assert torch.equal(plain, watched)  # looking alone replaces nothing
     assert hooks(model) == before
     assert [layer for layer, _, _ in seen] == [0, 1]
@@ -117,14 +118,14 @@ def test_hooked_sees_queries_keys_and_scores_of_every_layer():
 
 def test_what_a_hook_returns_replaces_the_scores():
     """Scores of 0 everywhere: every query gets the plain mean of the values."""
-    attention = Attention(replace(TINY_MODEL, attention="eager")).double()
+    attention = Attention(replace(TINY_MODEL, attention="eager"), LENGTH).double()
     x = torch.randn(BATCH, LENGTH, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         with hooked([attention.scores], lambda layer, args, scores: torch.zeros_like(scores)):
-            found = attention(x, None)
+            found = attention(x, Mask())
         expected = attention.output(attention.value(x).mean(1, keepdim=True)).expand(-1, LENGTH, -1)
         torch.testing.assert_close(found, expected)
-        assert not torch.allclose(attention(x, None), expected)
+        assert not torch.allclose(attention(x, Mask()), expected)
 
 
 def test_a_hook_can_change_one_layer_alone():
@@ -136,7 +137,7 @@ def test_a_hook_can_change_one_layer_alone():
         hooked(modules, lambda layer, args, scores: torch.zeros_like(scores) if layer == 1 else None),
         hooked(modules, lambda layer, args, scores: seen.append(scores)),
     ):
-        model.classify(X, None)
+        model(X)
     assert (seen[0] != 0).all()
     assert (seen[1] == 0).all()  # hooks run in the order in which they were set
 
@@ -150,11 +151,11 @@ def test_hooked_removes_its_hooks_after_an_exception():
         raise KeyError(f"layer {layer}")
 
     with pytest.raises(KeyError, match="layer 0"), observed(model), hooked(score_modules(model), fail):
-        model.classify(X, None)
+        model(X)
     assert hooks(model) == before
     assert sum(before) == 1  # and leaves the hooks of others
     foreign.remove()
-    model.classify(X, None)
+    model(X, keys=torch.arange(BATCH))  # in training again
 
 
 def test_hooks_come_off_when_the_body_fails():

@@ -21,6 +21,7 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.gradients import gradient_snr, score_gradient
 from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
 from selfpretrain.model.attention import Attention
+from selfpretrain.model.mask import Mask
 
 N, D, HIDDEN, BASE = 16, 4, 8, 48  # positions, width, units of a read-out, base sequences
 EXACT = 1e-12
@@ -32,7 +33,7 @@ def normal(*shape, seed):
 
 def uniform_attention(value):
     """Attention with scores of zero, values ``value @ x`` and nothing else."""
-    module = Attention(ModelConfig(width=D, heads=1, attention="eager")).double().requires_grad_(False)
+    module = Attention(ModelConfig(width=D, heads=1, attention="eager"), N).double().requires_grad_(False)
     for parameter in module.parameters():
         parameter.zero_()
     module.value.weight.copy_(value)
@@ -127,7 +128,7 @@ def label_model(psi, *, head_last=False, residual=False, code=0.0, weights=None,
 
     def losses(attention, batch):
         x, y = batch
-        u = attention(x + code, None)
+        u = attention(x + code, Mask())
         if residual:
             u = x + u
         f = psi(torch.einsum("i,bid->bd", pool, u)) if head_last else psi(u) @ pool
@@ -145,7 +146,7 @@ def label_gradient(x, y, psi, **settings):
 def reconstruction_losses(attention, x):
     """Half the squared error (B, n) of every position, each in a copy of its sequence where that position is 0."""
     hidden = x[:, None] * (1 - torch.eye(N, dtype=torch.float64))[..., None]  # (B, copy, n, d)
-    out = attention(hidden.flatten(0, 1), None).unflatten(0, (-1, N))
+    out = attention(hidden.flatten(0, 1), Mask()).unflatten(0, (-1, N))
     return 0.5 * (out.diagonal(dim1=1, dim2=2).transpose(1, 2) - x).square().sum(-1)
 
 
@@ -191,9 +192,9 @@ def test_the_tools_of_this_file():
     torch.testing.assert_close(circulant_share(matrix), torch.ones((), dtype=torch.float64))
     x = normal(2, N, D, seed=11)
     expected = VALUE @ x[1].mean(0)
-    torch.testing.assert_close(ATTENTION(x, None)[1], expected.expand(N, D))
+    torch.testing.assert_close(ATTENTION(x, Mask())[1], expected.expand(N, D))
     with adding(1000 * torch.eye(N).roll(1, 1)):  # everybody looks one ahead
-        torch.testing.assert_close(ATTENTION(x, None)[1], x[1].roll(-1, 0) @ VALUE.T)
+        torch.testing.assert_close(ATTENTION(x, Mask())[1], x[1].roll(-1, 0) @ VALUE.T)
 
 
 # All orders, linear path: scores that depend on the lag around the ring change no pooled mean

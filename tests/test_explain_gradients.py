@@ -1,6 +1,5 @@
 """Gradients as they are measured in a diagnosis: of the right model, sequences, loss and lags, with the right sign."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -8,17 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conftest import tiny_config
-from selfpretrain.comparison import compare
-from selfpretrain.config import DiagnoseConfig, ModelConfig, TrainConfig
-from selfpretrain.diagnosis import gradients
-from selfpretrain.diagnosis.subject import Subject
+from conftest import TINY_DIAGNOSIS
+from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.gradients import blindness_ratio
+from selfpretrain.explain.gradients.measure import measure
 from selfpretrain.streams import torch_stream
+from selfpretrain.tasks.load import load_task
+from stand_in import stand_in
 
 MAX_LAG, SYMBOLS, LENGTH = 2, 4, 8
-CONFIG = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=MAX_LAG)
-MANY = replace(CONFIG, probe=84, sequences=84)
+MANY = replace(TINY_DIAGNOSIS, sample=84, large_sample=84)
 MODELS = {
     "mean": ModelConfig(width=8, heads=2, depth=2),
     # Two blocks: through one alone, the label at cls does not feel where positions look.
@@ -34,54 +32,41 @@ WEIGHTS = {
 }
 
 
-class OffSubject(Subject):
-    """Label heads whose bias is far off; where they are set right, nothing else may differ."""
-
-    def model(self, run, stage):
-        model = super().model(run, stage)
-        with torch.no_grad():
-            model.label_head.bias += torch.linspace(-2, 2, len(model.label_head.bias))
-        return model
-
-
 @pytest.fixture(scope="module", params=MODELS)
-def folder(request, tiny_task, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("gradients") / "comparison"
-    train = TrainConfig(lr=(1e-2,), snapshots=1)
-    compare(
-        tiny_task,
-        tiny_config(model=MODELS[request.param], train=train, arms=("scratch", "spt"), seeds=1),
-        out=folder,
-    )
-    return folder
+def model(request):
+    return MODELS[request.param]
 
 
 @pytest.fixture(scope="module")
-def subject(folder):
-    return Subject(folder, CONFIG)
+def subject(model, finished):
+    return stand_in(finished, TINY_DIAGNOSIS, model)
+
+
+def measured(subject):
+    return [m.plain() for run in subject.runs for m in measure(subject, (run.name,))]
 
 
 @pytest.fixture(scope="module")
 def rows(subject):
-    return [m.plain() for run in subject.runs for m in gradients.measure(subject, run)]
+    return measured(subject)
 
 
 def stages(subject):
     """Runs, stages and what the stages are looked at with: at the snapshots, a smaller number of sequences."""
     scratch, spt = subject.runs
     for run, stage in [(scratch, scratch.stages[0]), (scratch, scratch.stages[1]), *((spt, s) for s in spt.stages[1:])]:
-        yield run, stage, subject.sample
+        yield run, stage, subject.large_sample
     for run in subject.runs:
         for stage in run.along[1:]:
-            yield run, stage, subject.probe
+            yield run, stage, subject.sample
 
 
-def calibrated(model, probe):
+def calibrated(model, sample):
     """In float64, with the bias at which the mean cross-entropy is least: mean predictions are shares there."""
     model = model.double().eval()
     with torch.no_grad():
-        logits = model.classify(probe.batch.x, None) - model.label_head.bias
-    share = F.one_hot(probe.batch.y).double().mean(0)
+        logits = model(sample.batch.x, None) - model.label_head.bias
+    share = F.one_hot(sample.batch.y).double().mean(0)
     bias = torch.zeros_like(share)
     for _ in range(20):  # Newton's method
         p = (logits + bias).softmax(1)
@@ -90,18 +75,18 @@ def calibrated(model, probe):
     return model
 
 
-def losses_by_hand(model, probe, loss, x=None):
+def losses_by_hand(model, sample, loss, x=None):
     """Of every sequence: cross-entropy of its label, or the mean over what is hidden from the model."""
-    x = probe.batch.x if x is None else x
+    x = sample.batch.x if x is None else x
     if loss == "label":
-        return -model.classify(x, None).log_softmax(1)[torch.arange(len(x)), probe.batch.y]
-    seen = torch.where(probe.chosen, SYMBOLS + 1, x)  # the mask comes after the symbols and the unknown one
+        return -model(x, None).log_softmax(1)[torch.arange(len(x)), sample.batch.y]
+    seen = torch.where(sample.chosen, SYMBOLS + 1, x)  # the mask comes after the symbols and the unknown one
     predicted = model.reconstruction_head(model.encode(seen, None)[:, -LENGTH:]).log_softmax(-1)
     each = -predicted.gather(2, x[..., None])[..., 0]
-    return torch.stack([row[hidden].mean() for row, hidden in zip(each, probe.chosen, strict=True)])
+    return torch.stack([row[hidden].mean() for row, hidden in zip(each, sample.chosen, strict=True)])
 
 
-def along_lags(model, probe, loss, x=None):
+def along_lags(model, sample, loss, x=None):
     """Slope of every sequence's loss along lags 1, 2, ...: (B, layers, heads, lags), to look near and to look ahead.
 
     What is added to the scores has norm 1: both diagonals at the lag, with equal signs or with opposite ones. The
@@ -116,7 +101,7 @@ def along_lags(model, probe, loss, x=None):
             patterns[:, lag - 1, query, query + lag] = size
             patterns[0, lag - 1, query + lag, query] = size
             patterns[1, lag - 1, query + lag, query] = -size
-    shape = (len(probe), len(model.blocks), model.config.heads, LENGTH - 1)
+    shape = (len(sample), len(model.blocks), model.config.heads, LENGTH - 1)
     amounts = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     handles = []
     for layer, block in enumerate(model.blocks):
@@ -127,7 +112,7 @@ def along_lags(model, probe, loss, x=None):
             return scores + sum(torch.einsum("bhk,kij->bhij", a[:, layer], p) for a, p in pushes)
 
         handles.append(block.attention.scores.register_forward_hook(push))
-    slopes = torch.autograd.grad(losses_by_hand(model, probe, loss, x).sum(), amounts)
+    slopes = torch.autograd.grad(losses_by_hand(model, sample, loss, x).sum(), amounts)
     for handle in handles:
         handle.remove()
     return dict(zip(("proximity", "direction"), slopes, strict=True))
@@ -140,7 +125,7 @@ def snr(g):
 
 
 def values(rows, name, run, stage, **fields):
-    wanted = {"name": name, "arm": run.config.arm, "seed": 0, "stage": stage.name, "step": stage.step, **fields}
+    wanted = {"name": name, "arm": run.arm, "seed": 0, "stage": stage.name, "step": stage.step, **fields}
     (row,) = [row for row in rows if all(row.get(field) == value for field, value in wanted.items())]
     return row["values"]
 
@@ -157,8 +142,8 @@ def close(expected, rel=1e-4, abs=1e-6):
 @pytest.mark.parametrize("loss", ["label", "reconstruction"])
 def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss, subject, rows):
     count = 0
-    for run, stage, probe in stages(subject):
-        slopes = along_lags(calibrated(subject.model(run, stage), probe), probe, loss)
+    for run, stage, sample in stages(subject):
+        slopes = along_lags(calibrated(subject.model(run, stage), sample), sample, loss)
         for name, g in slopes.items():
             near = g[..., :MAX_LAG]
             expected = {
@@ -168,7 +153,7 @@ def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss
                 "pressure": -g.mean(0),  # descending goes against the slope
             }
             for kind, value in expected.items():
-                found = values(rows, f"{name}_{kind}", run, stage, loss=loss, n=len(probe))
+                found = values(rows, f"{name}_{kind}", run, stage, loss=loss, n=len(sample))
                 assert found == close(value), (name, kind, run.where, stage)
                 count += 1
         both = torch.cat([g[..., :MAX_LAG] for g in slopes.values()], dim=-1)
@@ -180,10 +165,10 @@ def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss
 
 def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, rows):
     run, stage = subject.runs[0], subject.runs[0].stages[0]
-    probe, step = subject.sample, 1e-3
+    sample, step = subject.sample, 1e-3
     pressure = torch.tensor(values(rows, "proximity_pressure", run, stage, loss="reconstruction"))
     model = subject.model(run, stage).double().eval()
-    before = losses_by_hand(model, probe, "reconstruction").mean()
+    before = losses_by_hand(model, sample, "reconstruction").mean()
     distance = (torch.arange(LENGTH)[:, None] - torch.arange(LENGTH)).abs()
     for layer, block in enumerate(model.blocks):
         added = torch.zeros(model.config.heads, LENGTH, LENGTH, dtype=torch.float64)
@@ -193,14 +178,14 @@ def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, ro
         added = F.pad(added, (cls, 0, cls, 0))
         block.attention.kernel = "eager"
         block.attention.scores.register_forward_hook(lambda _, __, scores, added=added: scores + added)
-    assert losses_by_hand(model, probe, "reconstruction").mean() < before
+    assert losses_by_hand(model, sample, "reconstruction").mean() < before
 
 
 def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, rows):
-    for run, stage, probe in stages(subject):
-        model = calibrated(subject.model(run, stage), probe)
+    for run, stage, sample in stages(subject):
+        model = calibrated(subject.model(run, stage), sample)
         near = {
-            loss: {name: g[..., :MAX_LAG] for name, g in along_lags(model, probe, loss).items()}
+            loss: {name: g[..., :MAX_LAG] for name, g in along_lags(model, sample, loss).items()}
             for loss in ("label", "reconstruction")
         }
         for name, parts in (("blindness_ratio", ["proximity"]), ("band_ratio", ["proximity", "direction"])):
@@ -208,17 +193,25 @@ def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, rows):
                 torch.cat([near[loss][part] for part in parts], dim=-1).flatten(1)
                 for loss in ("label", "reconstruction")
             )
-            found = values(rows, name, run, stage, n=len(probe))
+            found = values(rows, name, run, stage, n=len(sample))
             assert found[0] == close(snr(label) / snr(reconstruction), rel=1e-3)
             assert found == close(list(blindness_ratio(label, reconstruction)), rel=1e-3)
 
 
-def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(folder, subject, rows):
-    off = OffSubject(folder, CONFIG)
-    found = [m.plain() for run in off.runs for m in gradients.measure(off, run)]
+def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(finished, model, subject, rows):
+    off = stand_in(finished, TINY_DIAGNOSIS, model)
+
+    def with_a_bias(run, stage, made=off.model):
+        spoilt = made(run, stage)
+        with torch.no_grad():
+            spoilt.label_head.bias += torch.linspace(-2, 2, len(spoilt.label_head.bias))
+        return spoilt
+
+    off.model = with_a_bias
+    found = measured(off)
     names = ("proximity_snr", "direction_snr", "band_snr", "proximity_pressure", "direction_pressure")
-    for run, stage, probe in stages(subject):
-        slopes = along_lags(calibrated(off.model(run, stage), probe), probe, "label")
+    for run, stage, sample in stages(subject):
+        slopes = along_lags(calibrated(off.model(run, stage), sample), sample, "label")
         for name, g in slopes.items():
             assert values(found, f"{name}_pressure", run, stage, loss="label") == close(-g.mean(0))
         for name in names:
@@ -227,12 +220,12 @@ def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(folder, sub
 
 
 def test_the_control_is_the_reconstructions_signal_on_shuffled_positions(subject, rows):
-    run, stage, probe = next(stages(subject))
+    run, stage, sample = next(stages(subject))
     # Every sequence in an order of its own; what is hidden stays where it was.
-    order = torch.rand(probe.batch.x.shape, generator=torch_stream(0, "shuffle")).argsort(dim=1)
-    x = probe.batch.x.gather(1, order)
-    g = along_lags(subject.model(run, stage).double().eval(), probe, "reconstruction", x)["proximity"]
-    found = values(rows, "proximity_snr_shuffled", run, stage, loss="reconstruction", n=len(probe))
+    order = torch.rand(sample.batch.x.shape, generator=torch_stream(0, "shuffle")).argsort(dim=1)
+    x = sample.batch.x.gather(1, order)
+    g = along_lags(subject.model(run, stage).double().eval(), sample, "reconstruction", x)["proximity"]
+    found = values(rows, "proximity_snr_shuffled", run, stage, loss="reconstruction", n=len(sample))
     assert found == close(snr(g[..., :MAX_LAG].flatten(1)))
     assert sum(row["name"] == "proximity_snr_shuffled" for row in rows) == 1
 
@@ -245,14 +238,14 @@ def weights_of(model):
     return {group: weights for group, weights in groups.items() if weights}
 
 
-def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_probes_sequences(folder):
-    subject = Subject(folder, MANY)  # in a few sequences labels are too faint for an angle
+def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_samples_sequences(finished, model):
+    subject = stand_in(finished, MANY, model)  # in a few sequences labels are too faint for an angle
     cosines = 0
     for run in subject.runs:
-        rows = [m.plain() for m in gradients.measure(subject, run)]
+        rows = [m.plain() for m in measure(subject, (run.name,))]
         for stage in subject.stages(run):
             model = calibrated(subject.model(run, stage), subject.sample)
-            groups, used = weights_of(model), subject.probe.part(0, 80)  # two halves of ten micro-batches of four
+            groups, used = weights_of(model), subject.sample.part(0, 80)  # two halves of ten micro-batches of four
             weights = [weight for group in groups.values() for weight in group]
             batches = {}
             for loss in ("label", "reconstruction"):
@@ -282,19 +275,27 @@ def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_probes_sequence
 def test_sizes_of_updates_are_those_that_training_recorded(subject, rows):
     count = 0
     for run in subject.runs:
-        recorded = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
         for phase in ("pretrain", "label"):
-            points = [row for row in recorded if row["phase"] == phase]
+            points = [row for row in run.rows if row["phase"] == phase]
             for group in {group for row in points for group in row["update_ratio"]}:
                 (found,) = [
                     row["values"]
                     for row in rows
                     if (row["name"], row["arm"], row["stage"], row.get("group"))
-                    == ("update_ratio", run.config.arm, phase, group)
+                    == ("update_ratio", run.arm, f"along-{phase}", group)
                 ]
-                expected = [[row["step"], row["update_ratio"].get(group)] for row in points]
-                assert [step for step, _ in found] == [step for step, _ in expected]
-                for (_, value), (_, ratio) in zip(found, expected, strict=True):
-                    assert value == (None if ratio is None else pytest.approx(ratio, rel=1e-6))
+                assert found == close([[row["step"], row["update_ratio"][group]] for row in points], rel=1e-6)
                 count += 1
     assert count == sum(row["name"] == "update_ratio" for row in rows) > 0
+
+
+def test_signal_is_summed_up_to_the_lag_that_is_asked_for(finished):
+    """Further than lags are kept one by one."""
+    task = load_task("proximity", length=24, sequences=200)
+    subject = stand_in(finished, replace(TINY_DIAGNOSIS, max_lag=20), ModelConfig(width=8, heads=2), task)
+    run, sample = subject.runs[0], subject.large_sample
+    rows, model = measured(subject), calibrated(subject.model(run, run.stages[0]), sample)
+    for loss in ("label", "reconstruction"):
+        near = along_lags(model, sample, loss)["proximity"][..., :20]
+        assert values(rows, "proximity_snr", run, run.stages[0], loss=loss) == close(snr(near.flatten(1)), rel=1e-3)
+        assert len(values(rows, "proximity_snr_by_lag", run, run.stages[0], loss=loss)[0][0]) == 20

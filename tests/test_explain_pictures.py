@@ -5,21 +5,31 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from selfpretrain.report import why as pictures
-from selfpretrain.report.why import LOSS_COLOURS, Why
+from selfpretrain.explain.attention.pictures import attention_maps, lag_profiles, score_parts
+from selfpretrain.explain.data.pictures import class_difference
+from selfpretrain.explain.files import Findings
+from selfpretrain.explain.gradients.pictures import signal_along, signal_by_group, signal_by_lag, update_ratios
+from selfpretrain.explain.landscape.pictures import paths, planes, proximity_slices, spectra
+from selfpretrain.explain.transplants.cells import alone
+from selfpretrain.explain.transplants.pictures import transplants
+from selfpretrain.explain.view import LOSS_COLOURS, View
+from selfpretrain.serial import to_dict
 
 HEADS, LAGS = 2, 5
 
 
-def row(name, values, arm="scratch", stage="init", seed=0, n=1000, **fields):
-    return {"name": name, "values": np.asarray(values).tolist(), "arm": arm, "stage": stage, "seed": seed, "n": n} | {
-        key: value for key, value in fields.items() if value is not None
-    }
+def row(name, values, arm="scratch", stage="start", seed=0, n=1000, **fields):
+    where = {"arm": arm, "stage": stage, "seed": seed, "n": n}
+    return {"name": name, "values": np.asarray(values).tolist(), **where, **fields}
 
 
-def painted(paint, **parts):
+def view(conclusion=None, **sections):
+    return View(Findings({}, sections, conclusion or {}))
+
+
+def painted(paint, **sections):
     figure = Figure()
-    assert paint(Why({"parts": parts, "conclusion": {}}), figure)
+    assert paint(view(**sections), figure)
     return figure.axes
 
 
@@ -29,14 +39,14 @@ def lines(ax, colour):
 
 def test_the_start_is_not_the_one_of_mimetic():
     rows = [row("position_profile", np.zeros((1, HEADS, 5)), arm=arm) for arm in ("mimetic", "scratch")]
-    assert Why({"parts": {"attention": rows}}).start == {"stage": "init", "arm": "scratch"}
+    assert view(attention=rows).start == {"stage": "start", "arm": "scratch"}
 
 
 def test_lag_zero_is_in_the_middle_of_a_profile():
     profile = np.zeros((1, HEADS, 2 * LAGS + 1))
     profile[..., LAGS] = 3.0
     profile[..., LAGS + 2] = 1.0
-    (ax,) = painted(pictures.lag_profiles, attention=[row("position_profile", profile)])
+    (ax,) = painted(lag_profiles, attention=[row("position_profile", profile)])
     for line in ax.lines:
         at = dict(zip(*line.get_data(), strict=True))
         assert (at[0], at[2], at[-2]) == (3.0, 1.0, 0.0)
@@ -46,7 +56,7 @@ def test_maps_are_of_the_last_layer_and_the_first_seed():
     def maps(seed, level):
         return row("attention_map", np.stack([np.full((HEADS, 4, 4), level + layer) for layer in range(3)]), seed=seed)
 
-    axes = painted(pictures.attention_maps, attention=[maps(1, 10.0), maps(0, 0.5)])
+    axes = painted(attention_maps, attention=[maps(1, 10.0), maps(0, 0.5)])
     shown = [ax.images[0].get_array() for ax in axes if ax.images and ax.get_xlabel() != "times uniform attention"]
     assert all((image == 2.5).all() for image in shown[:HEADS])
 
@@ -59,7 +69,7 @@ def test_signal_by_lag_begins_at_lag_one():
 
     levels = {("proximity", "label"): 0.1, ("proximity", "reconstruction"): 0.2}
     levels |= {("direction", "label"): 0.3, ("direction", "reconstruction"): 0.4}
-    axes = painted(pictures.signal_by_lag, gradients=[snr(*key, level) for key, level in levels.items()])
+    axes = painted(signal_by_lag, gradients=[snr(*key, level) for key, level in levels.items()])
     for ax, part in zip(axes, ("proximity", "direction"), strict=True):
         for loss, colour in LOSS_COLOURS.items():
             for line in lines(ax, colour):
@@ -70,19 +80,19 @@ def test_signal_by_lag_begins_at_lag_one():
 
 def test_a_causal_model_has_one_side_only():
     rows = [row(f"{part}_snr_by_lag", np.ones((1, HEADS, LAGS)), loss="label") for part in ("proximity", "direction")]
-    (ax,) = painted(pictures.signal_by_lag, gradients=rows)
+    (ax,) = painted(signal_by_lag, gradients=rows)
     assert "back" in ax.get_title()
 
 
 def test_signal_along_training_is_of_the_arm_in_the_title():
-    levels = {("spt", "pretrain"): 0.1, ("spt", "label"): 0.2, ("scratch", "label"): 0.3}
+    levels = {("spt", "along-pretrain"): 0.1, ("spt", "along-label"): 0.2, ("scratch", "along-label"): 0.3}
     rows = [
         row("proximity_snr", level, arm=arm, stage=stage, step=step, loss=loss)
         for (arm, stage), level in levels.items()
         for loss in LOSS_COLOURS
         for step in (5, 10)
     ]
-    axes = painted(pictures.signal_along, gradients=rows)
+    axes = painted(signal_along, gradients=rows)
     for ax, level in zip(axes, levels.values(), strict=True):
         for line in lines(ax, LOSS_COLOURS["label"]):
             assert set(line.get_ydata()) == {level}
@@ -93,40 +103,102 @@ def test_signal_along_training_is_of_the_arm_in_the_title():
     ]
 
 
+def test_signal_of_a_group_has_the_colour_of_its_loss():
+    levels = {("norms", "label"): 0.1, ("norms", "reconstruction"): 0.2}
+    levels |= {("query-key", "label"): 0.3, ("query-key", "reconstruction"): 0.4}
+    rows = [row("gradient_snr", level, group=group, loss=loss) for (group, loss), level in levels.items()]
+    (ax,) = painted(signal_by_group, gradients=rows)
+    places = {text.get_text(): place for place, text in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)}
+    for (group, loss), level in levels.items():
+        points = [point for line in lines(ax, LOSS_COLOURS[loss]) for point in zip(*line.get_data(), strict=True)]
+        (found,) = [x for x, y in points if abs(y - places[group]) < 0.5]
+        assert found == level
+
+
+def test_sizes_of_updates_are_of_the_first_seed_without_the_heads():
+    rows = [
+        row("update_ratio", [[5, ratio], [10, ratio]], stage="along-label", seed=seed, group=group)
+        for (seed, group), ratio in {(1, "norms"): 0.1, (0, "norms"): 0.2, (0, "head"): 0.3}.items()
+    ]
+    (ax,) = painted(update_ratios, gradients=rows)
+    assert [(line.get_label(), *line.get_ydata()) for line in ax.lines] == [("norms", 0.2, 0.2)]
+
+
+def test_shares_of_the_scores_are_means_over_heads_and_seeds_side_by_side():
+    def shares(seed, first):
+        return row("energy_share", [[[first] * HEADS, [0.1] * HEADS, [0.1] * HEADS, [0.2] * HEADS]], seed=seed)
+
+    (ax,) = painted(score_parts, attention=[shares(0, 0.2), shares(1, 0.6)])
+    bars = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
+    np.testing.assert_allclose(bars, [(0.0, 0.4), (0.4, 0.1), (0.5, 0.1), (0.6, 0.2)])
+
+
 def test_a_slice_is_the_change_from_no_bias():
     strengths = [-2.0, 0.0, 2.0]
     rows = [row("proximity_strengths", strengths)]
     rows += [row("proximity_slice", [[[5.0, 4.0, 1.0]] * HEADS], loss=loss) for loss in LOSS_COLOURS]
-    axes = painted(pictures.proximity_slices, landscape=rows)
+    axes = painted(proximity_slices, landscape=rows)
     for colour in LOSS_COLOURS.values():
         for line in lines(axes[0], colour):
             assert dict(zip(*line.get_data(), strict=True)) == {-2.0: 1.0, 0.0: 0.0, 2.0: -3.0}
 
 
+def test_spectra_are_of_all_weights_and_of_queries_and_keys():
+    levels = {None: 0.5, "query-key": 0.25}
+    rows = [
+        row("hessian_density", [[0.0, 1.0], [level] * 2], **({"group": group} if group else {}))
+        for group, level in levels.items()
+    ]
+    axes = painted(spectra, landscape=rows)
+    for ax, level in zip(axes, levels.values(), strict=True):
+        assert [list(line.get_ydata()) for line in ax.lines] == [[level] * 2]
+
+
+def test_a_path_has_the_aligned_one_of_its_own_ends_beside_it():
+    def path(name, level, *arms):
+        of = {end: {"arm": arm, "stage": "after-label"} for end, arm in zip(("start", "end"), arms, strict=True)}
+        return {"name": name, "values": [[0.0, 1.0], [level] * 2], "of": of, "seed": 0}
+
+    ends = (("scratch", "spt"), ("spt", "joint"))
+    rows = [path(name, level, *ends[level // 2]) for level, name in enumerate(("path", "path_aligned") * 2)]
+    found = {}
+    for line in painted(paths, landscape=rows)[0].lines:
+        found.setdefault(line.get_color(), []).append((line.get_linestyle(), line.get_ydata()[0]))
+    assert list(found.values()) == [[("-", 0.0), (":", 1.0)], [("-", 2.0), (":", 3.0)]]
+
+
+def test_class_differences_begin_at_lag_one():
+    names = ("beta", "beta_symmetric", "beta_shuffled", "beta_chance")
+    rows = [{"name": name, "values": [level, 0.0], "n": 84} for level, name in enumerate(names)]
+    (ax,) = painted(class_difference, data=rows)
+    assert [next(zip(*line.get_data(), strict=True)) for line in ax.lines] == [(1, level) for level in range(4)]
+
+
 def test_the_plane_has_its_first_direction_across():
     """Loss = 10 a + b: levels rise from left to right."""
     a, b = np.meshgrid(np.linspace(-1, 1, 5), np.linspace(-1, 1, 5), indexing="ij")
-    ax = painted(pictures.planes, landscape=[row("random_plane", 10 * a + b, stage="trained")])[0]
+    ax = painted(planes, landscape=[row("random_plane", 10 * a + b, stage="after-label")])[0]
     contours = next(c for c in ax.collections if hasattr(c, "levels"))
     first = [path.vertices[:, 0].mean() for path in contours.get_paths() if len(path.vertices)]
     assert first == sorted(first)
 
 
 def test_a_transplant_is_measured_against_scratch_of_its_own_seed():
-    names = ("spt.query-key.free", "spt.norms.free", "spt.embedding.free")
-    leads = dict(zip(names, (0.4, 0.0, 0.2), strict=True))
+    cells = (alone("query-key"), alone("norms"), alone("embedding"))
+    leads = dict(zip(cells, (0.4, 0.0, 0.2), strict=True))
     ends = {"scratch": [0.1, 0.3], "spt": [0.5, 0.7]}  # a gain of .4 in both seeds
     rows = [
-        row("transplant_test_acc", ends["scratch"][seed] + lead, seed=seed, group=name)
-        for name, lead in leads.items()
+        row("transplant_test_acc", ends["scratch"][seed] + lead, seed=seed, of=to_dict(cell))
+        for cell, lead in leads.items()
         for seed in (0, 1)
     ]
-    answers = dict(zip(names, ("recovers", "does not", "undecided"), strict=True))
-    recoveries = [{"cell": name, "answer": answer} for name, answer in answers.items()]
+    answers = dict(zip(cells, ("recovers", "does not", "undecided"), strict=True))
+    recoveries = [{"cell": to_dict(cell), "answer": answer} for cell, answer in answers.items()]
     figure = Figure()
-    content = {"parts": {"transplants": rows}, "conclusion": {"ends": ends, "recoveries": recoveries}}
-    assert pictures.transplants(Why(content), figure)
+    assert transplants(view({"ends": ends, "recoveries": recoveries}, transplants=rows), figure)
     colours = {"recovers": "#009E73", "does not": "#D55E00", "undecided": "#777777"}  # green, orange, grey
-    for name, lead in leads.items():
-        (points,) = [line for line in lines(figure.axes[0], colours[answers[name]]) if line.get_marker() == "o"]
+    for cell, lead in leads.items():
+        (points,) = [line for line in lines(figure.axes[0], colours[answers[cell]]) if line.get_marker() == "o"]
         np.testing.assert_allclose(points.get_xdata(), lead / 0.4)
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == [cell.words for cell in cells]

@@ -1,89 +1,71 @@
-"""What cannot be diagnosed is refused with status 2 and one line that says what would help."""
+"""What is diagnosed, and with which sequences; what cannot be is refused with status 2 and one line that names it."""
 
 import json
-import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import filelock
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from conftest import ragged_task, tiny_config
+from conftest import TINY_DIAGNOSIS, ragged_task, tiny_config
 from selfpretrain import diagnose
 from selfpretrain.cli import main
-from selfpretrain.comparison import compare
-from selfpretrain.config import DiagnoseConfig, TrainConfig
-from selfpretrain.diagnosis.subject import Subject
-from selfpretrain.errors import RequestError
-from selfpretrain.objectives import make_batch
-from selfpretrain.runs import read_weights
-from selfpretrain.tasks import Split, Task
+from selfpretrain.config import LEAST_SAMPLE, DiagnoseConfig, ModelConfig
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.explain import sampling
+from selfpretrain.explain.sampling import Sampling
+from selfpretrain.explain.subject import Subject
+from selfpretrain.feed import make_batch
+from selfpretrain.storage import seal
+from selfpretrain.tasks.codec import Codec
+from selfpretrain.tasks.task import Split, Task
 
-TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2)
-FLAGS = ("--probe=20", "--sequences=40", "--max-lag=2", "--parts=data")
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_task):
-    folder = tmp_path_factory.mktemp("subject") / "comparison"
-    config = tiny_config(train=TrainConfig(lr=(1e-3, 1e-2), snapshots=2), arms=("scratch", "spt"), seeds=1)
-    compare(tiny_task, config, out=folder)
-    return folder
+FLAGS = ("--sample=20", "--large-sample=40", "--max-lag=2", "--sections=data")
+SPT = "runs/spt-seed0"
 
 
-@pytest.fixture
-def comparison(finished, tmp_path):
-    return shutil.copytree(finished, tmp_path / "comparison")
+def trainings_of(folder):
+    """Folders of the label training of a run, and of the self-pretraining that it starts from."""
+    run = Subject(folder, TINY_DIAGNOSIS).run("spt", 0)
+    return run.store.path(run.labels), run.store.path(run.pretraining)
 
 
 def without_snapshots(folder):
-    for path in folder.glob("runs/*/checkpoint/snapshot-*"):
-        path.unlink()
+    """As if they had never been kept."""
+    for training in trainings_of(folder):
+        for path in (training / "snapshots").iterdir():
+            path.unlink()
+        seal(training)
+
+
+def removed(name):
+    return lambda folder: (folder / name).unlink()
 
 
 def with_text(name, text):
     return lambda folder: (folder / name).write_text(text)
 
 
-SPT = "runs/spt-seed0"
 REFUSED = {
-    "no folder": ("nowhere", lambda folder: None, "there is no such folder"),
-    "a file": ("comparison/summary.json", lambda folder: None, "is a file; name the folder"),
-    "another folder": ("comparison/runs", lambda folder: None, "neither a comparison nor one of its runs"),
-    "an unfinished comparison": (
-        "comparison",
-        lambda f: (f / "summary.json").unlink(),
-        "comparison is not finished",
+    "no folder": ("nowhere", lambda folder: None, "nowhere"),
+    "a file": ("comparison/summary.json", lambda folder: None, "comparison/summary.json"),
+    "another folder": ("comparison/runs", lambda folder: None, "comparison/runs"),
+    "a training": ("comparison/trainings/spt", lambda f: trainings_of(f)[0].rename(f / "trainings/spt"), "spt"),
+    "an unfinished comparison": ("comparison", removed("summary.json"), "not finished"),
+    "a run of an unfinished comparison": (f"comparison/{SPT}", removed("summary.json"), "not finished"),
+    "an unfinished run": (f"comparison/{SPT}", removed(f"{SPT}/DONE"), f"{SPT}/DONE"),
+    "a run of another request": (
+        "comparison/runs/joint-seed0",
+        lambda f: (f / "runs/joint-seed0").mkdir(),
+        "spt-seed0",
     ),
-    "an unfinished run": (f"comparison/{SPT}", lambda f: (f / SPT / "DONE").unlink(), "the run is not finished"),
-    "a tuning run": ("comparison/tuning/spt-seed10000-lr0.01", lambda f: None, "only a comparison and the runs in its"),
-    "no checkpoints": (
-        "comparison",
-        without_snapshots,
-        "has no stored checkpoints to look at; run compare again",
-    ),
-    "no self-pretrained weights": (
-        f"comparison/{SPT}",
-        lambda f: (f / SPT / "checkpoint/pretrained.safetensors").unlink(),
-        "has no stored checkpoints",
-    ),
-    "a damaged request": ("comparison", with_text("config.json", "{"), "config.json: missing or damaged"),
-    "a damaged result": ("comparison", with_text(f"{SPT}/result.json", "{"), "result.json: missing or damaged"),
-    "a run of an unfinished comparison": (
-        f"comparison/{SPT}",
-        lambda f: (f / "summary.json").unlink(),
-        "the comparison is not finished",
-    ),
-    "a file in the way": ("comparison", with_text("diagnosis", ""), "diagnosis: a file is in the way"),
-    "damaged metrics": (
-        "comparison",
-        with_text(f"{SPT}/metrics.jsonl", "{"),
-        "metrics.jsonl or result.json is damaged",
-    ),
-    "empty metrics": ("comparison", with_text(f"{SPT}/metrics.jsonl", ""), "metrics.jsonl or result.json is damaged"),
-    "an empty result": ("comparison", with_text(f"{SPT}/result.json", "{}"), "result.json: missing or damaged"),
-    "a result that is a list": ("comparison", with_text(f"{SPT}/result.json", "[]"), "result.json: missing or damaged"),
+    "no snapshots": ("comparison", without_snapshots, "--snapshots"),
+    "a damaged request": ("comparison", with_text("config.json", "{"), "config.json"),
+    "an empty request": ("comparison", with_text("config.json", "{}"), "config.json"),
+    "a file in the way": ("comparison", with_text("diagnosis", ""), "comparison/diagnosis"),
 }
 
 
@@ -103,12 +85,20 @@ def ask(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_no_finished_comparison_is_refused(case, ask, comparison):
-    target, spoil, said = REFUSED[case]
+    target, spoil, named = REFUSED[case]
     spoil(comparison)
     status, error = ask(target, *FLAGS)
     assert status == 2
-    assert said in error
+    assert named in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_damaged_summary_is_named(text, ask, comparison):
+    (comparison / "summary.json").write_text(text)
+    status, error = ask("comparison", *FLAGS)
+    assert status == 2
+    assert "comparison/summary.json" in error.splitlines()[-1]
 
 
 def test_a_refusal_is_one_line_in_a_process_of_its_own(cli, comparison):
@@ -117,60 +107,83 @@ def test_a_refusal_is_one_line_in_a_process_of_its_own(cli, comparison):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "named"),
     [
-        (("--probe=1000",), "--probe 1000 does not fit: the task has 84 training sequences; give --probe 84 or fewer"),
-        (("--probe=20", "--max-lag=7"), "give --max-lag 6 or fewer"),
-        (("--probe=3",), "--probe 3 is too small; the least is 16"),
-        (("--parts=attention,dreams",), "unknown part 'dreams'; the parts are data, attention"),
-        (("--probe=20", "--grid=3,3"), "--grid 3,3 has not the 8 positions"),
-        (("--grid=3",), "--grid 3: give two numbers, HEIGHT,WIDTH"),
-        (("--grid=a,b",), "--grid"),
-        (("--workers=0",), "--workers 0 is too small"),
-        (("--porbe=3",), "did you mean --probe"),
-        (("--transplant-seeds=0",), "--transplant-seeds 0 is too small"),
+        (("--sample=1000",), ("--sample 1000", "84")),
+        (("--sample=20", "--max-lag=7"), ("--max-lag 7", "6")),
+        (("--sample=3",), ("--sample 3", "16")),
+        (("--sections=attention,dreams",), ("--sections dreams", "landscape")),
+        (("--sample=20", "--grid=3,3"), ("--grid 3,3", "8")),
+        (("--grid=3",), ("--grid 3", "HEIGHT,WIDTH")),
+        (("--grid=a,b",), ("--grid",)),
+        (("--workers=0",), ("--workers 0", "1")),
+        (("--samlpe=3",), ("--samlpe", "--sample")),
+        (("--transplant-seeds=0",), ("--transplant-seeds 0", "1")),
     ],
 )
-def test_a_request_that_does_not_fit_is_refused(flags, said, ask, comparison):
+def test_a_request_that_does_not_fit_is_refused_with_the_flag_and_what_would_fit(flags, named, ask, comparison):
     status, error = ask("comparison", "--max-lag=2", *flags)
     assert status == 2
-    assert said in error
+    assert all(words in error for words in named)
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_damaged_weights_are_named(workers, ask, comparison):
-    weights = comparison / SPT / "model/model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    status, error = ask("comparison", *FLAGS[:3], "--parts=attention", f"--workers={workers}")
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        *(("run", name) for name in ("result.json", "metrics.jsonl", "config.json", "model/model.safetensors")),
+        *(("label", name) for name in ("weights.safetensors", "result.json", "snapshots/000000009.safetensors")),
+        *(("pretrain", name) for name in ("weights.safetensors", "manifest.json")),
+    ],
+)
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(path.read_bytes()[:-9]), lambda path: path.unlink()])
+def test_a_damaged_file_of_a_run_or_a_training_is_named(of, name, damage, ask, comparison):
+    folders = {"run": comparison / SPT, **dict(zip(("label", "pretrain"), trainings_of(comparison), strict=True))}
+    damage(folders[of] / name)
+    status, error = ask("comparison", *FLAGS)
     assert status == 2
-    assert "model.safetensors: missing or damaged" in error
+    assert str((folders[of] / name).relative_to(comparison)) in error
+    assert not (comparison / "diagnosis").exists()
 
 
-def test_weights_of_another_model_are_named(ask, comparison):
-    config = comparison / SPT / "config.json"
-    config.write_text(config.read_text().replace('"depth": 1', '"depth": 2'))
-    status, error = ask("comparison", *FLAGS[:3], "--parts=attention")
-    assert status == 2
-    assert "pretrained.safetensors: not the weights of this run" in error
+def test_a_run_that_another_run_does_not_need_may_be_damaged(ask, comparison):
+    (comparison / SPT / "result.json").write_text("{")
+    assert diagnose(comparison / "runs/scratch-seed0", TINY_DIAGNOSIS, sections=("data",)).folder.is_dir()
+
+
+@pytest.mark.xfail(reason="explain.subject._find takes every folder in one named runs for a run", strict=True)
+def test_a_comparison_may_lie_in_a_folder_named_runs(comparison, tmp_path):
+    """As it does where no --out is given."""
+    (tmp_path / "runs").mkdir()
+    assert Subject(comparison.rename(tmp_path / "runs/proximity"), TINY_DIAGNOSIS).whole
+
+
+def edited(folder, **source):
+    """The request, with another source of its data."""
+    known = json.loads((folder / "config.json").read_text())
+    known["source"] = {**known["source"], **source} if source else None
+    (folder / "config.json").write_text(json.dumps(known))
 
 
 def test_data_that_changed_are_refused(comparison):
-    known = json.loads((comparison / "config.json").read_text())
-    known["request"]["task"]["data_seed"] = 1
-    (comparison / "config.json").write_text(json.dumps(known))
+    edited(comparison, data_seed=1)
     with pytest.raises(RequestError, match="the data have changed"):
-        diagnose(comparison, TINY)
+        Subject(comparison, TINY_DIAGNOSIS)
 
 
-def test_a_task_from_python_must_be_given_again(tmp_path):
-    task = ragged_task(n=120)
-    compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "made")
-    with pytest.raises(RequestError, match=r"its data came from Python; call selfpretrain\.diagnose\("):
-        diagnose(tmp_path / "made", TINY)
-    assert diagnose(tmp_path / "made", TINY, task=task, parts=("data",)).content["parts"]["data"]
+def test_data_that_are_gone_are_refused(comparison):
+    edited(comparison, data="nowhere.csv", options={})
+    with pytest.raises(RequestError, match=r"nowhere\.csv"):
+        Subject(comparison, TINY_DIAGNOSIS)
+
+
+def test_a_task_from_python_must_be_given_again(comparison, tiny_task):
+    edited(comparison)
+    with pytest.raises(RequestError, match="task="):
+        diagnose(comparison, TINY_DIAGNOSIS, sections=("data",))
+    assert diagnose(comparison, TINY_DIAGNOSIS, task=tiny_task, sections=("data",)).content["sections"]["data"]
     with pytest.raises(RequestError, match="the data have changed"):
-        diagnose(tmp_path / "made", TINY, task=ragged_task(n=120, seed=1))
+        diagnose(comparison, TINY_DIAGNOSIS, task=ragged_task(n=120), sections=("data",))
 
 
 def test_another_at_work_is_said(ask, comparison):
@@ -178,108 +191,167 @@ def test_another_at_work_is_said(ask, comparison):
     with filelock.FileLock(comparison / "diagnosis/.lock"):
         status, error = ask("comparison", *FLAGS)
     assert status == 2
-    assert "another selfpretrain is at work there" in error
+    assert "comparison/diagnosis" in error
 
 
-def test_the_probe_is_fixed_and_of_one_length(tmp_path):
-    task = ragged_task(n=200)
-    compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "made")
-    probes = [Subject(tmp_path / "made", TINY, task).probe for _ in range(2)]
-    assert torch.equal(probes[0].batch.x, probes[1].batch.x)
-    assert torch.equal(probes[0].chosen, probes[1].chosen)
-    assert len(probes[0]) == 20
-    assert probes[0].batch.keep_mask is None
-    # Every probe sequence is the beginning of a training sequence that is at least as long.
-    known = {
-        row[: probes[0].length].tobytes()
-        for row, length in zip(task.train.x, task.train.lengths, strict=True)
-        if length >= probes[0].length
-    }
-    assert all(row.numpy().tobytes() in known for row in probes[0].batch.x)
-    assert probes[0].chosen.any(1).all()
-
-
-def test_stages_hold_the_weights_they_are_named_for(comparison):
-    subject = Subject(comparison, TINY)
+def test_stages_hold_the_weights_they_are_named_for(finished):
+    subject = Subject(finished, TINY_DIAGNOSIS)
     run = subject.run("spt", 0)
-    assert [stage.name for stage in run.stages] == ["init", "pretrained", "trained"]
+    assert [stage.name for stage in run.stages] == ["start", "after-pretrain", "after-label"]
     assert [(stage.name, stage.step) for stage in run.along] == [
-        ("init", 0),
-        *(("pretrain", 6), ("pretrain", 12), ("label", 5), ("label", 9)),
+        ("start", 0),
+        *(("along-pretrain", 6), ("along-pretrain", 12), ("along-label", 5), ("along-label", 9)),
     ]
-    pretrained = read_weights(run.path / "checkpoint/pretrained.safetensors")
-    final = read_weights(run.path / "model/model.safetensors")
-    trained = subject.model(run, run.stages[2]).state_dict()
-    for name, weight in trained.items():
-        # After label training the reconstruction head is the one that self-pretraining left.
-        expected = pretrained if name.startswith("reconstruction") else final
-        assert torch.equal(weight, expected[name])
-    # Snapshots along label training have that head, too.
-    along = subject.model(run, run.along[-1]).state_dict()
-    assert all(torch.equal(along[name], pretrained[name]) for name in along if name.startswith("reconstruction"))
+    label, pretrain = trainings_of(finished)
+    before = load_file(pretrain / "weights.safetensors")
+    files = {
+        run.stages[1]: pretrain / "weights.safetensors",
+        run.stages[2]: label / "weights.safetensors",
+        run.along[1]: pretrain / "snapshots/000000006.safetensors",
+        run.along[4]: label / "snapshots/000000009.safetensors",
+    }
+    for stage, path in files.items():
+        stored = load_file(path)
+        for name, weight in subject.model(run, stage).state_dict().items():
+            # Along and after label training the reconstruction head is the one that self-pretraining left.
+            of_head = name.startswith("reconstruction") and path.is_relative_to(label)
+            assert torch.equal(weight, (before if of_head else stored)[name]), (stage, name)
     # The model at its last stage predicts what the run has predicted.
     batch = make_batch(subject.task.test, torch.device("cpu"))
-    logits = subject.model(run, run.stages[2]).eval().classify(batch.x, batch.keep_mask)
-    assert torch.equal(logits.argmax(1), read_weights(run.path / "predictions.safetensors")["predicted"])
+    logits = subject.model(run, run.stages[2]).eval()(batch.x, batch.keep_mask)
+    assert torch.equal(logits.argmax(1), load_file(finished / SPT / "predictions.safetensors")["predicted"])
 
 
-def test_the_self_pretrained_stage_is_where_validation_was_best(comparison):
-    run = Subject(comparison, TINY).run("spt", 0)
-    losses = {step: abs(step - 6) for step in (3, 6, 9, 12)}
-    rows = [{"phase": "pretrain", "step": step, "val_loss": loss} for step, loss in losses.items()]
-    assert replace(run, rows=[*rows, {"phase": "label", "step": 1, "val_loss": -1.0}]).stages[1].step == 6
+def test_the_start_is_the_seeds_own_and_looked_at_once(finished):
+    subject = Subject(finished, TINY_DIAGNOSIS)
+    starts = {(run.arm, run.seed): subject.model(run, run.stages[0]).state_dict() for run in subject.runs}
+
+    def same(a, b):
+        return all(torch.equal(weight, starts[b][name]) for name, weight in starts[a].items())
+
+    assert same(("scratch", 1), ("spt", 1))
+    assert not same(("scratch", 1), ("scratch", 0))
+    assert not same(("scratch", 1), ("mimetic", 1))
+    measured = {(run.arm, run.seed) for run in subject.runs if subject.stages(run)[0].name == "start"}
+    assert measured == {(arm, seed) for arm in ("scratch", "mimetic") for seed in range(3)}
+    spt = subject.run("spt", 1)
+    assert subject.stages(spt, among=[spt])[0].name == "start"
 
 
-def test_sequences_keep_their_labels_and_validation_is_held_out(tmp_path):
-    task = ragged_task(n=300)
-    compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "made")
-    subject = Subject(tmp_path / "made", TINY, task)
-    for probe, split in ((subject.probe, task.train), (subject.sample, task.train), (subject.held_out(), task.val)):
-        pairs = {
-            (row[: probe.length].tobytes(), label)
-            for row, label, length in zip(split.x, split.y, split.lengths, strict=True)
-            if length >= probe.length
-        }
-        found = [(x.numpy().tobytes(), y) for x, y in zip(probe.batch.x, probe.batch.y.tolist(), strict=True)]
-        assert set(found) <= pairs
-        assert len(set(found)) > 10  # sequences of few positions may well be alike
+def test_a_stage_has_the_step_of_the_validation_that_was_kept(comparison):
+    label, pretrain = trainings_of(comparison)
+    for training, step in ((label, 3), (pretrain, 8)):
+        result = json.loads((training / "result.json").read_text())
+        (training / "result.json").write_text(json.dumps({**result, "selected_step": step}))
+        seal(training)
+    assert [stage.step for stage in Subject(comparison, TINY_DIAGNOSIS).run("spt", 0).stages] == [0, 8, 3]
 
 
-def test_ragged_sequences_need_no_flags(tmp_path):
+def test_failed_runs_and_classical_models_are_left_out_with_the_reason(comparison):
+    result = comparison / SPT / "result.json"
+    known = json.loads(result.read_text())
+    result.write_text(json.dumps({"arm": "spt", "seed": known["seed"], "failure": "loss stopped being finite"}))
+    seal(comparison / SPT)
+    subject = Subject(comparison, TINY_DIAGNOSIS)
+    assert subject.run("spt", 0) is None
+    assert [run.name for run in subject.by_seed[0]] == ["scratch-seed0", "mimetic-seed0"]
+    assert subject.skipped[0].startswith("spt-seed0: loss stopped being finite")
+    assert [text.split(":")[0] for text in subject.skipped[1:]] == [f"linear-seed{seed}" for seed in range(3)]
+
+
+def test_landscapes_are_of_the_first_seed_that_has_both(finished):
+    subject = Subject(finished, TINY_DIAGNOSIS)
+
+    def pictured(*runs):
+        subject.runs = [SimpleNamespace(arm=arm, seed=seed) for arm, seed in runs]
+        return [(run.arm, run.seed) for run in subject.pictured]
+
+    both = [("scratch", 1), ("spt", 1)]
+    assert pictured(("scratch", 2), *both, ("spt", 2)) == both
+    assert pictured(("scratch", 0), *both) == both
+    assert pictured(("spt", 1), ("mimetic", 0)) == [("spt", 1)]
+    assert pictured(("joint", 1), ("joint", 0), ("mimetic", 0), ("scratch-long", 0)) == [("joint", 0), ("mimetic", 0)]
+
+
+def beginnings(split, length):
+    """What may be drawn: class and number by the first so many positions of every sequence that has them."""
+    there = zip(split.x, split.y, split.numbers, split.lengths, strict=True)
+    return {(x[:length].astype(np.int64).tobytes(), y, number) for x, y, number, n in there if n >= length}
+
+
+def drawn(sample):
+    rows = zip(sample.batch.x, sample.batch.y.tolist(), sample.batch.draws.rows.tolist(), strict=True)
+    return [(x.numpy().tobytes(), y, number) for x, y, number in rows]
+
+
+def test_samples_are_fixed_of_one_length_and_keep_their_labels():
+    task, objective = ragged_task(n=400), tiny_config().objective
+    sizes = Sampling.of(task, ModelConfig(), DiagnoseConfig(sample=120, max_lag=2))
+    assert 3 < sizes.length < task.length
+    assert 120 == sizes.n_sample < sizes.n_large <= 200
+    small, again, large = (sizes.draw(task.train, count, objective) for count in (120, 120, sizes.n_large))
+    assert (len(small), len(large)) == (120, sizes.n_large)
+    assert drawn(small) == drawn(again) == drawn(large)[:120]
+    assert torch.equal(small.chosen, again.chosen)
+    assert torch.equal(small.chosen, large.chosen[:120])
+    for sample in (small, large):
+        assert sample.batch.keep_mask is None
+        assert sample.chosen.any(1).all()
+        assert len(set(drawn(sample))) == len(sample)
+        assert set(drawn(sample)) <= beginnings(task.train, sizes.length)
+    held_out = sizes.draw(task.val, 40, objective)
+    assert set(drawn(held_out)) <= beginnings(task.val, sizes.length)
+    assert drawn(small) != sorted(drawn(small), key=lambda row: row[2])  # at random, not the first of the file
+
+
+def test_models_are_looked_at_with_training_sequences_and_probes_scored_on_validation(finished):
+    subject = Subject(finished, TINY_DIAGNOSIS)
+    task, length = subject.task, subject.length
+    assert (len(subject.sample), len(subject.large_sample), length) == (20, 40, 8)
+    assert drawn(subject.sample) == drawn(subject.large_sample)[:20]
+    assert set(drawn(subject.large_sample)) <= beginnings(task.train, length)
+    assert sorted(drawn(subject.held_out())) == sorted(beginnings(task.val, length))
+
+
+def test_ragged_sequences_need_no_flags():
     """Of lengths 1 to 30 neither all nor the longest alone: as many positions in all as possible."""
     lengths = np.arange(240) % 30 + 1
     generator = np.random.default_rng(0)
     splits = [Split(generator.integers(4, size=(n, 30)), lengths[:n], np.arange(n) % 2) for n in (240, 60, 60)]
-    task = Task("ragged", "symbols", ("a", "b"), ("p", "q", "r", "s"), *splits)
-    compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "made")
-    subject = Subject(tmp_path / "made", DiagnoseConfig(), task)
-    assert subject.length in (15, 16)
-    assert len(subject.probe) == len(subject.sample) == 8 * (31 - subject.length)
+    codec = Codec(kind="symbols", classes=("a", "b"), length=30, vocabulary=tuple("pqrs"))
+    found = Sampling.of(Task("ragged", codec, *splits), ModelConfig(), DiagnoseConfig())
+    assert found.length in (15, 16)
+    assert found.n_sample == found.n_large == 8 * (31 - found.length)
 
 
-def test_landscapes_are_of_the_first_seed_that_has_both(comparison):
-    """The comparison has one seed; runs of another are made up beside it."""
-    subject = Subject(comparison, TINY)
-    first = subject.runs
-    later = [replace(run, config=replace(run.config, seed=1)) for run in first]
-    subject.runs = [*later, *first]
-    assert {run.config.seed for run in subject.pictured} == {0}
-    subject.runs = [*later, first[0]]
-    assert {run.config.seed for run in subject.pictured} == {1}
-    others = [
-        replace(run, config=replace(run.config, arm=arm)) for run, arm in zip(first, ("joint", "mimetic"), strict=True)
-    ]
-    subject.runs = [*others, *(replace(run, config=replace(run.config, seed=1)) for run in others)]
-    assert [(run.config.arm, run.config.seed) for run in subject.pictured] == [("joint", 0), ("mimetic", 0)]
+def test_validation_sequences_shorter_than_the_rest_are_no_obstacle():
+    task = ragged_task(n=200)
+    task = replace(task, val=task.val.rows(np.flatnonzero(task.val.lengths <= 5)))
+    assert Sampling.of(task, ModelConfig(), replace(TINY_DIAGNOSIS, max_lag=1)).length <= 5
+    with pytest.raises(SettingError) as caught:
+        Sampling.of(task, ModelConfig(), replace(TINY_DIAGNOSIS, max_lag=4))
+    assert caught.value.setting == "max_lag"
 
 
-def test_longer_and_deeper_means_fewer_sequences(comparison):
-    subject = Subject(comparison, TINY)
-    assert (len(subject.probe), len(subject.sample)) == (20, 40)  # as asked for
-    model = subject.request.model
-    for factor in (2, 3):
-        entries = 20 * factor * model.heads * model.depth * subject.length**2
-        subject.request = replace(subject.request, model=replace(model, depth=model.depth * factor))
-        assert subject._affordable(1000, entries) == 20
-        subject.request = replace(subject.request, model=model)
-        assert subject._affordable(1000, entries) == 20 * factor
+def test_too_few_or_too_short_sequences_are_refused(tiny_task):
+    few = replace(tiny_task, train=tiny_task.train.rows(np.arange(LEAST_SAMPLE - 1)))
+    with pytest.raises(RequestError):
+        Sampling.of(few, ModelConfig(), DiagnoseConfig())
+    short = replace(tiny_task, train=replace(tiny_task.train, lengths=np.full(84, 2)))
+    with pytest.raises(RequestError):
+        Sampling.of(short, ModelConfig(), DiagnoseConfig(max_lag=1))
+
+
+def test_longer_and_deeper_means_fewer_sequences(tiny_task, monkeypatch):
+    each = 2 * 3 * tiny_task.length**2  # heads, layers
+    monkeypatch.setattr(sampling, "SAMPLE_SCORES", 20 * each)
+    monkeypatch.setattr(sampling, "LARGE_SAMPLE_SCORES", 60 * each)
+
+    def sizes(depth, **asked):
+        found = Sampling.of(tiny_task, ModelConfig(heads=2, depth=depth), DiagnoseConfig(max_lag=2, **asked))
+        return found.n_sample, found.n_large
+
+    assert sizes(3) == (20, 60)
+    assert sizes(2) == (30, 84)  # there are no more
+    assert sizes(6) == (LEAST_SAMPLE, 30)
+    assert sizes(6, sample=40, large_sample=50) == (40, 50)  # as asked for

@@ -1,12 +1,16 @@
 """Intervals and p-values against scipy, by hand, and by simulated coverage."""
 
+import math
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from selfpretrain.stats import example_interval, holm, t_interval
+from selfpretrain.diagnostics.gradients import gradient_snr
+from selfpretrain.stats import chance_snr, example_interval, holm, t_interval
 
 
 def test_the_paired_interval_equals_scipys():
@@ -59,3 +63,13 @@ def test_the_example_interval_sees_what_seeds_share():
     difference = a[0].astype(float) - b[0]
     low, high = stats.ttest_1samp(difference, 0).confidence_interval()
     assert (over_examples.low, over_examples.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("directions", [1, 8])
+def test_chance_is_twice_the_most_that_an_estimate_without_signal_scatters(directions):
+    """The estimate's standard deviation is sqrt(2 / directions) / n: for a single one half of what is called chance."""
+    n, repeats = 50, 4000
+    shape = (n, repeats, directions)
+    found = gradient_snr(torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    assert found.std().item() == pytest.approx(chance_snr(n) / 2 / math.sqrt(directions), rel=0.1)
+    assert (found > chance_snr(n)).double().mean() < 0.06

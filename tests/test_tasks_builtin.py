@@ -3,23 +3,24 @@
 import numpy as np
 import pytest
 
-from selfpretrain.config import BUILTIN_TASKS
+from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
-from selfpretrain.tasks import load_task
-from selfpretrain.tasks.builtin import MAKERS, proximity, skew
+from selfpretrain.tasks.builtin import Proximity, Skew, builtin_tasks
+from selfpretrain.tasks.load import load_task
 
 
-def test_every_built_in_task_has_its_maker_and_loads():
-    assert set(MAKERS) == set(BUILTIN_TASKS)
-    for name in MAKERS:
+def test_every_built_in_task_loads_and_says_what_it_was_made_from():
+    for name in builtin_tasks():
         task = load_task(name)
+        assert load_task(task.source).fingerprint == task.fingerprint
         assert min(len(task.train), len(task.val), len(task.test)) > 200
         assert 0 < task.majority < 0.6
 
 
 def test_proximity_has_the_stated_transition_law():
     """Next = previous + s with probability p + (1-p)/K, any other step (1-p)/K; marginals uniform."""
-    _, _, x, y = proximity(numpy_stream(0, "data"), symbols=5, length=200, probability=0.4, sequences=2000)
+    rule = Proximity(symbols=5, length=200, probability=0.4, sequences=2000)
+    _, _, x, y = rule.build(numpy_stream(0, "data"))
     for label, step in ((0, 1), (1, -1)):
         rows = x[y == label]
         steps = np.bincount(((rows[:, 1:] - rows[:, :-1]) % 5).ravel(), minlength=5) / rows[:, 1:].size
@@ -30,8 +31,7 @@ def test_proximity_has_the_stated_transition_law():
 
 
 def test_skew_classes_agree_in_pairs_and_differ_in_threes():
-    _, _, x, y = skew(numpy_stream(0, "data"), length=32, sequences=20_000, correlation=0.7)
-    x = x[..., 0].astype(np.float64)
+    _, _, x, y = Skew(length=32, sequences=20_000, correlation=0.7).build(numpy_stream(0, "data"))
     lags = {c: np.array([(x[y == c] * np.roll(x[y == c], k, 1)).mean() for k in range(8)]) for c in (0, 1)}
     assert np.abs(lags[0] - lags[1]).max() < 0.02
     kernel = 0.7 ** np.arange(32)
@@ -52,10 +52,27 @@ def test_noise_labels_do_not_depend_on_the_sequences():
 
 def test_digits_are_scikit_learns():
     task = load_task("digits")
-    assert (task.kind, task.length, task.channels, len(task.classes)) == ("values", 64, 1, 10)
+    assert (task.kind, task.length, task.inputs.channels, len(task.classes)) == ("values", 64, 1, 10)
+    assert task.grid == (8, 8)
     assert len(task.train) + len(task.val) + len(task.test) == 1797
 
 
 def test_data_depend_on_the_data_seed_alone():
     first, again, other = (load_task("proximity", sequences=100, data_seed=s) for s in (0, 0, 1))
     assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("noise", {"probability": 0.5}, "probability 0.5 does not apply to the task 'noise'"),
+        ("noise", {"kind": "bytes"}, "kind bytes does not apply"),
+        ("digits", {"length": 9}, "its options: none"),
+        ("proximity", {"symbols": 2}, "3 or more"),
+        ("proximity", {"symbols": 2.5}, "symbols cannot be"),
+        ("nope", {}, "neither a built-in task"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(name, options, said):
+    with pytest.raises(RequestError, match=said):
+        load_task(name, **options)

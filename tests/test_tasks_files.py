@@ -8,8 +8,9 @@ import pyarrow.parquet as parquet
 import pytest
 
 from conftest import TINY_FLAGS
-from selfpretrain.tasks import UNLABELLED, load_task
+from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.parsing import guess_kind
+from selfpretrain.tasks.splitting import UNLABELLED
 
 N = 40
 RNG = np.random.default_rng(0)
@@ -53,7 +54,7 @@ def test_symbols_are_the_same_from_every_format(tmp_path, separator):
     expected = sorted(zip(SYMBOLS, LABELS, strict=True), key=str)
     for path in formats(tmp_path, SYMBOLS, lambda s: separator.join(map(str, s))):
         task = load_task(path)
-        assert (task.kind, task.vocabulary, task.classes) == ("symbols", tuple("01234"), ("a", "b"))
+        assert (task.kind, task.codec.vocabulary, task.classes) == ("symbols", tuple("01234"), ("a", "b"))
         assert everything(task) == [(s, label) for s, label in expected], path
 
 
@@ -68,7 +69,7 @@ def test_values_are_the_same_from_every_format(tmp_path):
 
 def test_lists_of_lists_are_channels(tmp_path):
     tasks = [load_task(p) for p in formats(tmp_path, CHANNELS, json.dumps) if p.suffix != ".csv"]
-    assert {(task.kind, task.channels) for task in tasks} == {("values", 2)}
+    assert {(task.kind, task.inputs.channels) for task in tasks} == {("values", 2)}
     assert len({task.fingerprint for task in tasks}) == 1
 
 
@@ -76,9 +77,9 @@ def test_text_is_bytes(tmp_path):
     words = ["the cat sat on the mat", "Ünïcode täxt, too", "x", "a longer sentence with words, commas and so on"]
     rows = [(f"{words[i % 4]} {i} {RNG.integers(10**9)}", LABELS[i]) for i in range(N)]
     task = load_task(write_csv(tmp_path / "t.csv", rows))
-    assert (task.kind, len(task.vocabulary)) == ("bytes", 256)
+    assert (task.kind, task.inputs.symbols, task.train.x.dtype) == ("bytes", 256, np.uint8)
     decoded = {
-        bytes(x[:n].astype(np.uint8)).decode()
+        bytes(x[:n]).decode()
         for split in (task.train, task.val, task.test)
         for x, n in zip(split.x, split.lengths, strict=True)
     }
@@ -108,7 +109,7 @@ def test_npz_with_and_without_splits(tmp_path):
     x, y = RNG.normal(size=(N, 6, 2)), np.arange(N) % 2
     np.savez(tmp_path / "one.npz", x=x, y=y)
     task = load_task(tmp_path / "one.npz")
-    assert (task.kind, task.channels, task.length, len(task.train)) == ("values", 2, 6, 28)
+    assert (task.kind, task.inputs.channels, task.length, len(task.train)) == ("values", 2, 6, 28)
     np.savez(tmp_path / "two.npz", x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
     task = load_task(tmp_path / "two.npz")
     assert (len(task.train) + len(task.val), len(task.test)) == (30, 10)
@@ -152,7 +153,7 @@ def test_training_alone_defines_the_vocabulary(tmp_path):
         for i in range(N)
     ]
     task = load_task(write_csv(tmp_path / "s.csv", rows, header=("sequence", "label", "split")))
-    assert task.vocabulary == tuple("01234")
+    assert task.codec.vocabulary == tuple("01234")
     assert (task.test.x[-1] == 5).sum() == 2  # the unknown symbol
     assert "2 symbols" in " ".join(task.notes)
 
@@ -271,3 +272,34 @@ def test_notes_of_mending_are_printed_by_the_command(tmp_path, cli):
     result = cli("compare", "v.csv", *flags, "--allow-missing", "--arms=linear", "--out=v")
     assert result.returncode == 0, result.stderr
     assert "1 missing or infinite values become their channel's training mean" in result.stderr
+
+
+def test_rows_keep_their_place_in_their_file(tmp_path):
+    rows = [(" ".join(map(str, s)), c) for s, c in zip(SYMBOLS, LABELS, strict=True)]
+    task = load_task(write_csv(tmp_path / "a.csv", rows[:30]), test=write_csv(tmp_path / "b.csv", rows[30:]))
+    assert sorted([*task.train.numbers, *task.val.numbers]) == list(range(30))
+    assert task.test.numbers.tolist() == list(range(10))
+    for split, offset in ((task.train, 0), (task.test, 30)):
+        for x, n, number in zip(split.x, split.lengths, split.numbers, strict=True):
+            assert x[:n].tolist() == SYMBOLS[offset + number]
+
+
+def test_sequences_longer_than_any_in_training_are_cut_and_counted(tmp_path):
+    rows = [("1 2 3 " * (3 if i >= 30 else 1), LABELS[i], "test" if i >= 30 else "train") for i in range(N)]
+    rows = [(f"{text}{i % 4}", *rest) for i, (text, *rest) in enumerate(rows)]
+    task = load_task(write_csv(tmp_path / "s.csv", rows, header=("sequence", "label", "split")))
+    assert task.length == 4
+    assert "10 sequences outside training are longer than any in it and were cut to 4" in task.notes
+
+
+def test_raw_rows_are_coded_as_the_task_was(tmp_path):
+    for sequences, as_text in ((SYMBOLS, lambda s: " ".join(map(str, s))), (CHANNELS, json.dumps)):
+        path = tmp_path / "r.jsonl"
+        path.write_text(
+            "\n".join(json.dumps({"sequence": s, "label": c}) for s, c in zip(sequences, LABELS, strict=True))
+        )
+        task = load_task(path)
+        for form in (sequences, [as_text(s) for s in sequences], [np.array(s) for s in sequences]):
+            x, lengths = task.codec.encode([form[number] for number in task.test.numbers])
+            assert np.array_equal(x, task.test.x)
+            assert np.array_equal(lengths, task.test.lengths)

@@ -192,6 +192,8 @@ class EvaluateJob:
         model.to(training.device)
         with threads(training.threads):
             probabilities = probabilities_of(model, task.test, torch.device(training.device))
+        if not np.isfinite(probabilities).all():
+            return RunResult(**known, failure="predictions of the test split are not finite")
         self._save_predictions(probabilities, task)
         save_model(self.path / MODEL, model, task.codec)
         memory = [each.result.peak_memory_bytes for _, each in finished.values()]

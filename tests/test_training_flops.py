@@ -7,26 +7,27 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from conftest import BATCH, CLASSES, LENGTH, TINY_MODEL, spec, tiny_model
-from selfpretrain import flops
-from selfpretrain.config import ModelConfig, ObjectiveConfig
+from conftest import BATCH, LENGTH, TINY_MODEL, ragged_task, spec, tiny_model, tiny_training
+from selfpretrain.config import ModelConfig, ObjectiveConfig, PhaseConfig
+from selfpretrain.model.mask import Mask
 from selfpretrain.model.transformer import Block
+from selfpretrain.training import flops
 
 
 def test_the_known_answer_of_one_block():
     """B=2, n=128, D=64, F=4D: 33,554,432 forward and 94,371,840 with backward, the input needing no gradient."""
-    block = Block(ModelConfig(width=64, heads=4, ff_factor=4, attention="eager"))
+    block = Block(ModelConfig(width=64, heads=4, ff_factor=4, attention="eager"), 128, 0)
     x = torch.randn(2, 128, 64)
     with FlopCounterMode(display=False) as forward, torch.no_grad():
-        block(x, None)
+        block(x, Mask(), None)
     analytic = 2 * int(flops.block_flops(np.array(128), 64, 256))
     assert forward.get_total_flops() == analytic == 33_554_432
     with FlopCounterMode(display=False) as whole:
-        block(x, None).sum().backward()
+        block(x, Mask(), None).sum().backward()
     assert whole.get_total_flops() == flops.TRAIN_FACTOR * analytic
     block.attention_norm.requires_grad_(False)  # now nothing in front of query, key and value needs a gradient
     with FlopCounterMode(display=False) as both:
-        block(x, None).sum().backward()
+        block(x, Mask(), None).sum().backward()
     input_gradient = 2 * 128 * 3 * 64**2 * 2  # of query, key and value, for both sequences
     assert both.get_total_flops() == flops.TRAIN_FACTOR * analytic - input_gradient == 94_371_840
 
@@ -38,7 +39,7 @@ def test_a_label_step_equals_the_counter(kind, label_head):
     model = tiny_model(config, kind)
     x = torch.randn(BATCH, LENGTH, 3) if kind == "values" else torch.randint(5, (BATCH, LENGTH))
     with FlopCounterMode(display=False) as counter:
-        model.classify(x, None).sum().backward()
+        model(x).sum().backward()
     expected = flops.label_step_flops(config, spec(kind), np.full(4, LENGTH), BATCH)
     if kind == "values":  # data need no gradient: one product of the embedding is saved
         expected -= 2 * BATCH * LENGTH * 3 * 12
@@ -51,7 +52,7 @@ def test_a_reconstruction_step_equals_the_counter():
     chosen = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
     chosen[:, :2] = True
     with FlopCounterMode(display=False) as counter:
-        model.reconstruct(torch.randint(5, (BATCH, LENGTH)), None, chosen).sum().backward()
+        model(torch.randint(5, (BATCH, LENGTH)), None, chosen).sum().backward()
     objective = ObjectiveConfig(mask_ratio=2 / LENGTH)
     assert counter.get_total_flops() == flops.reconstruction_step_flops(
         config, spec(), np.full(4, LENGTH), BATCH, objective
@@ -64,4 +65,11 @@ def test_padding_is_free_and_length_is_quadratic():
     assert flops.encoder_flops(TINY_MODEL, spec(), lengths) == mean
     a, b, c = (int(flops.block_flops(np.array(n), 12, 24)) for n in (100, 200, 300))
     assert c - 2 * b + a == 2 * 4 * 12 * 100**2
-    assert spec().classes == CLASSES
+
+
+def test_joint_pays_for_a_masked_pass_over_its_label_batch():
+    task = ragged_task()
+    settings = {"label": PhaseConfig(duration="9", batch_size=20), "pretrain": PhaseConfig(duration="9", batch_size=5)}
+    spt, joint = (tiny_training(task, arm, **settings) for arm in ("spt", "joint"))
+    extra = flops.step_flops(joint, task) - flops.step_flops(spt, task)
+    assert extra == pytest.approx(4 * flops.step_flops(spt.source, task), rel=1e-6)

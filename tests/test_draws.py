@@ -1,0 +1,91 @@
+"""Counter-based draws against SplitMix64 in Python integers, and their independence of everything but the row."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from selfpretrain.draws import Draws, bernoulli, mix, uniform, words
+
+WORD = 2**64
+
+
+def splitmix(state, count):
+    """The reference implementation, word by word."""
+    found = []
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) % WORD
+        z = state
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % WORD
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % WORD
+        found.append(z ^ (z >> 31))
+    return found
+
+
+def signed(word):
+    return word - WORD if word >= WORD // 2 else word
+
+
+def keys_of(rows, *, seed=0, step=0, stream="masks"):
+    return Draws(seed, step, torch.as_tensor(rows)).keys(stream)
+
+
+def test_words_are_splitmix64s():
+    """1234567 is the test vector of the published C code."""
+    known = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert splitmix(1234567, 4) == known
+    assert [w % WORD for w in words(torch.tensor([1234567]), 4, first=1)[0].tolist()] == known
+
+
+@given(st.integers(0, WORD - 1), st.integers(1, 9))
+def test_words_equal_the_reference_for_any_key(key, count):
+    found = words(torch.tensor([signed(key)]), count, first=1)[0].tolist()
+    assert [word % WORD for word in found] == splitmix(key, count)
+
+
+def test_mix_is_a_bijection_on_what_is_tried():
+    assert len(set(mix(torch.arange(10_000)).tolist())) == 10_000
+
+
+def test_a_draw_does_not_depend_on_how_many_are_drawn_or_for_whom():
+    rows = torch.arange(50)
+    whole = bernoulli(keys_of(rows), 40, 0.3)
+    assert torch.equal(bernoulli(keys_of(rows), 13, 0.3), whole[:, :13])
+    assert torch.equal(bernoulli(keys_of(rows[[7, 3]]), 40, 0.3), whole[[7, 3]])
+
+
+@pytest.mark.parametrize("probability", [0.0, 0.02, 0.5, 0.9, 1.0])
+def test_the_share_is_the_probability(probability):
+    drawn = bernoulli(keys_of(range(2000)), 101, probability).double()
+    error = (probability * (1 - probability) / drawn.numel()) ** 0.5
+    assert abs(float(drawn.mean()) - probability) <= 4 * error
+
+
+def test_draws_of_neighbours_in_place_row_step_seed_and_stream_are_independent():
+    rows = torch.arange(4000)
+    here = bernoulli(keys_of(rows), 64, 0.5)
+    others = {
+        "place": here.roll(1, dims=1),
+        "half": here.roll(2, dims=1),
+        "row": here.roll(1, dims=0),
+        "step": bernoulli(keys_of(rows, step=1), 64, 0.5),
+        "seed": bernoulli(keys_of(rows, seed=1), 64, 0.5),
+        "stream": bernoulli(keys_of(rows, stream="dropout"), 64, 0.5),
+    }
+    for name, other in others.items():
+        agreement = float((here == other).double().mean())
+        assert abs(agreement - 0.5) < 4 * (0.25 / here.numel()) ** 0.5, name
+
+
+def test_uniform_draws_are_uniform_and_apart_from_the_others():
+    keys = keys_of(range(20_000))
+    found = uniform(keys)
+    assert stats.kstest(found.numpy(), "uniform").pvalue > 1e-3
+    first = bernoulli(keys, 1, 0.5)[:, 0].double()
+    assert abs(float(torch.corrcoef(torch.stack((found, first)))[0, 1])) < 4 / 20_000**0.5
+
+
+def test_keys_are_all_different():
+    keys = torch.cat([keys_of(range(1000), seed=s, step=t) for s in range(5) for t in range(5)])
+    assert len(set(keys.tolist())) == len(keys)

@@ -1,0 +1,48 @@
+"""Splits: partitions in proportion, duplicates together."""
+
+from collections import Counter
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from selfpretrain.tasks.splitting import SHARES, duplicate_groups, leaks, parts_of, stratified_split
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), min_size=1, max_size=80), st.integers(0, 3))
+def test_a_split_is_a_partition_that_keeps_duplicates_together(rows, seed):
+    x, y = (np.array(column) for column in zip(*rows, strict=True))
+    parts = stratified_split(duplicate_groups([np.array([value]) for value in x]), y, SHARES, seed)
+    assert sorted(np.concatenate(parts)) == list(range(len(rows)))
+    values = [set(x[part]) for part in parts]
+    assert not (values[0] & values[1] or values[0] & values[2] or values[1] & values[2])
+
+
+@given(st.integers(3, 60), st.integers(3, 60), st.integers(0, 3))
+def test_each_class_stands_in_each_part_in_proportion(n_a, n_b, seed):
+    y = np.array([0] * n_a + [1] * n_b)
+    for part, share in zip(stratified_split(np.arange(n_a + n_b), y, SHARES, seed), SHARES, strict=True):
+        counts = Counter(y[part].tolist())
+        for label, n in ((0, n_a), (1, n_b)):
+            assert counts[label] >= 1
+            assert abs(counts[label] - share * n) <= (1 if n >= 10 else 2)  # below 10 the small parts get one anyway
+
+
+def test_duplicates_are_exactly_equal_sequences_in_order_of_first_sight():
+    rows = [np.array([1, 0]), np.array([1]), np.array([1, 0]), np.array([0, 1])]
+    assert duplicate_groups(rows).tolist() == [0, 1, 0, 2]
+
+
+def test_given_parts_stay_and_missing_ones_are_cut_from_labelled_training_rows():
+    y = np.array([0, 1] * 20)
+    y[:4] = -1
+    given = ["train"] * 30 + ["test"] * 10
+    parts = parts_of(np.arange(40), y, given, 0)
+    assert (parts[30:] == 2).all()
+    assert (parts[:4] == 0).all()
+    assert (parts == 1).sum() == 4  # 15/85 of 13 a class is 2.3
+    assert parts_of(np.arange(40), y, ["train", "val", "test", "train"] * 10, 0).tolist() == [0, 1, 2, 0] * 10
+
+
+def test_leaks_are_training_rows_that_stand_elsewhere_too():
+    assert leaks(np.array([0, 1, 0, 2, 2]), np.array([0, 0, 2, 0, 0])).tolist() == [True, False, False, False, False]
