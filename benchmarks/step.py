@@ -13,16 +13,16 @@ from collections.abc import Callable
 
 import torch
 
-from selfpretrain.arms import input_spec
-from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
-from selfpretrain.flops import label_step_flops
-from selfpretrain.model import SequenceModel
-from selfpretrain.objectives import LabelObjective, Objective, ReconstructionObjective
-from selfpretrain.streams import torch_stream
-from selfpretrain.tasks import Task, load_task
-from selfpretrain.train import Plan, TrainState, make_optimizer, update
-
-CPU = torch.device("cpu")
+from selfpretrain.arms.arm import Setting
+from selfpretrain.config import CompareConfig, ModelConfig
+from selfpretrain.draws import Draws
+from selfpretrain.objectives.masking import draw_mask
+from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.task import Task
+from selfpretrain.training.flops import step_flops
+from selfpretrain.training.loop import TrainState, make_optimizer, update
+from selfpretrain.training.perform import build_model, make_feed, make_objective
+from selfpretrain.training.training import Training
 
 
 def seconds(work: Callable[[], object], repeats: int = 8) -> float:
@@ -33,12 +33,17 @@ def seconds(work: Callable[[], object], repeats: int = 8) -> float:
     return (time.perf_counter() - begun) / repeats
 
 
-def step_of(task: Task, objective: Objective, model: ModelConfig) -> Callable[[], object]:
-    """One optimiser step of the training loop."""
-    network = SequenceModel(model, input_spec(task), causal=False, generator=torch_stream(0, "init"))
-    plan = Plan.of("label", PhaseConfig(duration="1"), steps=1, lr=1e-3, n_rows=len(objective.rows))
-    state = TrainState(make_optimizer(network, plan, CPU))
-    return lambda: update(network, objective, plan, state, seed=0, config=TrainConfig(), device=CPU)
+def step_of(task: Task, training: Training) -> Callable[[], object]:
+    """One optimiser step of the training loop, batch and masks included."""
+    model, feed = build_model(training, task.inputs), make_feed(training, task)
+    objective, state = make_objective(training, task.inputs), TrainState(make_optimizer(model, training.plan))
+    return lambda: update(model, objective, feed.batch(0), training, state)
+
+
+def masks_of(task: Task, batch_size: int) -> Callable[[], object]:
+    """The masks of one batch, each row's from its own key."""
+    rows = torch.from_numpy(task.train.numbers[:batch_size])
+    return lambda: draw_mask(Draws(0, 3, rows).keys("masks"), None, task.length, 0.5)
 
 
 def products(flops: int, width: int, rows: int) -> Callable[[], object]:
@@ -58,14 +63,17 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15)
     pairs = parser.parse_args().pairs
     torch.set_num_threads(1)
-    config, task = CompareConfig(), load_task()
-    batch = config.label.batch_size
-    flops = label_step_flops(config.model, input_spec(task), task.train.lengths, batch)
+    task, config = load_task(), CompareConfig()
+    setting = Setting(config, task, "cpu")
+    eager = Setting(CompareConfig(model=ModelConfig(attention="eager")), task, "cpu")
+    labels = setting.labels(0, 1e-3)
+    batch, flops = labels.plan.batch_size, step_flops(labels, task)
     floor = products(flops, config.model.width, batch * task.length)
+    pretrain = step_of(task, setting.pretraining(0, 1e-3))
     steps = {
-        "label step, fused attention": step_of(task, LabelObjective(task), config.model),
-        "label step, explicit attention": step_of(task, LabelObjective(task), ModelConfig(attention="eager")),
-        "self-pretraining step": step_of(task, ReconstructionObjective(task, ObjectiveConfig(), 0), config.model),
+        "label step, fused attention": step_of(task, labels),
+        "label step, explicit attention": step_of(task, eager.labels(0, 1e-3)),
+        "self-pretraining step": pretrain,
     }
     print(f"{flops / 1e9:.3f} GFLOP a label step, one thread, {pairs} pairs")
     for name, step in steps.items():
@@ -75,6 +83,11 @@ def main() -> None:
         ratio = statistics.median(a / b for a, b in times)
         speed = f"{1e3 * ours:7.2f} ms {flops / ours / 1e9:6.1f} GFLOP/s"
         print(f"{name:32s} {speed} {ratio:5.2f} x the bare products ({1e3 * bare:.2f} ms)")
+    masks = masks_of(task, batch)
+    share = statistics.median(seconds(masks, 50) / seconds(pretrain) for _ in range(pairs))
+    print(
+        f"masks of a batch: {1e6 * seconds(masks, 200):.0f} microseconds, {100 * share:.2f}% of a self-pretraining step"
+    )
 
 
 if __name__ == "__main__":

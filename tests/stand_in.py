@@ -3,32 +3,54 @@
 import zlib
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from selfpretrain.config import DiagnoseConfig, ModelConfig
 from selfpretrain.explain.sampling import Sampling
 from selfpretrain.explain.stages import Stage, TrainedRun
 from selfpretrain.explain.subject import Subject
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.streams import torch_stream
-from selfpretrain.tasks.task import Task
+from selfpretrain.tasks.codec import Codec
+from selfpretrain.tasks.task import Split, Task
+
+MOVED = 0.2
+"""How far every weight has moved, after any training."""
 
 
 def stand_in(folder: Path, config: DiagnoseConfig, model: ModelConfig, task: Task | None = None) -> Subject:
-    """Seed 0 of scratch and spt in the comparison ``folder``, with random weights of their own at every stage.
+    """Seed 0 of scratch and spt in the comparison ``folder``, whose weights have moved at random since their start.
 
-    The start is the same for both. That the real models are those of their stages is tested in test_explain_subject.py.
+    That the real models are those of their stages is tested in test_explain_subject.py.
 
     Args:
         task: instead of the comparison's.
     """
-    subject = Subject(folder, config)
+    subject = Subject(folder, DiagnoseConfig(max_lag=1))
+    subject.config, subject.grid, subject.task = config, config.grid, task or subject.task
+    subject.sampling = Sampling.of(subject.task, model, config)
     subject.runs = [run for run in subject.runs if run.name in ("scratch-seed0", "spt-seed0")]
-    if task is not None:
-        subject.task, subject.sampling = task, Sampling.of(task, model, config)
 
+    @torch.no_grad()
     def made(run: TrainedRun, stage: Stage) -> SequenceModel:
-        place = "start" if stage.name == "start" else f"{run.arm} {stage.name} {stage.step}"
-        seed = zlib.crc32(place.encode())
-        return SequenceModel(model, subject.task.inputs, generator=torch_stream(seed, "init"))
+        found = SequenceModel(model, subject.task.inputs, generator=torch_stream(0, "init"))
+        if stage.name != "start":
+            moves = torch.Generator().manual_seed(zlib.crc32(f"{run.arm} {stage.name} {stage.step}".encode()))
+            for weight in found.parameters():
+                weight += MOVED * torch.randn(weight.shape, generator=moves)
+        return found
 
     subject.model = made  # type: ignore[method-assign]
     return subject
+
+
+def telling_task() -> Task:
+    """Every class has a favourite symbol; in validation it is the next class's, so what was learnt is wrong there."""
+    generator = np.random.default_rng(0)
+    y = np.arange(180) % 3
+    favourite = np.where(np.arange(180) < 120, y, (y + 1) % 3)
+    x = np.where(generator.random((180, 9)) < 0.5, favourite[:, None], generator.integers(5, size=(180, 9)))
+    rows = Split(x, np.full(180, 9), y)
+    codec = Codec(kind="symbols", classes=tuple("xyz"), length=9, vocabulary=tuple("abcde"))
+    return Task("telling", codec, *(rows.rows(part) for part in np.split(np.arange(180), [120, 150])))

@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+import torch
 
 from conftest import TINY_FLAGS
+from selfpretrain.cli import main
 
 GOOD = [f"{i % 3} {i % 5} {i % 2} 1,{'ab'[i % 2]}" for i in range(20)]
 HEADER = "sequence,label"
@@ -153,7 +155,7 @@ FILES = {
         ["a.jsonl: row 5: no JSON"],
     ),
     "a long name": ("x" * 300 + ".csv", None, [], ["cannot be read (File name too long)"]),
-    "builtin option": ("a.csv", csv(*GOOD), ["--symbols=3"], ["--symbols applies to built-in tasks only", "a.csv"]),
+    "builtin option": ("a.csv", csv(*GOOD), ["--symbols=3"], ["--symbols 3 applies to built-in tasks only", "a.csv"]),
 }
 
 
@@ -203,63 +205,86 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
     [
         (
             ["compare", "--arms=scratch,nope"],
-            ["unknown arm 'nope'", "scratch, spt, scratch-long, joint, mimetic, linear"],
+            ["--arms nope", "scratch, spt, scratch-long, joint, mimetic, linear"],
         ),
         (["compare", "--dept=3"], ["unknown option --dept", "did you mean --depth?", "--mask-ratio"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
         (["compare", "--depth=x"], ["--depth", "'x'"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
-        (["compare", "--preset=huge"], ["unknown 'huge'", "minimal, small, amos-listops"]),
-        (["compare", "--heads=5"], ["--heads 5 does not divide --width 32"]),
-        (["compare", "--label.duration=soon"], ["'soon' is no duration", "800steps or 20epochs"]),
+        (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, small, amos-listops"]),
+        (["compare", "--heads=5"], ["--heads 5 does not divide the width 32"]),
+        (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
         (["compare", "--label.duration=1e3"], ["--label.duration '1e3' is no duration"]),
         (["compare", "--pretrain.duration=0"], ["--pretrain.duration '0' is no duration"]),
         (["compare", "--clip=inf"], ["--clip inf is no number to work with"]),
         (["compare", "--symbols=2"], ["--symbols 2 makes both directions the same step", "3 or more"]),
-        (["compare", "--out=/proc/x"], ["--out /proc/x: cannot write there", "another --out"]),
+        (["compare", "--out=/proc/x"], ["--out /proc/x cannot be written to", "name another"]),
         (["compare", "--workers=99"], ["--workers 99", "cores"]),
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
         (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
-        (["compare", "noise", "--probability=.5"], ["--probability does not apply to the task 'noise'", "--symbols"]),
+        (["compare", "noise", "--probability=.5"], ["--probability 0.5 does not apply to the task 'noise'", "symbols"]),
         (["compaer"], ["unknown verb 'compaer'", "compare"]),
         (["report", "nowhere"], ["nowhere: no comparison to draw"]),
+        (["report"], ["FOLDER is missing"]),
+        (["clean", "nowhere"], ["nowhere: no comparison to clean"]),
+        (["diagnose", "nowhere", "--sections=nope"], ["--sections nope", "transplants, attention"]),
+        (["diagnose", "nowhere"], ["nowhere: there is no such folder"]),
+        (["compare", "--workers=0"], ["--workers 0 is too small"]),
+        (["compare", "--symbols=many"], ["--symbols cannot be 'many'", "number"]),
+        (["compare", "--arms=joint", "--objective=causal"], ["the arm joint", "masked or span"]),
+        (["compare", "--objective=causal", "--pooling=cls"], ["--pooling cls", "mean, max or last"]),
     ],
 )
 def test_a_request_is_refused(arguments, said, cli, tmp_path):
-    if "--device=cuda" in arguments:
-        torch = pytest.importorskip("torch")
-        if torch.cuda.is_available():
-            return
+    if "--device=cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("this machine has the device that should be missing")
     refused(cli(*arguments), *said)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_of_another_request_is_refused_and_kept(cli, tmp_path):
-    assert cli("compare", *TINY_FLAGS, "--out=o", "--workers=1").returncode == 0
+def test_a_folder_that_holds_something_else_is_refused_and_kept(cli, tmp_path, capsys):
+    assert cli("compare", *TINY_FLAGS, "--arms=linear", "--out=o").returncode == 0
     before = (tmp_path / "o/summary.json").read_bytes()
-    refused(
-        cli("compare", *TINY_FLAGS, "--mask-ratio=.3", "--out=o"),
-        "--out o belongs to a different request",
-        "mask_ratio is 0.5 there and 0.3 here",
-        "another folder",
-    )
-    refused(cli("compare", *TINY_FLAGS, "--data-seed=1", "--out=o"), "belongs to a different request", "data_seed")
+    other = cli("compare", *TINY_FLAGS, "--data-seed=1", "--out=o")
+    refused(other, "--out o belongs to other data", "data_seed is 0 there and 1 here", "another folder")
     assert (tmp_path / "o/summary.json").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("dear")
     refused(cli("compare", *TINY_FLAGS, "--out=mine"), "--out mine holds something else", "new folder")
     (tmp_path / "file").write_text("")
-    refused(cli("compare", *TINY_FLAGS, "--out=file"), "--out file: cannot write there (Not a directory)")
-    (tmp_path / "o/config.json").write_text("{")
-    refused(cli("compare", *TINY_FLAGS, "--out=o"), "config.json there is damaged")
+    refused(cli("compare", *TINY_FLAGS, "--out=file"), "--out file cannot be written to", "name another")
+    folder = str(tmp_path / "o")
+    for damage in ("{", "[]", '{"request": 3, "task": "x", "source": null}'):
+        (tmp_path / "o/config.json").write_text(damage)
+        for arguments, said in (
+            (["compare", *TINY_FLAGS, f"--out={folder}"], "has a config.json that is damaged"),
+            (["report", folder], "config.json: missing or damaged"),
+            (["diagnose", folder], "config.json: missing or damaged"),
+            (["clean", folder], "config.json: missing or damaged"),
+        ):
+            capsys.readouterr()
+            assert main(arguments) == 2
+            error = capsys.readouterr().err
+            assert said in error
+            assert error.count("\n") == 1
+
+
+def test_a_folder_of_the_first_version_is_refused_with_one_line(tmp_path, capsys):
+    request = {"arms": ["scratch"], "task": {"data": "proximity"}, "seeds": 3}
+    (tmp_path / "config.json").write_text(json.dumps({"request": request, "task": "0123456789abcdef"}))
+    (tmp_path / "summary.json").write_text(json.dumps({"arms": {}}))
+    assert main(["compare", *TINY_FLAGS, f"--out={tmp_path}"]) == 2
+    assert "no comparison of this version" in capsys.readouterr().err
+    assert main(["report", str(tmp_path)]) == 2
+    assert "config.json: missing or damaged" in capsys.readouterr().err
 
 
 def test_data_that_changed_under_the_same_name_are_refused(cli, tmp_path):
     (tmp_path / "a.csv").write_bytes(csv(*GOOD))
     flags = [f for f in TINY_FLAGS if not f.startswith(("--symbols", "--length", "--sequences"))]
-    assert cli("compare", "a.csv", *flags, "--out=o", "--workers=1").returncode == 0
+    assert cli("compare", "a.csv", *flags, "--arms=linear", "--out=o").returncode == 0
     (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
-    refused(cli("compare", "a.csv", *flags, "--out=o"), "belongs to a different request", "the data have changed")
+    refused(cli("compare", "a.csv", *flags, "--out=o"), "belongs to other data", "the data have changed")
 
 
 @pytest.fixture
@@ -290,4 +315,9 @@ def test_a_full_disk_is_said_and_what_is_there_stays_whole(cli, small_disk):
 
 def test_a_read_only_disk_is_said(cli, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    refused(cli("compare", *TINY_FLAGS, "--out=disk/o"), "cannot write", "Read-only file system", "another --out")
+    refused(
+        cli("compare", *TINY_FLAGS, "--out=disk/o"),
+        "--out disk/o cannot be written to",
+        "Read-only file system",
+        "name another",
+    )

@@ -10,11 +10,15 @@ import pytest
 
 from conftest import tiny_config
 from selfpretrain import diagnose
-from selfpretrain.comparison import compare
-from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TaskConfig, TrainConfig
-from selfpretrain.tasks import Split, Task, load_task
-from selfpretrain.tasks.task import UNLABELLED
-from selfpretrain.workers import cores
+from selfpretrain.comparison.compare import compare
+from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
+from selfpretrain.explain.transplants.cells import HANDMADE, NOISE, SHUFFLED, alone
+from selfpretrain.machine import cores
+from selfpretrain.serial import to_dict
+from selfpretrain.tasks.codec import Codec
+from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.splitting import UNLABELLED
+from selfpretrain.tasks.task import Split, Task
 
 pytestmark = pytest.mark.slow
 
@@ -64,14 +68,13 @@ def test_over_twenty_nulls_at_most_two_verdicts_claim_an_effect(tmp_path):
     claims = []
     for data_seed in range(20):
         config = tiny_config(
-            task=TaskConfig(data="noise", length=16, sequences=400, data_seed=data_seed),
             model=ModelConfig(width=16, heads=2),
             pretrain=PhaseConfig(duration="60steps", batch_size=32),
             label=PhaseConfig(duration="60steps", batch_size=32),
             train=TrainConfig(lr=(3e-3, 1e-2)),
             seeds=5,
         )
-        task = load_task(config.task)
+        task = load_task("noise", length=16, sequences=400, data_seed=data_seed)
         summary = compare(task, config, out=tmp_path / str(data_seed), workers=cores()).summary
         claims.append(any(c["outcome"] != "no detectable effect" for c in summary["comparisons"]))
     assert sum(claims) <= 2
@@ -81,13 +84,19 @@ def test_over_twenty_nulls_at_most_two_verdicts_claim_an_effect(tmp_path):
 
 
 def share(content, cell):
-    return next(r["share"] for r in content["conclusion"]["recoveries"] if r["cell"] == cell)
+    return next(r["share"] for r in content["conclusion"]["recoveries"] if r["cell"] == to_dict(cell))
+
+
+def share_of(content, donor, what):
+    """Of the cell that takes so much from a donor and freezes nothing."""
+    found = ((r["cell"], r["share"]) for r in content["conclusion"]["recoveries"])
+    return next(s for c, s in found if (c["donor"], c["what"], c["frozen"]) == (donor, what, []))
 
 
 def test_queries_and_keys_carry_the_demo_s_gain_and_proximity_is_the_reason(cli, tmp_path):
     assert cli("compare", "--out=demo", timeout=900).returncode == 0
     begun = time.monotonic()
-    looked = cli("diagnose", "demo", "--parts=data,attention,gradients,landscape,representation", timeout=900)
+    looked = cli("diagnose", "demo", "--sections=data,attention,gradients,landscape,representation", timeout=900)
     assert looked.returncode == 0, looked.stderr
     seconds = time.monotonic() - begun
     result = cli("diagnose", "demo", "--json", timeout=3000)
@@ -95,28 +104,29 @@ def test_queries_and_keys_carry_the_demo_s_gain_and_proximity_is_the_reason(cli,
     content = json.loads(result.stdout)
     conclusion = content["conclusion"]
     assert (conclusion["carrier"], conclusion["mechanism"]) == ("query-key", "proximity from absolute positions")
-    assert share(content, "spt.query-key.free") > 0.75
-    assert share(content, "spt.all-but-query-key.free") < 0.25
-    for control in ("random.query-key.free", "shuffled.query-key.free", "shuffled.all.free"):
-        assert share(content, control) < 0.25
+    assert share(content, alone("query-key")) > 0.75
+    assert share_of(content, "spt", "all but query-key") < 0.25
+    assert share(content, NOISE) < 0.25
+    assert share(content, SHUFFLED) < 0.25
+    assert share_of(content, "shuffled", "all") < 0.25
 
     def values(part, name, **match):
-        rows = [r for r in content["parts"][part] if r["name"] == name and match.items() <= r.items()]
+        rows = [r for r in content["sections"][part] if r["name"] == name and match.items() <= r.items()]
         assert len(rows) >= 5
         return np.array([row["values"] for row in rows])
 
     # Scratch looks at everything alike; SPT at neighbours, by positions alone.
-    scratch = {"arm": "scratch", "stage": "trained"}
-    spt = {"arm": "spt", "stage": "pretrained"}
+    scratch = {"arm": "scratch", "stage": "after-label"}
+    spt = {"arm": "spt", "stage": "after-pretrain"}
     assert values("attention", "entropy_relative", **scratch).min() > 0.9
-    assert abs(values("attention", "near_mass_relative", **scratch) - 1).max() < 0.1
+    assert abs(values("attention", "window_mass_relative", **scratch) - 1).max() < 0.1
     assert values("attention", "position_toeplitz_r2", **spt).max(axis=(1, 2)).min() > 0.5
     assert values("attention", "position_slope", **spt).min(axis=(1, 2)).max() < -0.03
     # At the start the label's gradient is noise in every group of weights; the reconstruction's is not.
-    label = values("gradients", "gradient_snr", stage="init", loss="label", group="query-key")
-    reconstruction = values("gradients", "gradient_snr", stage="init", loss="reconstruction", group="query-key")
+    label = values("gradients", "gradient_snr", stage="start", loss="label", group="query-key")
+    reconstruction = values("gradients", "gradient_snr", stage="start", loss="reconstruction", group="query-key")
     assert abs(label).max() < 0.02 < reconstruction.min()
-    assert values("gradients", "proximity_snr", stage="init", loss="label").max() < 0.005
+    assert values("gradients", "proximity_snr", stage="start", loss="label").max() < 0.005
     print(f"looking took {seconds:.0f} s")
 
 
@@ -136,7 +146,9 @@ def topics(*, n_train=30, n_unlabelled=1500, n_held_out=300, symbols=600, length
         return Split(x, np.full(n, length), y if labelled else np.full(n, UNLABELLED))
 
     parts = [rows(n_train), rows(n_held_out), rows(n_held_out), rows(n_unlabelled, labelled=False)]
-    return Task("topics", "symbols", ("a", "b"), tuple(map(str, range(symbols))), *parts)
+    vocabulary = tuple(map(str, range(symbols)))
+    codec = Codec(kind="symbols", classes=("a", "b"), length=length, vocabulary=vocabulary)
+    return Task("topics", codec, *parts)
 
 
 def test_the_embedding_carries_the_gain_of_topics(tmp_path):
@@ -144,11 +156,11 @@ def test_the_embedding_carries_the_gain_of_topics(tmp_path):
     brief = {"label": PhaseConfig(duration="100steps"), "train": TrainConfig(lr=(3e-3,))}
     config = CompareConfig(arms=("scratch", "spt"), seeds=8, **brief)
     assert compare(task, config, out=tmp_path / "o").summary["comparisons"][0]["outcome"] == "helps"
-    content = diagnose(tmp_path / "o", task=task, parts=("transplants", "attention")).content
+    content = diagnose(tmp_path / "o", task=task, sections=("transplants", "attention")).content
     assert (content["conclusion"]["carrier"], content["conclusion"]["mechanism"]) == ("embedding", None)
     # Without any order to learn self-pretraining helps as much: proximity has no part in it.
-    assert share(content, "shuffled.all.free") > 0.75
-    assert share(content, "handmade.proximity-bias.free") < 0.25
+    assert share_of(content, "shuffled", "all") > 0.75
+    assert share(content, HANDMADE) < 0.25
 
 
 def test_nothing_carries_a_gain_that_is_not_there(tmp_path):
@@ -157,7 +169,7 @@ def test_nothing_carries_a_gain_that_is_not_there(tmp_path):
     compare(task, config, out=tmp_path / "o", workers=cores())
     content = diagnose(tmp_path / "o", workers=cores()).content
     assert (content["conclusion"]["carrier"], content["conclusion"]["mechanism"]) == ("none", None)
-    assert "transplants" not in content["parts"]
+    assert "transplants" not in content["sections"]
     # Nor can a classifier of pairs see what is not there.
-    accuracy = next(row["values"] for row in content["parts"]["data"] if row["name"] == "pair_classifier")
+    accuracy = next(row["values"] for row in content["sections"]["data"] if row["name"] == "pair_classifier")
     assert accuracy < 0.6

@@ -1,10 +1,14 @@
 """The command line as a person meets it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
+import pytest
+
 from conftest import TINY_FLAGS
+from selfpretrain.explain.registry import known_sections
 
 
 def test_help_names_verbs_and_exit_status(cli):
@@ -18,15 +22,21 @@ def test_help_names_verbs_and_exit_status(cli):
 def test_help_of_compare_teaches_every_group_of_options(cli):
     result = cli("compare", "--help")
     assert result.returncode == 0
-    for part in ("--arms", "--seeds", "--out", "--mask-ratio", "--label.duration", "--positions", "proximity"):
+    for part in ("--arms", "--seeds", "--out", "--mask-ratio", "--label.duration", "--positions"):
         assert part in result.stdout
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert ["proximity", "--symbols", "8", "--length", "80", "--probability", "0.5", "--sequences", "4000"] in lines
+    assert any(line[:1] == ["scratch-long"] for line in lines)  # arms with what they do
+    sections = cli("diagnose", "--help").stdout
+    assert all(f"  {name} " in sections for name in known_sections())
 
 
-def test_help_waits_for_no_heavy_import():
+@pytest.mark.parametrize("verb", ["compare", "diagnose", "report", "clean"])
+def test_help_waits_for_no_heavy_import(verb):
     """What makes it fast, checked without a clock: torch, scipy and matplotlib are not loaded."""
     code = (
         "import sys\nfrom selfpretrain.cli import main\n"
-        "try: main(['compare', '--help'])\nexcept SystemExit: pass\n"
+        f"try: main(['{verb}', '--help'])\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'scipy', 'matplotlib', 'sklearn', 'pyarrow', 'numpy'} & set(sys.modules)\n"
         "sys.exit(str(heavy) if heavy else 0)"
     )
@@ -68,3 +78,28 @@ def test_a_preset_is_the_ground_on_which_options_stand(cli, tmp_path):
     assert cli("compare", *flags, "--preset=small", "--heads=2", "--out=o", "--workers=1").returncode == 0
     request = json.loads((tmp_path / "o/config.json").read_text())["request"]
     assert (request["model"]["depth"], request["model"]["width"], request["model"]["heads"]) == (2, 64, 2)
+
+
+def test_drawing_a_report_loads_no_torch(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "o")
+    code = (
+        "import sys\nfrom selfpretrain.cli import main\n"
+        f"status = main(['report', {str(folder)!r}])\n"
+        "sys.exit(status or ('torch is loaded' if 'torch' in sys.modules else 0))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert (folder / "report.html").exists()
+
+
+def test_a_second_command_with_more_seeds_says_what_is_there(cli, tmp_path):
+    flags = [flag for flag in TINY_FLAGS if not flag.startswith(("--seeds", "--lr"))]
+    common = ("compare", *flags, "--lr=1e-3,1e-2", "--arms=scratch,spt", "--out=o", "--workers=1")
+    assert cli(*common, "--seeds=2").returncode == 0
+    more = cli(*common, "--seeds=3")
+    assert more.returncode == 0, more.stderr
+    assert "12 of 15 trainings are there" in more.stderr  # 3 a rate and a seed
+    assert "[3/3]" in more.stderr
+    assert "[4/" not in more.stderr
+    request = json.loads((tmp_path / "o/config.json").read_text())["request"]
+    assert request["seeds"] == 3

@@ -1,54 +1,75 @@
-"""A whole comparison: folder, summary, tuning, pairing, failures."""
+"""A whole comparison: folder, summary, pairing, failures; and going on in the same folder."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from scipy import stats
 
 import selfpretrain
-from conftest import tiny_config
-from selfpretrain import arms
-from selfpretrain.arms import COMPARISONS
-from selfpretrain.comparison import (
-    FIRST_TUNING_SEED,
-    _pick_lrs,
-    _plan_reported,
-    _plan_tuning,
-    _with_more_compute,
-    compare,
-)
-from selfpretrain.config import ARMS, PhaseConfig, TrainConfig
-from selfpretrain.errors import NonFiniteError
-from selfpretrain.events import Finished, Note, Planned
-from selfpretrain.tasks import load_task
+from conftest import ARMS, tiny_config
+from selfpretrain.arms.registry import known_arms
+from selfpretrain.comparison.compare import compare
+from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.comparison.summary import with_more_compute
+from selfpretrain.config import ObjectiveConfig, PhaseConfig, TrainConfig
+from selfpretrain.errors import DamagedError, NonFiniteError, RequestError
+from selfpretrain.events import Done, Note, Planned
+from selfpretrain.explain.diagnose import diagnose
+from selfpretrain.report.write import write_report
+from selfpretrain.tasks.load import load_task
+from selfpretrain.training import perform
+
+pytestmark = pytest.mark.whole
+ONE_RATE = TrainConfig(lr=(1e-2,))
 
 
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory, tiny_task):
-    """All arms, with events."""
+def numbers(summary):
+    """A summary without what depends on the clock and the machine's memory."""
+    for entry in summary["arms"].values():
+        del entry["seconds"], entry["peak_memory_bytes"]
+    return summary
+
+
+def asked(task, out, **settings):
+    """Compare; gives the summary's numbers and the names of the trainings that were done."""
     events = []
-    result = compare(tiny_task, tiny_config(arms=ARMS), out=tmp_path_factory.mktemp("c") / "o", watch=events.append)
-    return result, events
+    result = compare(task, tiny_config(**settings), out=out, watch=events.append)
+    return numbers(result.summary), [event.job for event in events if isinstance(event, Done)]
 
 
 def test_the_folder_holds_what_is_promised(everything):
     result, _ = everything
-    assert {p.name for p in result.folder.iterdir() if p.name[0] != "."} == {
-        *("summary.json", "config.json", "environment.json", "runs", "tuning")
-    }
+    names = {"summary.json", "config.json", "environment.json", "uses.json", "runs", "trainings"}
+    assert {p.name for p in result.folder.iterdir() if p.name[0] != "."} == names
     for arm in ARMS:
         for seed in range(3):
             run = result.folder / "runs" / f"{arm}-seed{seed}"
-            assert {"config.json", "DONE", "checkpoint"} <= {p.name for p in run.iterdir()}
+            assert {"config.json", "result.json", "predictions.safetensors", "manifest.json", "DONE"} <= {
+                path.name for path in run.iterdir()
+            }
             if arm != "linear":
-                assert (run / "model/config.json").exists()
-                assert (run / "model/model.safetensors").exists()
+                assert {p.name for p in (run / "model").iterdir()} >= {"config.json", "codec.json", "model.safetensors"}
                 rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
                 assert {row["phase"] for row in rows} == ({"pretrain", "label"} if arm == "spt" else {"label"})
     environment = json.loads((result.folder / "environment.json").read_text())
     assert {"python", "packages", "device", "command", "commit"} <= environment.keys()
+
+
+def test_predictions_say_which_row_which_class_and_how_sure(everything, tiny_task):
+    for arm in ("spt", "linear"):
+        path = everything[0].folder / f"runs/{arm}-seed1/predictions.safetensors"
+        with safe_open(path, framework="np") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            assert json.loads(file.metadata()["classes"]) == list(tiny_task.classes)
+        assert tensors["row"].tolist() == tiny_task.test.numbers.tolist()
+        assert tensors["probabilities"].sum(1) == pytest.approx(np.ones(len(tiny_task.test)))
+        assert tensors["predicted"].tolist() == tensors["probabilities"].argmax(1).tolist()
+        hits = float(np.mean(tensors["predicted"] == tiny_task.test.y))
+        assert hits == everything[0].summary["arms"][arm]["test_acc"][1]
 
 
 def test_the_summary_has_the_promised_keys(everything):
@@ -62,7 +83,8 @@ def test_the_summary_has_the_promised_keys(everything):
         for key in ("train_acc", "val_acc", "test_acc", "seconds"):
             assert len(entry[key]) == 3
         assert {"lr", "flops_pretrain", "flops_label"} <= entry.keys()
-    assert [(c["arm"], c["against"], c["matched"]) for c in summary["comparisons"]] == list(COMPARISONS)
+    declared = [(name, *versus) for name, arm in known_arms().items() for versus in arm.contrasts]
+    assert [(c["arm"], c["against"], c["matched"]) for c in summary["comparisons"]] == declared
 
 
 def test_effects_and_intervals_follow_from_the_lists(everything):
@@ -88,95 +110,207 @@ def test_compute_is_counted_where_it_is_spent(everything):
     assert entries["joint"]["flops_label"] > 1.9 * entries["scratch"]["flops_label"]
 
 
-def test_every_arm_tries_the_same_rates_with_seeds_that_are_not_reported(tiny_task):
-    config = tiny_config(arms=ARMS, train=TrainConfig(lr=(1e-3, 1e-2), tune_seeds=2))
-    tuning = _plan_tuning(config, tiny_task)
-    for arm in set(ARMS) - {"linear"}:
-        tried = {(run.lr, run.seed) for run in tuning if run.arm == arm}
-        assert tried == {(lr, FIRST_TUNING_SEED + k) for lr in (1e-3, 1e-2) for k in range(2)}
-    assert all(run.purpose == "tune" for run in tuning)
-    assert not {run.seed for run in tuning} & {run.seed for run in _plan_reported(config, tiny_task, {})}
-
-
-def test_the_rate_is_picked_on_validation(tiny_task):
-    config = tiny_config(arms=("scratch", "spt"), train=TrainConfig(lr=(1e-3, 1e-2, 3e-2)))
-    runs = _plan_tuning(config, tiny_task)
-    table = {
-        ("scratch", 1e-3): {"val_acc": 0.52},
-        ("scratch", 1e-2): {"val_acc": 0.5},  # within .05 of the best, and in the middle
-        ("scratch", 3e-2): {"failure": "loss"},
-        ("spt", 1e-3): {"val_acc": 0.9},
-        ("spt", 1e-2): {"val_acc": 0.8},
-        ("spt", 3e-2): {"val_acc": 0.1},
-    }
-    lrs, tried = _pick_lrs(config, runs, [table[run.arm, run.lr] for run in runs], n_val=100)
-    assert lrs == {"scratch": 1e-2, "spt": 1e-3}
-    assert tried["scratch"] == {"0.001": 0.52, "0.01": 0.5, "0.03": None}
-    sure, _ = _pick_lrs(config, runs, [table[run.arm, run.lr] for run in runs], n_val=10_000)
-    assert sure == {"scratch": 1e-3, "spt": 1e-3}
-    failed, _ = _pick_lrs(config, runs, [{"failure": "loss"} for _ in runs], n_val=100)
-    assert failed == {"scratch": 1e-2, "spt": 1e-2}
-
-
 def test_events_cover_the_whole_work(everything):
     _, events = everything
-    planned = next(event for event in events if isinstance(event, Planned))
-    finished = [event.run for event in events if isinstance(event, Finished)]
-    assert sorted(planned.costs) == sorted(finished)
+    planned = [name for event in events if isinstance(event, Planned) for name in event.costs]
+    finished = [event.job for event in events if isinstance(event, Done)]
+    assert sorted(planned) == sorted(finished)
+    first, last = [event for event in events if isinstance(event, Planned)]
+    assert first.later == pytest.approx(sum(last.costs.values()))
     notes = [event.text for event in events if isinstance(event, Note)]
-    assert any("proximity" in note for note in notes)
     assert sum("picked on validation" in note for note in notes) == 5
+
+
+# One training is done once, whoever asks.
 
 
 def test_the_same_request_again_does_nothing_and_says_the_same(everything, tiny_task):
     result, _ = everything
     stamps = {p: p.stat().st_mtime_ns for p in result.folder.rglob("result.json")}
-    again = compare(tiny_task, tiny_config(arms=ARMS), out=result.folder)
-    assert again.summary == result.summary
+    again, done = asked(tiny_task, result.folder, arms=ARMS)
+    assert (again, done) == (numbers(result.summary), [])
     assert stamps == {p: p.stat().st_mtime_ns for p in result.folder.rglob("result.json")}
 
 
+def test_more_seeds_another_arm_a_wider_grid_and_another_budget_train_what_is_missing(tmp_path, tiny_task):
+    folder = tmp_path / "o"
+    arms, wide = ("scratch", "spt"), TrainConfig(lr=(1e-3, 1e-2, 3e-2))
+    steps = [
+        ({"arms": arms, "seeds": 3}, 3 * (2 + 3)),  # 2 rates and 3 seeds, of 3 trainings each
+        ({"arms": arms, "seeds": 5}, 2 * 3),
+        ({"arms": (*arms, "scratch-long"), "seeds": 5}, 2 + 5),
+        ({"arms": (*arms, "scratch-long"), "seeds": 5, "train": wide}, None),
+        ({"arms": arms, "seeds": 3, "label": replace(tiny_config().label, duration="10")}, None),
+        ({"arms": arms, "seeds": 3}, 0),
+    ]
+    for settings, expected in steps:
+        summary, done = asked(tiny_task, folder, **settings)
+        fresh, all_of_it = asked(tiny_task, tmp_path / "fresh", **settings)
+        shutil.rmtree(tmp_path / "fresh")
+        assert summary == fresh  # bit for bit
+        assert set(done) <= set(all_of_it)
+        if expected is not None:
+            assert len(done) == expected
+    # The label budget changes labels alone: self-pretraining is there for all of them.
+    folder = tmp_path / "budget"
+    asked(tiny_task, folder, arms=arms)
+    _, done = asked(tiny_task, folder, arms=arms, label=replace(tiny_config().label, duration="10"))
+    assert done
+    assert not any(name.endswith("pretrain") for name in done)
+
+
+def test_the_report_covers_the_latest_request_alone_and_what_is_left_over_is_said(tmp_path, tiny_task):
+    folder, events = tmp_path / "o", []
+    config = tiny_config(train=ONE_RATE, arms=("scratch", "spt", "mimetic"))
+    compare(tiny_task, config, out=folder)
+    compare(tiny_task, config, out=folder, arms=("scratch", "spt"), seeds=2, watch=events.append)
+    page = write_report(folder).read_text()
+    assert "mimetic" not in page
+    assert ComparisonFolder(folder).request.request.seeds == 2
+    said = next(event.text for event in events if isinstance(event, Note) and "clean" in event.text)
+    # Of mimetic 3 trainings, of seed 2 three more; and the folders of 3 + 2 runs.
+    assert said.startswith(f"{3 + 3 + 3 + 2} trainings and runs")
+
+
+def test_comparisons_that_differ_in_the_label_phase_train_each_self_pretraining_once(tmp_path, tiny_task):
+    """As a study does it: a folder for each, and one store for all."""
+    done = []
+    for steps in (9, 10):
+        events = []
+        config = tiny_config(train=ONE_RATE, arms=("scratch", "spt"), label=PhaseConfig(duration=str(steps)))
+        compare(tiny_task, config, out=tmp_path / f"study/{steps}", store=tmp_path / "study/t", watch=events.append)
+        done += [event.job for event in events if isinstance(event, Done)]
+    assert sum(name.endswith("pretrain") for name in done) == 3
+    assert sum(name.endswith("label") for name in done) == 2 * 6
+    folder = ComparisonFolder(tmp_path / "study/10")
+    assert folder.store.resolve() == (tmp_path / "study/t").resolve()
+    write_report(folder.path)
+    sizes = {"sample": 20, "large_sample": 20, "max_lag": 2, "sections": ("data", "attention")}
+    assert diagnose(folder.path, **sizes).content["sections"]
+
+
+def test_a_folder_of_other_data_is_refused(tmp_path, tiny_task):
+    asked(tiny_task, tmp_path / "o", arms=("linear",))
+    before = (tmp_path / "o/config.json").read_text()
+    other = load_task("proximity", symbols=4, length=8, sequences=120, data_seed=1)
+    with pytest.raises(RequestError, match="data_seed is 0 there and 1 here"):
+        asked(other, tmp_path / "o", arms=("linear",))
+    assert (tmp_path / "o/config.json").read_text() == before
+
+
+def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):
+    config = tiny_config(train=ONE_RATE, seeds=1, arms=("linear",))
+    compare(load_task("noise", sequences=60, length=8), config, out=tmp_path / "n")
+    source = ComparisonFolder(tmp_path / "n").request.source
+    assert (source.data, source.options) == ("noise", {"symbols": 8, "length": 8, "sequences": 60})
+    compare(replace(tiny_task, source=None), config, out=tmp_path / "h")
+    assert ComparisonFolder(tmp_path / "h").request.source is None
+
+
+# The store keeps what it is given.
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "runs/spt-seed1/result.json",
+        "runs/spt-seed1/metrics.jsonl",
+        "runs/spt-seed1/predictions.safetensors",
+        "runs/spt-seed1/model/model.safetensors",
+        "runs/linear-seed0/predictions.safetensors",
+        "trainings/*/weights.safetensors",
+        "trainings/*/result.json",
+        "trainings/*/metrics.jsonl",
+    ],
+)
+@pytest.mark.parametrize("damage", ["flip", "cut"])
+def test_damage_is_mended_by_compare_and_refused_by_the_report(comparison, tiny_task, name, damage):
+    config = ComparisonFolder(comparison).request.request
+    before = numbers(json.loads((comparison / "summary.json").read_text()))
+    for contrast in before["comparisons"]:
+        contrast["outcome"] = "no detectable effect"  # as it was before conftest wrote a gain into it
+    path = sorted(comparison.glob(name))[0]
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if damage == "cut" else data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    if name.startswith("runs"):
+        with pytest.raises(DamagedError, match=path.name):
+            write_report(comparison)
+    if name.startswith("trainings") or "linear" not in name:
+        with pytest.raises(DamagedError, match=path.name):
+            diagnose(comparison, sections=("data",), sample=20, large_sample=20, max_lag=2)
+    events = []
+    after = numbers(compare(tiny_task, config, out=comparison, watch=events.append).summary)
+    for contrast in after["comparisons"]:
+        contrast["outcome"] = "no detectable effect"
+    assert after == before
+    done = [event.job for event in events if isinstance(event, Done)]
+    assert len(done) == name.startswith("trainings")
+    if name.startswith("trainings"):
+        assert any(str(path) in event.text for event in events if isinstance(event, Note))
+    write_report(comparison)
+
+
+@pytest.mark.parametrize("name", [".", "runs", "trainings", "runs/spt-seed0", "trainings/*"])
+def test_a_folder_of_ours_that_is_a_link_is_refused_and_its_target_untouched(comparison, tmp_path, tiny_task, name):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (target / ".dot").write_text("dear")
+    path = comparison if name == "." else sorted(comparison.glob(name))[0]
+    config = ComparisonFolder(comparison).request.request
+    shutil.rmtree(path)
+    path.symlink_to(target)
+    with pytest.raises(RequestError, match="symbolic link"):
+        compare(tiny_task, config, out=comparison)
+    assert [path.name for path in target.iterdir()] == [".dot"]
+
+
+# What ends otherwise.
+
+
 def test_a_failing_run_ends_alone_and_its_seed_is_left_out(tmp_path, tiny_task, monkeypatch):
-    real = arms._network
+    real = perform._train
 
-    def sometimes(config, task, folder):
-        if config.arm == "spt" and config.seed == 1:
-            raise NonFiniteError("loss", "label", 7)
-        return real(config, task, folder)
+    def sometimes(training, *rest):
+        if training.phase == "pretrain" and training.seed == 1:
+            raise NonFiniteError("loss", "pretrain", 7)
+        return real(training, *rest)
 
-    monkeypatch.setattr(arms, "_network", sometimes)
-    config = replace(tiny_config(arms=("scratch", "spt")), train=TrainConfig(lr=(1e-2,)), seeds=4)
-    summary = compare(tiny_task, config, out=tmp_path / "o").summary
-    assert summary["arms"]["spt"]["failures"] == {"1": "loss stopped being finite at step 7 of label training"}
+    monkeypatch.setattr(perform, "_train", sometimes)
+    summary, _ = asked(tiny_task, tmp_path / "o", train=ONE_RATE, arms=("scratch", "spt"), seeds=4)
+    reason = "its start failed: loss stopped being finite at step 7 of pretrain training"
+    assert summary["arms"]["spt"]["failures"] == {"1": reason}
     assert [acc is None for acc in summary["arms"]["spt"]["test_acc"]] == [False, True, False, False]
     assert None not in summary["arms"]["scratch"]["test_acc"]
     assert summary["comparisons"][0]["n_seeds"] == 3
+    write_report(tmp_path / "o")
 
 
 def test_two_seeds_give_no_verdict(tmp_path, tiny_task):
-    config = replace(tiny_config(), train=TrainConfig(lr=(1e-2,)), seeds=2)
-    summary = compare(tiny_task, config, out=tmp_path / "o").summary
+    summary, _ = asked(tiny_task, tmp_path / "o", train=ONE_RATE, seeds=2, arms=("scratch", "spt"))
     assert summary["verdict"].startswith("No verdict from 2 finished seeds")
     assert {c["outcome"] for c in summary["comparisons"]} == {"no detectable effect"}
 
 
 def test_workers_give_the_same_numbers_as_this_process(tmp_path, tiny_task):
-    config = replace(tiny_config(), train=TrainConfig(lr=(1e-2,)))
-    summaries = [compare(tiny_task, config, out=tmp_path / str(n), workers=n).summary for n in (1, 2)]
-    for summary in summaries:
-        for entry in summary["arms"].values():
-            del entry["seconds"], entry["peak_memory_bytes"]
+    config = tiny_config(train=ONE_RATE, seeds=2)
+    summaries = [numbers(compare(tiny_task, config, out=tmp_path / str(n), workers=n).summary) for n in (1, 2)]
     assert summaries[0] == summaries[1]
 
 
-def test_the_public_names_are_there():
-    assert selfpretrain.compare is compare
-    assert selfpretrain.load_task("noise", sequences=50).name == "noise"
-    with pytest.raises(AttributeError):
-        _ = selfpretrain.nonsense
+def test_an_arm_that_cannot_do_this_refuses_before_anything_is_written(tmp_path, tiny_task):
+    with pytest.raises(RequestError, match="masked or span"):
+        asked(tiny_task, tmp_path / "o", arms=("joint",), objective=ObjectiveConfig(objective="causal"))
+    assert not (tmp_path / "o").exists()
 
 
-def test_the_cause_of_other_comparisons_does_not_come_from_scratch_long():
+def test_early_stopping_shows_in_the_compute_ratio(tmp_path, tiny_task):
+    pretrain = PhaseConfig(duration="60", batch_size=16, evaluate_every="1steps", patience=1)
+    summary, _ = asked(tiny_task, tmp_path / "o", train=ONE_RATE, pretrain=pretrain)
+    total = next(c for c in summary["comparisons"] if c["matched"] == "total compute")
+    assert total["compute_ratio"] < 0.98
+
+
+def test_the_cause_of_other_contrasts_does_not_come_from_scratch_long():
     from test_verdict import planted
 
     contrasts = [
@@ -184,24 +318,12 @@ def test_the_cause_of_other_comparisons_does_not_come_from_scratch_long():
         replace(planted(0.4, 0.4, "total compute"), against="scratch-long"),
         replace(planted(0.4, 0.4), against="mimetic"),
     ]
-    found = [_with_more_compute(contrast, contrasts) for contrast in contrasts]
+    found = [with_more_compute(contrast, contrasts) for contrast in contrasts]
     assert found == [contrasts[1], contrasts[1], None]
 
 
-def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):
-    config = replace(tiny_config(), train=TrainConfig(lr=(1e-2,)), seeds=1, arms=("linear",))
-    compare(load_task("noise", sequences=60, length=8), config, out=tmp_path / "n")
-    assert json.loads((tmp_path / "n/config.json").read_text())["request"]["task"]["data"] == "noise"
-    compare(replace(tiny_task, config=None), config, out=tmp_path / "h")
-    assert json.loads((tmp_path / "h/config.json").read_text())["request"]["task"] is None
-
-
-def test_early_stopping_shows_in_the_compute_ratio(tmp_path, tiny_task):
-    config = tiny_config(
-        pretrain=PhaseConfig(duration="60", batch_size=16, evaluate_every="1steps", patience=1),
-        train=TrainConfig(lr=(1e-2,)),
-    )
-    summary = compare(tiny_task, config, out=tmp_path / "o").summary
-    total = next(c for c in summary["comparisons"] if c["matched"] == "total compute")
-    assert total["compute_ratio"] < 0.98
-    assert "early stopping made their total compute unequal" in summary["verdict"]
+def test_the_public_names_are_there():
+    assert selfpretrain.compare is compare
+    assert selfpretrain.load_task("noise", sequences=50).name == "noise"
+    with pytest.raises(AttributeError):
+        _ = selfpretrain.nonsense

@@ -1,52 +1,50 @@
 """What training sequences show of their classes: planted order is seen, shuffled order and chance are not."""
 
-import copy
 import functools
 import itertools
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from conftest import ragged_task, tiny_config
-from selfpretrain.comparison import compare
-from selfpretrain.config import DiagnoseConfig, PhaseConfig, TaskConfig, TrainConfig
-from selfpretrain.diagnosis import data
-from selfpretrain.diagnosis.subject import Subject
+from conftest import TINY_DIAGNOSIS, ragged_task
 from selfpretrain.diagnostics.data import lag_statistics, pair_features
 from selfpretrain.diagnostics.representation import linear_probe
-from selfpretrain.tasks import load_task
-from selfpretrain.tasks.task import shuffled
+from selfpretrain.explain.data import measure as module
+from selfpretrain.explain.data.measure import measure
+from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.task import Task, shuffled
 
-TINY = DiagnoseConfig(probe=20, sequences=40, curvature_probe=4, max_lag=2)
 LENGTH = 24
 
 
-def subject_of(task, folder, **settings):
-    # No weight is looked at: the shortest training will do.
-    short = PhaseConfig(duration="1steps", batch_size=8, evaluate_every="1steps")
-    config = tiny_config(label=short, train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch",), seeds=1)
-    compare(task, config, out=folder)
-    return Subject(folder, replace(TINY, **settings), task)
+@dataclass(eq=False)
+class Looked:
+    """All of a subject that is looked at: no weights, no samples."""
+
+    task: Task
+    max_lag: int = 2
+
+    @property
+    def config(self):
+        return replace(TINY_DIAGNOSIS, max_lag=self.max_lag)
 
 
 @pytest.fixture(scope="module")
-def planted(tmp_path_factory):
+def planted():
     """The class is the direction of steps."""
-    task = load_task(TaskConfig(data="proximity", length=LENGTH, sequences=400))
-    return subject_of(task, tmp_path_factory.mktemp("planted") / "comparison")
+    return Looked(load_task("proximity", length=LENGTH, sequences=400))
 
 
 @pytest.fixture(scope="module")
-def null(tmp_path_factory):
+def null():
     """The class is drawn without looking."""
-    task = load_task(TaskConfig(data="noise", symbols=4, length=LENGTH, sequences=400))
-    return subject_of(task, tmp_path_factory.mktemp("null") / "comparison")
+    return Looked(load_task("noise", symbols=4, length=LENGTH, sequences=400))
 
 
 @pytest.fixture(scope="module")
-def ragged(tmp_path_factory):
-    return subject_of(ragged_task(n=200), tmp_path_factory.mktemp("ragged") / "comparison")
+def ragged():
+    return Looked(ragged_task(n=200))
 
 
 @pytest.fixture(params=["planted", "null", "ragged"])
@@ -56,7 +54,7 @@ def subject(request):
 
 @functools.cache
 def measured(subject):
-    return {row.name: row for row in data.measure(subject)}
+    return {row.name: row for row in measure(subject, ())}
 
 
 def pairs(rows, labels, lag):
@@ -137,26 +135,23 @@ def test_nothing_is_seen_where_there_is_nothing(null):
 
 def test_validation_labels_that_contradict_training_are_all_missed(planted):
     """Known answer: near 0, where fitting to or scoring on anything but training and validation gives near 1."""
-    contrary, task = copy.copy(planted), planted.task
-    contrary.task = replace(task, val=replace(task.val, y=1 - task.val.y))
+    val = planted.task.val
+    contrary = Looked(replace(planted.task, val=replace(val, y=1 - val.y)))
     assert measured(contrary)["pair_classifier"].values < 0.05
 
 
 def test_lags_reach_as_far_as_is_asked_for_and_never_past_the_end(planted):
     for asked, reach in ((2, 8), (11, 11), (LENGTH + 5, LENGTH - 1)):
-        further = copy.copy(planted)
-        further.config = replace(TINY, max_lag=asked)
-        differences = itertools.islice(data.measure(further), 5)  # the classifiers after them take long
+        further = Looked(planted.task, max_lag=asked)
+        differences = itertools.islice(measure(further, ()), 5)  # the classifiers after them take long
         assert {(row.axes, len(row.values)) for row in differences} == {(("lag",), reach)}
 
 
 def test_a_file_sorted_by_class_is_no_obstacle(planted, monkeypatch):
     """The classifier sees some of the sequences: any, not the first."""
-    task = planted.task
-    order = np.argsort(task.train.y, kind="stable")
-    ordered = copy.copy(planted)
-    ordered.task = replace(task, train=task.train.rows(order))
-    monkeypatch.setattr(data, "SEQUENCES", 100)
-    assert len(set(ordered.task.train.y[:100])) == 1
-    rows = {row.name: row.values for row in data.measure(ordered)}
-    assert rows["pair_classifier"] > 0.9
+    order = np.argsort(planted.task.train.y, kind="stable")
+    ordered = replace(planted.task, train=planted.task.train.rows(order))
+    monkeypatch.setattr(module, "LARGE_SAMPLE", 100)
+    assert len(set(ordered.train.y[:100])) == 1
+    rows = measured(Looked(ordered))
+    assert rows["pair_classifier"].values > 0.9

@@ -1,54 +1,57 @@
 """The landscape is measured around the weights it is named for, with the loss, sequences and precision it says."""
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 from torch.func import functional_call
 
-from conftest import tiny_config
-from selfpretrain.comparison import compare
-from selfpretrain.config import DiagnoseConfig, ModelConfig, TrainConfig
-from selfpretrain.diagnosis import landscape
-from selfpretrain.diagnosis.subject import Subject
+from conftest import TINY_DIAGNOSIS
+from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.alignment import align
 from selfpretrain.diagnostics.curvature import critical_sharpness
 from selfpretrain.diagnostics.landscape import filter_direction
+from selfpretrain.explain.landscape.measure import measure
+from selfpretrain.explain.landscape.section import LANDSCAPE
 from selfpretrain.model.attention import Attention, Scores
 from selfpretrain.streams import torch_stream
+from stand_in import stand_in
 
-PROBE, FEW = 20, 4
-TINY = DiagnoseConfig(probe=PROBE, sequences=40, curvature_probe=FEW, max_lag=2)
+SAMPLE, FEW = TINY_DIAGNOSIS.sample, TINY_DIAGNOSIS.curvature_sample
 # What is looked at: one start for both arms, then each arm's own stages.
-STAGES = [("scratch", "init"), ("spt", "pretrained"), ("scratch", "trained"), ("spt", "trained")]
+STAGES = [("scratch", "start"), ("spt", "after-pretrain"), ("scratch", "after-label"), ("spt", "after-label")]
 BEFORE_LABELS = STAGES[:2]
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory, tiny_task):
-    """Two layers and a cls position in front, so that neither layers nor positions may be mixed up unseen."""
-    folder = tmp_path_factory.mktemp("landscape") / "comparison"
-    config = tiny_config(
-        model=ModelConfig(width=8, heads=2, depth=2, pooling="cls"),
-        train=TrainConfig(lr=(1e-2,), snapshots=1),
-        arms=("scratch", "spt"),
-        seeds=1,
-    )
-    compare(tiny_task, config, out=folder)
-    return Subject(folder, TINY)
+def subject(finished):
+    """Two layers and a cls position in front, so that neither layers nor positions may be mixed up unseen.
+
+    An arm that is not pictured comes first; it has the same start, which is to be looked at all the same.
+    """
+    subject = stand_in(finished, TINY_DIAGNOSIS, ModelConfig(width=4, heads=2, depth=2, pooling="cls"))
+    other = SimpleNamespace(record=SimpleNamespace(name="joint-seed0", arm="joint", seed=0))
+    subject.runs.insert(0, replace(subject.runs[0], run=other))
+    return subject
 
 
 @pytest.fixture(scope="module")
-def rows(subject):
-    return [row for run in subject.runs for row in landscape.measure(subject, run)]
+def jobs(subject):
+    return LANDSCAPE.parts(subject)
 
 
 @pytest.fixture(scope="module")
-def paths(subject):
-    return list(landscape.measure_paths(subject, subject.runs))
+def rows(subject, jobs):
+    return [row for job in jobs[:-1] for row in measure(subject, job)]
+
+
+@pytest.fixture(scope="module")
+def paths(subject, jobs):
+    return list(measure(subject, jobs[-1]))
 
 
 def one(rows, name, **fields):
@@ -72,17 +75,17 @@ def raw(subject, arm, stage):
 
 def calibrated(subject, arm, stage):
     model = raw(subject, arm, stage)
-    subject.probe.calibrate(model)
+    subject.sample.calibrate(model)
     return model
 
 
-def label_loss(model, probe, n=PROBE):
-    return F.cross_entropy(model.classify(probe.batch.x[:n], None), probe.batch.y[:n])
+def label_loss(model, sample, n=SAMPLE):
+    return F.cross_entropy(model(sample.batch.x[:n], None), sample.batch.y[:n])
 
 
-def reconstruction_loss(model, probe):
-    chosen, x = probe.chosen, probe.batch.x
-    predictions = model.reconstruct(x.masked_fill(chosen, model.inputs.mask_id), None, chosen)
+def reconstruction_loss(model, sample):
+    chosen, x = sample.chosen, sample.batch.x
+    predictions = model(x.masked_fill(chosen, model.inputs.mask_id), None, chosen)
     each = F.cross_entropy(predictions, x[chosen], reduction="none")
     return torch.stack([part.mean() for part in each.split(chosen.sum(1).tolist())]).mean()
 
@@ -99,35 +102,26 @@ def dense_hessian(loss, weights):
     return torch.cat([c.flatten(1) for c in columns], 1).detach()
 
 
-class Classifier(nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, x):
-        return self.model.classify(x, None)
-
-
 def test_every_stage_is_looked_at_once_and_says_which_precision(rows):
     largest = [row for row in rows if row.name == "hessian_largest"]
-    assert sorted((r.arm, r.stage, r.group) for r in largest) == sorted(
-        (*where, group) for where in STAGES for group in ("all", "query-key")
-    )
+    looked_at = [(r.arm, r.stage, r.group) for r in largest]
+    assert len(looked_at) == 8
+    assert set(looked_at) == {(*where, group) for where in STAGES for group in (None, "query-key")}
     for row in rows:
         in_double = row.name.startswith(("hessian", "curvature_along", "slope_along", "critical"))
         assert row.plain()["dtype"] == ("float64" if in_double else "float32"), row.name
 
 
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
-@pytest.mark.parametrize("group", ["all", "query-key"])
+@pytest.mark.parametrize("group", [None, "query-key"])
 def test_curvature_is_that_of_the_dense_hessian_in_double_precision(arm, stage, group, subject, rows):
     model = calibrated(subject, arm, stage).double()
     weights = [
         weight
         for name, weight in model.named_parameters()
-        if not name.startswith("reconstruction_head") and (group == "all" or ".query." in name or ".key." in name)
+        if not name.startswith("reconstruction_head") and (group is None or ".query." in name or ".key." in name)
     ]
-    hessian = dense_hessian(label_loss(model, subject.probe, FEW), weights)
+    hessian = dense_hessian(label_loss(model, subject.sample, FEW), weights)
     values = torch.linalg.eigvalsh(hessian)
     for name, expected in (("hessian_largest", values[-1]), ("hessian_smallest", values[0])):
         row = found(rows, name, arm, stage, group=group, loss="label", n=FEW)
@@ -146,52 +140,52 @@ def test_curvature_is_that_of_the_dense_hessian_in_double_precision(arm, stage, 
 @pytest.mark.parametrize(("arm", "stage"), BEFORE_LABELS)
 def test_along_an_update_is_along_the_first_step_of_that_loss_and_of_the_label_loss(arm, stage, loss, subject, rows):
     """Differentiated twice in the learning rate; no product of gradients or with a Hessian is written down."""
-    model, probe = calibrated(subject, arm, stage).double(), subject.probe
+    model, sample = calibrated(subject, arm, stage).double(), subject.sample
     names = [name for name, _ in model.named_parameters() if "_head" not in name]
     weights = [model.get_parameter(name) for name in names]
-    grads = torch.autograd.grad(LOSS[loss](model, probe), weights, materialize_grads=True)
+    grads = torch.autograd.grad(LOSS[loss](model, sample), weights, materialize_grads=True)
     update = [g / (g.abs() + 1e-8) for g in grads]
 
     def derivatives(n):
         rate = torch.zeros((), dtype=torch.float64, requires_grad=True)
-        moved = {f"model.{k}": w - rate * u for k, w, u in zip(names, weights, update, strict=True)}
-        logits = functional_call(Classifier(model), moved, (probe.batch.x[:n],))
-        (slope,) = torch.autograd.grad(F.cross_entropy(logits, probe.batch.y[:n]), rate, create_graph=True)
+        moved = {k: w - rate * u for k, w, u in zip(names, weights, update, strict=True)}
+        logits = functional_call(model, moved, (sample.batch.x[:n],))
+        (slope,) = torch.autograd.grad(F.cross_entropy(logits, sample.batch.y[:n]), rate, create_graph=True)
         (bend,) = torch.autograd.grad(slope, rate)
         return slope.item(), bend.item()
 
-    fields = {"loss": "label", "group": f"along the update of {loss}"}
-    slope = found(rows, "slope_along_update", arm, stage, **fields, n=PROBE).values
-    assert slope == pytest.approx(derivatives(PROBE)[0], rel=1e-8)
+    fields = {"loss": "label", "of": {"update": loss}}
+    slope = found(rows, "slope_along_update", arm, stage, **fields, n=SAMPLE).values
+    assert slope == pytest.approx(derivatives(SAMPLE)[0], rel=1e-8)
     assert loss == "reconstruction" or slope < 0  # the label's own update lowers the label loss
     squared = sum(u.square().sum().item() for u in update)
     bend = found(rows, "curvature_along_update", arm, stage, **fields, n=FEW).values
     assert bend == pytest.approx(derivatives(FEW)[1] / squared, rel=1e-8)
-    sharpness = found(rows, "critical_sharpness", arm, stage, **fields, n=PROBE).values
-    assert sharpness == pytest.approx(critical_sharpness(lambda: label_loss(model, probe), weights, update), rel=1e-8)
+    sharpness = found(rows, "critical_sharpness", arm, stage, **fields, n=SAMPLE).values
+    assert sharpness == pytest.approx(critical_sharpness(lambda: label_loss(model, sample), weights, update), rel=1e-8)
     if math.isinf(sharpness):
         assert slope > 0
 
 
 def test_updates_are_looked_at_before_label_training_only(rows):
     for name in ("slope_along_update", "curvature_along_update", "critical_sharpness"):
-        seen = sorted((r.arm, r.stage, r.group) for r in rows if r.name == name)
-        assert seen == sorted((*where, f"along the update of {loss}") for where in BEFORE_LABELS for loss in LOSS)
+        seen = sorted((r.arm, r.stage, r.of["update"]) for r in rows if r.name == name)
+        assert seen == sorted((*where, loss) for where in BEFORE_LABELS for loss in LOSS)
 
 
 @pytest.mark.parametrize("loss", ["label", "reconstruction"])
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
 def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, stage, loss, subject, rows):
-    model, probe = calibrated(subject, arm, stage), subject.probe
-    far = (torch.arange(probe.length)[:, None] - torch.arange(probe.length)).abs()
+    model, sample = calibrated(subject, arm, stage), subject.sample
+    far = (torch.arange(sample.length)[:, None] - torch.arange(sample.length)).abs()
     near = torch.exp(-far.double())
-    bias = torch.zeros(probe.length + 1, probe.length + 1, dtype=torch.float64)
+    bias = torch.zeros(sample.length + 1, sample.length + 1, dtype=torch.float64)
     bias[1:, 1:] = near - near.mean(1, keepdim=True)
     places = [module for module in model.modules() if isinstance(module, Scores)]
     strengths = one(rows, "proximity_strengths", arm=arm, stage=stage).values
     assert strengths == pytest.approx([t / 2 for t in range(-8, 9)])
     curves, slopes, bends = (
-        torch.as_tensor(found(rows, f"proximity_{name}", arm, stage, loss=loss, n=PROBE).values)
+        torch.as_tensor(found(rows, f"proximity_{name}", arm, stage, loss=loss, n=SAMPLE).values)
         for name in ("slice", "slope", "curvature")
     )
     assert curves.shape == (2, 2, 17)
@@ -202,7 +196,7 @@ def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, sta
             lambda _, __, scores: scores + strength.to(scores) * (one_head * bias).to(scores)
         )
         try:
-            return LOSS[loss](model, probe)
+            return LOSS[loss](model, sample)
         finally:
             add.remove()
 
@@ -224,19 +218,19 @@ def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, sta
 
 @pytest.mark.parametrize("arm", ["scratch", "spt"])
 def test_random_slices_cross_at_the_trained_weights(arm, subject, rows):
-    model, probe = calibrated(subject, arm, "trained"), subject.probe
+    model, sample = calibrated(subject, arm, "after-label"), subject.sample
     assert [r.arm for r in rows if r.name == "random_line"] == ["scratch", "spt"]
     weights = [w for name, w in model.named_parameters() if not name.startswith("reconstruction_head")]
     start, stream = [w.detach().clone() for w in weights], torch_stream(0, "curvature")
     directions = [filter_direction(weights, stream) for _ in range(2)]
-    line = found(rows, "random_line", arm, "trained", loss="label", n=PROBE).values
-    plane = found(rows, "random_plane", arm, "trained", loss="label", n=PROBE).values
+    line = found(rows, "random_line", arm, "after-label", loss="label", n=SAMPLE).values
+    plane = found(rows, "random_plane", arm, "after-label", loss="label", n=SAMPLE).values
 
     @torch.no_grad()
     def at(*steps):
         for weight, was, *along in zip(weights, start, *directions, strict=True):
             weight.copy_(was + sum(step * d for step, d in zip(steps, along, strict=True)))
-        return label_loss(model, probe).item()
+        return label_loss(model, sample).item()
 
     assert line[10].item() == pytest.approx(at(0.0, 0.0), rel=1e-6)
     assert plane[5, 5].item() == pytest.approx(at(0.0, 0.0), rel=1e-6)
@@ -246,20 +240,21 @@ def test_random_slices_cross_at_the_trained_weights(arm, subject, rows):
 
 
 ENDS = [
-    (("scratch", "init"), ("scratch", "trained")),
-    (("spt", "init"), ("spt", "pretrained")),
-    (("spt", "pretrained"), ("spt", "trained")),
-    (("scratch", "trained"), ("spt", "trained")),
+    (("scratch", "start"), ("scratch", "after-label")),
+    (("spt", "start"), ("spt", "after-pretrain")),
+    (("spt", "after-pretrain"), ("spt", "after-label")),
+    (("scratch", "after-label"), ("spt", "after-label")),
 ]
 
 
-def group(a, b):
-    return f"{' '.join(a)} to {' '.join(b)}"
+def between(a, b):
+    return {end: dict(zip(("arm", "stage"), where, strict=True)) for end, where in (("start", a), ("end", b))}
 
 
-def test_paths_follow_every_run_and_join_the_ends_of_two(paths):
+def test_paths_follow_every_run_and_join_the_ends_of_two(paths, jobs):
+    assert jobs == [("scratch-seed0",), ("spt-seed0",), ("paths", "scratch-seed0", "spt-seed0")]
     for name in ("path", "barrier", "rise", "path_aligned", "barrier_aligned", "rise_aligned"):
-        assert [row.group for row in paths if row.name == name] == [group(*ends) for ends in ENDS]
+        assert [row.of for row in paths if row.name == name] == [between(*ends) for ends in ENDS]
 
 
 @pytest.mark.parametrize("aligned", [False, True])
@@ -267,19 +262,19 @@ def test_paths_follow_every_run_and_join_the_ends_of_two(paths):
 def test_a_path_joins_the_two_models_it_is_named_for(a, b, aligned, subject, paths):
     near, far = raw(subject, *a), raw(subject, *b)
     with torch.no_grad():
-        ends = [label_loss(model, subject.probe).item() for model in (near, far)]
+        ends = [label_loss(model, subject.sample).item() for model in (near, far)]
         assert abs(ends[0] - ends[1]) > 1e-3  # or the ends could not be told apart
         if aligned:
             far = align(far, near)
-        between, towards = near.state_dict(), far.state_dict()
-        start = {name: weight.clone() for name, weight in between.items()}
+        here, towards = near.state_dict(), far.state_dict()
+        start = {name: weight.clone() for name, weight in here.items()}
         expected = []
         for step in range(25):
-            for name, weight in between.items():
+            for name, weight in here.items():
                 weight.copy_(start[name] + step / 24 * (towards[name] - start[name]))
-            expected.append(label_loss(near, subject.probe).item())
+            expected.append(label_loss(near, subject.sample).item())
     suffix = "_aligned" if aligned else ""
-    fields = {"group": group(a, b), "loss": "label", "n": PROBE}
+    fields = {"of": between(a, b), "loss": "label", "n": SAMPLE, "seed": 0}
     shares, losses = one(paths, f"path{suffix}", **fields).values
     assert shares.tolist() == pytest.approx([step / 24 for step in range(25)], rel=1e-12)
     # The far end is the same function, however its heads are turned.
@@ -291,3 +286,13 @@ def test_a_path_joins_the_two_models_it_is_named_for(a, b, aligned, subject, pat
     chord = [ends[0] + step / 24 * (ends[1] - ends[0]) for step in range(25)]
     over = max(loss - straight for loss, straight in zip(expected, chord, strict=True))
     assert barrier == pytest.approx(over, abs=1e-5)
+
+
+def test_with_cls_pooling_and_one_layer_the_label_does_not_feel_proximity_at_all(finished):
+    """Known answer: the label is read at cls, which one layer fills from values; no matter who else looks where."""
+    subject = stand_in(finished, TINY_DIAGNOSIS, ModelConfig(width=8, heads=2, pooling="cls"))
+    slices = [row for row in measure(subject, ("scratch-seed0",)) if row.name == "proximity_slice"]
+    for row in slices:
+        moved = np.ptp(row.values.numpy(), axis=-1).max()
+        assert moved < 1e-6 if row.loss == "label" else moved > 1e-5, (row.loss, row.stage, moved)
+    assert len(slices) == 4  # both losses at the start and at the end

@@ -6,49 +6,32 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import tiny_config
-from selfpretrain.comparison import compare
-from selfpretrain.config import DiagnoseConfig, ModelConfig, TrainConfig
-from selfpretrain.diagnosis import representation
-from selfpretrain.diagnosis.subject import Subject
+from conftest import TINY_DIAGNOSIS
+from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.representation import cka, linear_probe
-from selfpretrain.tasks import Split, Task
+from selfpretrain.explain.representation.measure import measure
+from selfpretrain.explain.representation.section import REPRESENTATION
+from selfpretrain.explain.subject import Subject
+from selfpretrain.model.mask import Mask
+from stand_in import stand_in, telling_task
 
 HEADS, SIZE = 2, 6
-CLASSES = 3
 # One start serves both arms.
-STAGES = [("scratch", "init"), ("scratch", "trained"), ("spt", "pretrained"), ("spt", "trained")]
+STAGES = [("scratch", "start"), ("scratch", "after-label"), ("spt", "after-pretrain"), ("spt", "after-label")]
 CHANGED = STAGES[1:]
 
 
-def telling_task():
-    """Every class has a favourite symbol; in validation it is the next class's, so what was learnt is wrong there."""
-    generator = np.random.default_rng(0)
-    y = np.arange(180) % CLASSES
-    favourite = np.where(np.arange(180) < 120, y, (y + 1) % CLASSES)
-    x = np.where(generator.random((180, 9)) < 0.5, favourite[:, None], generator.integers(5, size=(180, 9)))
-    rows = Split(x, np.full(180, 9), y)
-    parts = [rows.rows(part) for part in np.split(np.arange(180), [120, 150])]
-    return Task("telling", "symbols", tuple("xyz"), tuple("abcde"), *parts)
-
-
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory):
+def subject(finished):
     """Two layers and a cls position in front; the width of a head differs from the number of heads."""
-    folder, task = tmp_path_factory.mktemp("representation") / "comparison", telling_task()
-    config = tiny_config(
-        model=ModelConfig(width=HEADS * SIZE, heads=HEADS, depth=2, pooling="cls"),
-        train=TrainConfig(lr=(1e-2,), snapshots=1),
-        arms=("scratch", "spt"),
-        seeds=1,
-    )
-    compare(task, config, out=folder)
-    return Subject(folder, DiagnoseConfig(probe=20, sequences=60, curvature_probe=4, max_lag=2), task)
+    model = ModelConfig(width=HEADS * SIZE, heads=HEADS, depth=2, pooling="cls")
+    return stand_in(finished, replace(TINY_DIAGNOSIS, large_sample=60), model, telling_task())
 
 
 @pytest.fixture(scope="module")
 def rows(subject):
-    return list(representation.measure(subject, subject.runs))
+    (both,) = REPRESENTATION.parts(subject)
+    return list(measure(subject, both))
 
 
 def one(rows, name, **fields):
@@ -62,13 +45,13 @@ def model_of(subject, arm, stage):
 
 
 @torch.no_grad()
-def features(model, probe):
+def features(model, sample):
     """After every block, before the final norm, over the positions of the sequence alone."""
-    h = model.embedding(probe.batch.x)
+    h = model.embedding(sample.batch.x)
     h = torch.cat((model.cls.expand(len(h), 1, -1), h), 1) + model.positions
     kept = []
     for block in model.blocks:
-        h = block(h, None)
+        h = block(h, Mask(), None)
         kept.append(h[:, 1:].mean(1))
     return kept
 
@@ -112,7 +95,7 @@ def relative(now, before):
 
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
 def test_a_probe_is_fitted_to_training_and_scored_on_validation_sequences(arm, stage, subject, rows):
-    model, fitted, held_out = model_of(subject, arm, stage), subject.sample, subject.held_out()
+    model, fitted, held_out = model_of(subject, arm, stage), subject.large_sample, subject.held_out()
     train, val = features(model, fitted), features(model, held_out)
     y, held_y = fitted.batch.y.numpy(), held_out.batch.y.numpy()
     expected = [linear_probe(a.numpy(), y, b.numpy(), held_y) for a, b in zip(train, val, strict=True)]
@@ -132,21 +115,21 @@ def test_only_stages_that_differ_from_the_start_have_changed(rows):
 
 @pytest.mark.parametrize(("arm", "stage"), CHANGED)
 def test_weights_have_changed_since_the_start(arm, stage, subject, rows):
-    model, start = model_of(subject, arm, stage), model_of(subject, arm, "init")
+    model, start = model_of(subject, arm, stage), model_of(subject, arm, "start")
     expected = {group: relative(*pair) for group, pair in changes(model, start).items()}
     for group in ("query-key", "value-output"):
         expected[group] = relative(products(model, group), products(start, group))
     measured = {r.group: r.values for r in rows if (r.name, r.arm, r.stage) == ("weight_change", arm, stage)}
     assert measured == pytest.approx(expected, rel=1e-4)
-    if (arm, stage) == ("spt", "trained"):
-        since = changes(model, model_of(subject, arm, "pretrained"))
+    if (arm, stage) == ("spt", "after-label"):
+        since = changes(model, model_of(subject, arm, "after-pretrain"))
         assert all(abs(relative(*pair) / expected[group] - 1) > 0.01 for group, pair in since.items())
 
 
 @pytest.mark.parametrize("group", ["query-key", "value-output"])
 @pytest.mark.parametrize(("arm", "stage"), CHANGED)
 def test_the_rank_of_a_change_is_that_of_the_heads_product(arm, stage, group, subject, rows):
-    change = products(model_of(subject, arm, stage), group) - products(model_of(subject, arm, "init"), group)
+    change = products(model_of(subject, arm, stage), group) - products(model_of(subject, arm, "start"), group)
     shares = torch.linalg.svdvals(change)
     shares = shares / shares.sum(-1, keepdim=True)
     expected = torch.special.entr(shares).sum(-1).exp()
@@ -163,7 +146,7 @@ def test_a_functions_rotation_is_no_change(subject, monkeypatch):
     @torch.no_grad()
     def turned_start(run, stage):
         model, here = made(run, run.stages[0]), iter(turns)
-        if stage.name != "init":
+        if stage.name != "start":
             for block in model.blocks:
                 a = block.attention
                 for head in range(HEADS):
@@ -174,16 +157,20 @@ def test_a_functions_rotation_is_no_change(subject, monkeypatch):
         return model
 
     monkeypatch.setattr(subject, "model", turned_start)
-    found = [r for r in representation.measure(subject, [run]) if r.name == "weight_change"]
+    found = [r for r in measure(subject, (run.name,)) if r.name == "weight_change"]
     assert [r.group for r in found] == ["query-key", "value-output", "embedding", "feedforward", "norms"]
     assert all(r.values < 1e-6 for r in found)
 
 
+def named(a, b):
+    return {name: dict(zip(("arm", "stage"), where, strict=True)) for name, where in (("a", a), ("b", b))}
+
+
 def test_similarity_is_that_of_the_two_it_is_named_for_layer_by_layer(subject, rows):
     held_out, pairs = subject.held_out(), [(a, b) for i, a in enumerate(STAGES) for b in STAGES[i + 1 :]]
-    assert [r.group for r in rows if r.name == "cka"] == [f"{' '.join(a)} and {' '.join(b)}" for a, b in pairs]
+    assert [r.of for r in rows if r.name == "cka"] == [named(a, b) for a, b in pairs]
     for a, b in pairs:
-        row = one(rows, "cka", group=f"{' '.join(a)} and {' '.join(b)}", n=30)
+        row = one(rows, "cka", of=named(a, b), seed=0, n=30)
         left, right = (features(model_of(subject, *where), held_out) for where in (a, b))
         expected = np.array([[cka(x, y) for y in right] for x in left])
         np.testing.assert_allclose(row.values, expected, rtol=1e-4)
@@ -192,9 +179,18 @@ def test_similarity_is_that_of_the_two_it_is_named_for_layer_by_layer(subject, r
 
 def test_similarity_is_read_from_validation_sequences(subject, monkeypatch):
     """Other training sequences change nothing about it."""
-    before = [r.values for r in representation.measure(subject, subject.runs[:1]) if r.name == "cka"]
-    sample = subject.sample
+
+    def similarity():
+        return [r.values for r in measure(subject, ("scratch-seed0",)) if r.name == "cka"]
+
+    before, sample = similarity(), subject.large_sample
     with monkeypatch.context() as patched:
-        patched.setitem(subject.__dict__, "sample", replace(sample, batch=replace(sample.batch, x=sample.batch.x * 0)))
-        after = [r.values for r in representation.measure(subject, subject.runs[:1]) if r.name == "cka"]
-    assert after == before
+        other = replace(sample, batch=replace(sample.batch, x=sample.batch.x * 0))
+        patched.setitem(subject.__dict__, "large_sample", other)
+        assert similarity() == before
+
+
+def test_a_job_is_of_all_runs_of_a_seed(finished):
+    arms = ("scratch", "spt", "mimetic")
+    jobs = REPRESENTATION.parts(Subject(finished, TINY_DIAGNOSIS))
+    assert jobs == [tuple(f"{arm}-seed{seed}" for arm in arms) for seed in range(3)]

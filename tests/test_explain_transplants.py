@@ -1,138 +1,207 @@
-"""Transplants: every cell gets what its name says, from the donor of its own seed, with a rate of its own."""
+"""Transplants: every cell asks for the training that its name says, from the donor of its own seed, and is tuned.
+
+What a training makes of its start, noise and frozen groups is tested in test_model_transfer.py and
+test_training_perform.py.
+"""
 
 import json
-import re
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
-import torch
-from safetensors.torch import load_file
+from safetensors.numpy import load_file
 
-from conftest import tiny_config
+from conftest import TINY_DIAGNOSIS
 from selfpretrain import diagnose
-from selfpretrain.arms import perform
-from selfpretrain.comparison import compare, pick_lr
-from selfpretrain.config import DiagnoseConfig, RunConfig, TrainConfig, from_dict
-from selfpretrain.diagnosis import transplants
-from selfpretrain.diagnosis.subject import Subject
-from selfpretrain.diagnosis.transplants import HANDMADE_SLOPE, Cell
+from selfpretrain.arms.tuning import FIRST_TUNING_SEED, pick_lr
+from selfpretrain.comparison.runs import Run
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Done, ignore
+from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.transplants import conduct as module
+from selfpretrain.explain.transplants.cells import (
+    HANDMADE,
+    HANDMADE_FROZEN,
+    HANDMADE_SLOPE,
+    NOISE,
+    SHUFFLED,
+    Cell,
+    all_but,
+    alone,
+    cells,
+    everything,
+)
+from selfpretrain.model.groups import ENCODER
+from selfpretrain.results import TrainingResult
+from selfpretrain.serial import from_dict, to_dict
+from selfpretrain.storage import seal
 from selfpretrain.tasks.task import shuffled
-from selfpretrain.transfer import group_of
+from selfpretrain.training.store import TrainingFolder
+from selfpretrain.training.training import Start
 
+GRID, SEED = (1e-3, 1e-2), 1
 CELLS = [
+    alone("query-key"),
     Cell("spt", "embedding and query-key", ("embedding", "query-key"), ("embedding", "query-key")),
-    Cell("spt", "query-key", ("query-key",)),
     Cell("random", "query-key", ("query-key",), ("query-key",)),
-    Cell("shuffled", "query-key", ("query-key",), ("query-key",)),
-    Cell("handmade", "proximity bias", ()),
+    SHUFFLED,
+    everything(("embedding", "query-key"), "shuffled"),
+    HANDMADE,
+    HANDMADE_FROZEN,
 ]
-SEED = 1
+
+
+def conducted(subject, chosen):
+    """Rows and the names of jobs that were done."""
+    events = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "cells", lambda groups: chosen)
+        rows = [row.plain() for row in module.conduct(subject, 1, events.append)]
+    return rows, [event.job for event in events if isinstance(event, Done)]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, tiny_task):
-    """Some cells of a comparison whose seed 0 failed in one arm; what was measured, and what rates were picked from."""
-    folder = tmp_path_factory.mktemp("transplants") / "comparison"
-    config = tiny_config(train=TrainConfig(lr=(1e-3, 1e-2), snapshots=1), arms=("scratch", "spt"), seeds=2)
-    compare(tiny_task, config, out=folder)
-    (folder / "runs/scratch-seed0/result.json").write_text(json.dumps({"failure": "loss stopped being finite"}))
-    subject = Subject(folder, DiagnoseConfig(probe=20, sequences=40, max_lag=2))
-    tried = []
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(transplants, "cells", lambda groups: CELLS)
-        patched.setattr(transplants, "pick_lr", lambda *args: tried.append(args) or pick_lr(*args))
-        rows = [row.plain() for row in transplants.run_transplants(subject, workers=1, watch=lambda event: None)]
-    return folder, rows, tried
+def made(finished, tmp_path_factory):
+    """Some cells, tuned, of a comparison whose seed 0 failed in one arm."""
+    folder = shutil.copytree(finished, tmp_path_factory.mktemp("transplants") / "comparison")
+    failed = folder / "runs/scratch-seed0"
+    (failed / "result.json").write_text(json.dumps({"arm": "scratch", "seed": 0, "failure": "loss"}))
+    seal(failed)
+    subject = Subject(folder, TINY_DIAGNOSIS)
+    subject.request = replace(subject.request, train=replace(subject.request.train, lr=GRID))
+    return subject, *conducted(subject, CELLS)
 
 
-def final(folder, cell, seed=SEED):
-    return load_file(folder / f"transplants/runs/{cell.name}-seed{seed}/model/model.safetensors")
+def expected(subject, cell, seed, lr):
+    """The training of a cell, from those of the arms."""
+    labels, donor = subject.run("scratch", SEED).labels, subject.run("spt", SEED).pretraining
+    donor = replace(donor, seed=seed)
+    if cell.donor == "shuffled":
+        donor = replace(donor, task=shuffled(subject.task, 0).fingerprint)
+    training = replace(labels, seed=seed, plan=replace(labels.plan, lr=lr), frozen=cell.frozen)
+    if cell.donor == "handmade":
+        return replace(training, model=replace(labels.model, proximity_bias=HANDMADE_SLOPE))
+    return replace(training, start=Start(source=donor, groups=cell.taken, noise=cell.donor == "random"))
 
 
-def of_groups(weights, *groups):
-    found = {name: weight for name, weight in weights.items() if group_of(name) in groups}
-    assert found
-    return found
+def picked(rows, cell, name="transplant_lr"):
+    (row,) = [row for row in rows if (row["name"], row["of"], row["seed"]) == (name, to_dict(cell), SEED)]
+    return row["values"]
+
+
+def run_of(subject, cell, seed=SEED):
+    return Run(subject.comparison.path / f"transplants/{cell.name}-seed{seed}")
 
 
 def test_seeds_in_which_an_arm_failed_are_left_out(made):
     _, rows, _ = made
     assert {row["seed"] for row in rows} == {SEED}
-    assert {row["group"] for row in rows} == {cell.name for cell in CELLS}
+    assert {from_dict(Cell, row["of"]) for row in rows} == set(CELLS)
 
 
-def test_frozen_groups_end_as_the_donor_of_the_same_seed_has_them_and_no_others_do(made):
-    folder, _, _ = made
-    donor = load_file(folder / f"runs/spt-seed{SEED}/checkpoint/pretrained.safetensors")
-    for name, weight in final(folder, CELLS[0]).items():
-        if not name.startswith("reconstruction_head"):
-            taken = group_of(name) in ("embedding", "query-key")
-            assert torch.equal(weight, donor[name]) == taken, name
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_a_cell_is_the_training_that_it_is_named_for(cell, made):
+    subject, rows, _ = made
+    record = run_of(subject, cell).record
+    assert record.training == expected(subject, cell, SEED, picked(rows, cell))
+    assert (record.arm, record.seed, record.task) == (cell.name, SEED, subject.task.fingerprint)
 
 
-def test_noise_has_the_donors_norms_and_nothing_else_of_it(made):
-    folder, _, _ = made
-    donor = load_file(folder / f"runs/spt-seed{SEED}/checkpoint/pretrained.safetensors")
-    for name, weight in of_groups(final(folder, CELLS[2]), "query-key").items():
-        torch.testing.assert_close(weight.norm(), donor[name].norm())
-        if weight.ndim > 1:
-            assert torch.nn.functional.cosine_similarity(weight.flatten(), donor[name].flatten(), dim=0) < 0.5
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+def test_a_cell_has_a_rate_picked_from_its_own_trials_with_the_arms_grid_and_tuning_seeds(cell, made):
+    subject, rows, _ = made
+    trials = {lr: expected(subject, cell, FIRST_TUNING_SEED, lr) for lr in GRID}
+    results = [(lr, subject.store.finished(trial).result) for lr, trial in trials.items()]
+    assert picked(rows, cell) == pick_lr(GRID, results, len(subject.task.val)).lr
 
 
-def test_the_shuffled_donor_is_self_pretrained_on_shuffled_sequences(made, tiny_task, tmp_path):
-    folder, _, _ = made
-    (run,) = (folder / "transplants/shuffled/tuning").glob(f"spt-seed{SEED}-*")
-    kept = {key: value for key, value in json.loads((run / "config.json").read_text()).items() if key != "fingerprint"}
-    config = from_dict(RunConfig, kept)
-    perform((shuffled(tiny_task, 0), tmp_path), config, lambda event: None, lambda: False)
-    expected = load_file(tmp_path / "tuning" / run.name / "checkpoint/pretrained.safetensors")
-    for name, weight in of_groups(final(folder, CELLS[3]), "query-key").items():
-        assert torch.equal(weight, expected[name]), name
+def test_nothing_else_is_trained_and_shared_donors_once(made):
+    subject, rows, done = made
+    wanted = [expected(subject, cell, FIRST_TUNING_SEED, lr) for cell in CELLS for lr in GRID]
+    wanted += [expected(subject, cell, SEED, picked(rows, cell)) for cell in CELLS]
+    keys = {each.key for training in wanted for each in training.chain}
+    assert set(subject.comparison.uses.transplants) == keys
+    # The donor of the tuning seed, and the shuffled ones of both; that of the reported seed is the arm's.
+    assert sum(name.endswith("pretrain") for name in done) == 3
+    assert sum(name.endswith("label") for name in done) == len(CELLS) * (len(GRID) + 1)
 
 
-def test_the_hand_made_bias_is_in_the_model(made):
-    folder, _, _ = made
+def test_what_is_reported_is_accuracy_on_test_data_and_on_training_data(made):
+    subject, rows, _ = made
     for cell in CELLS:
-        config = json.loads((folder / f"transplants/runs/{cell.name}-seed{SEED}/model/config.json").read_text())
-        assert json.dumps(config).count(f'"proximity_bias": {HANDMADE_SLOPE}') == (cell.donor == "handmade")
+        run, task = run_of(subject, cell), subject.task
+        predictions = load_file(run.path / "predictions.safetensors")["predicted"]
+        assert picked(rows, cell, "transplant_test_acc") == pytest.approx(np.mean(predictions == task.test.y), rel=1e-6)
+        best = max(row["train_sample_acc"] for row in run.phase("label"))
+        assert picked(rows, cell, "transplant_train_acc") == pytest.approx(best, rel=1e-6)
 
 
-def test_every_cell_has_a_rate_picked_from_its_own_trials(made):
-    folder, rows, tried = made
-    assert len(tried) == len(CELLS)
-    for cell, (grid, trials, _) in zip(CELLS, tried, strict=True):
-        found = {
-            float(re.search(r"-lr(.*)", path.name)[1]): json.loads((path / "result.json").read_text())["val_acc"]
-            for path in (folder / "transplants/tuning").glob(f"{cell.name}-seed*")
-        }
-        assert {lr: result["val_acc"] for lr, result in trials} == found
-        assert set(found) == set(grid)
-        (picked,) = [row["values"] for row in rows if (row["name"], row["group"]) == ("transplant_lr", cell.name)]
-        config = json.loads((folder / f"transplants/runs/{cell.name}-seed{SEED}/config.json").read_text())
-        assert picked == config["lr"]
+def test_a_second_call_trains_nothing_and_says_the_same(made):
+    subject, rows, _ = made
+    assert conducted(subject, CELLS) == (rows, [])
 
 
-def test_what_is_reported_is_accuracy_on_test_data(made):
-    folder, rows, _ = made
-    results = {}
-    for row in rows:
-        if row["name"] == "transplant_test_acc":
-            results[row["group"]] = json.loads(
-                (folder / f"transplants/runs/{row['group']}-seed{SEED}/result.json").read_text()
-            )
-            assert row["values"] == pytest.approx(results[row["group"]]["test_acc"], rel=1e-6)
-    assert any(result["test_acc"] != result["val_acc"] for result in results.values())
+def test_a_failed_shuffled_donor_leaves_its_cells_out(comparison):
+    subject = Subject(comparison, replace(TINY_DIAGNOSIS, transplant_seeds=2))
+    donor = replace(subject.run("spt", 0).pretraining, task=shuffled(subject.task, 0).fingerprint)
+    with TrainingFolder(subject.store, donor) as folder:
+        folder.finish(TrainingResult(failure="loss stopped being finite"))
+    rows, _ = conducted(subject, [alone("norms"), SHUFFLED, NOISE])
+    found = {(from_dict(Cell, row["of"]), row["seed"]) for row in rows}
+    assert found == {*((cell, seed) for cell in (alone("norms"), NOISE) for seed in (0, 1)), (SHUFFLED, 1)}
+    assert all(row["values"] is not None for row in rows)
 
 
-def test_another_number_of_seeds_is_another_experiment(tmp_path, tiny_task):
+def test_a_failed_transplant_has_no_accuracy(comparison):
+    subject = Subject(comparison, TINY_DIAGNOSIS)
+    labels, cell = subject.run("scratch", 0).labels, alone("norms")
+    start = Start(source=subject.run("spt", 0).pretraining, groups=("norms",))
+    with TrainingFolder(subject.store, replace(labels, start=start)) as folder:
+        folder.finish(TrainingResult(failure="loss stopped being finite"))
+    rows, _ = conducted(subject, [cell])
+    assert {row["name"]: row["values"] for row in rows} == {
+        "transplant_test_acc": None,
+        "transplant_train_acc": None,
+        "transplant_lr": 1e-2,
+    }
+
+
+def test_without_a_seed_of_both_arms_there_is_nothing_to_transplant(finished):
+    subject = Subject(finished, TINY_DIAGNOSIS)
+    subject.runs = [run for run in subject.runs if (run.arm == "spt") == (run.seed == 0)]
+    with pytest.raises(RequestError):
+        module.conduct(subject, 1, ignore)
+
+
+def test_another_number_of_seeds_is_another_experiment(comparison, monkeypatch):
     """Transplants of one seed are no answer to who asks for two; runs that are there are kept."""
-    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=1), arms=("scratch", "spt"), seeds=2)
-    summary = compare(tiny_task, config, out=tmp_path / "two").summary
-    for contrast in summary["comparisons"]:
-        contrast["outcome"] = "helps"
-    (tmp_path / "two/summary.json").write_text(json.dumps(summary))
+    monkeypatch.setattr(module, "cells", lambda groups: [alone("query-key")])
     for seeds in (1, 2):
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(transplants, "cells", lambda groups: CELLS[1:2])
-            asked = DiagnoseConfig(probe=20, sequences=40, max_lag=2, parts=("transplants",), transplant_seeds=seeds)
-            rows = diagnose(tmp_path / "two", asked).content["parts"]["transplants"]
+        config = replace(TINY_DIAGNOSIS, sections=("transplants",), transplant_seeds=seeds)
+        rows = diagnose(comparison, config).content["sections"]["transplants"]
         assert {row["seed"] for row in rows} == set(range(seeds))
+
+
+@pytest.mark.parametrize("groups", [ENCODER, tuple(group for group in ENCODER if group != "positions")])
+def test_the_matrix_has_every_group_alone_and_left_out_free_and_frozen_and_its_controls(groups):
+    matrix = cells(groups)
+    assert len({cell.name for cell in matrix}) == len(set(matrix)) == len(matrix)
+    assert len({cell.words for cell in matrix}) == len(matrix)
+    for group in groups:
+        rest = tuple(each for each in groups if each != group)
+        for taken, maker in (((group,), alone(group)), (rest, all_but(group, groups))):
+            mine = [cell for cell in matrix if cell.donor == "spt" and cell.taken == taken]
+            assert {cell.frozen for cell in mine} == {(), taken}
+            assert maker in mine and not maker.frozen
+        assert alone(group, frozen=True) in matrix
+    assert all(set(cell.taken) <= set(groups) for cell in matrix)
+    assert {(cell.donor, cell.taken, cell.frozen) for cell in matrix if cell.donor != "spt"} == {
+        *(("shuffled", ("query-key",), frozen) for frozen in ((), ("query-key",))),
+        *(("random", ("query-key",), frozen) for frozen in ((), ("query-key",))),
+        ("shuffled", groups, ()),
+        *(("handmade", (), frozen) for frozen in ((), ("query-key",))),
+    }
+    # Nothing taken is the arm scratch, and everything, free, the arm spt.
+    assert everything(groups) not in matrix
+    assert {cell.frozen for cell in matrix if cell.donor == "spt" and cell.taken == groups} == {groups, ("query-key",)}

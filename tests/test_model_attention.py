@@ -2,26 +2,56 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from conftest import TINY_MODEL
-from selfpretrain.model.attention import Attention, attention_bias
-from selfpretrain.model.positions import alibi_slopes
+from selfpretrain.model import attention as module_under_test
+from selfpretrain.model.attention import Attention
+from selfpretrain.model.mask import Mask
+from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
 
 B, T, D, H = 2, 5, 12, 3
 K = D // H
 LENGTHS = torch.tensor([5, 3])
 KEEP = torch.arange(T) < LENGTHS[:, None]
+DISTANCES = ("none", "slopes", "table")
+BLOCKS = (1, 2, 3, 4)  # all below T, so that there are several and the last is smaller
+EVERY = pytest.mark.parametrize(
+    ("padded", "causal", "distance"), list(product([False, True], [False, True], DISTANCES))
+)
+
+
+def normal(*shape, seed=1):
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def attention(**settings):
     torch.manual_seed(0)
-    return Attention(replace(TINY_MODEL, width=D, heads=H, **settings)).double()
+    return Attention(replace(TINY_MODEL, width=D, heads=H, **settings), T).double()
 
 
-def by_loops(module, x, *, alibi=False, causal=False, lengths=None):
+def mask_of(padded, causal, distance):
+    slopes = None if distance == "none" else alibi_slopes(H)
+    table = distance_bias(torch.arange(T), torch.arange(T), slopes) if distance == "table" else None
+    return Mask(KEEP if padded else None, causal, slopes, table)
+
+
+def turned(row, t):
+    """A row (D,) of queries or keys, each head's pairs turned by ``t 10000^(-2i/K)``, number by number."""
+    out = row.clone()
+    for h in range(H):
+        for i in range(K // 2):
+            at, angle = h * K + 2 * i, t / 10_000 ** (2 * i / K)
+            out[at] = row[at] * math.cos(angle) - row[at + 1] * math.sin(angle)
+            out[at + 1] = row[at] * math.sin(angle) + row[at + 1] * math.cos(angle)
+    return out
+
+
+def by_loops(module, x, *, alibi=False, causal=False, lengths=None, rotary=False):
     """One query, one key, one number at a time."""
     q, k, v = (torch.zeros(B, T, D, dtype=torch.float64) for _ in range(3))
     for out, layer in ((q, module.query), (k, module.key), (v, module.value)):
@@ -29,6 +59,8 @@ def by_loops(module, x, *, alibi=False, causal=False, lengths=None):
             for t in range(T):
                 for row in range(D):
                     out[b, t, row] = sum(layer.weight[row, c] * x[b, t, c] for c in range(D)) + layer.bias[row]
+                if rotary and out is not v:
+                    out[b, t] = turned(out[b, t], t)
     mixed = torch.zeros(B, T, D, dtype=torch.float64)
     for b in range(B):
         for h in range(H):
@@ -47,24 +79,115 @@ def by_loops(module, x, *, alibi=False, causal=False, lengths=None):
 
 
 @pytest.mark.parametrize("kernel", ["eager", "sdpa"])
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("alibi", [False, True])
-@pytest.mark.parametrize("padded", [False, True])
-def test_attention_equals_explicit_loops(kernel, causal, alibi, padded):
-    module = attention(attention=kernel)
-    x = torch.randn(B, T, D, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    bias = attention_bias(KEEP if padded else None, T, alibi_slopes(H) if alibi else None, causal=causal, like=x)
+@EVERY
+def test_attention_equals_explicit_loops(kernel, padded, causal, distance):
+    """Under causal attention a query in the padding may see padding; nobody reads it, and it is not compared."""
+    module, x = attention(attention=kernel), normal(B, T, D)
     with torch.no_grad():
-        expected = by_loops(module, x, alibi=alibi, causal=causal, lengths=LENGTHS if padded else None)
-        torch.testing.assert_close(module(x, bias), expected, rtol=1e-12, atol=1e-12)
+        expected = by_loops(module, x, alibi=distance != "none", causal=causal, lengths=LENGTHS if padded else None)
+        found = module(x, mask_of(padded, causal, distance))
+    read = KEEP if padded and causal else torch.ones(B, T, dtype=torch.bool)
+    torch.testing.assert_close(found[read], expected[read], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+def test_rotary_attention_equals_explicit_loops(kernel):
+    module, x = attention(attention=kernel, positions="rotary"), normal(B, T, D)
+    torch.testing.assert_close(module.rotary, sinusoidal(T, K).float().double(), rtol=0, atol=0)
+    module.rotary = sinusoidal(T, K)  # a model's own table is float32
+    with torch.no_grad():
+        torch.testing.assert_close(module(x, Mask()), by_loops(module, x, rotary=True), rtol=1e-12, atol=1e-12)
+
+
+def watched_calls(monkeypatch):
+    """(queries, shape of the bias or None, causal) of every call of torch's fused attention."""
+    calls, real = [], F.scaled_dot_product_attention
+
+    def watch(q, k, v, attn_mask=None, is_causal=False):
+        calls.append((q.shape[-2], None if attn_mask is None else tuple(attn_mask.shape), is_causal))
+        return real(q, k, v, attn_mask=attn_mask, is_causal=is_causal)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watch)
+    return calls
+
+
+def out_and_gradients(module, x, mask):
+    """Output, and the gradients of a loss that reads every query, on the input and on every weight."""
+    x = x.clone().requires_grad_()
+    out = module(x, mask)
+    weight = normal(*x.shape, seed=2)
+    grads = torch.autograd.grad((out.tanh() * weight).sum(), [x, *module.parameters()])
+    return [out.detach(), *grads]
+
+
+@EVERY
+@pytest.mark.parametrize("block", [None, *BLOCKS])
+@pytest.mark.parametrize("positions", ["none", "rotary"])
+def test_the_fused_kernel_equals_the_explicit_one(positions, padded, causal, distance, block, monkeypatch):
+    """Forward and backward, in float64; with a bias by distance a block of queries at a time."""
+    if block is not None:
+        monkeypatch.setattr(module_under_test, "BLOCK", block)
+    calls = watched_calls(monkeypatch)
+    mask, x = mask_of(padded, causal, distance), normal(B, T, D)
+    explicit, fused = (attention(attention=kernel, positions=positions) for kernel in ("eager", "sdpa"))
+    expected = out_and_gradients(explicit, x, mask)
+    assert not calls
+    found = out_and_gradients(fused, x, mask)
+    for name, ours, theirs in zip(["output", "input", *dict(fused.named_parameters())], found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-13, msg=lambda text, name=name: f"{name}: {text}")
+    if block is None or distance == "none":
+        assert [queries for queries, _, _ in calls] == [T]
+    else:  # forward, and each block again on the way back
+        cut = [min(block, T - start) for start in range(0, T, block)]
+        assert [queries for queries, _, _ in calls[: len(cut)]] == cut
+        assert sorted(queries for queries, _, _ in calls[len(cut) :]) == sorted(cut)
+    # What is held grows with T and not with its square.
+    for queries, shape, by_kernel in calls:
+        if distance == "none":
+            assert shape == ((B, 1, 1, T) if padded and not causal else None) and by_kernel == causal
+        else:
+            assert shape == (B if padded and not causal else 1, H, queries, T) and not by_kernel
+
+
+@pytest.mark.parametrize("block", [None, 2])
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_what_stands_in_the_padding_reaches_no_real_query(distance, causal, kernel, block, monkeypatch):
+    """To the last bit, and with a gradient of exactly zero."""
+    if block is not None:
+        monkeypatch.setattr(module_under_test, "BLOCK", block)
+    module, mask = attention(attention=kernel), mask_of(True, causal, distance)
+    x = normal(B, T, D)
+    other = torch.where(KEEP[..., None], x, 1e3 * normal(B, T, D, seed=3))
+    with torch.no_grad():
+        assert torch.equal(module(x, mask)[KEEP], module(other, mask)[KEEP])
+        assert not torch.equal(module(x, mask)[~KEEP], module(other, mask)[~KEEP])
+    x.requires_grad_()
+    (grad,) = torch.autograd.grad(module(x, mask)[KEEP].square().sum(), x)
+    assert (grad[~KEEP] == 0).all() and (grad[KEEP] != 0).all()
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "rotary"])
-def test_kernels_are_equal_to_rounding_in_float32(positions):
-    x = torch.randn(B, T, D)
-    eager, fused = (attention(attention=kernel, positions=positions).float() for kernel in ("eager", "sdpa"))
-    torch.testing.assert_close(eager(x, None), fused(x, None), rtol=1e-5, atol=1e-6)
+def test_kernels_are_equal_to_rounding_in_float32(positions, device):
+    x = normal(B, T, D).float().to(device)
+    eager, fused = (attention(attention=kernel, positions=positions).float().to(device) for kernel in ("eager", "sdpa"))
+    torch.testing.assert_close(eager(x, Mask()), fused(x, Mask()), rtol=1e-5, atol=1e-6)
 
 
-def test_nothing_to_add_is_none():
-    assert attention_bias(None, T, None, causal=False, like=torch.zeros(1)) is None
+@pytest.mark.parametrize("block", [None, 2])
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+@EVERY
+def test_dimensions_are_counted_from_the_right(padded, causal, distance, kernel, block, monkeypatch):
+    """Two batches beside each other (2, B, T, D), each with padding of its own."""
+    if block is not None:
+        monkeypatch.setattr(module_under_test, "BLOCK", block)
+    module, x = attention(attention=kernel, positions="rotary"), normal(2, B, T, D)
+    mask = mask_of(padded, causal, distance)
+    keeps = (KEEP, KEEP.flip(0)) if padded else (None, None)
+    with torch.no_grad():
+        found = module(x, replace(mask, keep=torch.stack(keeps) if padded else None))
+        assert found.shape == x.shape
+        for number, keep in enumerate(keeps):
+            alone = module(x[number], replace(mask, keep=keep))
+            torch.testing.assert_close(found[number], alone, rtol=1e-12, atol=1e-13)

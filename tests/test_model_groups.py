@@ -5,7 +5,6 @@ from itertools import product
 from typing import get_args
 
 import pytest
-import torch
 from torch import nn
 
 from conftest import TINY_MODEL, tiny_model
@@ -115,11 +114,3 @@ def test_a_fixed_position_code_is_no_group():
         names = dict(tiny_model(replace(TINY_MODEL, positions=positions)).named_parameters())
         assert ("positions" in present_groups(names)) == (positions == "learned")
     assert present_groups([]) == ()
-
-
-def test_groups_of_a_compiled_model_are_its_own():
-    model = tiny_model()
-    compiled = torch.compile(model)  # nothing is compiled before the first call
-    names = [name for name, _ in compiled.named_parameters()]
-    assert names[0] == "_orig_mod.embedding.weight"
-    assert present_groups(names) == present_groups(name for name, _ in model.named_parameters())

@@ -15,7 +15,9 @@ KEEP = torch.arange(T) < torch.tensor(LENGTHS)[:, None]
 SLOPES = torch.tensor([0.5, 2.0], dtype=torch.float64)
 LIKE = torch.zeros(1, dtype=torch.float64)
 DISTANCES = ("none", "slopes", "table", "longer table")
-EVERY = pytest.mark.parametrize(("padded", "causal", "distance"), product([False, True], [False, True], DISTANCES))
+EVERY = pytest.mark.parametrize(
+    ("padded", "causal", "distance"), list(product([False, True], [False, True], DISTANCES))
+)
 
 
 def mask_of(padded, causal, distance):
@@ -61,7 +63,7 @@ def test_no_real_query_sees_padding_and_none_sees_nothing(padded, causal, distan
         assert hidden.any() and (weights[hidden] == 0).all()
 
 
-@pytest.mark.parametrize(("padded", "causal"), product([False, True], repeat=2))
+@pytest.mark.parametrize(("padded", "causal"), list(product([False, True], repeat=2)))
 def test_padding_is_hidden_key_by_key_unless_the_past_alone_is_seen(padded, causal):
     mask = mask_of(padded, causal, "none")
     assert mask.hides_by_key == (padded and not causal)

@@ -4,18 +4,19 @@ import pytest
 import torch
 
 from selfpretrain.cli import main
-from selfpretrain.config import CompareConfig, from_dict, to_dict
 from selfpretrain.errors import RequestError
-from selfpretrain.model import InputSpec, SequenceModel
-from selfpretrain.presets import PRESETS, preset
+from selfpretrain.kinds import InputSpec
+from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.presets import PRESETS, Preset, preset
 
 
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_goes_round_and_is_named_in_the_help(name, capsys):
-    assert from_dict(CompareConfig, to_dict(preset(name))) == preset(name)
+def test_every_preset_is_named_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["compare", "--help"])
-    assert name.removeprefix("amos") in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    amos = {name.removeprefix("amos") for name in PRESETS if name.startswith("amos-") and name != "amos-listops"}
+    listed = {word.strip(",.│") for word in shown.split()}
+    assert {"minimal", "small", "amos-listops"} | amos <= listed
 
 
 def test_an_option_stands_on_its_preset(capsys):
@@ -25,7 +26,7 @@ def test_an_option_stands_on_its_preset(capsys):
 
 
 def test_minimal_is_the_default():
-    assert preset("minimal") == CompareConfig()
+    assert preset("minimal") == Preset()
 
 
 def test_an_unknown_preset_is_refused():
@@ -46,6 +47,6 @@ def test_an_unknown_preset_is_refused():
 def test_models_have_the_published_size(name, kind, classes, millions):
     values = kind == "values"
     spec = InputSpec(kind=kind, symbols=0 if values else 17, channels=int(values), length=64, classes=classes)
-    model = SequenceModel(preset(name).model, spec, causal=False, generator=torch.Generator())
+    model = SequenceModel(preset(name).config.model, spec, generator=torch.Generator())
     count = sum(p.numel() for n, p in model.named_parameters() if "reconstruction" not in n)
     assert count / 1e6 == pytest.approx(millions, rel=0.02)

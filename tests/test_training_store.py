@@ -1,7 +1,6 @@
 """The store: one folder a training, checked, resumable, one writer."""
 
 import json
-import os
 from dataclasses import replace
 
 import filelock
@@ -142,7 +141,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path, trainin
 def test_a_link_in_the_place_of_a_training_is_refused(tmp_path, training):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/.dot").write_text("dear")
-    os.symlink(tmp_path / "elsewhere", tmp_path / training.key)
+    (tmp_path / training.key).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RequestError, match="symbolic link"), open_folder(tmp_path, training):
         pass
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == [".dot"]

@@ -89,7 +89,7 @@ def load_model(folder: Path | str) -> Classifier:
         RequestError: there is none, or it is damaged.
     """
     folder = Path(folder)
-    if not (folder / CONFIG).exists() and (folder / "model" / CONFIG).exists():
+    if (folder / "model" / CODEC).exists():
         folder = folder / "model"  # a run's folder was named
     if not folder.is_dir():
         raise RequestError(f"{folder}: there is no such folder; name the model/ of a run")

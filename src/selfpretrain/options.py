@@ -48,9 +48,9 @@ def explained(error: SettingError, group: str = "") -> str:
 
 def value_of(option: str, argv: Sequence[str]) -> str | None:
     """What an option is set to, before everything else is parsed."""
-    for argument, following in zip(argv, (*argv[1:], None), strict=True):
+    for number, argument in enumerate(argv):
         if argument == option:
-            return following
+            return argv[number + 1] if number + 1 < len(argv) else None
         if argument.startswith(option + "="):
             return argument.removeprefix(option + "=")
     return None

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from selfpretrain.arms.arm import Setting
-from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
+from selfpretrain.arms.tuning import Candidate, tune_and_train
 from selfpretrain.comparison.runs import EvaluateJob, Run, RunRecord, run_name
 from selfpretrain.errors import RequestError
-from selfpretrain.events import Note, Watch
+from selfpretrain.events import Watch
 from selfpretrain.explain.measurement import Measurement
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.transplants.cells import HANDMADE_SLOPE, Cell, cells
@@ -47,39 +47,24 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
     found: dict[str, Cell] = {cell.name: cell for cell in cells(groups)}
     root = own_folder(subject.comparison.transplants)
 
-    def donor(cell: Cell, seed: int) -> Training:
-        return (mixed if cell.donor == "shuffled" else setting).pretraining(seed, lr)
+    def candidate(cell: Cell) -> Candidate:
+        def train(seed: int, rate: float) -> Training:
+            if cell.donor == "handmade":
+                return setting.labels(seed, rate, proximity_bias=HANDMADE_SLOPE, frozen=cell.frozen)
+            donor = (mixed if cell.donor == "shuffled" else setting).pretraining(seed, lr)
+            start = Start(source=donor, groups=cell.taken, noise=cell.donor == "random")
+            return setting.labels(seed, rate, start=start, frozen=cell.frozen)
+
+        return Candidate(cell.name, train, seeds)
 
     def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
         record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
         return f"{record.name} test", EvaluateJob(root / record.name, record)
 
     with Laboratory(shop, settings=settings, device=device, workers=workers, watch=watch) as laboratory:
-        shuffled_donors = {seed: mixed.pretraining(seed, lr) for seed in (*tuning_seeds(settings), *seeds)}
-        laboratory.do({f"shuffled-seed{seed}": training for seed, training in shuffled_donors.items()})
-        broken = {seed for seed, training in shuffled_donors.items() if laboratory.result(training).failure}
-        for seed in sorted(broken):
-            watch(Note(f"seed {seed}: self-pretraining on shuffled sequences failed; its transplants are left out"))
-
-        def candidate(cell: Cell) -> Candidate:
-            def train(seed: int, rate: float) -> Training:
-                start = Start(source=donor(cell, seed), groups=cell.taken, noise=cell.donor == "random")
-                handmade = cell.donor == "handmade"
-                return setting.labels(
-                    seed,
-                    rate,
-                    start=None if handmade else start,
-                    proximity_bias=HANDMADE_SLOPE if handmade else None,
-                    frozen=cell.frozen,
-                )
-
-            left_out = broken if cell.donor == "shuffled" else set()
-            return Candidate(cell.name, train, [seed for seed in seeds if seed not in left_out])
-
-        candidates = [candidate(cell) for cell in found.values()]
         tuned = tune_and_train(
             laboratory,
-            candidates,
+            [candidate(cell) for cell in found.values()],
             settings=settings,
             n_val=len(task.val),
             snapshots=0,
@@ -89,9 +74,9 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         subject.comparison.write_uses(transplants=laboratory.used)
     return [
         measurement
-        for each in candidates
-        for seed in each.seeds
-        for measurement in _measurements(found[each.name], Run(root / run_name(each.name, seed)), tuned[each.name].lr)
+        for name, cell in found.items()
+        for seed in seeds
+        for measurement in _measurements(cell, Run(root / run_name(name, seed)), tuned[name].lr)
     ]
 
 

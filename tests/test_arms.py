@@ -1,0 +1,91 @@
+"""Arms: what each asks for, matched compute, and what they say of themselves."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from conftest import ARMS, tiny_config, tiny_training
+from selfpretrain.arms.arm import Setting
+from selfpretrain.arms.baseline import linear_baseline
+from selfpretrain.arms.registry import arm_named, known_arms
+from selfpretrain.config import ObjectiveConfig, PhaseConfig
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.model.groups import ENCODER
+from selfpretrain.tasks.load import load_task
+from selfpretrain.training.flops import step_flops
+
+
+def test_arms_say_all_that_figures_and_sentences_need_and_contrast_with_arms_there_are():
+    for name, arm in known_arms().items():
+        assert arm.name == name
+        assert arm.title[0].isupper()
+        assert arm.says
+        assert (arm.train is None) != (arm.fit is None)
+        assert {versus.against for versus in arm.contrasts} <= set(ARMS) - {name}
+    looks = [(arm.colour, arm.marker) for arm in known_arms().values()]
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
+
+
+def test_no_torch_is_needed_to_know_them():
+    code = "import sys, selfpretrain.arms.registry; sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_each_arm_asks_for(tiny_task):
+    of = {arm: tiny_training(tiny_task, arm) for arm in ARMS if arm != "linear"}
+    scratch = of["scratch"]
+    assert scratch.start is None
+    assert (of["spt"].start.groups, of["spt"].start.noise) == (ENCODER, False)
+    assert replace(of["spt"], start=None) == scratch
+    assert (of["spt"].source.seed, of["spt"].source.plan.lr) == (scratch.seed, scratch.plan.lr)
+    assert replace(of["scratch-long"], plan=scratch.plan) == scratch
+    assert replace(of["joint"], objective="labels", reconstruction=None) == scratch
+    assert replace(of["mimetic"], model=scratch.model) == scratch
+    assert of["mimetic"].model == replace(scratch.model, qk_init="mimetic")
+
+
+def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):
+    settings = {"pretrain": PhaseConfig(duration="700", batch_size=16)}
+    spt, long, scratch = (tiny_training(tiny_task, arm, **settings) for arm in ("spt", "scratch-long", "scratch"))
+    label = step_flops(scratch, tiny_task)
+    spent = sum(each.plan.steps * step_flops(each, tiny_task) for each in spt.chain)
+    assert abs(long.plan.steps * label - spent) <= label / 2
+
+
+def test_joint_has_nothing_to_mask_under_causal_prediction(tiny_task):
+    setting = Setting(tiny_config(objective=ObjectiveConfig(objective="causal")), tiny_task, "cpu")
+    with pytest.raises(RequestError, match="masked or span"):
+        arm_named("joint").train(setting, 0, 1e-2)
+
+
+def test_an_unknown_arm_is_refused_with_those_there_are():
+    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, mimetic, linear"):
+        arm_named("nope")
+
+
+# The classical model finds what is planted and nothing where nothing is.
+
+
+def test_pairs_of_neighbours_give_proximity_away():
+    result, probabilities = linear_baseline(load_task("proximity", sequences=600), n_trials=3)
+    assert result.test.acc > 0.95
+    assert probabilities.shape == (90, 2)
+
+
+def test_noise_stays_noise():
+    task = load_task("noise")
+    result, _ = linear_baseline(task, n_trials=3)
+    assert abs(result.test.acc - 0.5) < 4 * (0.25 / len(task.test)) ** 0.5
+
+
+def test_digits_are_easy():
+    assert linear_baseline(load_task("digits"), n_trials=3)[0].test.acc > 0.93
+
+
+def test_nothing_in_it_is_random():
+    task = load_task("skew", sequences=200)
+    (first, a), (second, b) = linear_baseline(task, 1), linear_baseline(task, 1)
+    assert replace(first, seconds_label=0.0) == replace(second, seconds_label=0.0)
+    assert (a == b).all()

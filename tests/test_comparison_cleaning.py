@@ -1,0 +1,86 @@
+"""Cleaning: what the latest request does not use goes, and nothing else."""
+
+import shutil
+
+import pytest
+
+from conftest import TINY_FLAGS, tiny_config
+from selfpretrain.comparison.cleaning import clean, unused
+from selfpretrain.comparison.compare import compare
+from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.config import TrainConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Done
+from selfpretrain.report.write import write_report
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_transplants_and_the_report_use_stays_and_the_rest_goes(explained, tmp_path, tiny_task):
+    folder = ComparisonFolder(shutil.copytree(explained[0], tmp_path / "o"))
+    assert unused(folder) == []
+    (folder.path / "trainings/mine").mkdir()
+    (folder.path / "trainings/mine/thesis.txt").write_text("dear")
+    config = folder.request.request
+    report = write_report(folder.path).read_text()
+    compare(tiny_task, config, out=folder.path, arms=("scratch", "spt"), seeds=1)
+    left = unused(folder)
+    # Of mimetic 3 trainings; of seeds 1 and 2 of scratch and spt none that a transplant rests on may go.
+    assert len([path for path in left if path.parent.name == "runs"]) == 4 * 3 - 2
+    clean(folder, left)
+    assert unused(folder) == []
+    assert (folder.path / "trainings/mine/thesis.txt").exists()
+    write_report(folder.path)
+    events = []
+    compare(tiny_task, config, out=folder.path, arms=("scratch", "spt"), seeds=1, watch=events.append)
+    assert not [event for event in events if isinstance(event, Done)]
+    assert report
+
+
+def test_only_what_is_unused_is_removed_whatever_is_asked(comparison, tmp_path):
+    folder = ComparisonFolder(comparison)
+    before = tree(comparison)
+    clean(folder, [comparison / "runs/spt-seed0", tmp_path])
+    assert tree(comparison) == before
+
+
+def test_links_are_not_followed(comparison, tmp_path):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (target / "config.json").write_text("{}")
+    (comparison / "runs/old-seed0").symlink_to(target)
+    assert unused(ComparisonFolder(comparison)) == []
+
+
+def test_shared_trainings_and_what_is_not_finished_are_refused(tmp_path, tiny_task):
+    with pytest.raises(RequestError, match="the folder is none"):
+        unused(ComparisonFolder(tmp_path / "no"))
+    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1)
+    compare(tiny_task, config, out=tmp_path / "a", store=tmp_path / "t")
+    with pytest.raises(RequestError, match="shared"):
+        unused(ComparisonFolder(tmp_path / "a"))
+    (tmp_path / "a/summary.json").unlink()
+    with pytest.raises(RequestError, match="is not finished"):
+        unused(ComparisonFolder(tmp_path / "a"))
+
+
+def test_the_command_lists_before_it_deletes_and_asks(cli, tmp_path):
+    assert cli("compare", *TINY_FLAGS, "--arms=scratch", "--out=o", "--workers=1").returncode == 0
+    nothing = cli("clean", "o")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "nothing to remove" in nothing.stderr
+    fewer = [flag for flag in TINY_FLAGS if not flag.startswith("--seeds")]
+    assert cli("compare", *fewer, "--seeds=1", "--arms=scratch", "--out=o", "--workers=1").returncode == 0
+    before = tree(tmp_path / "o")
+    listed = cli("clean", "o")
+    assert listed.returncode == 0
+    assert listed.stderr.count("MB") == 4  # two trainings and two runs
+    assert "--yes" in listed.stderr
+    assert tree(tmp_path / "o") == before
+    removed = cli("clean", "o", "--yes")
+    assert removed.returncode == 0
+    assert "removed 4 folders" in removed.stderr
+    assert len(list((tmp_path / "o/trainings").iterdir())) == 1
+    assert cli("report", "o").returncode == 0
