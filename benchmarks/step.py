@@ -10,11 +10,12 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from selfpretrain.arms.arm import Setting
-from selfpretrain.config import CompareConfig, ModelConfig
+from selfpretrain.config import CompareConfig, ModelConfig, TrainConfig
 from selfpretrain.draws import Draws
 from selfpretrain.objectives.masking import draw_mask
 from selfpretrain.tasks.load import load_task
@@ -63,9 +64,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15)
     pairs = parser.parse_args().pairs
     torch.set_num_threads(1)
-    task, config = load_task(), CompareConfig()
-    setting = Setting(config, task, "cpu")
-    eager = Setting(CompareConfig(model=ModelConfig(attention="eager")), task, "cpu")
+    task, config = load_task(), CompareConfig(train=TrainConfig(device="cpu"))
+    setting = Setting(config, task)
+    eager = Setting(replace(config, model=ModelConfig(attention="eager")), task)
     labels = setting.labels(0, 1e-3)
     batch, flops = labels.plan.batch_size, step_flops(labels, task)
     floor = products(flops, config.model.width, batch * task.length)

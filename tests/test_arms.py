@@ -55,7 +55,7 @@ def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):
 
 
 def test_joint_has_nothing_to_mask_under_causal_prediction(tiny_task):
-    setting = Setting(tiny_config(objective=ObjectiveConfig(objective="causal")), tiny_task, "cpu")
+    setting = Setting(tiny_config(objective=ObjectiveConfig(objective="causal")), tiny_task)
     with pytest.raises(RequestError, match="masked or span"):
         arm_named("joint").train(setting, 0, 1e-2)
 

@@ -14,7 +14,6 @@ from conftest import ARMS, tiny_config
 from selfpretrain.arms.registry import known_arms
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
-from selfpretrain.comparison.summary import with_more_compute
 from selfpretrain.config import ObjectiveConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import DamagedError, NonFiniteError, RequestError
 from selfpretrain.events import Done, Note, Planned
@@ -308,18 +307,6 @@ def test_early_stopping_shows_in_the_compute_ratio(tmp_path, tiny_task):
     summary, _ = asked(tiny_task, tmp_path / "o", train=ONE_RATE, pretrain=pretrain)
     total = next(c for c in summary["comparisons"] if c["matched"] == "total compute")
     assert total["compute_ratio"] < 0.98
-
-
-def test_the_cause_of_other_contrasts_does_not_come_from_scratch_long():
-    from test_verdict import planted
-
-    contrasts = [
-        planted(0.4, 0.4),
-        replace(planted(0.4, 0.4, "total compute"), against="scratch-long"),
-        replace(planted(0.4, 0.4), against="mimetic"),
-    ]
-    found = [with_more_compute(contrast, contrasts) for contrast in contrasts]
-    assert found == [contrasts[1], contrasts[1], None]
 
 
 def test_the_public_names_are_there():

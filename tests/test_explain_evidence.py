@@ -96,6 +96,7 @@ def test_the_shape_is_of_the_head_that_looks_nearest():
         ("mimetic", "start"): ([[9.0, 9.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
         ("spt", "after-pretrain"): ([[1.0, 5.0]], [[0.9, 0.6]], [[0.2, -0.1]]),
         ("spt", "after-label"): ([[8.0, 8.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
+        ("joint", "after-pretrain"): ([[7.0, 7.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
     }
     rows = [
         row(name, value, 0, *model)

@@ -368,7 +368,7 @@ def assert_compiled_equals_the_model(name, monkeypatch, backend):
     counted = torch._dynamo.utils.counters["frames"]
     counted.clear()
     for length, chosen in product(
-        (LENGTH, 4) if "dropout" in name else (LENGTH,), (None, KEEP & (torch.arange(LENGTH) % 2 == 1))
+        (LENGTH, 4) if name == "plain" else (LENGTH,), (None, KEEP & (torch.arange(LENGTH) % 2 == 1))
     ):
         args = symbols()[:, :length], KEEP[:, :length], None if chosen is None else chosen[:, :length], KEYS
         expected, found = (out_and_gradients(call, model, *args) for call in (model, compiled))
@@ -522,9 +522,12 @@ print(json.dumps({{"start": start, "peak": peak(), "loss": loss, "moved": moved}
 @pytest.mark.whole
 @pytest.mark.parametrize("settings", ['{"positions": "rotary"}', '{"positions": "alibi"}', '{"causal": true}'])
 def test_a_step_on_a_long_sequence_stays_under_three_gigabytes(settings):
-    """Scores of all pairs would be 4.3 GB alone, and training holds several of them."""
+    """Scores of all pairs would be 4.3 GB alone, and training holds several of them.
+
+    The shell in between is small: a process's peak begins with that of the one that starts it.
+    """
     process = subprocess.run(
-        [sys.executable, "-c", ONE_LONG_STEP, settings],
+        ["sh", "-c", '"$@"; exit $?', "sh", sys.executable, "-c", ONE_LONG_STEP, settings],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -8,9 +8,11 @@ import pytest
 from selfpretrain.arms.registry import known_arms
 from selfpretrain.results import ArmSummary, RunResult
 from selfpretrain.stats import Interval, t_interval
+from selfpretrain.verdict import wording
 from selfpretrain.verdict.cause import cause_of
-from selfpretrain.verdict.contrast import contrast_runs, correct_for_number
-from selfpretrain.verdict.wording import AHEAD, CAUSES, sentences
+from selfpretrain.verdict.contrast import contrast_of, correct_for_number
+from selfpretrain.verdict.judge import _entry, with_more_compute
+from selfpretrain.verdict.wording import AHEAD, CAUSES
 
 N_SEEDS, N_TEST = 5, 400
 
@@ -48,7 +50,14 @@ def planted(test, train, matched="label compute", steps=None, seed=0):
         return results, correct
 
     (a, hits_a), (b, hits_b) = runs(0.5 + test, 0.5 + train, steps and steps[0]), runs(0.5, 0.5, steps and steps[1])
-    return contrast_runs("spt", "scratch", matched, a, b, hits_a, hits_b)
+    return contrast_of(
+        "spt", "scratch", matched, {"spt": a, "scratch": b}, {"spt": list(hits_a), "scratch": list(hits_b)}
+    )
+
+
+def sentences(contrasts, causes, arms):
+    judged = [(c, replace(_entry(c, contrasts), cause=why)) for c, why in zip(contrasts, causes, strict=True)]
+    return wording.sentences(judged, arms)
 
 
 def decide(contrast, longer=None):
@@ -109,10 +118,12 @@ def test_an_accident_of_the_test_set_is_no_effect():
     generator = np.random.default_rng(3)
     a, b = generator.random(N_TEST) < 0.53, generator.random(N_TEST) < 0.5
     runs = [RunResult(arm="spt", seed=seed, best_train_acc=0.5, flops_label=1) for seed in range(5)]
-    hits = [np.tile(correct, (5, 1)) for correct in (a, b)]
+    hits = {"spt": list(np.tile(a, (5, 1))), "scratch": list(np.tile(b, (5, 1)))}
     for seed in range(4):  # a little spread over seeds
-        hits[0][seed, np.flatnonzero(a)[seed]] = False
-    contrast = correct_for_number([contrast_runs("spt", "scratch", "label compute", runs, runs, *hits)])[0]
+        hits["spt"][seed][np.flatnonzero(a)[seed]] = False
+    contrast = correct_for_number(
+        [contrast_of("spt", "scratch", "label compute", {"spt": runs, "scratch": runs}, hits)]
+    )[0]
     assert contrast.p_holm < 0.05  # over seeds
     assert contrast.examples.low < 0 < contrast.examples.high
     assert contrast.outcome == "no detectable effect"
@@ -189,3 +200,26 @@ def test_failed_runs_are_said_and_no_other_arm_takes_their_place():
     assert "left out: 2 of spt." in sentences(contrasts, ["none"], ARMS | {"spt": arm_summary(failures=(0, 3))})
     mimetic = [replace(contrasts[0], arm="mimetic")]
     assert sentences(mimetic, ["none"], ARMS).startswith("No verdict")
+
+
+def test_the_cause_of_other_contrasts_does_not_come_from_scratch_long():
+    contrasts = [
+        planted(0.4, 0.4),
+        replace(planted(0.4, 0.4, "total compute"), against="scratch-long"),
+        replace(planted(0.4, 0.4), against="mimetic"),
+    ]
+    found = [with_more_compute(contrast, contrasts) for contrast in contrasts]
+    assert found == [contrasts[1], contrasts[1], None]
+
+
+def test_a_failed_run_is_left_out_with_its_partner_and_without_any_pair_there_is_no_contrast():
+    generator = np.random.default_rng(0)
+    good = [RunResult(arm="x", seed=seed, best_train_acc=0.5, flops_label=10 + seed) for seed in range(4)]
+    hits = list(generator.random((4, N_TEST)) < 0.5)
+    failed = [*good[:2], RunResult(arm="x", seed=2, failure="loss"), good[3]]
+    results, every = {"spt": failed, "scratch": good}, {"spt": [*hits[:2], None, hits[3]], "scratch": hits[::-1]}
+    contrast = contrast_of("spt", "scratch", "label compute", results, every)
+    assert contrast.test.n == 3
+    assert contrast.compute_ratio == 1.0
+    assert contrast.test.mean == pytest.approx(np.mean([hits[k].mean() - hits[3 - k].mean() for k in (0, 1, 3)]))
+    assert contrast_of("spt", "scratch", "label compute", results, {"spt": [None] * 4, "scratch": hits}) is None

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from selfpretrain.config import CompareConfig, ModelConfig, QKInit
+from selfpretrain.machine import resolve_device
 from selfpretrain.training.plan import Plan
 from selfpretrain.training.training import Start, Training, relevant
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setting:
-    """What the arms of a comparison share: request, task and device. It makes trainings.
-
-    Args:
-        device: resolved.
-    """
+    """What the arms of a comparison share: request, task and device. It makes trainings."""
 
     config: CompareConfig
     task: "Task"
-    device: str
+
+    @cached_property
+    def device(self) -> str:
+        """The device that the request means here.
+
+        Raises:
+            SettingError: it is not there.
+        """
+        return resolve_device(self.config.train.device)
 
     @cached_property
     def model(self) -> ModelConfig:

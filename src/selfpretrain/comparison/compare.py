@@ -14,7 +14,7 @@ from selfpretrain.comparison.runs import EvaluateJob, RunRecord
 from selfpretrain.comparison.summary import summarise
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.events import Note, Watch, ignore
-from selfpretrain.machine import environment, resolve_device
+from selfpretrain.machine import environment
 from selfpretrain.results import Summary
 from selfpretrain.serial import to_dict
 from selfpretrain.tasks.load import load_task
@@ -67,16 +67,15 @@ def compare(
     """
     config = dataclasses.replace(config or CompareConfig(), **settings)
     arms = [arm_named(name) for name in config.arms]
-    device = resolve_device(config.train.device)
     task = task if isinstance(task, Task) else load_task(task)
-    setting = Setting(config, task, device)
+    setting = Setting(config, task)
     folder = ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
     candidates = [_candidate(arm, setting) for arm in arms]
     for arm in arms:  # an arm that cannot do this refuses before anything is written
         if arm.train is not None:
             arm.train(setting, 0, config.train.lr[0])
     with folder.claimed(config, task, None if store is None else Path(store)):
-        folder.write_environment(environment(device))
+        folder.write_environment(environment(setting.device))
         for text in task.notes:
             watch(Note(text))
         shop = Workshop({task.fingerprint: task}, Store(folder.store))
@@ -88,7 +87,7 @@ def compare(
             path = folder.runs / record.name
             return f"{record.name} test", EvaluateJob(path, record, arm_named(candidate.name).fit)
 
-        with Laboratory(shop, settings=config.train, device=device, workers=workers, watch=watch) as laboratory:
+        with Laboratory(shop, settings=config.train, device=setting.device, workers=workers, watch=watch) as laboratory:
             tuned = tune_and_train(
                 laboratory,
                 candidates,
@@ -98,7 +97,7 @@ def compare(
                 evaluate=evaluate,
                 watch=watch,
             )
-        answer = summarise(config, task.describe(), task.test.y, folder.runs_of(config), tuned)
+        answer = summarise(task.describe(), task.test.y, folder.runs_of(config), tuned)
         folder.write_summary(answer)
         folder.write_uses(comparison=laboratory.used)
         if store is None and (left := unused(folder)):

@@ -122,9 +122,9 @@ class ComparisonFolder:
         """
         return Run(self.runs / run_name(arm, seed))
 
-    def runs_of(self, config: CompareConfig) -> dict[tuple[str, int], Run]:
-        """Every run of a request, by arm and seed."""
-        return {(arm, seed): self.run(arm, seed) for arm in config.arms for seed in range(config.seeds)}
+    def runs_of(self, config: CompareConfig) -> dict[str, list[Run]]:
+        """Every run of a request: of each arm, by seed."""
+        return {arm: [self.run(arm, seed) for seed in range(config.seeds)] for arm in config.arms}
 
     @contextmanager
     def claimed(self, config: CompareConfig, task: Any, store: Path | None) -> Iterator[None]:

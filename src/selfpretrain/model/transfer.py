@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from selfpretrain.model.groups import ENCODER, GROUPS, group_of
+from selfpretrain.streams import torch_stream
 
 
 def freeze(model: nn.Module, groups: Collection[str]) -> None:
@@ -31,8 +32,9 @@ class TransferReport:
     left_out: tuple[str, ...]
 
 
-def norm_matched_noise(source: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+def norm_matched_noise(source: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
     """Gaussian noise in the place of every weight, scaled to the Frobenius norm of what it replaces."""
+    generator = torch_stream(seed, "noise")
     noise = {name: torch.randn(weight.shape, generator=generator) for name, weight in source.items()}
     return {name: noise[name] * (weight.norm() / noise[name].norm()) for name, weight in source.items()}
 

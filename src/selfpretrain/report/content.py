@@ -23,14 +23,14 @@ class Content:
 
     Attributes:
         request: as JSON types, with the source of the data.
-        runs: every run of the latest request, by arm and seed.
+        runs: of the latest request: of each arm, by seed.
         diagnosis: what ``diagnose`` left; None if it was not run for these runs.
     """
 
     summary: Summary
     request: Mapping[str, Any]
     environment: Mapping[str, Any]
-    runs: Mapping[tuple[str, int], Run]
+    runs: Mapping[str, Sequence[Run]]
     diagnosis: Findings | None
 
     @classmethod
@@ -42,14 +42,15 @@ class Content:
         """
         request = folder.request
         runs = folder.runs_of(request.request)
-        for run in runs.values():
+        every = {run.record.name: run for of_arm in runs.values() for run in of_arm}
+        for run in every.values():
             run.files.check()
         return cls(
             summary=folder.summary,
             request=to_dict(request),
             environment=folder.environment,
             runs=runs,
-            diagnosis=read_diagnosis(folder.path, {run.record.name: run for run in runs.values()}),
+            diagnosis=read_diagnosis(folder.path, every),
         )
 
     @property
@@ -59,8 +60,7 @@ class Content:
 
     def phase(self, arm: str, phase: PhaseName) -> list[Curve]:
         """The validations of one phase, a list for each seed that has any."""
-        curves = [run.phase(phase) for (name, _), run in self.runs.items() if name == arm]
-        return [curve for curve in curves if curve]
+        return [curve for run in self.runs[arm] if (curve := run.phase(phase))]
 
     def label_step_flops(self, arm: str) -> float:
         """FLOPs of one label step."""
@@ -70,5 +70,5 @@ class Content:
     @cached_property
     def moved(self) -> dict[str, dict[str, int]]:
         """Tensors by group that were loaded, reset and left out, in the first run that took over any."""
-        starts = (start for run in self.runs.values() if (start := run.start) is not None)
+        starts = (start for runs in self.runs.values() for run in runs if (start := run.start) is not None)
         return {what: dict(Counter(group_of(name) for name in names)) for what, names in next(starts, {}).items()}

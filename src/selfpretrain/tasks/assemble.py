@@ -7,7 +7,6 @@ import numpy as np
 
 from selfpretrain.config import Kind, TaskConfig
 from selfpretrain.errors import RequestError
-from selfpretrain.tasks import checks
 from selfpretrain.tasks.codec import Codec, code_symbols
 from selfpretrain.tasks.parsing import Sequences, numbers_first
 from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of
@@ -91,7 +90,7 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
         unlabelled=everything.rows(unlabelled) if len(unlabelled) else None,
         grid=material.grid,
     )
-    checks.check_parts(where, task)
+    _check_parts(where, task)
     return replace(task, notes=tuple(notes), source=config)
 
 
@@ -101,3 +100,16 @@ def _cut(material: Material, config: TaskConfig) -> Sequences:
     if long:
         material.notes.append(f"{long} sequences were longer than --max-length {config.max_length} and were cut")
     return [sequence[: config.max_length] for sequence in material.sequences]
+
+
+def _check_parts(where: Path | str, task: Task) -> None:
+    """Every split has sequences, and training has every class."""
+    for name, part in (("training", task.train), ("validation", task.val), ("test", task.test)):
+        if len(part) == 0:
+            raise RequestError(f"{where}: the {name} split is empty: there are too few different sequences; add rows")
+    absent = sorted(set(range(len(task.classes))) - set(task.train.y.tolist()))
+    if absent:
+        raise RequestError(
+            f"{where}: class '{task.classes[absent[0]]}' is not in training: its sequences equal those of other rows; "
+            "add rows of it, or remove the class"
+        )

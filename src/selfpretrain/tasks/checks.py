@@ -6,16 +6,13 @@ Rows are counted from 1, without the header.
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import Kind
 from selfpretrain.errors import RequestError
-
-if TYPE_CHECKING:
-    from selfpretrain.tasks.task import Task
 
 LARGEST = 1e30
 """Numbers beyond count as infinite: float32 ends at 3e38."""
@@ -143,16 +140,3 @@ def _check_given_classes(path: Path, labels: Sequence[str | None], split: Sequen
             refuse(path, row, f"no label in the {part} split; only training rows may go without")
         if part != "train" and label not in trained:
             refuse(path, row, f"class '{label}' of the {part} split never occurs in training; add or remove its rows")
-
-
-def check_parts(where: Path | str, task: "Task") -> None:
-    """Every split has sequences, and training has every class."""
-    for name, part in (("training", task.train), ("validation", task.val), ("test", task.test)):
-        if len(part) == 0:
-            raise RequestError(f"{where}: the {name} split is empty: there are too few different sequences; add rows")
-    absent = sorted(set(range(len(task.classes))) - set(task.train.y.tolist()))
-    if absent:
-        raise RequestError(
-            f"{where}: class '{task.classes[absent[0]]}' is not in training: its sequences equal those of other rows; "
-            "add rows of it, or remove the class"
-        )

@@ -12,7 +12,7 @@ from selfpretrain.events import Done, Watch
 from selfpretrain.feed import Feed, evaluation_batches
 from selfpretrain.kinds import InputSpec
 from selfpretrain.machine import peak_memory_bytes, threads
-from selfpretrain.model.transfer import TransferReport, freeze, norm_matched_noise, transfer
+from selfpretrain.model.transfer import freeze, norm_matched_noise, transfer
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.objectives.joint import JointObjective
 from selfpretrain.objectives.labels import LabelObjective, label_metrics
@@ -84,16 +84,6 @@ def build_model(training: Training, inputs: InputSpec) -> SequenceModel:
         return SequenceModel(training.model, inputs, generator=torch_stream(training.seed, "init"))
 
 
-def take_start(model: SequenceModel, training: Training, store: Store) -> TransferReport | None:
-    """Put into a fresh model what the training starts from, in place; None where that is nothing."""
-    if training.start is None:
-        return None
-    donor = store.finished(training.start.source).weights
-    if training.start.noise:
-        donor = norm_matched_noise(donor, torch_stream(training.seed, "noise"))
-    return transfer(donor, model, training.start.groups)
-
-
 def make_feed(training: Training, task: Task) -> Feed:
     """What the training is fed."""
     pretrain = training.phase == "pretrain"
@@ -117,15 +107,16 @@ def make_objective(training: Training, inputs: InputSpec) -> Objective:
 
 
 def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots: int) -> TrainingResult:
-    source = training.source
-    if source is not None and (why := shop.store.finished(source).result.failure):
-        return TrainingResult(failure=f"its start failed: {why}")
-    task = shop.tasks[training.task]
+    task, start = shop.tasks[training.task], training.start
     if training.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     model = build_model(training, task.inputs)
-    if (report := take_start(model, training, shop.store)) is not None:
-        folder.save_start(dataclasses.asdict(report))
+    if start is not None:
+        donor = shop.store.finished(start.source)
+        if (why := donor.result.failure) is not None:
+            return TrainingResult(failure=f"its start failed: {why}")
+        weights = norm_matched_noise(donor.weights, training.seed) if start.noise else donor.weights
+        folder.save_start(dataclasses.asdict(transfer(weights, model, start.groups)))
     freeze(model, training.frozen)
     model.to(training.device)
     feed, objective = make_feed(training, task), make_objective(training, task.inputs)

@@ -1,6 +1,6 @@
 """Two arms, paired by seed: how much they differ, and what may be claimed of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,43 +53,47 @@ class Contrast:
         return "no detectable effect"
 
 
+def contrast_of(
+    arm: str,
+    against: str,
+    matched: str,
+    results: Mapping[str, Sequence[RunResult]],
+    hits: Mapping[str, Sequence[NDArray[np.bool_] | None]],
+) -> Contrast | None:
+    """Compare two arms over the seeds in which neither failed; None where there is none.
+
+    Args:
+        results: of each arm, by seed.
+        hits: of each arm, by seed, on the test rows (N,); None where a run failed.
+    """
+    pairs = [pair for pair in zip(hits[arm], hits[against], strict=True) if pair[0] is not None and pair[1] is not None]
+    good = [
+        (x, y) for x, y in zip(results[arm], results[against], strict=True) if x.failure is None and y.failure is None
+    ]
+    if not pairs:
+        return None
+    correct_a, correct_b = (np.stack(side) for side in zip(*pairs, strict=True))
+    fitted = all(run.steps_to_fit is not None for pair in good for run in pair)
+    spent_a, spent_b = (sum(_spent(matched, run) for run in side) for side in zip(*good, strict=True))
+    return Contrast(
+        arm=arm,
+        against=against,
+        matched=matched,
+        compute_ratio=spent_a / spent_b if spent_b else 1.0,
+        test=t_interval(correct_a.mean(axis=1) - correct_b.mean(axis=1)),
+        train=t_interval([(x.best_train_acc or 0.0) - (y.best_train_acc or 0.0) for x, y in good]),
+        examples=example_interval(correct_a, correct_b),
+        fit_steps=t_interval([(x.steps_to_fit or 0) - (y.steps_to_fit or 0) for x, y in good]) if fitted else None,
+    )
+
+
+def _spent(matched: str, run: RunResult) -> int:
+    """What ``matched`` counts; 0 where it counts nothing that training spends."""
+    return sum(getattr(run, name) for name in SPENT.get(matched, ()))
+
+
 def correct_for_number(contrasts: list[Contrast]) -> list[Contrast]:
     """Holm over all contrasts that have a p-value."""
     tested = [number for number, contrast in enumerate(contrasts) if contrast.test.p is not None]
     adjusted = dict(zip(tested, holm([contrasts[number].test.p or 0.0 for number in tested]), strict=True))
     return [replace(contrast, p_holm=adjusted.get(number)) for number, contrast in enumerate(contrasts)]
-
-
-def contrast_runs(
-    arm: str,
-    against: str,
-    matched: str,
-    a: Sequence[RunResult],
-    b: Sequence[RunResult],
-    correct_a: NDArray[np.bool_],
-    correct_b: NDArray[np.bool_],
-) -> Contrast:
-    """Compare two arms, seed by seed.
-
-    Args:
-        a, b: their results for the same seeds in the same order; none failed.
-        correct_a, correct_b: (seeds, N) hits on the test rows.
-    """
-    fitted = all(run.steps_to_fit is not None for run in (*a, *b))
-    return Contrast(
-        arm=arm,
-        against=against,
-        matched=matched,
-        test=t_interval(correct_a.mean(axis=1) - correct_b.mean(axis=1)),
-        train=t_interval([(x.best_train_acc or 0.0) - (y.best_train_acc or 0.0) for x, y in zip(a, b, strict=True)]),
-        examples=example_interval(correct_a, correct_b),
-        fit_steps=t_interval([(x.steps_to_fit or 0) - (y.steps_to_fit or 0) for x, y in zip(a, b, strict=True)])
-        if fitted
-        else None,
-        compute_ratio=_spent(matched, a) / _spent(matched, b),
-    )
-
-
-def _spent(matched: str, runs: Sequence[RunResult]) -> float:
-    """What ``matched`` counts, over all runs; 1 where it counts nothing that training spends."""
-    return float(sum(getattr(run, name) for run in runs for name in SPENT.get(matched, ()))) or 1.0

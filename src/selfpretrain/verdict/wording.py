@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from selfpretrain.arms.registry import arm_named
-from selfpretrain.results import ArmSummary, Cause, Outcome
+from selfpretrain.results import ArmSummary, Cause, ContrastSummary, Outcome
 from selfpretrain.verdict.contrast import ALPHA, MIN_SEEDS, Contrast
 
 COMPUTE_TOLERANCE = 0.02
@@ -25,29 +25,24 @@ AHEAD: Mapping[Outcome, str] = {
 }
 
 
-def sentences(
-    contrasts: Sequence[Contrast],
-    causes: Sequence[Cause],
-    arms: Mapping[str, ArmSummary],
-) -> str:
+def sentences(judged: Sequence[tuple[Contrast, ContrastSummary]], arms: Mapping[str, ArmSummary]) -> str:
     """The verdict in plain words, from the first contrast and, where it is of the same arm, the second.
 
     Args:
-        causes: one for each contrast.
         arms: of every arm; runs that failed are left out with their partners.
     """
     failed = [f"{len(entry.failures)} of {arm}" for arm, entry in arms.items() if entry.failures]
     lost = f"Runs that failed are left out: {', '.join(failed)}." if failed else ""
-    if not contrasts or ("spt" in arms and contrasts[0].arm != "spt"):
+    if not judged or ("spt" in arms and judged[0][0].arm != "spt"):
         return f"No verdict: no two arms that can be compared have finished runs. {lost}".strip()
-    first = contrasts[0]
+    first, entry = judged[0]
     if first.test.n < MIN_SEEDS:
         return f"No verdict from {first.test.n} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
     said = [_claim(first)]
-    second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
+    second = next((c for c, _ in judged[1:] if c.arm == first.arm and c.matched == "total compute"), None)
     if second is not None:
         said.append(_claim(second, follows=True))
-    said += [_because(first, causes[0], arms), lost]
+    said += [_because(first, entry.cause, arms), lost]
     return " ".join(part for part in said if part)
 
 

@@ -16,7 +16,6 @@ from selfpretrain.events import Watch
 from selfpretrain.explain.measurement import Measurement
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.transplants.cells import HANDMADE_SLOPE, Cell, cells
-from selfpretrain.machine import resolve_device
 from selfpretrain.model.groups import ENCODER, present_groups
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import own_folder
@@ -35,10 +34,9 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         RequestError: no seed in which both scratch and spt ended well.
     """
     task, settings = subject.task, subject.request.train
-    device = resolve_device(settings.device)
-    setting = Setting(subject.request, task, device)
+    setting = Setting(subject.request, task)
     # Order that is lost stays lost: one fixed shuffle serves all seeds, so that workers share one task.
-    mixed = Setting(subject.request, shuffled(task, 0), device)
+    mixed = Setting(subject.request, shuffled(task, 0))
     seeds = _seeds(subject)
     model = build_model(setting.labels(0, settings.lr[0]), task.inputs)
     groups = [group for group in present_groups(n for n, _ in model.named_parameters()) if group in ENCODER]
@@ -61,7 +59,7 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
         return f"{record.name} test", EvaluateJob(root / record.name, record)
 
-    with Laboratory(shop, settings=settings, device=device, workers=workers, watch=watch) as laboratory:
+    with Laboratory(shop, settings=settings, device=setting.device, workers=workers, watch=watch) as laboratory:
         tuned = tune_and_train(
             laboratory,
             [candidate(cell) for cell in found.values()],
