@@ -30,7 +30,7 @@ def folder(tmp_path):
     write_json(made / "a.json", {"depth": 3})
     write_atomically(made / "deep/b.bin", b"\x00\x01\x02")
     (made / ".lock").write_text("")
-    seal(made)
+    seal(made, ("a.json", "deep/b.bin", "never-written.json"))
     return made
 
 

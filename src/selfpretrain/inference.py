@@ -25,12 +25,13 @@ from selfpretrain.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.objectives.labels import predict_logits
 from selfpretrain.serial import to_dict
-from selfpretrain.storage import Sealed, own_folder, read_record, seal, write_atomically, write_json
+from selfpretrain.storage import DONE, MANIFEST, Sealed, own_folder, read_record, seal, write_atomically, write_json
 from selfpretrain.tasks.codec import Codec
 from selfpretrain.tasks.task import Split
 from selfpretrain.training.store import weights_to_bytes
 
 CONFIG, CODEC, WEIGHTS = "config.json", "codec.json", "model.safetensors"
+FILES = (CONFIG, CODEC, WEIGHTS, MANIFEST, DONE)
 CPU = torch.device("cpu")
 
 
@@ -79,7 +80,7 @@ def save_model(folder: Path, model: SequenceModel, codec: Codec) -> None:
     write_json(folder / CONFIG, {"model": to_dict(model.config), "inputs": to_dict(model.inputs)})
     write_json(folder / CODEC, to_dict(codec))
     write_atomically(folder / WEIGHTS, weights_to_bytes(model.state_dict()))
-    seal(folder)
+    seal(folder, (CONFIG, CODEC, WEIGHTS))
 
 
 def load_model(folder: Path | str) -> Classifier:

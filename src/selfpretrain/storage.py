@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -93,14 +94,9 @@ def remove_half_written(folder: Path) -> None:
         path.unlink()
 
 
-def seal(folder: Path) -> None:
-    """Declare a folder finished: every file in it, as it is now; names that begin with a dot do not count."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name[0] != ".")
-    sums = {
-        path.relative_to(folder).as_posix(): _checksum(path.read_bytes())
-        for path in files
-        if path not in (folder / MANIFEST, folder / DONE)
-    }
+def seal(folder: Path, names: Iterable[str]) -> None:
+    """Declare a folder finished: those of these files that are there, as they are now."""
+    sums = {name: _checksum((folder / name).read_bytes()) for name in sorted(names) if (folder / name).is_file()}
     manifest = json.dumps(sums, indent=2) + "\n"
     write_atomically(folder / MANIFEST, manifest)
     write_atomically(folder / DONE, _checksum(manifest.encode()) + "\n")

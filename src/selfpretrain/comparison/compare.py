@@ -9,8 +9,9 @@ from selfpretrain.arms.arm import Arm, Setting
 from selfpretrain.arms.registry import arm_named
 from selfpretrain.arms.tuning import Candidate, tune_and_train
 from selfpretrain.comparison.cleaning import unused
+from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.folder import ComparisonFolder
-from selfpretrain.comparison.runs import EvaluateJob, RunRecord
+from selfpretrain.comparison.runs import RunRecord
 from selfpretrain.comparison.summary import summarise
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.events import Note, Watch, ignore

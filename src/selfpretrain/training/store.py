@@ -28,7 +28,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from selfpretrain.errors import DamagedError
+from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.events import Note, Progress, Watch, ignore
 from selfpretrain.results import Row, TrainingResult
 from selfpretrain.serial import to_dict
@@ -161,7 +161,10 @@ class TrainingFolder:
     def __enter__(self) -> "TrainingFolder":
         for folder in (self._store.folder, self.path):
             own_folder(folder)
-        self._lock.acquire()
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise RequestError(f"{self.path}: another selfpretrain is at this training; wait for it") from None
         if not self.is_finished:
             for folder in (self.path, self.path / CHECKPOINTS, self.path / SNAPSHOTS):
                 remove_half_written(own_folder(folder))  # by a killed predecessor
@@ -253,7 +256,8 @@ class TrainingFolder:
         for path in self._checkpoints():
             path.unlink()
         (self.path / CHECKPOINTS).rmdir()
-        seal(self.path)
+        snapshots = (path.relative_to(self.path).as_posix() for path in (self.path / SNAPSHOTS).iterdir())
+        seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))
 
 
 def rows_to_text(rows: list[Row]) -> str:

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from selfpretrain.arms.arm import Setting
 from selfpretrain.arms.tuning import Candidate, tune_and_train
-from selfpretrain.comparison.runs import EvaluateJob, Run, RunRecord, run_name
+from selfpretrain.comparison.evaluation import EvaluateJob
+from selfpretrain.comparison.runs import Run, RunRecord, run_name
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Watch
 from selfpretrain.explain.measurement import Measurement
