@@ -1,5 +1,6 @@
-"""A subject whose models have any shape, so that nothing need be trained to see what is measured on them."""
+"""What tests of the diagnosis look at without training it: models of any shape, a task whose labels tell, failures."""
 
+import json
 import zlib
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from selfpretrain.explain.sampling import Sampling
 from selfpretrain.explain.stages import Stage, TrainedRun
 from selfpretrain.explain.subject import Subject
 from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.storage import MANIFEST, seal
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks.codec import Codec
 from selfpretrain.tasks.task import Split, Task
@@ -54,3 +56,15 @@ def telling_task() -> Task:
     rows = Split(x, np.full(180, 9), y)
     codec = Codec(kind="symbols", classes=tuple("xyz"), length=9, vocabulary=tuple("abcde"))
     return Task("telling", codec, *(rows.rows(part) for part in np.split(np.arange(180), [120, 150])))
+
+
+def seal_again(folder: Path) -> None:
+    """Take what a finished folder holds now, as it is now, for what was written there."""
+    seal(folder, json.loads((folder / MANIFEST).read_text()))
+
+
+def fail(comparison: Path, arm: str, seed: int) -> None:
+    """As if this run had failed."""
+    run = comparison / f"runs/{arm}-seed{seed}"
+    (run / "result.json").write_text(json.dumps({"arm": arm, "seed": seed, "failure": "loss stopped being finite"}))
+    seal_again(run)

@@ -4,7 +4,6 @@ What a training makes of its start, noise and frozen groups is tested in test_mo
 test_training_perform.py.
 """
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -35,10 +34,10 @@ from selfpretrain.explain.transplants.cells import (
 from selfpretrain.model.groups import ENCODER
 from selfpretrain.results import TrainingResult
 from selfpretrain.serial import from_dict, to_dict
-from selfpretrain.storage import seal
 from selfpretrain.tasks.task import shuffled
 from selfpretrain.training.store import TrainingFolder
 from selfpretrain.training.training import Start
+from stand_in import fail
 
 GRID, SEED = (1e-3, 1e-2), 1
 CELLS = [
@@ -65,9 +64,7 @@ def conducted(subject, chosen):
 def made(finished, tmp_path_factory):
     """Some cells, tuned, of a comparison whose seed 0 failed in one arm."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("transplants") / "comparison")
-    failed = folder / "runs/scratch-seed0"
-    (failed / "result.json").write_text(json.dumps({"arm": "scratch", "seed": 0, "failure": "loss"}))
-    seal(failed)
+    fail(folder, "scratch", 0)
     subject = Subject(folder, TINY_DIAGNOSIS)
     subject.request = replace(subject.request, train=replace(subject.request.train, lr=GRID))
     return subject, *conducted(subject, CELLS)

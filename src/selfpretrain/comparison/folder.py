@@ -20,7 +20,7 @@ from typing import Any
 
 import filelock
 
-from selfpretrain.comparison.runs import Run, run_name
+from selfpretrain.comparison.runs import RESULT, Run, run_name
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import DamagedError, RequestError, SettingError
 from selfpretrain.results import Summary
@@ -78,8 +78,8 @@ class ComparisonFolder:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether something was compared here, finished or not."""
-        return (self.path / CONFIG).exists()
+        """Whether something was compared here, finished or not. (A run has a config.json, too, and a result.)"""
+        return (self.path / CONFIG).exists() and not (self.path / RESULT).exists()
 
     @property
     def is_finished(self) -> bool:

@@ -148,7 +148,7 @@ def _find(folder: Path) -> tuple[ComparisonFolder, str | None]:
         is_what = "is a file" if folder.is_file() else "there is no such folder"
         raise RequestError(f"{folder}: {is_what}; name the folder of a comparison or of one of its runs")
     whole, run = ComparisonFolder(folder), None
-    if folder.resolve().parent.name == "runs":
+    if not whole.is_comparison and ComparisonFolder(folder.resolve().parent.parent).runs == folder.resolve().parent:
         whole, run = ComparisonFolder(folder.resolve().parent.parent), folder.resolve().name
     if not whole.is_comparison:
         raise RequestError(f"{folder}: holds neither a comparison nor one of its runs; name what compare --out made")

@@ -10,7 +10,10 @@ from selfpretrain.objectives.reconstruction import ReconstructionObjective
 
 
 class JointObjective(LabelObjective):
-    """Label loss plus weighted masked loss, each on its own view of the same batch; judged by the label alone."""
+    """Label loss plus weighted masked loss, each on its own view of the same batch; judged by the label alone.
+
+    Dropout, if there is any, drops the same entries of a sequence in both views.
+    """
 
     def __init__(self, config: ObjectiveConfig, inputs: InputSpec) -> None:
         super().__init__(inputs)

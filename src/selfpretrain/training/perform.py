@@ -18,7 +18,7 @@ from selfpretrain.objectives.joint import JointObjective
 from selfpretrain.objectives.labels import LabelObjective, label_metrics
 from selfpretrain.objectives.objective import Objective
 from selfpretrain.objectives.reconstruction import ReconstructionObjective
-from selfpretrain.results import TrainingResult
+from selfpretrain.results import Metrics, TrainingResult
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.loop import train
@@ -110,6 +110,7 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
     task, start = shop.tasks[training.task], training.start
     if training.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    objective, feed = make_objective(training, task.inputs), make_feed(training, task)
     model = build_model(training, task.inputs)
     if start is not None:
         donor = shop.store.finished(start.source)
@@ -119,7 +120,6 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
         folder.save_start(dataclasses.asdict(transfer(weights, model, start.groups)))
     freeze(model, training.frozen)
     model.to(training.device)
-    feed, objective = make_feed(training, task), make_objective(training, task.inputs)
     resume = folder.latest()
     state = train(model, objective, feed, training, recorder=folder, snapshots=snapshots, resume=resume)
     folder.save_weights(model.state_dict())
@@ -129,23 +129,16 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
         seconds=state.seconds,
         peak_memory_bytes=peak_memory_bytes(training.device),
     )
-    return result if training.phase == "pretrain" else _with_label_metrics(result, model, task, training, folder)
-
-
-def _with_label_metrics(
-    result: TrainingResult, model: SequenceModel, task: Task, training: Training, folder: TrainingFolder
-) -> TrainingResult:
-    device = torch.device(training.device)
-    train, val = (
-        label_metrics(model, evaluation_batches(rows, device), task.inputs) for rows in (task.train, task.val)
-    )
-    for name, metrics in (("train", train), ("val", val)):
-        if not math.isfinite(metrics.loss):
-            raise NonFiniteError(f"{name} loss", training.phase, result.steps)
+    if training.phase == "pretrain":
+        return result
+    on_train = label_metrics(model, evaluation_batches(feed.rows, feed.device), task.inputs)
+    if not math.isfinite(on_train.loss):
+        raise NonFiniteError("train loss", training.phase, state.step)
+    selected = next(row for row in folder.rows if row["step"] == state.best_step)
     return replace(
         result,
-        train=train,
-        val=val,
+        train=on_train,
+        val=Metrics(acc=selected["val_acc"], loss=selected["val_loss"]),
         best_train_sample_acc=max(row["train_sample_acc"] for row in folder.rows),
         steps_to_fit=next((row["step"] for row in folder.rows if row["train_sample_acc"] >= FITTED), None),
     )
