@@ -12,6 +12,7 @@ from scipy import stats
 import selfpretrain
 from conftest import ARMS, tiny_config
 from selfpretrain.arms.registry import known_arms
+from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.config import ObjectiveConfig, PhaseConfig, TrainConfig
@@ -314,3 +315,25 @@ def test_the_public_names_are_there():
     assert selfpretrain.load_task("noise", sequences=50).name == "noise"
     with pytest.raises(AttributeError):
         _ = selfpretrain.nonsense
+
+
+def test_a_changed_request_that_was_interrupted_is_not_finished(tmp_path, tiny_task):
+    """Neither report nor clean nor diagnose takes the old answer for the new request's, or its work for unused."""
+    folder = tmp_path / "o"
+    asked(tiny_task, folder, train=ONE_RATE, arms=("scratch",))
+
+    class Stop(Exception):
+        pass
+
+    def stop(event):
+        if isinstance(event, Done) and event.job.startswith("mimetic"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        compare(tiny_task, tiny_config(train=ONE_RATE, arms=("scratch", "mimetic")), out=folder, watch=stop)
+    for use in (write_report, diagnose, lambda path: unused(ComparisonFolder(path))):
+        with pytest.raises(RequestError, match="not finished"):
+            use(folder)
+    _, done = asked(tiny_task, folder, train=ONE_RATE, arms=("scratch", "mimetic"))
+    assert len(done) == 2  # of three
+    write_report(folder)

@@ -4,13 +4,14 @@ import shutil
 
 import pytest
 
-from conftest import TINY_FLAGS, tiny_config
+from conftest import TINY_DIAGNOSIS, TINY_FLAGS, tiny_config
 from selfpretrain.comparison.cleaning import clean, unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.config import TrainConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Done
+from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.report.write import write_report
 
 
@@ -46,6 +47,44 @@ def test_only_what_is_unused_is_removed_whatever_is_asked(comparison, tmp_path):
     assert tree(comparison) == before
 
 
+def test_only_folders_that_say_they_are_ours_are_cleaned_and_files_of_others_stay(comparison, finished, tiny_task):
+    folder = ComparisonFolder(comparison)
+    nested = shutil.copytree(finished, comparison / "runs/noise")  # where compare puts it without --out
+    shutil.copytree(comparison / "runs/spt-seed0", comparison / "runs/spt-seed0-backup")
+    shutil.copytree(comparison / "runs/spt-seed0/model", comparison / "trainings/my-model")
+    before = tree(nested), tree(comparison / "runs/spt-seed0-backup"), tree(comparison / "trainings/my-model")
+    assert unused(folder) == []
+    (comparison / "runs/spt-seed2/notes.txt").write_text("dear")
+    compare(tiny_task, folder.request.request, out=comparison, seeds=2)
+    left = unused(folder)
+    assert comparison / "runs/spt-seed2" in left
+    clean(folder, left)
+    assert tree(comparison / "runs/spt-seed2") == {"notes.txt"}
+    assert not (comparison / "runs/scratch-seed2").exists()
+    after = tree(nested), tree(comparison / "runs/spt-seed0-backup"), tree(comparison / "trainings/my-model")
+    assert after == before
+
+
+def test_a_store_that_belongs_to_a_comparison_is_refused(comparison, tmp_path, tiny_task):
+    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("linear",), seeds=1)
+    with pytest.raises(RequestError, match="belongs to the comparison"):
+        compare(tiny_task, config, out=tmp_path / "b", store=comparison / "trainings")
+    compare(tiny_task, config, out=comparison, store=comparison / "trainings")  # its own
+
+
+def test_what_an_interrupted_diagnosis_has_made_is_not_unused(comparison, tiny_task):
+    class Stop(Exception):
+        pass
+
+    def stop(event):
+        if isinstance(event, Done) and event.job.startswith("spt.norms"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        diagnose(comparison, TINY_DIAGNOSIS, sections=("transplants",), watch=stop)
+    assert unused(ComparisonFolder(comparison)) == []
+
+
 def test_links_are_not_followed(comparison, tmp_path):
     target = tmp_path / "elsewhere"
     target.mkdir()
@@ -55,7 +94,7 @@ def test_links_are_not_followed(comparison, tmp_path):
 
 
 def test_shared_trainings_and_what_is_not_finished_are_refused(tmp_path, tiny_task):
-    with pytest.raises(RequestError, match="the folder is none"):
+    with pytest.raises(RequestError, match="no comparison to clean"):
         unused(ComparisonFolder(tmp_path / "no"))
     config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1)
     compare(tiny_task, config, out=tmp_path / "a", store=tmp_path / "t")

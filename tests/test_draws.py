@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from selfpretrain.draws import Draws, bernoulli, mix, uniform, words
+from selfpretrain.draws import Draws, below, bernoulli, mix, words
 
 WORD = 2**64
 
@@ -78,12 +78,22 @@ def test_draws_of_neighbours_in_place_row_step_seed_and_stream_are_independent()
         assert abs(agreement - 0.5) < 4 * (0.25 / here.numel()) ** 0.5, name
 
 
-def test_uniform_draws_are_uniform_and_apart_from_the_others():
+def test_draws_below_a_bound_are_uniform_and_apart_from_the_others():
     keys = keys_of(range(20_000))
-    found = uniform(keys)
-    assert stats.kstest(found.numpy(), "uniform").pvalue > 1e-3
+    found = below(keys, 7)
+    assert stats.chisquare(torch.bincount(found, minlength=7).numpy()).pvalue > 1e-3
     first = bernoulli(keys, 1, 0.5)[:, 0].double()
-    assert abs(float(torch.corrcoef(torch.stack((found, first)))[0, 1])) < 4 / 20_000**0.5
+    assert abs(float(torch.corrcoef(torch.stack((found.double(), first)))[0, 1])) < 4 / 20_000**0.5
+
+
+@given(st.lists(st.integers(1, 2**31 - 1), min_size=1, max_size=5))
+def test_a_draw_below_its_own_bound_is_the_reference_in_integers(bounds):
+    keys = keys_of(range(len(bounds)))
+    expected = [
+        ((mix(torch.tensor([key])).item() % WORD) >> 32) * bound >> 32
+        for key, bound in zip(keys.tolist(), bounds, strict=True)
+    ]
+    assert below(keys, torch.tensor(bounds)).tolist() == expected
 
 
 def test_keys_are_all_different():

@@ -202,6 +202,7 @@ def test_without_the_first_seed_of_an_arm_the_rest_is_measured_and_drawn(compari
         assert known_sections()[name].pictures()[1].title in page
 
 
+@pytest.mark.whole
 def test_who_waits_for_a_long_job_need_not_wait_for_its_end():
     """A job has nothing to save, so its process ends as soon as it should stop."""
     script = (

@@ -186,8 +186,7 @@ def test_a_task_from_python_must_be_given_again(comparison, tiny_task):
 
 
 def test_another_at_work_is_said(ask, comparison):
-    (comparison / "diagnosis").mkdir()
-    with filelock.FileLock(comparison / "diagnosis/.lock"):
+    with filelock.FileLock(comparison / ".lock"):
         status, error = ask("comparison", *FLAGS)
     assert status == 2
     assert "comparison/diagnosis" in error

@@ -88,7 +88,7 @@ def test_a_damaged_model_is_refused(finished, tmp_path, name):
 def test_what_is_no_model_and_what_are_no_rows_is_refused(finished, tmp_path):
     with pytest.raises(RequestError, match="no such folder"):
         load_model(tmp_path / "no")
-    with pytest.raises(RequestError, match="missing or damaged"):
+    with pytest.raises(RequestError, match="holds no model"):
         load_model(tmp_path)
     model = load_model(finished / "runs/spt-seed0/model")
     with pytest.raises(RequestError, match="give a list of rows"):

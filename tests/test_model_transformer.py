@@ -380,6 +380,7 @@ def assert_compiled_equals_the_model(name, monkeypatch, backend):
     torch._dynamo.reset()
 
 
+@pytest.mark.whole
 @under_compilation
 @pytest.mark.parametrize("name", COMPILED)
 def test_a_traced_model_is_the_model(name, monkeypatch):
@@ -387,6 +388,7 @@ def test_a_traced_model_is_the_model(name, monkeypatch):
     assert_compiled_equals_the_model(name, monkeypatch, "aot_eager")
 
 
+@pytest.mark.whole
 @under_compilation
 def test_class_logits_are_one_graph():
     """Nothing in the way to them that a compiler has to step around."""

@@ -110,7 +110,7 @@ def test_text_from_data_is_escaped(report, tmp_path):
 
 
 def test_a_folder_without_a_finished_comparison_is_refused(tmp_path):
-    with pytest.raises(RequestError, match="no comparison to draw: the folder is none"):
+    with pytest.raises(RequestError, match="no comparison to draw, and no run"):
         write_report(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RequestError, match="is not finished"):

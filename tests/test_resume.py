@@ -42,8 +42,8 @@ def undisturbed(tmp_path_factory):
     return numbers(folder / "o")
 
 
-def start(tmp_path):
-    command = [sys.executable, "-m", "selfpretrain", "compare", *FLAGS, "--out=o", "--workers=2"]
+def start(tmp_path, *more):
+    command = [sys.executable, "-m", "selfpretrain", "compare", *FLAGS, "--out=o", "--workers=2", *more]
     return subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -66,13 +66,17 @@ def wait_until_training(tmp_path, process, checkpoints=1):
         time.sleep(0.01)
 
 
+GROWING = (["--seeds=1", "--arms=scratch,spt"], ["--arms=scratch,spt"], [])
+"""Requests of which each holds the one before: fewer seeds and arms first."""
+
+
 def test_killed_three_times_at_random_moments_the_numbers_are_the_same(tmp_path, undisturbed):
+    """One folder, a request that grows, killed on the way to each: the same as the last request undisturbed."""
     seed = random.SystemRandom().randrange(2**32)  # another moment each time: that is the point
     print(f"moments from random.Random({seed})")
     chance = random.Random(seed)
-    killed = 0
-    while killed < 3:
-        process = start(tmp_path)
+    for request in GROWING:
+        process = start(tmp_path, *request)
         wait_until_training(tmp_path, process)
         time.sleep(chance.uniform(0.0, 1.0))
         if process.poll() is None:
@@ -81,13 +85,11 @@ def test_killed_three_times_at_random_moments_the_numbers_are_the_same(tmp_path,
                 os.kill(process.pid, signal.SIGKILL)
             else:
                 os.killpg(process.pid, signal.SIGKILL)
-            killed += 1
         process.communicate()
-        if process.returncode == 0:  # finished before it could be killed: begin again
-            (tmp_path / "o").rename(tmp_path / f"finished-{time.monotonic_ns()}")
-    process = start(tmp_path)
-    _, said = process.communicate(timeout=120)
-    assert process.returncode == 0, said
+        assert process.returncode != 0, "finished before it could be killed; give it more to do"
+        process = start(tmp_path, *request)
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
     assert numbers(tmp_path / "o") == undisturbed
 
 

@@ -1,13 +1,15 @@
 """Files whole or not at all; sealed folders whose every piece of damage shows; nothing of others removed."""
 
+import hashlib
 import json
 import os
+import pickle
 import stat
 
 import pytest
 
 from selfpretrain.config import ModelConfig
-from selfpretrain.errors import DamagedError, RequestError
+from selfpretrain.errors import DamagedError, RequestError, SettingError
 from selfpretrain.storage import (
     HALF_WRITTEN,
     Sealed,
@@ -93,19 +95,24 @@ def test_what_is_not_finished_is_no_sealed_folder(tmp_path):
         Sealed(tmp_path)
 
 
-def test_unsealing_removes_what_was_ours_and_nothing_else(folder, tmp_path):
+def test_unsealing_removes_what_it_is_told_and_nothing_else(folder):
     (folder / "thesis.txt").write_text("dear")
-    unseal(folder)
+    unseal(folder, ("a.json", "deep/b.bin", "never-written.json"))
     assert {path.name for path in folder.rglob("*")} == {".lock", "deep", "thesis.txt"}
 
 
-def test_a_manifest_that_names_other_folders_removes_nothing_there(folder, tmp_path):
-    outside = tmp_path / "thesis.txt"
-    outside.write_text("dear")
-    (folder / "manifest.json").write_text(json.dumps({"../thesis.txt": "x", str(outside): "x", "deep": "x"}))
-    unseal(folder)
-    assert outside.read_text() == "dear"
-    assert (folder / "deep").is_dir()
+@pytest.mark.parametrize("content", ["null", "5", "[1]", "{", '"text"'])
+def test_a_manifest_that_is_none_is_damaged_even_under_its_own_seal(folder, content):
+    (folder / "manifest.json").write_text(content)
+    (folder / "DONE").write_text(hashlib.sha256(content.encode()).hexdigest() + "\n")
+    with pytest.raises(DamagedError, match="manifest"):
+        Sealed(folder)
+
+
+@pytest.mark.parametrize("error", [SettingError("lr", 3, "is wrong"), DamagedError("x.json", "do that")])
+def test_errors_come_whole_from_another_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), vars(again)) == (str(error), vars(error))
 
 
 def test_a_link_in_the_place_of_a_folder_is_refused_and_its_target_untouched(tmp_path):

@@ -1,12 +1,14 @@
 """The identity of a training: what changes numbers changes it, and nothing else does."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from conftest import ragged_task, tiny_config, tiny_training
 from selfpretrain.config import ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
-from selfpretrain.training.training import Start, relevant
+from selfpretrain.serial import from_dict, to_dict
+from selfpretrain.training.training import Start, Training, relevant
 
 CONFIG = tiny_config()
 CHANGES = {
@@ -64,6 +66,16 @@ def test_seed_rate_task_start_and_freezing_count(tiny_task):
         replace(spt, device="cuda"),
     ]
     assert len({training.key for training in [spt, *others]}) == 9
+
+
+def test_the_key_survives_json_whatever_was_typed(tiny_task):
+    """4 and 4.0 are one setting: the folder that compare made is the one that diagnose looks for."""
+    typed = replace(tiny_config().model, ff_factor=4, dropout=0, proximity_bias=0)
+    settings = {"model": typed, "train": replace(CONFIG.train, clip=1)}
+    training = tiny_training(tiny_task, "spt", **settings)
+    again = from_dict(Training, json.loads(json.dumps(to_dict(training))))
+    assert again.key == training.key
+    assert training.key == tiny_training(tiny_task, "spt", model=replace(typed, ff_factor=4.0)).key
 
 
 def test_the_chain_begins_with_what_everything_rests_on(tiny_task):

@@ -242,9 +242,12 @@ def _clean(argv: list[str]) -> None:
     if not arguments.yes and not sys.stdin.isatty():
         sys.stderr.write(f"nothing is removed; selfpretrain clean {folder.path} --yes does it\n")
         return
-    if arguments.yes or input(ask).strip().lower() in ("y", "yes"):
-        clean(folder, paths)
-        sys.stderr.write(f"removed {len(paths)} folders\n")
+    try:
+        agreed = arguments.yes or input(ask).strip().lower() in ("y", "yes")
+    except EOFError:
+        agreed = False
+    if agreed:
+        sys.stderr.write(f"removed {len(clean(folder, paths))} folders\n")
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -77,6 +77,12 @@ def bernoulli(keys: Tensor, count: int, probability: float) -> Tensor:
     return halves[:, :count] < min(round(probability * 2**32) - 2**31, 2**31 - 1)
 
 
-def uniform(keys: Tensor) -> Tensor:
-    """One draw of each key in [0, 1), (B,) float64, independent of those of ``bernoulli``: word 0."""
-    return ((words(keys, 1)[:, 0] >> 11) & (2**53 - 1)).double() * 2.0**-53
+def below(keys: Tensor, bound: Tensor | int) -> Tensor:
+    """One draw of each key from 0 to ``bound - 1``, (B,) int64, independent of those of ``bernoulli``: word 0.
+
+    ``floor(u bound)`` with u of 32 bits, in integers, which every device has.
+
+    Args:
+        bound: below 2^31.
+    """
+    return (((words(keys, 1)[:, 0] >> 32) & (2**32 - 1)) * bound) >> 32

@@ -20,13 +20,21 @@ class SettingError(RequestError):
         super().__init__(f"{setting} {value} {problem}")
         self.setting, self.value, self.problem = setting, value, problem
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As an error of another process is made again here."""
+        return type(self), (self.setting, self.value, self.problem)
+
 
 class DamagedError(RequestError):
     """A file of ours is missing, or holds something else than what was written."""
 
     def __init__(self, path: object, cure: str = "its compare command again mends it") -> None:
         super().__init__(f"{path}: missing or damaged; {cure}")
-        self.path = path
+        self.path, self.cure = path, cure
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As an error of another process is made again here."""
+        return type(self), (self.path, self.cure)
 
 
 class NonFiniteError(ArithmeticError):

@@ -94,6 +94,8 @@ def load_model(folder: Path | str) -> Classifier:
         folder = folder / "model"  # a run's folder was named
     if not folder.is_dir():
         raise RequestError(f"{folder}: there is no such folder; name the model/ of a run")
+    if not (folder / CODEC).exists():
+        raise RequestError(f"{folder}: holds no model; name the model/ of a run that did not fail")
     files = Sealed(folder)
     config = files.json(CONFIG)
     if not isinstance(config, dict) or not {"model", "inputs"} <= config.keys():

@@ -16,10 +16,10 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
 
 
 def cores() -> int:
-    """Processor cores this process may use."""
+    """Processor cores this process may use, and at most 61: Windows waits for no more processes together."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return min(os.cpu_count() or 1, 61)
 
 
 def resolve_device(name: str) -> str:

@@ -102,18 +102,10 @@ def seal(folder: Path, names: Iterable[str]) -> None:
     write_atomically(folder / DONE, _checksum(manifest.encode()) + "\n")
 
 
-def unseal(folder: Path) -> None:
-    """Take the seal off a folder and remove the files that it names, so that the folder can be made anew."""
-    try:
-        names = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        names = []
-    (folder / DONE).unlink(missing_ok=True)
-    inside = folder.resolve()
-    for name in (*names, MANIFEST):
-        path = folder / name
-        if path.parent.resolve().is_relative_to(inside) and not path.is_dir():  # a name may say anything
-            path.unlink(missing_ok=True)
+def unseal(folder: Path, names: Iterable[str]) -> None:
+    """Take the seal off a folder and remove these files, so that it can be made anew."""
+    for name in (DONE, MANIFEST, *names):
+        (folder / name).unlink(missing_ok=True)
 
 
 def is_sealed(folder: Path) -> bool:
@@ -134,8 +126,10 @@ class Sealed:
             manifest = (folder / MANIFEST).read_bytes()
             if (folder / DONE).read_text().strip() != _checksum(manifest):
                 raise DamagedError(folder / MANIFEST)
-            self._sums: dict[str, str] = json.loads(manifest)
-        except (OSError, UnicodeDecodeError):
+            self._sums = dict(json.loads(manifest))
+        except DamagedError:
+            raise
+        except (OSError, ValueError, TypeError):
             raise DamagedError(folder / (MANIFEST if is_sealed(folder) else DONE)) from None
 
     @property

@@ -94,6 +94,6 @@ def stream_state(seed: int, stream: Stream) -> int:
     return int(np.random.SeedSequence([seed, _NUMBERS[stream]]).generate_state(1, np.uint64)[0])
 
 
-@lru_cache(maxsize=64)  # a few for every training that this process is in the middle of
+@lru_cache(maxsize=4)  # of the training that this process is in the middle of
 def _epoch_order(seed: int, stream: Stream, epoch: int, n_rows: int) -> NDArray[np.int64]:
     return numpy_stream(seed, stream, epoch).permutation(n_rows)

@@ -14,6 +14,7 @@ from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.runs import RunRecord
 from selfpretrain.comparison.summary import summarise
 from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
 from selfpretrain.machine import environment
 from selfpretrain.results import Summary
@@ -68,6 +69,8 @@ def compare(
     """
     config = dataclasses.replace(config or CompareConfig(), **settings)
     arms = [arm_named(name) for name in config.arms]
+    if workers < 1:
+        raise RequestError(f"workers={workers}: give 1 or more")
     task = task if isinstance(task, Task) else load_task(task)
     setting = Setting(config, task)
     folder = ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
@@ -99,8 +102,7 @@ def compare(
                 watch=watch,
             )
         answer = summarise(task.describe(), task.test.y, folder.runs_of(config), tuned)
-        folder.write_summary(answer)
-        folder.write_uses(comparison=laboratory.used)
+        folder.write_answer(answer, laboratory.used)
         if store is None and (left := unused(folder)):
             said = f"{len(left)} trainings and runs here are of other requests"
             watch(Note(f"{said}; selfpretrain clean {folder.path} removes them"))

@@ -36,6 +36,9 @@ from selfpretrain.training.perform import Workshop, build_model
 from selfpretrain.training.store import rows_to_text
 from selfpretrain.training.training import Training
 
+FILES = (CONFIG, METRICS, START, RESULT, PREDICTIONS, *(f"{MODEL}/{name}" for name in MODEL_FILES))
+"""What a run consists of; what others put beside it is not ours."""
+
 
 @dataclass(frozen=True)
 class EvaluateJob:
@@ -54,13 +57,12 @@ class EvaluateJob:
         """Do it, unless it is done already."""
         if self.is_done:
             return
-        unseal(own_folder(self.path))
+        unseal(own_folder(self.path), FILES)
         remove_half_written(self.path)
         write_json(self.path / CONFIG, to_dict(self.record))
         result = self._classical(shop) if self.record.training is None else self._network(shop, self.record.training)
         write_json(self.path / RESULT, to_dict(result))
-        of_model = (f"{MODEL}/{name}" for name in MODEL_FILES)
-        seal(self.path, (CONFIG, METRICS, START, RESULT, PREDICTIONS, *of_model))  # not what others put beside them
+        seal(self.path, FILES)
         if result.test is not None:
             tell(Note(f"test accuracy {result.test.acc:.3f}", self.record.name))
 
@@ -86,10 +88,10 @@ class EvaluateJob:
         return replace(result, arm=self.record.arm, seed=self.record.seed)
 
     def _network(self, shop: Workshop, training: Training) -> RunResult:
-        finished = {each.phase: (each, shop.store.finished(each)) for each in training.chain}
-        labels = finished["label"][1]
+        finished = [(each, shop.store.finished(each)) for each in training.chain]
+        labels = finished[-1][1]
         known: dict[str, Any] = {"arm": self.record.arm, "seed": self.record.seed, "lr": training.plan.lr}
-        rows = [row for _, each in finished.values() for row in each.rows]
+        rows = [row for _, done in finished for row in done.rows]
         write_atomically(self.path / METRICS, rows_to_text(rows))
         if labels.start is not None:
             write_json(self.path / START, labels.start)
@@ -105,13 +107,14 @@ class EvaluateJob:
             return RunResult(**known, failure="predictions of the test split are not finite")
         self._save_predictions(probabilities, task)
         save_model(self.path / MODEL, model, task.codec)
-        memory = [each.result.peak_memory_bytes for _, each in finished.values()]
-        for phase, (each, done) in finished.items():
-            known |= {
-                f"steps_{phase}": done.result.steps,
-                f"flops_{phase}": done.result.steps * step_flops(each, shop.tasks[each.task]),
-                f"seconds_{phase}": done.result.seconds,
+        memory = [done.result.peak_memory_bytes for _, done in finished]
+        for each, done in finished:
+            spent = {
+                "steps": done.result.steps,
+                "flops": done.result.steps * step_flops(each, shop.tasks[each.task]),
+                "seconds": done.result.seconds,
             }
+            known |= {f"{what}_{each.phase}": known.get(f"{what}_{each.phase}", 0) + n for what, n in spent.items()}
         return RunResult(
             **known,
             train=labels.result.train,

@@ -24,7 +24,7 @@ from selfpretrain.comparison.runs import RESULT, Run, run_name
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import DamagedError, RequestError, SettingError
 from selfpretrain.results import Summary
-from selfpretrain.serial import to_dict
+from selfpretrain.serial import fingerprint, to_dict
 from selfpretrain.storage import own_folder, read_json, read_record, remove_half_written, write_json
 
 CONFIG, ENVIRONMENT, SUMMARY, USES = "config.json", "environment.json", "summary.json", "uses.json"
@@ -46,11 +46,17 @@ class Request:
     source: TaskConfig | None
     store: str = TRAININGS
 
+    @property
+    def run_names(self) -> list[str]:
+        """Names of its runs."""
+        return [run_name(arm, seed) for arm in self.request.arms for seed in range(self.request.seeds)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Uses:
-    """Keys of the trainings that are used."""
+    """Keys of the trainings that are used, and the fingerprint of the request that was answered last."""
 
+    request: str = ""
     comparison: tuple[str, ...] = ()
     transplants: tuple[str, ...] = ()
 
@@ -83,8 +89,8 @@ class ComparisonFolder:
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is an answer."""
-        return (self.path / SUMMARY).exists()
+        """Whether the latest request has been answered."""
+        return (self.path / SUMMARY).exists() and self.uses.request == fingerprint(self.request.request)
 
     @property
     def request(self) -> Request:
@@ -137,7 +143,7 @@ class ComparisonFolder:
             request=config,
             task=task.fingerprint,
             source=task.source,
-            store=TRAININGS if store is None else os.path.relpath(store, self.path),
+            store=TRAININGS if store is None else self._relative(store),
         )
         try:
             self._make()
@@ -149,8 +155,21 @@ class ComparisonFolder:
                 self._check_data(asked)
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
+            if (self.path / USES).exists():  # until it is answered, the folder is of no finished request
+                write_json(self.path / USES, to_dict(replace(self._known_uses, request="")))
             write_json(self.path / CONFIG, to_dict(asked))
             yield
+
+    def _relative(self, store: Path) -> str:
+        """A shared store as seen from here; absolute where there is no way from here to there."""
+        owner = ComparisonFolder(store.parent)
+        if owner.is_comparison and owner.path.resolve() != self.path.resolve():
+            said = f"belongs to the comparison {owner.path}; name a folder beside the comparisons"
+            raise SettingError("store", store, said)
+        try:
+            return os.path.relpath(store.resolve(), self.path.resolve())
+        except ValueError:  # another drive
+            return str(store.resolve())
 
     def _make(self) -> None:
         # Hidden files may be what is left of a start that was killed.
@@ -190,14 +209,23 @@ class ComparisonFolder:
         """Write environment.json."""
         write_json(self.path / ENVIRONMENT, environment)
 
-    def write_summary(self, summary: Summary) -> None:
-        """Write the answer."""
-        write_json(self.path / SUMMARY, to_dict(summary))
+    @property
+    def _known_uses(self) -> Uses:
+        """The uses, or none where they are damaged, for a writer that mends them."""
+        try:
+            return self.uses
+        except DamagedError:
+            return Uses()
 
-    def write_uses(self, **keys: Sequence[str]) -> None:
-        """Write down which trainings are used: of ``comparison``, ``transplants`` or both."""
-        uses = replace(self.uses, **{name: tuple(found) for name, found in keys.items()})
+    def write_answer(self, summary: Summary, used: Sequence[str]) -> None:
+        """Write the answer to the request, and which trainings it rests on; from now on it is finished."""
+        write_json(self.path / SUMMARY, to_dict(summary))
+        uses = replace(self._known_uses, request=fingerprint(self.request.request), comparison=tuple(used))
         write_json(self.path / USES, to_dict(uses))
+
+    def write_transplants(self, used: Sequence[str]) -> None:
+        """Write down which trainings the transplants rest on."""
+        write_json(self.path / USES, to_dict(replace(self._known_uses, transplants=tuple(used))))
 
 
 def _difference(there: Request, here: Request) -> str:

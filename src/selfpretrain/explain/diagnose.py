@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from selfpretrain.config import DiagnoseConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
@@ -43,8 +41,8 @@ def diagnose(
 ) -> Diagnosis:
     """Look at a finished comparison, or one run of it, and say why self-pretraining helps there.
 
-    Finished sections are kept: the same request goes on where it stopped. Nothing else in the folder changes but the
-    store of trainings, to which transplants add theirs.
+    Finished sections are kept: the same request goes on where it stopped. Runs and answer stay as they are;
+    transplants add trainings to the store, and runs of their own.
 
     Args:
         folder: of a comparison, or of a run in it.
@@ -67,12 +65,7 @@ def diagnose(
         own_folder(out)
     except FileExistsError:
         raise RequestError(f"{out}: a file is in the way of the folder; move it") from None
-    lock = filelock.FileLock(out / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
-        raise RequestError(f"{out}: another selfpretrain is at work there; wait for it") from None
-    with lock:
+    with subject.comparison.locked():  # nobody compares or cleans meanwhile
         remove_half_written(out)
         for text in subject.skipped:
             watch(Note(f"left out: {text}"))

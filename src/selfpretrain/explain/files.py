@@ -53,6 +53,8 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
     del request["sections"]
     common = {
         "task": subject.task.fingerprint,
+        "lr": list(subject.request.train.lr),
+        "tune_seeds": subject.request.train.tune_seeds,
         "runs": {run.name: run.labels.key for run in subject.runs},
         "selfpretrain": metadata.version("selfpretrain"),
     }

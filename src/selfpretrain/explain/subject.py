@@ -35,6 +35,7 @@ class Subject:
         self.comparison, only = _find(folder)
         asked = self.comparison.request
         self.request: CompareConfig = asked.request
+        self.summary: Summary = self.comparison.summary
         self.task = _load(self.comparison, task)
         self.whole = only is None
         self.skipped: list[str] = []
@@ -88,11 +89,6 @@ class Subject:
         runs = self.runs if among is None else among
         earlier = [self._start(other) for other in runs[: runs.index(run)]]
         return run.stages[1:] if self._start(run) in earlier else run.stages
-
-    @property
-    def summary(self) -> Summary:
-        """The comparison's answer."""
-        return self.comparison.summary
 
     @staticmethod
     def _start(run: TrainedRun) -> tuple[int, ModelConfig]:
@@ -154,9 +150,9 @@ def _find(folder: Path) -> tuple[ComparisonFolder, str | None]:
         raise RequestError(f"{folder}: holds neither a comparison nor one of its runs; name what compare --out made")
     if not whole.is_finished:
         raise RequestError(f"{whole.path}: the comparison is not finished; run its compare command again")
-    known = {run_name(arm, seed) for arm in whole.request.request.arms for seed in range(whole.request.request.seeds)}
+    known = whole.request.run_names
     if run is not None and run not in known:
-        raise RequestError(f"{folder}: is no run of the latest request there; its runs are {', '.join(sorted(known))}")
+        raise RequestError(f"{folder}: is no run of the latest request there; its runs are {', '.join(known)}")
     return whole, run
 
 

@@ -3,7 +3,7 @@
 Shapes: B batch, N rows, Y classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +36,15 @@ def predict_logits(model: nn.Module, batches: Iterable[Batch], inputs: InputSpec
 
 def label_metrics(model: nn.Module, batches: Iterable[Batch], inputs: InputSpec) -> Metrics:
     """Loss and accuracy of a model on batches."""
-    batches = list(batches)
-    y = torch.cat([batch.y.cpu() for batch in batches]).numpy()
-    return classification_metrics(predict_logits(model, batches, inputs).numpy(), y)
+    labels: list[Tensor] = []
+
+    def watched() -> Iterator[Batch]:
+        for batch in batches:  # one at a time: all of them together may be large
+            labels.append(batch.y.cpu())
+            yield batch
+
+    logits = predict_logits(model, watched(), inputs)
+    return classification_metrics(logits.numpy(), torch.cat(labels).numpy())
 
 
 class LabelObjective:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfpretrain.config import ObjectiveConfig
-from selfpretrain.draws import bernoulli, uniform
+from selfpretrain.draws import below, bernoulli
 from selfpretrain.feed import Batch
 
 
@@ -39,7 +39,7 @@ def draw_mask(keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float,
     if keep_mask is not None:
         mask = mask & keep_mask
     lengths = length if keep_mask is None else keep_mask.sum(1)
-    fallback = (uniform(keys) * lengths).long()
+    fallback = below(keys, lengths)
     bare = ~mask.any(dim=1, keepdim=True)
     return mask | (bare & (torch.arange(length, device=mask.device) == fallback[:, None]))
 

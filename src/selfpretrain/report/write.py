@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.comparison.runs import Run
 from selfpretrain.errors import RequestError
 from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.report.content import Content
 from selfpretrain.report.page import render, render_run
-from selfpretrain.storage import write_atomically
+from selfpretrain.storage import is_sealed, write_atomically
 
 
 def write_report(folder: Path) -> Path:
@@ -17,12 +18,15 @@ def write_report(folder: Path) -> Path:
         RequestError: the folder holds neither, or something in it is missing or damaged.
     """
     comparison = ComparisonFolder(folder)
-    if comparison.is_finished:
+    if comparison.is_comparison:
+        if not comparison.is_finished:
+            raise RequestError(f"{folder}: no comparison to draw: it is not finished; run its compare command again")
         page = render(Content.read(comparison))
-    elif (diagnosis := read_diagnosis(folder)) is not None:
-        page = render_run(folder.resolve().name, diagnosis)
     else:
-        state = "is not finished; run its compare command again" if comparison.is_comparison else "is none"
-        raise RequestError(f"{folder}: no comparison to draw: the folder {state}")
+        run = Run(folder) if is_sealed(folder) else None
+        diagnosis = None if run is None else read_diagnosis(folder, {run.record.name: run})
+        if run is None or diagnosis is None:
+            raise RequestError(f"{folder}: no comparison to draw, and no run that was diagnosed; name one of these")
+        page = render_run(run.record.name, diagnosis)
     write_atomically(comparison.report, page)
     return comparison.report

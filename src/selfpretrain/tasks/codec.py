@@ -26,10 +26,10 @@ class Coded(NamedTuple):
 
 
 def code_symbols(sequences: Sequences) -> Coded:
-    """Sequences of text as indices of a sorted table of all of them."""
-    table, codes = np.unique(np.concatenate(sequences), return_inverse=True)
-    ends = np.cumsum([len(sequence) for sequence in sequences])[:-1]
-    return Coded(np.split(codes, ends), table)
+    """Sequences of text as indices of a table of all of them, in the order of first sight."""
+    seen: dict[str, int] = {}
+    coded = [np.array([seen.setdefault(s, len(seen)) for s in row.tolist()], dtype=np.int32) for row in sequences]
+    return Coded(coded, np.array(list(seen), dtype=np.str_))
 
 
 @dataclass(frozen=True, kw_only=True)

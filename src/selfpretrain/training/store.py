@@ -14,6 +14,7 @@ Every file appears whole or not at all. The one exception, metrics.jsonl, is app
 training goes on, and written anew at the end.
 """
 
+import contextlib
 import hashlib
 import json
 import time
@@ -253,11 +254,12 @@ class TrainingFolder:
         """Write the numbers and the seal; drop the states that only served to go on."""
         self._set_rows(self._rows)
         write_json(self.path / RESULT, to_dict(result))
+        snapshots = (f"{SNAPSHOTS}/{path.name}" for path in (self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
+        seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))
         for path in self._checkpoints():
             path.unlink()
-        (self.path / CHECKPOINTS).rmdir()
-        snapshots = (path.relative_to(self.path).as_posix() for path in (self.path / SNAPSHOTS).iterdir())
-        seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))
+        with contextlib.suppress(OSError):  # somebody may have put something there
+            (self.path / CHECKPOINTS).rmdir()
 
 
 def rows_to_text(rows: list[Row]) -> str:
@@ -265,10 +267,10 @@ def rows_to_text(rows: list[Row]) -> str:
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
 
 
-def weights_to_bytes(weights: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+def weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
     """Tensors by name as the content of a safetensors file."""
     plain = {name: weight.detach().contiguous().cpu() for name, weight in weights.items()}
-    data: bytes = tensors_to_bytes(plain, metadata)
+    data: bytes = tensors_to_bytes(plain)
     return data
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from selfpretrain.config import Kind, ModelConfig, ObjectiveConfig, PhaseName
 from selfpretrain.model.groups import ENCODER, Group
-from selfpretrain.serial import fingerprint
+from selfpretrain.serial import fingerprint, from_dict, to_dict
 from selfpretrain.training.plan import Plan
 
 
@@ -59,8 +59,8 @@ class Training:
 
     @cached_property
     def key(self) -> str:
-        """Its name in a store."""
-        return fingerprint(self)
+        """Its name in a store: of what it is after a way through JSON, in which 4 and 4.0 are one number."""
+        return fingerprint(from_dict(Training, to_dict(self)))
 
     @property
     def phase(self) -> PhaseName:

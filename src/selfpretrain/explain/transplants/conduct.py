@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from selfpretrain.arms.arm import Setting
-from selfpretrain.arms.tuning import Candidate, tune_and_train
+from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
 from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.runs import Run, RunRecord, run_name
 from selfpretrain.errors import RequestError
@@ -60,17 +60,22 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
         return f"{record.name} test", EvaluateJob(root / record.name, record)
 
+    every = [candidate(cell) for cell in found.values()]
+    rates = [(seed, rate) for seed in (*tuning_seeds(settings), *seeds) for rate in settings.lr]
+    wanted = {each.key for c in every if c.train for pair in rates for each in c.train(*pair).chain}
+    # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
+    subject.comparison.write_transplants(sorted({*subject.comparison.uses.transplants, *wanted}))
     with Laboratory(shop, settings=settings, device=setting.device, workers=workers, watch=watch) as laboratory:
         tuned = tune_and_train(
             laboratory,
-            [candidate(cell) for cell in found.values()],
+            every,
             settings=settings,
             n_val=len(task.val),
             snapshots=0,
             evaluate=evaluate,
             watch=watch,
         )
-        subject.comparison.write_uses(transplants=laboratory.used)
+        subject.comparison.write_transplants(laboratory.used)
     return [
         measurement
         for name, cell in found.items()
