@@ -226,6 +226,7 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
         (["compaer"], ["unknown verb 'compaer'", "compare"]),
         (["report", "nowhere"], ["nowhere: no comparison to draw"]),
         (["report"], ["FOLDER is missing"]),
+        (["compare", "--out"], ["--out needs a value"]),
         (["clean", "nowhere"], ["nowhere: no comparison to clean"]),
         (["diagnose", "nowhere", "--sections=nope"], ["--sections nope", "transplants, attention"]),
         (["diagnose", "nowhere"], ["nowhere: there is no such folder"]),

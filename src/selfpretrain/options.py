@@ -108,6 +108,8 @@ def _said(refused: _Refused) -> str:
     match event:
         case parse_errors.InvalidChoice(value=value, choices=choices):
             return f"{name} {value!r} is none of {', '.join(choices)}"
+        case parse_errors.BadValue(reason="too_few_values"):
+            return f"{name} needs a value"
         case parse_errors.BadValue(reason=reason):
             given = re.search(r"'[^']*'$", reason)  # "invalid literal for int() with base 10: 'x'"
             return f"{name} cannot be {given[0]}" if given else f"{name}: {reason}"
