@@ -17,12 +17,14 @@ import torch
 from selfpretrain.arms.arm import Setting
 from selfpretrain.config import CompareConfig, ModelConfig, TrainConfig
 from selfpretrain.draws import Draws
+from selfpretrain.feed import Feed
+from selfpretrain.model.transformer import fresh_model
 from selfpretrain.objectives.masking import draw_mask
+from selfpretrain.objectives.objective import make_objective
 from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
 from selfpretrain.training.loop import TrainState, make_optimizer, update
-from selfpretrain.training.perform import build_model, make_feed, make_objective
 from selfpretrain.training.training import Training
 
 
@@ -36,8 +38,10 @@ def seconds(work: Callable[[], object], repeats: int = 8) -> float:
 
 def step_of(task: Task, training: Training) -> Callable[[], object]:
     """One optimiser step of the training loop, batch and masks included."""
-    model, feed = build_model(training, task.inputs), make_feed(training, task)
-    objective, state = make_objective(training, task.inputs), TrainState(make_optimizer(model, training.plan))
+    model = fresh_model(training.model, task.inputs, training.seed)
+    feed = Feed(task, training.phase, seed=0, batch_size=training.plan.batch_size, device=torch.device("cpu"))
+    objective = make_objective(training.objective, training.reconstruction, task.inputs)
+    state = TrainState(make_optimizer(model, training.plan))
     return lambda: update(model, objective, feed.batch(0), training, state)
 
 

@@ -15,8 +15,7 @@ CPU = torch.device("cpu")
 
 
 def feed_of(task, **settings):
-    known = {"seed": 3, "stream": "label-batches", "batch_size": 8, "device": CPU} | settings
-    return Feed(task.train, task.val, **known)
+    return Feed(task, "label", seed=3, batch_size=8, device=CPU, **settings)
 
 
 def test_batch_t_holds_the_rows_of_step_t():

@@ -9,6 +9,7 @@ from conftest import TINY_MODEL, spec, tiny_model
 from selfpretrain.model.groups import ENCODER, GROUPS, group_of, present_groups
 from selfpretrain.model.transfer import freeze, norm_matched_noise, transfer
 from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.streams import torch_stream
 
 
 def models(device):
@@ -57,10 +58,10 @@ def test_frozen_groups_leave_training_and_no_others():
 
 def test_noise_has_the_norms_of_what_it_replaces_and_nothing_else_of_it():
     source = {name: weight.detach() for name, weight in tiny_model().named_parameters() if weight.norm() > 0}
-    noise = norm_matched_noise(source, 0)
+    noise = norm_matched_noise(source, torch_stream(0, "noise"))
     for name, weight in source.items():
         torch.testing.assert_close(noise[name].norm(), weight.norm())
     big = source["blocks.0.attention.query.weight"].flatten(), noise["blocks.0.attention.query.weight"].flatten()
     assert abs(float(torch.nn.functional.cosine_similarity(*big, dim=0))) < 0.4
-    again = norm_matched_noise(source, 0)
+    again = norm_matched_noise(source, torch_stream(0, "noise"))
     assert all(torch.equal(noise[name], again[name]) for name in noise)

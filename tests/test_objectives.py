@@ -36,7 +36,7 @@ def mask_of(batch, ratio=0.5):
 
 
 def feed_of(task):
-    return Feed(task.train, task.val, seed=3, stream="label-batches", batch_size=8, device=CPU)
+    return Feed(task, "label", seed=3, batch_size=8, device=CPU)
 
 
 def test_cross_entropy_of_masked_symbols_by_loops():
@@ -145,7 +145,7 @@ def test_evaluation_does_not_depend_on_the_batches_or_the_order(kind, pooling, m
 
     def numbers():
         rows = task.val.rows(np.argsort(task.val.lengths, kind="stable"))
-        by_length = Feed(task.train, rows, seed=3, stream="label-batches", batch_size=8, device=CPU)
+        by_length = feed_of(replace(task, val=rows))
         logits = predict_logits(model, by_length.validation(), task.inputs)
         in_order = logits[np.argsort(np.argsort(task.val.lengths, kind="stable"))]
         return in_order, masked.validate(model, by_length)["val_loss"]

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from conftest import TINY_MODEL, ragged_task, tiny_training
 from selfpretrain.config import ModelConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import Interrupted, NonFiniteError
-from selfpretrain.feed import make_batch
+from selfpretrain.feed import Feed, make_batch
 from selfpretrain.model.groups import group_of
 from selfpretrain.model.transfer import freeze
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.objectives.labels import LabelObjective
+from selfpretrain.objectives.objective import make_objective
 from selfpretrain.streams import batch_indices, torch_stream
 from selfpretrain.tasks.load import load_task
 from selfpretrain.training.loop import TrainState, make_optimizer, train, update_ratios
-from selfpretrain.training.perform import make_feed, make_objective
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -65,6 +65,16 @@ def model_of(task, config=TINY_MODEL, seed=0):
     return SequenceModel(config, task.inputs, generator=torch_stream(seed, "init"))
 
 
+def feed_of(training, task):
+    device, dropout = torch.device(training.device), training.model.dropout > 0
+    size = training.plan.batch_size
+    return Feed(task, training.phase, seed=training.seed, batch_size=size, device=device, dropout=dropout)
+
+
+def objective_of(training, task):
+    return make_objective(training.objective, training.reconstruction, task.inputs)
+
+
 def run(
     task,
     phase="label",
@@ -83,9 +93,16 @@ def run(
     if device is not None:
         training = replace(training, device=device.type)
     model = (model or model_of(task, training.model, training.seed)).to(training.device)
-    objective, recorder = objective or make_objective(training, task.inputs), recorder or Memory()
-    feed = make_feed(training, task)
-    state = train(model, objective, feed, training, recorder=recorder, snapshots=snapshots, resume=resume)
+    recorder = recorder or Memory()
+    state = train(
+        model,
+        objective or objective_of(training, task),
+        feed_of(training, task),
+        training,
+        recorder=recorder,
+        snapshots=snapshots,
+        resume=resume,
+    )
     return model, recorder, state
 
 
@@ -124,8 +141,7 @@ def test_a_stopped_training_goes_on_with_the_same_numbers(stop, phase, dropout):
 
     def go(model, **more):
         training = training_of(task, phase, model=config, schedule="cosine")
-        feed, objective = make_feed(training, task), make_objective(training, task.inputs)
-        return train(model, objective, feed, training, **more)
+        return train(model, objective_of(training, task), feed_of(training, task), training, **more)
 
     whole, memory = model_of(task, config), Memory()
     state = go(whole, recorder=memory)

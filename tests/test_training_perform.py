@@ -12,14 +12,19 @@ from selfpretrain import feed
 from selfpretrain.config import ObjectiveConfig
 from selfpretrain.errors import Interrupted
 from selfpretrain.model.groups import ENCODER, group_of
+from selfpretrain.model.transformer import fresh_model
 from selfpretrain.tasks.task import Split
 from selfpretrain.training import perform
-from selfpretrain.training.perform import TrainJob, Workshop, build_model
+from selfpretrain.training.perform import TrainJob, Workshop
 from selfpretrain.training.store import Store
 from selfpretrain.training.training import Start
 
 TRAINED = [arm for arm in ARMS if arm != "linear"]
 QUERY = "blocks.0.attention.query.weight"
+
+
+def model_of(training, task):
+    return fresh_model(training.model, task.inputs, training.seed)
 
 
 def numbers(finished):
@@ -45,12 +50,12 @@ def test_other_objectives_train(objective, tmp_path, tiny_task):
 
 
 def test_trainings_of_one_seed_start_from_the_same_weights(tiny_task):
-    models = {arm: build_model(tiny_training(tiny_task, arm), tiny_task.inputs).state_dict() for arm in TRAINED}
+    models = {arm: model_of(tiny_training(tiny_task, arm), tiny_task).state_dict() for arm in TRAINED}
     for name, weight in models["scratch"].items():
         for arm, state in models.items():
             if arm != "mimetic" or group_of(name) != "query-key":
                 assert torch.equal(state[name], weight), (arm, name)
-    other = build_model(tiny_training(tiny_task, "scratch", seed=1), tiny_task.inputs).state_dict()
+    other = model_of(tiny_training(tiny_task, "scratch", seed=1), tiny_task).state_dict()
     assert not torch.equal(other["label_head.weight"], models["scratch"]["label_head.weight"])
 
 
@@ -90,7 +95,7 @@ def test_no_training_touches_the_test_split(tmp_path, tiny_task, monkeypatch):
 def test_after_self_pretraining_everything_but_the_heads_arrives(tmp_path, tiny_task):
     training = tiny_training(tiny_task, label=replace(tiny_config().label, duration="1"))
     start = do(training, tiny_task, tmp_path).start
-    names = {name for name, _ in build_model(training, tiny_task.inputs).named_parameters()}
+    names = {name for name, _ in model_of(training, tiny_task).named_parameters()}
     heads = {name for name in names if "head" in name}
     assert set(start["loaded"]) == names - heads
     assert set(start["reset"]) == heads
@@ -101,7 +106,7 @@ def test_each_phase_leaves_the_other_head_alone(tmp_path, tiny_task):
     training = tiny_training(tiny_task)
     final = do(training, tiny_task, tmp_path).weights
     pretrained = Store(tmp_path).finished(training.source).weights
-    start = build_model(training, tiny_task.inputs).state_dict()
+    start = model_of(training, tiny_task).state_dict()
     assert torch.equal(pretrained["label_head.weight"], start["label_head.weight"])
     assert not torch.equal(pretrained["reconstruction_head.weight"], start["reconstruction_head.weight"])
     assert torch.equal(final["reconstruction_head.weight"], start["reconstruction_head.weight"])
@@ -155,13 +160,13 @@ def test_a_training_that_goes_on_keeps_its_start_and_what_is_frozen(tmp_path, ti
 
 
 def test_a_training_that_stops_being_finite_is_finished_with_its_reason(tmp_path, tiny_task, monkeypatch):
-    def with_an_infinite_embedding(training, inputs):
-        model = build_model(training, inputs)
+    def with_an_infinite_embedding(*arguments):
+        model = fresh_model(*arguments)
         with torch.no_grad():
             model.embedding.weight.fill_(float("inf"))
         return model
 
-    monkeypatch.setattr(perform, "build_model", with_an_infinite_embedding)
+    monkeypatch.setattr(perform, "fresh_model", with_an_infinite_embedding)
     training = tiny_training(tiny_task, "spt")
     result = do(training, tiny_task, tmp_path).result
     source = Store(tmp_path).finished(training.source).result

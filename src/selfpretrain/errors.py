@@ -37,8 +37,12 @@ class DamagedError(RequestError):
         return type(self), (self.path, self.cure)
 
 
-class NonFiniteError(ArithmeticError):
-    """A quantity of one training stopped being finite; that training ends, the others go on."""
+class TrainingFailed(Exception):
+    """One training cannot go on: it ends with this reason, the others go on."""
+
+
+class NonFiniteError(TrainingFailed, ArithmeticError):
+    """A quantity of a training stopped being finite."""
 
     def __init__(self, quantity: str, phase: str, step: int) -> None:
         super().__init__(quantity, phase, step)

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfpretrain.config import PhaseName
 from selfpretrain.draws import Draws
 from selfpretrain.streams import Stream, batch_indices, numpy_stream
-from selfpretrain.tasks.task import Split
+from selfpretrain.tasks.task import Split, Task
 
 EVALUATION_POSITIONS = 2**14
 """Positions of an evaluation batch, padding included (ours); its memory does not grow with the sequences."""
@@ -65,26 +66,17 @@ class Feed:
     """The batches of one phase with one seed. Batch t depends on t alone, so a training can go on at any step.
 
     Args:
-        rows: what is trained on.
-        val: what validates.
-        seed: decides the order of the rows, and everything that is drawn for them.
-        stream: of the order, so that phases differ.
+        phase: self-pretraining sees rows without a label, too; phases differ in the order of their rows.
+        seed: decides that order, and everything that is drawn for the rows.
         dropout: whether the model drops anything.
     """
 
     def __init__(
-        self,
-        rows: Split,
-        val: Split,
-        *,
-        seed: int,
-        stream: Stream,
-        batch_size: int,
-        device: torch.device,
-        dropout: bool = False,
+        self, task: Task, phase: PhaseName, *, seed: int, batch_size: int, device: torch.device, dropout: bool = False
     ) -> None:
-        self.rows, self.val, self.seed = rows, val, seed
-        self.stream, self.batch_size, self.device, self.dropout = stream, batch_size, device, dropout
+        self.rows, self.val = task.pretrain_rows if phase == "pretrain" else task.train, task.val
+        self.stream: Stream = "pretrain-batches" if phase == "pretrain" else "label-batches"
+        self.seed, self.batch_size, self.device, self.dropout = seed, batch_size, device, dropout
 
     def batch(self, step: int) -> Batch:
         """The batch of zero-based ``step``."""
@@ -94,6 +86,10 @@ class Feed:
     def validation(self) -> Iterator[Batch]:
         """The validation rows; what is drawn for them stays the same."""
         return evaluation_batches(self.val, self.device, seed=self.seed)
+
+    def training(self) -> Iterator[Batch]:
+        """All training rows, in order."""
+        return evaluation_batches(self.rows, self.device)
 
     def train_sample(self) -> Iterator[Batch]:
         """Training rows at random, always the same: a file's rows may be sorted by class."""

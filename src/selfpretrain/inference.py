@@ -22,7 +22,7 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.feed import evaluation_batches
 from selfpretrain.kinds import InputSpec
-from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.objectives.labels import predict_logits
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import DONE, MANIFEST, Sealed, own_folder, read_record, seal, write_atomically, write_json
@@ -100,11 +100,7 @@ def load_model(folder: Path | str) -> Classifier:
     config = files.json(CONFIG)
     if not isinstance(config, dict) or not {"model", "inputs"} <= config.keys():
         raise DamagedError(folder / CONFIG)
-    with torch.random.fork_rng(devices=[]):
-        model = SequenceModel(
-            read_record(folder / CONFIG, ModelConfig, config["model"]),
-            read_record(folder / CONFIG, InputSpec, config["inputs"]),
-            generator=torch.Generator(),
-        )
+    settings = read_record(folder / CONFIG, ModelConfig, config["model"])
+    model = fresh_model(settings, read_record(folder / CONFIG, InputSpec, config["inputs"]), seed=0)
     model.load_state_dict(tensors_from_bytes(files.read(WEIGHTS)))
     return Classifier(files.record(CODEC, Codec), model.eval())

@@ -19,6 +19,7 @@ from selfpretrain.events import Note, Watch
 from selfpretrain.inference import FILES as MODEL_FILES
 from selfpretrain.inference import probabilities_of, save_model
 from selfpretrain.machine import threads
+from selfpretrain.model.transformer import fresh_model
 from selfpretrain.results import RunResult
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import (
@@ -32,7 +33,7 @@ from selfpretrain.storage import (
 )
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
-from selfpretrain.training.perform import Workshop, build_model
+from selfpretrain.training.perform import Workshop
 from selfpretrain.training.store import rows_to_text
 from selfpretrain.training.training import Training
 
@@ -98,7 +99,7 @@ class EvaluateJob:
         if labels.result.failure is not None:
             return RunResult(**known, failure=labels.result.failure)
         task = shop.tasks[self.record.task]
-        model = build_model(training, task.inputs)
+        model = fresh_model(training.model, task.inputs, training.seed)
         model.load_state_dict(labels.weights)
         model.to(training.device)
         with threads(training.threads):

@@ -11,11 +11,10 @@ from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain.sample import Sample
 from selfpretrain.explain.sampling import Sampling
 from selfpretrain.explain.stages import Stage, TrainedRun
-from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.results import Summary
 from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import Task
-from selfpretrain.training.perform import build_model
 from selfpretrain.training.store import Store
 
 
@@ -97,7 +96,7 @@ class Subject:
 
     def model(self, run: TrainedRun, stage: Stage) -> SequenceModel:
         """The model at a stage, in float32 on the CPU."""
-        model = build_model(run.labels, self.task.inputs)
+        model = fresh_model(run.labels.model, self.task.inputs, run.seed)
         if stage.training is not None:
             model.load_state_dict(run.weights(stage))
         return model

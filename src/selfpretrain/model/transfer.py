@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from selfpretrain.model.groups import ENCODER, GROUPS, group_of
-from selfpretrain.streams import torch_stream
 
 
 def freeze(model: nn.Module, groups: Collection[str]) -> None:
@@ -32,20 +31,25 @@ class TransferReport:
     left_out: tuple[str, ...]
 
 
-def norm_matched_noise(source: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+def norm_matched_noise(source: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
     """Gaussian noise in the place of every weight, scaled to the Frobenius norm of what it replaces."""
-    generator = torch_stream(seed, "noise")
     noise = {name: torch.randn(weight.shape, generator=generator) for name, weight in source.items()}
     return {name: noise[name] * (weight.norm() / noise[name].norm()) for name, weight in source.items()}
 
 
 @torch.no_grad()
-def transfer(source: Mapping[str, Tensor], target: nn.Module, groups: Collection[str] = ENCODER) -> TransferReport:
+def transfer(
+    source: Mapping[str, Tensor],
+    target: nn.Module,
+    groups: Collection[str] = ENCODER,
+    noise: torch.Generator | None = None,
+) -> TransferReport:
     """Copy the weights of ``groups`` from ``source`` into ``target``, in place.
 
     Args:
         source: weights by name, as from ``state_dict``.
         groups: what to copy; the rest of the target keeps its values.
+        noise: copy ``norm_matched_noise`` from this generator instead; None copies the weights.
 
     Raises:
         ValueError: a group that is none, or a weight that should have arrived and did not: missing in the source,
@@ -64,8 +68,9 @@ def transfer(source: Mapping[str, Tensor], target: nn.Module, groups: Collection
                 f"'{name}' did not arrive: {tuple(source[name].shape)} in the source, "
                 f"{tuple(parameters[name].shape)} in the target"
             )
+    copied = source if noise is None else norm_matched_noise(source, noise)
     for name in loaded:
-        parameters[name].copy_(source[name])
+        parameters[name].copy_(copied[name])
     return TransferReport(
         loaded=loaded,
         reset=tuple(name for name in parameters if name not in loaded),

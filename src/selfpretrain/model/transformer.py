@@ -16,6 +16,7 @@ from selfpretrain.model.attention import BLOCK, Attention
 from selfpretrain.model.init import initialise
 from selfpretrain.model.mask import Mask
 from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
+from selfpretrain.streams import torch_stream
 
 
 class RowDropout(nn.Module):
@@ -164,3 +165,9 @@ class SequenceModel(nn.Module):
         if keep_mask is None:
             return h_BTD.mean(-2)
         return h_BTD.masked_fill(~keep_mask[..., None], 0.0).sum(-2) / keep_mask.sum(-1, keepdim=True)
+
+
+def fresh_model(config: ModelConfig, inputs: InputSpec, seed: int) -> SequenceModel:
+    """The fresh start of a seed; models of one seed share all weights that their settings share."""
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own first
+        return SequenceModel(config, inputs, generator=torch_stream(seed, "init"))

@@ -1,10 +1,15 @@
-"""What the training loop asks of an objective."""
+"""What the training loop asks of an objective, and which there are."""
 
-from typing import Protocol
+from typing import Literal, Protocol
 
 from torch import Tensor, nn
 
+from selfpretrain.config import ObjectiveConfig
 from selfpretrain.feed import Batch, Feed
+from selfpretrain.kinds import InputSpec
+from selfpretrain.objectives.joint import JointObjective
+from selfpretrain.objectives.labels import LabelObjective
+from selfpretrain.objectives.reconstruction import ReconstructionObjective
 
 
 class Objective(Protocol):
@@ -21,3 +26,12 @@ class Objective(Protocol):
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """By what weights are selected: the larger, the better."""
+
+
+def make_objective(
+    name: Literal["labels", "reconstruction", "joint"], config: ObjectiveConfig | None, inputs: InputSpec
+) -> Objective:
+    """The objective of that name; ``config`` says how positions are hidden, where it hides any."""
+    if config is None:
+        return LabelObjective(inputs)
+    return (JointObjective if name == "joint" else ReconstructionObjective)(config, inputs)

@@ -45,7 +45,7 @@ class Laboratory:
         workers = workers if device == "cpu" else 1
         self._engine: LocalEngine[Workshop, Work, None] = LocalEngine(perform, shop, workers=workers, watch=watch)
         self._there: set[str] = set()
-        self._used: dict[str, Training] = {}
+        self._used: set[str] = set()
         own_folder(shop.store.folder)
 
     def __enter__(self) -> "Laboratory":
@@ -99,7 +99,7 @@ class Laboratory:
         costs: dict[str, float] = {}
         for name, training in wanted.items():
             for each in training.chain:
-                self._used[each.key] = each
+                self._used.add(each.key)
                 if each.key in jobs or self.has(each):
                     continue
                 called = f"{name} {each.phase}"

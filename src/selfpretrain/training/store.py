@@ -31,6 +31,7 @@ from torch import Tensor
 
 from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.events import Note, Progress, Watch, ignore
+from selfpretrain.model.transfer import TransferReport
 from selfpretrain.results import Row, TrainingResult
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import (
@@ -240,19 +241,23 @@ class TrainingFolder:
         self._rows = rows
         write_atomically(self.path / METRICS, rows_to_text(rows))
 
-    # What is added around the loop.
+    def finish(
+        self,
+        result: TrainingResult,
+        taken: TransferReport | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Write the numbers and the seal; drop the states that only served to go on.
 
-    def save_start(self, report: dict[str, Any]) -> None:
-        """Keep the list of what came from another training."""
-        write_json(self.path / START, report)
-
-    def save_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Keep the weights of the best validation."""
-        write_atomically(self.path / WEIGHTS, weights_to_bytes(weights))
-
-    def finish(self, result: TrainingResult) -> None:
-        """Write the numbers and the seal; drop the states that only served to go on."""
+        Args:
+            taken: which weights came from another training, if any did.
+            weights: of the best validation; None of a training that failed.
+        """
         self._set_rows(self._rows)
+        if weights is not None:
+            write_atomically(self.path / WEIGHTS, weights_to_bytes(weights))
+        if taken is not None:
+            write_json(self.path / START, to_dict(taken))
         write_json(self.path / RESULT, to_dict(result))
         snapshots = (f"{SNAPSHOTS}/{path.name}" for path in (self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
         seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))

@@ -66,25 +66,29 @@ def contrast_of(
         results: of each arm, by seed.
         hits: of each arm, by seed, on the test rows (N,); None where a run failed.
     """
-    pairs = [pair for pair in zip(hits[arm], hits[against], strict=True) if pair[0] is not None and pair[1] is not None]
-    good = [
-        (x, y) for x, y in zip(results[arm], results[against], strict=True) if x.failure is None and y.failure is None
-    ]
-    if not pairs:
+    seeds = zip(results[arm], results[against], hits[arm], hits[against], strict=True)
+    paired = [(x, y, a, b) for x, y, a, b in seeds if a is not None and b is not None]
+    if not paired:
         return None
-    correct_a, correct_b = (np.stack(side) for side in zip(*pairs, strict=True))
-    fitted = all(run.steps_to_fit is not None for pair in good for run in pair)
-    spent_a, spent_b = (sum(_spent(matched, run) for run in side) for side in zip(*good, strict=True))
+    runs_a, runs_b, hits_a, hits_b = zip(*paired, strict=True)
+    correct_a, correct_b = np.stack(hits_a), np.stack(hits_b)
+    spent_a, spent_b = (sum(_spent(matched, run) for run in runs) for runs in (runs_a, runs_b))
+    steps = _column(runs_a, "steps_to_fit") - _column(runs_b, "steps_to_fit")
     return Contrast(
         arm=arm,
         against=against,
         matched=matched,
         compute_ratio=spent_a / spent_b if spent_b else 1.0,
         test=t_interval(correct_a.mean(axis=1) - correct_b.mean(axis=1)),
-        train=t_interval([(x.best_train_acc or 0.0) - (y.best_train_acc or 0.0) for x, y in good]),
+        train=t_interval(_column(runs_a, "best_train_acc") - _column(runs_b, "best_train_acc")),
         examples=example_interval(correct_a, correct_b),
-        fit_steps=t_interval([(x.steps_to_fit or 0) - (y.steps_to_fit or 0) for x, y in good]) if fitted else None,
+        fit_steps=None if np.isnan(steps).any() else t_interval(steps),
     )
+
+
+def _column(runs: Sequence[RunResult], name: str) -> NDArray[np.float64]:
+    """A number of every run; NaN where it is None."""
+    return np.array([getattr(run, name) for run in runs], dtype=np.float64)
 
 
 def _spent(matched: str, run: RunResult) -> int:

@@ -18,11 +18,12 @@ from selfpretrain.explain.measurement import Measurement
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.transplants.cells import HANDMADE_SLOPE, Cell, cells
 from selfpretrain.model.groups import ENCODER, present_groups
+from selfpretrain.model.transformer import fresh_model
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import own_folder
 from selfpretrain.tasks.task import shuffled
 from selfpretrain.training.laboratory import Laboratory
-from selfpretrain.training.perform import Workshop, build_model
+from selfpretrain.training.perform import Workshop
 from selfpretrain.training.training import Start, Training
 
 
@@ -39,7 +40,7 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
     # Order that is lost stays lost: one fixed shuffle serves all seeds, so that workers share one task.
     mixed = Setting(subject.request, shuffled(task, 0))
     seeds = _seeds(subject)
-    model = build_model(setting.labels(0, settings.lr[0]), task.inputs)
+    model = fresh_model(setting.model, task.inputs, seed=0)
     groups = [group for group in present_groups(n for n, _ in model.named_parameters()) if group in ENCODER]
     lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
     shop = Workshop({task.fingerprint: task, mixed.task.fingerprint: mixed.task}, subject.store)
