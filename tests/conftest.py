@@ -152,7 +152,7 @@ TINY_DIAGNOSIS = DiagnoseConfig(sample=20, large_sample=40, curvature_sample=4, 
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_task: Task) -> Path:
     """A tiny comparison that no test may change, with a gain written into its summary so that there is one to carry."""
     folder = tmp_path_factory.mktemp("finished") / "comparison"
-    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=2), arms=("scratch", "spt", "mimetic", "linear"))
+    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=2), arms=("scratch", "spt", "mimetic", "classical"))
     summary = compare(tiny_task, config, out=folder).summary
     for contrast in summary["comparisons"]:
         contrast["outcome"] = "helps"

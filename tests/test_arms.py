@@ -4,12 +4,13 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from conftest import ARMS, tiny_config, tiny_training
+from conftest import ARMS, ragged_task, tiny_config, tiny_training
 from selfpretrain.arms.arm import Setting
-from selfpretrain.arms.baseline import linear_baseline
-from selfpretrain.arms.registry import arm_named, known_arms
+from selfpretrain.arms.classical_models import best_classical
+from selfpretrain.arms.registry import arm_named, known_arms, reported_seeds
 from selfpretrain.config import ObjectiveConfig, PhaseConfig
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.model.groups import ENCODER
@@ -34,7 +35,7 @@ def test_no_torch_is_needed_to_know_them():
 
 
 def test_what_each_arm_asks_for(tiny_task):
-    of = {arm: tiny_training(tiny_task, arm) for arm in ARMS if arm != "linear"}
+    of = {arm: tiny_training(tiny_task, arm) for arm in ARMS if arm != "classical"}
     scratch = of["scratch"]
     assert scratch.start is None
     assert (of["spt"].start.groups, of["spt"].start.noise) == (ENCODER, False)
@@ -61,31 +62,57 @@ def test_joint_has_nothing_to_mask_under_causal_prediction(tiny_task):
 
 
 def test_an_unknown_arm_is_refused_with_those_there_are():
-    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, mimetic, linear"):
+    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, mimetic, classical"):
         arm_named("nope")
+
+
+def test_a_classical_model_has_one_run_for_all_seeds():
+    assert (reported_seeds("spt", 4), reported_seeds("classical", 4)) == (range(4), range(1))
 
 
 # The classical model finds what is planted and nothing where nothing is.
 
 
 def test_pairs_of_neighbours_give_proximity_away():
-    result, probabilities = linear_baseline(load_task("proximity", sequences=600), n_trials=3)
+    result, probabilities = best_classical(load_task("proximity", sequences=600))
     assert result.test.acc > 0.95
+    assert result.choice.startswith("1-5-gram tf-idf")
     assert probabilities.shape == (90, 2)
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+
+
+def test_positions_give_away_what_n_grams_cannot_see(tmp_path):
+    """The class is whether two far positions agree with a fixed pattern: the same symbols everywhere else."""
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 4, (400, 30)), np.arange(400) % 2
+    x[:, 7] = y
+    np.savez(tmp_path / "a.npz", x=x, y=y)
+    result, _ = best_classical(load_task(tmp_path / "a.npz", kind="symbols"))
+    assert result.choice.startswith("one-hot positions")
+    assert result.test.acc == 1.0
 
 
 def test_noise_stays_noise():
-    task = load_task("noise")
-    result, _ = linear_baseline(task, n_trials=3)
-    assert abs(result.test.acc - 0.5) < 4 * (0.25 / len(task.test)) ** 0.5
+    task = load_task("noise", sequences=600, length=32)
+    assert abs(best_classical(task)[0].test.acc - 0.5) < 4 * (0.25 / len(task.test)) ** 0.5
 
 
 def test_digits_are_easy():
-    assert linear_baseline(load_task("digits"), n_trials=3)[0].test.acc > 0.93
+    result, _ = best_classical(load_task("digits"))
+    assert result.test.acc > 0.95
+    assert result.choice.startswith("summaries and raw values")
+
+
+def test_sequences_of_all_lengths_and_kinds_are_taken():
+    for kind in ("symbols", "values"):
+        result, probabilities = best_classical(ragged_task(kind))
+        assert np.isfinite(probabilities).all()
+        assert "raw" not in result.choice
+        assert "one-hot" not in result.choice
 
 
 def test_nothing_in_it_is_random():
     task = load_task("skew", sequences=200)
-    (first, a), (second, b) = linear_baseline(task, 1), linear_baseline(task, 1)
+    (first, a), (second, b) = best_classical(task), best_classical(task)
     assert replace(first, seconds_label=0.0) == replace(second, seconds_label=0.0)
     assert (a == b).all()

@@ -205,7 +205,7 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
     [
         (
             ["compare", "--arms=scratch,nope"],
-            ["--arms nope", "scratch, spt, scratch-long, joint, mimetic, linear"],
+            ["--arms nope", "scratch, spt, scratch-long, joint, mimetic, classical"],
         ),
         (["compare", "--dept=3"], ["unknown option --dept", "did you mean --depth?", "--mask-ratio"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
@@ -244,7 +244,7 @@ def test_a_request_is_refused(arguments, said, cli, tmp_path):
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_kept(cli, tmp_path, capsys):
-    assert cli("compare", *TINY_FLAGS, "--arms=linear", "--out=o").returncode == 0
+    assert cli("compare", *TINY_FLAGS, "--arms=classical", "--out=o").returncode == 0
     before = (tmp_path / "o/summary.json").read_bytes()
     other = cli("compare", *TINY_FLAGS, "--data-seed=1", "--out=o")
     refused(other, "--out o belongs to other data", "data_seed is 0 there and 1 here", "another folder")
@@ -283,7 +283,7 @@ def test_a_folder_of_the_first_version_is_refused_with_one_line(tmp_path, capsys
 def test_data_that_changed_under_the_same_name_are_refused(cli, tmp_path):
     (tmp_path / "a.csv").write_bytes(csv(*GOOD))
     flags = [f for f in TINY_FLAGS if not f.startswith(("--symbols", "--length", "--sequences"))]
-    assert cli("compare", "a.csv", *flags, "--arms=linear", "--out=o").returncode == 0
+    assert cli("compare", "a.csv", *flags, "--arms=classical", "--out=o").returncode == 0
     (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
     refused(cli("compare", "a.csv", *flags, "--out=o"), "belongs to other data", "the data have changed")
 

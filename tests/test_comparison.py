@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from safetensors import safe_open
-from scipy import stats
+from safetensors.numpy import load_file
 
 import selfpretrain
 from conftest import ARMS, tiny_config
-from selfpretrain.arms.registry import known_arms
+from selfpretrain.arms.registry import known_arms, reported_seeds
 from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
@@ -22,13 +22,18 @@ from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.report.write import write_report
 from selfpretrain.tasks.load import load_task
 from selfpretrain.training import perform
+from test_stats import crossed_by_loops
 
 pytestmark = pytest.mark.whole
 ONE_RATE = TrainConfig(lr=(1e-2,))
 
 
 def numbers(summary):
-    """A summary without what depends on the clock and the machine's memory."""
+    """A summary without what depends on the clock, the machine's memory and how often the result was looked at."""
+    for name in ("looks", "level", "warnings", "verdict"):
+        del summary[name]
+    for contrast in summary["comparisons"]:
+        del contrast["seeds_needed"]
     for entry in summary["arms"].values():
         del entry["seconds"], entry["peak_memory_bytes"]
     return summary
@@ -46,12 +51,12 @@ def test_the_folder_holds_what_is_promised(everything):
     names = {"summary.json", "config.json", "environment.json", "uses.json", "runs", "trainings"}
     assert {p.name for p in result.folder.iterdir() if p.name[0] != "."} == names
     for arm in ARMS:
-        for seed in range(3):
+        for seed in reported_seeds(arm, 3):
             run = result.folder / "runs" / f"{arm}-seed{seed}"
             assert {"config.json", "result.json", "predictions.safetensors", "manifest.json", "DONE"} <= {
                 path.name for path in run.iterdir()
             }
-            if arm != "linear":
+            if arm != "classical":
                 assert {p.name for p in (run / "model").iterdir()} >= {"config.json", "codec.json", "model.safetensors"}
                 rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
                 assert {row["phase"] for row in rows} == ({"pretrain", "label"} if arm == "spt" else {"label"})
@@ -60,8 +65,8 @@ def test_the_folder_holds_what_is_promised(everything):
 
 
 def test_predictions_say_which_row_which_class_and_how_sure(everything, tiny_task):
-    for arm in ("spt", "linear"):
-        path = everything[0].folder / f"runs/{arm}-seed1/predictions.safetensors"
+    for arm, seed in (("spt", 1), ("classical", 0)):
+        path = everything[0].folder / f"runs/{arm}-seed{seed}/predictions.safetensors"
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             assert json.loads(file.metadata()["classes"]) == list(tiny_task.classes)
@@ -69,7 +74,7 @@ def test_predictions_say_which_row_which_class_and_how_sure(everything, tiny_tas
         assert tensors["probabilities"].sum(1) == pytest.approx(np.ones(len(tiny_task.test)))
         assert tensors["predicted"].tolist() == tensors["probabilities"].argmax(1).tolist()
         hits = float(np.mean(tensors["predicted"] == tiny_task.test.y))
-        assert hits == everything[0].summary["arms"][arm]["test_acc"][1]
+        assert hits == everything[0].summary["arms"][arm]["test_acc"][1]  # the one classical run stands for all
 
 
 def test_the_summary_has_the_promised_keys(everything):
@@ -84,20 +89,32 @@ def test_the_summary_has_the_promised_keys(everything):
             assert len(entry[key]) == 3
         assert {"lr", "flops_pretrain", "flops_label"} <= entry.keys()
     declared = [(name, *versus) for name, arm in known_arms().items() for versus in arm.contrasts]
-    assert [(c["arm"], c["against"], c["matched"]) for c in summary["comparisons"]] == declared
+    said = [(c["arm"], c["against"], c["matched"], c["primary"]) for c in summary["comparisons"]]
+    assert said == declared
+    assert not summary["tested"]  # 12 steps of self-pretraining learn nothing
+    assert "pretraining-learnt-nothing" in [warning["code"] for warning in summary["warnings"]]
+    assert summary["verdict"].startswith("Not tested")
 
 
-def test_effects_and_intervals_follow_from_the_lists(everything):
+def hits(folder, arm, y):
+    """Which test rows every seed's run has right (3, N), from the files."""
+    seeds = reported_seeds(arm, 3)
+    runs = [folder / f"runs/{arm}-seed{min(k, seeds[-1])}/predictions.safetensors" for k in range(3)]
+    return np.array([load_file(path)["predicted"] == y for path in runs], dtype=float)
+
+
+def test_effects_and_intervals_follow_from_the_files(everything, tiny_task):
     summary = everything[0].summary
     for c in summary["comparisons"]:
         a, b = (np.array(summary["arms"][c[side]]["test_acc"]) for side in ("arm", "against"))
         assert c["effect"] == pytest.approx((a - b).mean())
         assert c["n_seeds"] == 3
-        if (a - b).std() > 0:
-            theirs = stats.ttest_rel(a, b)
-            assert c["ci95"] == pytest.approx(list(theirs.confidence_interval()))
-            assert c["p"] == pytest.approx(theirs.pvalue)
-        assert c["p_holm"] >= c["p"]
+        right, wrong = (hits(everything[0].folder, c[side], tiny_task.test.y) for side in ("arm", "against"))
+        mean, low, high, p = crossed_by_loops((right - wrong).tolist())
+        assert (c["effect"], *c["ci95"]) == pytest.approx((mean, max(-1, low), min(1, high)))
+        assert c["p"] == pytest.approx(p)
+        assert c["p_adjusted"] >= c["p"]
+        assert c["seeds_ahead"] == sum(a > b)
 
 
 def test_compute_is_counted_where_it_is_spent(everything):
@@ -190,16 +207,16 @@ def test_comparisons_that_differ_in_the_label_phase_train_each_self_pretraining_
 
 
 def test_a_folder_of_other_data_is_refused(tmp_path, tiny_task):
-    asked(tiny_task, tmp_path / "o", arms=("linear",))
+    asked(tiny_task, tmp_path / "o", arms=("classical",))
     before = (tmp_path / "o/config.json").read_text()
     other = load_task("proximity", symbols=4, length=8, sequences=120, data_seed=1)
     with pytest.raises(RequestError, match="data_seed is 0 there and 1 here"):
-        asked(other, tmp_path / "o", arms=("linear",))
+        asked(other, tmp_path / "o", arms=("classical",))
     assert (tmp_path / "o/config.json").read_text() == before
 
 
 def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):
-    config = tiny_config(train=ONE_RATE, seeds=1, arms=("linear",))
+    config = tiny_config(train=ONE_RATE, seeds=1, arms=("classical",))
     compare(load_task("noise", sequences=60, length=8), config, out=tmp_path / "n")
     source = ComparisonFolder(tmp_path / "n").request.source
     assert (source.data, source.options) == ("noise", {"symbols": 8, "length": 8, "sequences": 60})
@@ -217,7 +234,7 @@ def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):
         "runs/spt-seed1/metrics.jsonl",
         "runs/spt-seed1/predictions.safetensors",
         "runs/spt-seed1/model/model.safetensors",
-        "runs/linear-seed0/predictions.safetensors",
+        "runs/classical-seed0/predictions.safetensors",
         "trainings/*/weights.safetensors",
         "trainings/*/result.json",
         "trainings/*/metrics.jsonl",
@@ -235,7 +252,7 @@ def test_damage_is_mended_by_compare_and_refused_by_the_report(comparison, tiny_
     if name.startswith("runs"):
         with pytest.raises(DamagedError, match=path.name):
             write_report(comparison)
-    if name.startswith("trainings") or "linear" not in name:
+    if name.startswith("trainings") or "classical" not in name:
         with pytest.raises(DamagedError, match=path.name):
             diagnose(comparison, sections=("data",), sample=20, large_sample=20, max_lag=2)
     events = []
@@ -268,14 +285,14 @@ def test_a_folder_of_ours_that_is_a_link_is_refused_and_its_target_untouched(com
 
 
 def test_a_failing_run_ends_alone_and_its_seed_is_left_out(tmp_path, tiny_task, monkeypatch):
-    real = perform._train
+    real = perform.train
 
-    def sometimes(training, *rest):
+    def sometimes(model, objective, feed, training, **how):
         if training.phase == "pretrain" and training.seed == 1:
             raise NonFiniteError("loss", "pretrain", 7)
-        return real(training, *rest)
+        return real(model, objective, feed, training, **how)
 
-    monkeypatch.setattr(perform, "_train", sometimes)
+    monkeypatch.setattr(perform, "train", sometimes)
     summary, _ = asked(tiny_task, tmp_path / "o", train=ONE_RATE, arms=("scratch", "spt"), seeds=4)
     reason = "its start failed: loss stopped being finite at step 7 of pretrain training"
     assert summary["arms"]["spt"]["failures"] == {"1": reason}
@@ -286,9 +303,26 @@ def test_a_failing_run_ends_alone_and_its_seed_is_left_out(tmp_path, tiny_task, 
 
 
 def test_two_seeds_give_no_verdict(tmp_path, tiny_task):
-    summary, _ = asked(tiny_task, tmp_path / "o", train=ONE_RATE, seeds=2, arms=("scratch", "spt"))
+    config = tiny_config(train=ONE_RATE, seeds=2, arms=("scratch", "spt"))
+    summary = compare(tiny_task, config, out=tmp_path / "o").summary
     assert summary["verdict"].startswith("No verdict from 2 finished seeds")
-    assert {c["outcome"] for c in summary["comparisons"]} == {"no detectable effect"}
+    assert not summary["tested"]
+    assert {c["outcome"] for c in summary["comparisons"]} == {"not tested"}
+
+
+def test_seeds_added_after_a_result_was_seen_are_another_look(tmp_path, tiny_task):
+    config = tiny_config(train=ONE_RATE, arms=("scratch", "spt"))
+
+    def look(**settings):
+        summary = compare(tiny_task, replace(config, **settings), out=tmp_path / "o").summary
+        return [seeds for seeds in summary["looks"].values()], summary["level"]
+
+    assert look() == ([[3]], 0.05)
+    assert look(arms=("scratch", "spt", "mimetic")) == ([[3]], 0.05)  # nothing new about the question
+    assert look(seeds=4) == ([[3, 4]], 0.025)
+    assert look(seeds=5) == ([[3, 4, 5]], 0.0125)
+    assert look(seeds=4) == ([[3, 4, 5]], 0.025)  # as it was then
+    assert look(train=TrainConfig(lr=(3e-3,))) == ([[3, 4, 5], [3]], 0.05)  # another question
 
 
 def test_workers_give_the_same_numbers_as_this_process(tmp_path, tiny_task):

@@ -66,7 +66,7 @@ def test_only_folders_that_say_they_are_ours_are_cleaned_and_files_of_others_sta
 
 
 def test_a_store_that_belongs_to_a_comparison_is_refused(comparison, tmp_path, tiny_task):
-    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("linear",), seeds=1)
+    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("classical",), seeds=1)
     with pytest.raises(RequestError, match="belongs to the comparison"):
         compare(tiny_task, config, out=tmp_path / "b", store=comparison / "trainings")
     compare(tiny_task, config, out=comparison, store=comparison / "trainings")  # its own

@@ -167,7 +167,7 @@ def test_a_diagnosis_of_other_runs_is_none_of_the_latest_request(comparison):
     sections_of(comparison, "data")
     runs = {path.name: Run(path) for path in (comparison / "runs").iterdir()}
     assert read_diagnosis(comparison, runs) is not None
-    without_networks = {name: run for name, run in runs.items() if "linear" not in name}
+    without_networks = {name: run for name, run in runs.items() if "classical" not in name}
     assert read_diagnosis(comparison, without_networks) is not None
     fewer = {name: run for name, run in runs.items() if name != "spt-seed2"}
     assert read_diagnosis(comparison, fewer) is None

@@ -1,6 +1,7 @@
 """What a conclusion rests on is taken from the right arm, stage, loss and seed."""
 
 import math
+from dataclasses import replace
 
 from selfpretrain.explain.evidence import Shape, Signals, gather
 from selfpretrain.explain.transplants.cells import alone
@@ -20,9 +21,12 @@ def contrast(arm, against, outcome, n_seeds=3):
         effect=0.0,
         ci95=(None, None),
         p=None,
-        p_holm=None,
+        p_adjusted=None,
+        primary=True,
         n_seeds=n_seeds,
-        ci95_examples=(None, None),
+        n_test=9,
+        seeds_ahead=0,
+        seeds_needed=None,
         train_effect=0.0,
         train_ci95=(None, None),
         compute_ratio=1.0,
@@ -37,7 +41,11 @@ def entry(*test_acc):
         train_acc=nothing,
         val_acc=nothing,
         test_acc=test_acc,
+        test_ci95=(None, None),
         best_train_acc=nothing,
+        val_reconstruction=nothing,
+        val_without_context=nothing,
+        choice=None,
         steps_to_fit=nothing,
         peak_memory_bytes=nothing,
         lr=0.01,
@@ -63,16 +71,17 @@ TASK = TaskSummary(
     majority=0.5,
     fingerprint="0" * 16,
 )
-EMPTY = Summary(task=TASK, arms={}, comparisons=(), verdict="")
-SUMMARY = Summary(
-    task=TASK,
+EMPTY = Summary(
+    task=TASK, arms={}, comparisons=(), tested=True, warnings=(), observations=(), looks={}, level=0.05, verdict=""
+)
+SUMMARY = replace(
+    EMPTY,
     arms={
         "spt": entry(0.7, 0.8, 0.9),
         "scratch-long": entry(0.4, 0.4, 0.4),
         "scratch": entry(0.1, None, 0.3),
     },
-    comparisons=(contrast("spt", "scratch-long", "hurts", 5), contrast("spt", "scratch", "helps", 2)),
-    verdict="",
+    comparisons=(contrast("spt", "scratch-long", "loses", 5), contrast("spt", "scratch", "helps", 2)),
 )
 
 

@@ -21,8 +21,12 @@ FLAGS = [
 
 
 def numbers(folder):
-    """Everything a comparison found, without what depends on the clock and the machine's memory."""
+    """Everything a comparison found, without what depends on the clock, on memory and on how often one looked."""
     summary = json.loads((folder / "summary.json").read_text())
+    for name in ("looks", "level", "warnings", "verdict"):
+        del summary[name]
+    for contrast in summary["comparisons"]:
+        del contrast["seeds_needed"]
     for entry in summary["arms"].values():
         del entry["seconds"], entry["peak_memory_bytes"]
     rows = {}

@@ -1,6 +1,7 @@
 """Intervals and p-values against scipy, by hand, and by simulated coverage."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from selfpretrain.diagnostics.gradients import gradient_snr
-from selfpretrain.stats import chance_snr, example_interval, holm, t_interval
+from selfpretrain.stats import (
+    Crossed,
+    Interval,
+    chance_snr,
+    crossed_interval,
+    expected_half_width,
+    holm,
+    t_interval,
+)
 
 
 def test_the_paired_interval_equals_scipys():
@@ -53,16 +62,126 @@ def test_holm_only_raises_and_keeps_the_order(p):
     assert all(adjusted[i] <= adjusted[j] + 1e-12 for i in range(len(p)) for j in range(len(p)) if p[i] < p[j])
 
 
-def test_the_example_interval_sees_what_seeds_share():
-    """Five seeds with the same hits: no spread over seeds, all of it over examples."""
-    generator = np.random.default_rng(0)
-    a, b = (np.tile(generator.random(200) < 0.5, (5, 1)) for _ in range(2))
-    over_seeds = t_interval(a.mean(1) - b.mean(1))
-    over_examples = example_interval(a, b)
-    assert over_seeds.low == over_seeds.high
-    difference = a[0].astype(float) - b[0]
-    low, high = stats.ttest_1samp(difference, 0).confidence_interval()
-    assert (over_examples.low, over_examples.high) == pytest.approx((low, high))
+def components(seed, n_seeds, n, seed_spread, sequence_spread, rest=0.5, mean=0.0):
+    """Scores with effects of seeds, of sequences, and of both together."""
+    chance = np.random.default_rng(seed)
+    row, column = chance.normal(0, seed_spread, (n_seeds, 1)), chance.normal(0, sequence_spread, (1, n))
+    return mean + row + column + chance.normal(0, rest, (n_seeds, n))
+
+
+def crossed_by_loops(d):
+    """The crossed interval by plain loops over plain numbers."""
+    s, n = len(d), len(d[0])
+    m = sum(map(sum, d)) / (s * n)
+    r = [sum(row) / n for row in d]
+    c = [sum(row[e] for row in d) / s for e in range(n)]
+    ms_s = n * sum((x - m) ** 2 for x in r) / (s - 1)
+    ms_e = s * sum((x - m) ** 2 for x in c) / (n - 1)
+    ms_r = sum((d[i][e] - r[i] - c[e] + m) ** 2 for i in range(s) for e in range(n)) / ((s - 1) * (n - 1))
+    v = max(ms_s + ms_e - ms_r, ms_s, ms_e) / (s * n)
+    df = (v * s * n) ** 2 / (ms_s**2 / (s - 1) + ms_e**2 / (n - 1) + ms_r**2 / ((s - 1) * (n - 1)))
+    half = stats.t.ppf(0.975, df) * math.sqrt(v)
+    return m, m - half, m + half, 2 * stats.t.sf(abs(m) / math.sqrt(v), df)
+
+
+@pytest.mark.parametrize("spreads", [(0.0, 0.0), (0.3, 0.0), (0.0, 0.8), (0.4, 0.6)])
+@pytest.mark.parametrize(("n_seeds", "n"), [(2, 2), (3, 40), (10, 7)])
+def test_the_crossed_interval_equals_its_formula(n_seeds, n, spreads):
+    a, b = components(1, n_seeds, n, *spreads, mean=0.2), components(2, n_seeds, n, *spreads)
+    found = crossed_interval(a, b)
+    expected = crossed_by_loops((a - b).tolist())
+    assert (found.mean, found.low, found.high, found.p) == pytest.approx(expected, rel=1e-9)
+    assert found.n == n_seeds
+
+
+def test_the_crossed_interval_has_the_error_of_a_mixed_model():
+    """Balanced, with positive components: restricted maximum likelihood gives the same components and error."""
+    import pandas as pd
+    import statsmodels.api as sm
+
+    d = components(3, 6, 30, 0.5, 0.7, mean=0.3)
+    table = pd.DataFrame(
+        {"d": d.ravel(), "seed": np.repeat(range(6), 30), "sequence": np.tile(range(30), 6), "all": np.ones(180)}
+    )
+    random = {"seed": "0 + C(seed)", "sequence": "0 + C(sequence)"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = sm.MixedLM.from_formula("d ~ 1", groups="all", vc_formula=random, re_formula="0", data=table).fit()
+    squares = Crossed.of(d)
+    v = (squares.seeds + squares.sequences - squares.rest) / d.size
+    assert fit.bse["Intercept"] == pytest.approx(math.sqrt(v), rel=1e-3)
+    assert fit.fe_params["Intercept"] == pytest.approx(crossed_interval(d).mean, rel=1e-9)
+    assert fit.vcomp == pytest.approx(
+        [(squares.seeds - squares.rest) / 30, (squares.sequences - squares.rest) / 6], rel=1e-2
+    )
+
+
+def test_seeds_that_share_everything_leave_the_interval_over_sequences():
+    d = np.tile(np.random.default_rng(0).integers(-1, 2, 200), (5, 1))
+    found = crossed_interval(d)
+    low, high = stats.ttest_1samp(d[0], 0).confidence_interval()
+    assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_sequences_that_share_everything_leave_the_interval_over_seeds():
+    d = np.tile(np.random.default_rng(0).normal(0.1, 1, (7, 1)), (1, 50))
+    found, expected = crossed_interval(d), t_interval(d[:, 0])
+    assert (found.low, found.high, found.p) == pytest.approx((expected.low, expected.high, expected.p))
+
+
+def test_what_has_no_spread_has_no_interval_or_one_of_no_width():
+    assert crossed_interval(np.ones((1, 5))) == Interval(1.0, None, None, None, 1)
+    assert crossed_interval(np.ones((4, 1))) == Interval(1.0, None, None, None, 4)
+    assert crossed_interval(np.ones((3, 9))) == Interval(1.0, 1.0, 1.0, 0.0, 3)
+    assert crossed_interval(np.zeros((3, 9))) == Interval(0.0, 0.0, 0.0, 1.0, 3)
+    assert not crossed_interval(np.ones((1, 5))).above(0)
+
+
+@given(st.integers(0, 1000), st.integers(2, 5), st.integers(2, 9))
+def test_the_order_of_seeds_and_sequences_and_the_side_change_nothing(seed, n_seeds, n):
+    chance = np.random.default_rng(seed)
+    a, b = chance.random((2, n_seeds, n)) < 0.6
+    found, back = crossed_interval(a, b), crossed_interval(b, a)
+    rows, columns = chance.permutation(n_seeds), chance.permutation(n)
+    mixed = crossed_interval(a[rows][:, columns], b[rows][:, columns])
+    assert (mixed.mean, mixed.low, mixed.high) == pytest.approx(
+        (found.mean, found.low, found.high), rel=1e-9, abs=1e-12
+    )
+    assert (back.mean, back.low, back.high) == pytest.approx(
+        (-found.mean, -found.high, -found.low), rel=1e-9, abs=1e-12
+    )
+    assert found.low <= found.mean <= found.high
+    assert 0 <= found.p <= 1
+
+
+def test_the_seeds_that_are_needed_do():
+    """With components as estimated, so many seeds exclude 0 and one fewer does not; and real ones about as often."""
+    squares = Crossed.of(components(4, 3, 400, 0.05, 0.1, mean=0.08))
+    assert squares.interval().p > 0.05
+    needed = squares.seeds_needed(0.05)
+    assert needed > 3
+    assert squares.with_seeds(needed).interval().p < 0.05 <= squares.with_seeds(needed - 1).interval().p
+    assert squares.seeds_needed(0.01) > needed
+    assert Crossed.of(components(5, 3, 20, 0.0, 1.0, mean=0.01)).seeds_needed(0.05) is None  # sequences are lacking
+
+
+def test_the_components_of_more_seeds_are_those_of_fewer():
+    few, many = (Crossed.of(components(6, s, 3000, 0.2, 0.3)) for s in (40, 80))
+    guess = few.with_seeds(80)
+    for name in ("seeds", "sequences", "rest"):
+        assert getattr(guess, name) == pytest.approx(getattr(many, name), rel=0.4), name
+
+
+def test_the_expected_half_width_falls_with_seeds_and_sequences():
+    widths = [expected_half_width(*sizes) for sizes in ((3, 100), (3, 1000), (10, 1000), (10, 100_000))]
+    assert widths == sorted(widths, reverse=True)
+    assert 0.02 < expected_half_width(5, 600) < 0.06
+    assert expected_half_width(1, 600) == math.inf
+
+
+def test_an_interval_is_cut_to_what_the_mean_can_be():
+    assert Interval(0.9, 0.7, 1.1, 0.0, 3).clipped(0, 1) == Interval(0.9, 0.7, 1.0, 0.0, 3)
+    assert t_interval([0.3]).clipped(0, 1) == t_interval([0.3])
 
 
 @pytest.mark.parametrize("directions", [1, 8])

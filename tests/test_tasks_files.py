@@ -261,7 +261,7 @@ def test_notes_of_mending_are_printed_by_the_command(tmp_path, cli):
     rows[39] = ("1 1 8", "b", "test")
     write_csv(tmp_path / "s.csv", rows, header=("sequence", "label", "split"))
     flags = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--length", "--sequences"))]
-    result = cli("compare", "s.csv", *flags, "--max-length=5", "--arms=linear", "--out=o")
+    result = cli("compare", "s.csv", *flags, "--max-length=5", "--arms=classical", "--out=o")
     assert result.returncode == 0, result.stderr
     assert "1 symbols outside training never occur in it and count as unknown" in result.stderr
     assert "sequences were longer than --max-length 5 and were cut" in result.stderr
@@ -269,7 +269,7 @@ def test_notes_of_mending_are_printed_by_the_command(tmp_path, cli):
         tmp_path / "v.csv",
         [*((" ".join(map(str, s)), c) for s, c in zip(VALUES, LABELS, strict=True)), ("1 nan 0.5", "a")],
     )
-    result = cli("compare", "v.csv", *flags, "--allow-missing", "--arms=linear", "--out=v")
+    result = cli("compare", "v.csv", *flags, "--allow-missing", "--arms=classical", "--out=v")
     assert result.returncode == 0, result.stderr
     assert "1 missing or infinite values become their channel's training mean" in result.stderr
 

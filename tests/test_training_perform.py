@@ -19,7 +19,7 @@ from selfpretrain.training.perform import TrainJob, Workshop
 from selfpretrain.training.store import Store
 from selfpretrain.training.training import Start
 
-TRAINED = [arm for arm in ARMS if arm != "linear"]
+TRAINED = [arm for arm in ARMS if arm != "classical"]
 QUERY = "blocks.0.attention.query.weight"
 
 

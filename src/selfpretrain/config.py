@@ -222,7 +222,7 @@ class TrainConfig:
 class CompareConfig:
     """Arms x seeds on one task, paired by seed: the request of ``selfpretrain compare``."""
 
-    arms: tuple[str, ...] = ("scratch", "spt", "scratch-long")
+    arms: tuple[str, ...] = ("scratch", "spt", "scratch-long", "classical")
     """Ways to train, separated by commas (see below)."""
     seeds: int = 5
     """Reported runs of each arm. No verdict is given below three."""

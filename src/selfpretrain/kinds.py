@@ -52,6 +52,14 @@ class KindOfData(Protocol):
     def losses(self, predictions: "Tensor", truth: "Tensor", config: ObjectiveConfig) -> "Tensor":
         """Loss of every predicted entry: (M,) in nats for symbols, (M, C) for values."""
 
+    def constant(self, truth: "Tensor", inputs: InputSpec, config: ObjectiveConfig, prior: "Tensor | None") -> "Tensor":
+        """The prediction that is best for all of these entries alike: (V+1,) log frequencies, or (C,).
+
+        Args:
+            truth: (M,) ids, or (M, C).
+            prior: such a prediction of more entries, which steadies frequencies from few; None is uniform.
+        """
+
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
         """Operations of the embedding for one position, forward."""
 
@@ -78,6 +86,13 @@ class Symbols:
         from torch.nn.functional import cross_entropy
 
         return cross_entropy(predictions, truth, reduction="none")
+
+    def constant(self, truth: "Tensor", inputs: InputSpec, config: ObjectiveConfig, prior: "Tensor | None") -> "Tensor":
+        """Log frequencies: every symbol counts once more than it is seen, or as often as the prior says."""
+        size = self.targets(inputs)
+        counts = truth.bincount(minlength=size).double()
+        share = counts.new_full((size,), 1 / size) if prior is None else prior.exp()
+        return ((counts + size * share) / (len(truth) + size)).log()
 
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
         """None: it is looked up."""
@@ -111,6 +126,10 @@ class Values:
         """Absolute (l1) or squared (l2) error of each channel, (M, C)."""
         error = predictions - truth
         return error.abs() if config.value_loss == "l1" else error.square()
+
+    def constant(self, truth: "Tensor", inputs: InputSpec, config: ObjectiveConfig, prior: "Tensor | None") -> "Tensor":
+        """Medians (l1) or means (l2)."""
+        return truth.double().quantile(0.5, dim=0) if config.value_loss == "l1" else truth.double().mean(0)
 
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
         """One matrix product."""

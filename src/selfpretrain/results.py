@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from selfpretrain.config import Kind
 
-Outcome = Literal["helps", "hurts", "no detectable effect"]
+Outcome = Literal["helps", "loses", "no detectable effect", "not tested"]
 Cause = Literal["optimization", "generalization", "speed", "undetermined", "none"]
+WarningCode = Literal[
+    "pretraining-learnt-nothing", "still-improving", "nothing-to-gain", "could-not-see", "classical-model-better"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class TrainingResult:
         train, val: of the kept weights on the whole splits (label training).
         best_train_sample_acc: best accuracy on the clean training sample along the way (label training).
         steps_to_fit: first validation at which that sample was fitted; None if never.
+        val_reconstruction: reconstruction loss of the kept weights on validation (self-pretraining).
+        val_without_context: the best such loss without looking at other positions (self-pretraining).
     """
 
     failure: str | None = None
@@ -44,6 +49,8 @@ class TrainingResult:
     val: Metrics | None = None
     best_train_sample_acc: float | None = None
     steps_to_fit: int | None = None
+    val_reconstruction: float | None = None
+    val_without_context: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +60,7 @@ class RunResult:
     Attributes:
         failure: why there is nothing else; None if there is.
         lr: None for a classical model.
+        choice: which classical model it is; None for a network.
         best_train_acc: best accuracy on clean training sequences that the run reached (for networks on the sample
             that is followed, not only of the kept weights).
     """
@@ -61,11 +69,14 @@ class RunResult:
     seed: int
     failure: str | None = None
     lr: float | None = None
+    choice: str | None = None
     train: Metrics | None = None
     val: Metrics | None = None
     test: Metrics | None = None
     best_train_acc: float | None = None
     steps_to_fit: int | None = None
+    val_reconstruction: float | None = None
+    val_without_context: float | None = None
     steps_pretrain: int = 0
     steps_label: int = 0
     flops_pretrain: int = 0
@@ -100,8 +111,16 @@ class ArmSummary:
     """On the whole training split, of the kept weights."""
     val_acc: tuple[float | None, ...]
     test_acc: tuple[float | None, ...]
+    test_ci95: tuple[float | None, float | None]
+    """Of the mean, over other seeds and other test sequences."""
     best_train_acc: tuple[float | None, ...]
     steps_to_fit: tuple[int | None, ...]
+    val_reconstruction: tuple[float | None, ...]
+    """Reconstruction loss after self-pretraining."""
+    val_without_context: tuple[float | None, ...]
+    """The best such loss without looking at other positions."""
+    choice: str | None
+    """Which classical model it is."""
     peak_memory_bytes: tuple[int | None, ...]
     lr: float | None
     lr_tried: Mapping[str, float | None]
@@ -117,17 +136,29 @@ class ArmSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastSummary:
-    """Two arms, paired by seed; differences are arm minus against."""
+    """Two arms, paired by seed; differences are arm minus against.
+
+    Attributes:
+        primary: one of the two claims of the comparison, taken in a fixed order; all others are secondary.
+        ci95, p: over other seeds and other test sequences.
+        p_adjusted: what decides: in their order for primary claims, after Holm for the others.
+        seeds_ahead: seeds in which the arm is ahead.
+        seeds_needed: about so many seeds would show this difference; None where no number of seeds would, or none more
+            are needed.
+    """
 
     arm: str
     against: str
     matched: str
+    primary: bool
     effect: float
     ci95: tuple[float | None, float | None]
     p: float | None
-    p_holm: float | None
+    p_adjusted: float | None
     n_seeds: int
-    ci95_examples: tuple[float | None, float | None]
+    n_test: int
+    seeds_ahead: int
+    seeds_needed: int | None
     train_effect: float
     train_ci95: tuple[float | None, float | None]
     compute_ratio: float
@@ -136,12 +167,32 @@ class ContrastSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Caveat:
+    """Something to know before the answer is believed: a name for scripts, and a sentence."""
+
+    code: WarningCode
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The answer of a comparison: summary.json."""
+    """The answer of a comparison: summary.json.
+
+    Attributes:
+        tested: whether the runs could say anything about self-pretraining: it has learnt something, with three seeds.
+        looks: numbers of seeds at which the result was looked at, by question (a fingerprint of all other settings);
+            each look makes the next claim harder.
+        level: significance level of this look.
+    """
 
     task: TaskSummary
     arms: Mapping[str, ArmSummary]
     comparisons: tuple[ContrastSummary, ...]
+    tested: bool
+    warnings: tuple[Caveat, ...]
+    observations: tuple[str, ...]
+    looks: Mapping[str, tuple[int, ...]]
+    level: float
     verdict: str
 
     def contrast(self, arm: str, against: str) -> ContrastSummary | None:

@@ -99,14 +99,15 @@ class Setting:
 
 
 class Versus(NamedTuple):
-    """A contrast that an arm declares: against whom, and what is equal between the two."""
+    """A contrast that an arm declares: against whom, what is equal between the two, whether it is a primary claim."""
 
     against: str
     matched: str
+    primary: bool = False
 
 
-Fit = Callable[["Task", int], "tuple[RunResult, NDArray[Any]]"]
-"""``fit(task, n_trials)`` of a classical model: its numbers, and its probabilities (N, classes) of the test rows."""
+Fit = Callable[["Task"], "tuple[RunResult, NDArray[Any]]"]
+"""Of a classical model: its numbers, and its probabilities (N, classes) of the test rows. Nothing in it is random."""
 
 
 @dataclass(frozen=True, kw_only=True)

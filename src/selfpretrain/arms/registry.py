@@ -1,15 +1,15 @@
 """Which arms there are."""
 
 from selfpretrain.arms.arm import Arm
+from selfpretrain.arms.classical import CLASSICAL
 from selfpretrain.arms.joint import JOINT
-from selfpretrain.arms.linear import LINEAR
 from selfpretrain.arms.mimetic import MIMETIC
 from selfpretrain.arms.scratch import SCRATCH
 from selfpretrain.arms.scratch_long import SCRATCH_LONG
 from selfpretrain.arms.spt import SPT
 from selfpretrain.errors import SettingError
 
-_ARMS = {arm.name: arm for arm in (SCRATCH, SPT, SCRATCH_LONG, JOINT, MIMETIC, LINEAR)}
+_ARMS = {arm.name: arm for arm in (SCRATCH, SPT, SCRATCH_LONG, JOINT, MIMETIC, CLASSICAL)}
 
 
 def register(arm: Arm) -> Arm:
@@ -32,3 +32,8 @@ def arm_named(name: str) -> Arm:
     if name not in _ARMS:
         raise SettingError("arms", name, f"names an unknown arm; the arms are {', '.join(_ARMS)}")
     return _ARMS[name]
+
+
+def reported_seeds(name: str, n_seeds: int) -> range:
+    """Seeds with which an arm is reported; a classical model has none, and one run of it stands for all."""
+    return range(n_seeds if arm_named(name).fit is None else 1)

@@ -16,11 +16,11 @@ SPT = Arm(
     colour="#0072B2",
     marker="D",
     contrasts=(
-        Versus("scratch", "label compute"),
-        Versus("scratch-long", "total compute"),
+        Versus("scratch", "label compute", primary=True),
+        Versus("scratch-long", "total compute", primary=True),
         Versus("joint", "label steps"),
         Versus("mimetic", "label compute"),
-        Versus("linear", "tuning trials"),
+        Versus("classical", "data"),
     ),
     train=train,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.arms.arm import Arm, Setting
-from selfpretrain.arms.registry import arm_named
+from selfpretrain.arms.registry import arm_named, reported_seeds
 from selfpretrain.arms.tuning import Candidate, tune_and_train
 from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.evaluation import EvaluateJob
@@ -86,8 +86,6 @@ def compare(
 
         def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
             record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
-            if training is None:
-                record = dataclasses.replace(record, n_trials=len(config.train.lr) * config.train.tune_seeds)
             path = folder.runs / record.name
             return f"{record.name} test", EvaluateJob(path, record, arm_named(candidate.name).fit)
 
@@ -101,7 +99,9 @@ def compare(
                 evaluate=evaluate,
                 watch=watch,
             )
-        answer = summarise(task.describe(), task.test.y, folder.runs_of(config), tuned)
+        question = folder.request.question
+        looks = folder.looks(question, config.seeds)
+        answer = summarise(task.describe(), task.test.y, folder.runs_of(config), tuned, looks, question)
         folder.write_answer(answer, laboratory.used)
         if store is None and (left := unused(folder)):
             said = f"{len(left)} trainings and runs here are of other requests"
@@ -110,6 +110,5 @@ def compare(
 
 
 def _candidate(arm: Arm, setting: Setting) -> Candidate:
-    train = arm.train
-    seeds = range(setting.config.seeds)
+    train, seeds = arm.train, reported_seeds(arm.name, setting.config.seeds)
     return Candidate(arm.name, None if train is None else lambda seed, lr: train(setting, seed, lr), seeds)

@@ -20,7 +20,7 @@ from selfpretrain.inference import FILES as MODEL_FILES
 from selfpretrain.inference import probabilities_of, save_model
 from selfpretrain.machine import threads
 from selfpretrain.model.transformer import fresh_model
-from selfpretrain.results import RunResult
+from selfpretrain.results import RunResult, TrainingResult
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import (
     is_sealed,
@@ -83,7 +83,7 @@ class EvaluateJob:
         task = shop.tasks[self.record.task]
         assert self.fit is not None, "a run has a training or a fit"
         with threads(1):
-            result, probabilities = self.fit(task, self.record.n_trials)
+            result, probabilities = self.fit(task)
         write_atomically(self.path / METRICS, "")
         self._save_predictions(probabilities, task)
         return replace(result, arm=self.record.arm, seed=self.record.seed)
@@ -108,6 +108,7 @@ class EvaluateJob:
             return RunResult(**known, failure="predictions of the test split are not finite")
         self._save_predictions(probabilities, task)
         save_model(self.path / MODEL, model, task.codec)
+        pretrained = next((done.result for each, done in finished if each.phase == "pretrain"), TrainingResult())
         memory = [done.result.peak_memory_bytes for _, done in finished]
         for each, done in finished:
             spent = {
@@ -123,6 +124,8 @@ class EvaluateJob:
             test=classification_metrics(np.log(np.maximum(probabilities, 1e-300)), task.test.y),
             best_train_acc=labels.result.best_train_sample_acc,
             steps_to_fit=labels.result.steps_to_fit,
+            val_reconstruction=pretrained.val_reconstruction,
+            val_without_context=pretrained.val_without_context,
             peak_memory_bytes=max((m for m in memory if m is not None), default=None),
         )
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import filelock
 
+from selfpretrain.arms.registry import reported_seeds
 from selfpretrain.comparison.runs import RESULT, Run, run_name
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import DamagedError, RequestError, SettingError
@@ -47,9 +48,20 @@ class Request:
     store: str = TRAININGS
 
     @property
+    def question(self) -> str:
+        """Fingerprint of everything but how many seeds and which arms: what several looks have in common."""
+        default = CompareConfig()
+        return fingerprint(self.task, replace(self.request, seeds=default.seeds, arms=default.arms))
+
+    @property
+    def runs(self) -> list[tuple[str, int]]:
+        """Arm and seed of its runs."""
+        return [(arm, k) for arm in self.request.arms for k in reported_seeds(arm, self.request.seeds)]
+
+    @property
     def run_names(self) -> list[str]:
         """Names of its runs."""
-        return [run_name(arm, seed) for arm in self.request.arms for seed in range(self.request.seeds)]
+        return [run_name(arm, seed) for arm, seed in self.runs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +141,9 @@ class ComparisonFolder:
         return Run(self.runs / run_name(arm, seed))
 
     def runs_of(self, config: CompareConfig) -> dict[str, list[Run]]:
-        """Every run of a request: of each arm, by seed."""
-        return {arm: [self.run(arm, seed) for seed in range(config.seeds)] for arm in config.arms}
+        """Every run of a request: of each arm, by seed; the one run of a classical model stands for every seed."""
+        last = {arm: reported_seeds(arm, config.seeds)[-1] for arm in config.arms}
+        return {arm: [self.run(arm, min(k, last[arm])) for k in range(config.seeds)] for arm in config.arms}
 
     @contextmanager
     def claimed(self, config: CompareConfig, task: Any, store: Path | None) -> Iterator[None]:
@@ -204,6 +217,15 @@ class ComparisonFolder:
             yield
         finally:
             lock.release()
+
+    def looks(self, question: str, n_seeds: int) -> dict[str, Sequence[int]]:
+        """Numbers of seeds at which answers here were looked at, by question, with this one added."""
+        try:
+            known: dict[str, Sequence[int]] = dict(self.summary.looks)
+        except RequestError:  # nothing was answered here, or it is damaged
+            known = {}
+        here = known.get(question, ())
+        return known | {question: here if n_seeds in here else (*here, n_seeds)}
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""

@@ -35,14 +35,12 @@ class RunRecord:
     Attributes:
         task: fingerprint of the task.
         training: its label training, on which hangs what that starts from; None for a classical model.
-        n_trials: tuning trials of a classical model.
     """
 
     arm: str
     seed: int
     task: str
     training: Training | None = None
-    n_trials: int = 0
 
     @property
     def name(self) -> str:

@@ -9,12 +9,19 @@ from numpy.typing import NDArray
 from selfpretrain.arms.tuning import Tuned
 from selfpretrain.comparison.runs import Run
 from selfpretrain.results import ArmSummary, RunResult, Summary, TaskSummary
+from selfpretrain.stats import crossed_interval
+from selfpretrain.verdict.claims import level_of
 from selfpretrain.verdict.judge import judge
 from selfpretrain.verdict.wording import sentences
 
 
 def summarise(
-    task: TaskSummary, y: NDArray[np.int64], runs: Mapping[str, Sequence[Run]], tuned: Mapping[str, Tuned]
+    task: TaskSummary,
+    y: NDArray[np.int64],
+    runs: Mapping[str, Sequence[Run]],
+    tuned: Mapping[str, Tuned],
+    looks: Mapping[str, Sequence[int]],
+    question: str,
 ) -> Summary:
     """The answer.
 
@@ -22,24 +29,37 @@ def summarise(
         y: classes of the test rows.
         runs: of each arm, by seed.
         tuned: what was picked for each arm that trains.
+        looks: numbers of seeds at which answers in this folder were looked at, this one included, by question.
+        question: the one that is answered.
     """
     results = {arm: [run.result for run in of_arm] for arm, of_arm in runs.items()}
     hits = {
         arm: [None if run.result.failure is not None else run.predicted == y for run in of_arm]
         for arm, of_arm in runs.items()
     }
-    arms = {arm: _arm_summary(of_arm, tuned.get(arm)) for arm, of_arm in results.items()}
-    judged = judge(results, hits)
+    arms = {arm: _arm_summary(of_arm, hits[arm], tuned.get(arm)) for arm, of_arm in results.items()}
+    curves = {arm: [run.phase("label") for run in of_arm] for arm, of_arm in runs.items()}
+    n_seeds = max(map(len, results.values()))
+    level = level_of(looks[question].index(n_seeds) + 1)
+    judged = judge(results, hits, curves, kind=task.kind, level=level)
     return Summary(
         task=task,
         arms=arms,
-        comparisons=tuple(entry for _, entry in judged),
+        comparisons=tuple(judged.entries),
+        tested=judged.tested,
+        warnings=tuple(judged.caveats),
+        observations=tuple(judged.observations),
+        looks={each: tuple(seeds) for each, seeds in looks.items()},
+        level=level,
         verdict=sentences(judged, arms),
     )
 
 
-def _arm_summary(results: Sequence[RunResult], tuned: Tuned | None) -> ArmSummary:
+def _arm_summary(
+    results: Sequence[RunResult], hits: Sequence[NDArray[np.bool_] | None], tuned: Tuned | None
+) -> ArmSummary:
     good = [result for result in results if result.failure is None]
+    right = [hit for hit in hits if hit is not None]
 
     def mean(name: str) -> int:
         return round(float(np.mean([getattr(result, name) for result in good]))) if good else 0
@@ -52,8 +72,12 @@ def _arm_summary(results: Sequence[RunResult], tuned: Tuned | None) -> ArmSummar
         train_acc=accuracies("train"),
         val_acc=accuracies("val"),
         test_acc=accuracies("test"),
+        test_ci95=crossed_interval(np.stack(right)).clipped(0, 1).bounds if right else (None, None),
         best_train_acc=tuple(result.best_train_acc for result in results),
         steps_to_fit=tuple(result.steps_to_fit for result in results),
+        val_reconstruction=tuple(result.val_reconstruction for result in results),
+        val_without_context=tuple(result.val_without_context for result in results),
+        choice=next((result.choice for result in results if result.choice), None),
         peak_memory_bytes=tuple(result.peak_memory_bytes for result in results),
         lr=tuned.lr if tuned and good else None,
         lr_tried={f"{lr:g}": score for lr, score in tuned.tried.items()} if tuned else {},

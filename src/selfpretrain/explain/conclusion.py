@@ -27,7 +27,7 @@ from selfpretrain.explain.transplants.cells import (
 from selfpretrain.model.groups import Group
 from selfpretrain.serial import to_dict
 from selfpretrain.stats import Interval, chance_snr, holm, t_interval
-from selfpretrain.verdict.contrast import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.claims import ALPHA, MIN_SEEDS
 
 HALF = 0.5
 """Share of the gain that decides (ours)."""
@@ -126,10 +126,12 @@ def plain(conclusion: Conclusion, evidence: Evidence) -> dict[str, Any]:
 def _without_gain(evidence: Evidence) -> str:
     if evidence.outcome == "not compared":
         return "The comparison has not both arms scratch and spt, so there is no gain to explain."
-    if evidence.outcome == "hurts":
-        return "Self-pretraining hurts here; there is no gain whose carrier could be named."
     if evidence.n_seeds < MIN_SEEDS:
         return f"With fewer than {MIN_SEEDS} seeds no gain is claimed, and so none is explained."
+    if evidence.outcome == "loses":
+        return "Self-pretraining loses here; there is no gain whose carrier could be named."
+    if evidence.outcome == "not tested":
+        return "Self-pretraining has learnt nothing here that could help; there is no gain to explain."
     return "Self-pretraining has no detectable gain here, so there is none to explain."
 
 

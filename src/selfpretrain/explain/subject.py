@@ -39,12 +39,7 @@ class Subject:
         self.whole = only is None
         self.skipped: list[str] = []
         self.store = Store(self.comparison.store)
-        names = [
-            (arm, seed)
-            for arm in self.request.arms
-            for seed in range(self.request.seeds)
-            if only in (None, run_name(arm, seed))
-        ]
+        names = [name for name in asked.runs if only in (None, run_name(*name))]
         self.runs = [run for name in names if (run := self._open(*name)) is not None]
         if not self.runs:
             raise RequestError(f"{folder}: no run here has weights to look at ({'; '.join(self.skipped)})")

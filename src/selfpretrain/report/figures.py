@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from selfpretrain.arms.registry import arm_named
 from selfpretrain.drawing import Picture
 from selfpretrain.report.content import Content, Curve
-from selfpretrain.stats import t_interval
 
 
 def accuracies(content: Content, figure: Figure) -> bool:
@@ -29,10 +28,11 @@ def accuracies(content: Content, figure: Figure) -> bool:
             alpha=0.65,
             markersize=6,
         )
-        interval = t_interval(points)
-        if interval.low is not None and interval.high is not None:
-            error = [[interval.mean - interval.low], [interval.high - interval.mean]]
-            ax.errorbar(place + 0.28, interval.mean, error, fmt="_", color="black", capsize=4, markersize=12)
+        low, high = content.summary.arms[arm].test_ci95
+        if low is not None and high is not None:
+            mean = float(np.mean(points))
+            error = [[mean - low], [high - mean]]
+            ax.errorbar(place + 0.28, mean, error, fmt="_", color="black", capsize=4, markersize=12)
     _chance(content, ax)
     ax.set_xticks(range(len(arms)), arms)
     ax.set_xlim(-0.5, len(arms) - 0.5)
@@ -112,6 +112,9 @@ def pretraining(content: Content, figure: Figure) -> bool:
     """Validation loss of self-pretraining: where it leaves its plateau, if it has one."""
     ax = figure.subplots()
     drawn = [_curves(ax, arm, content.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in content.arms]
+    without = [v for entry in content.summary.arms.values() for v in entry.val_without_context if v is not None]
+    if without:
+        ax.axhline(float(np.mean(without)), color="black", linestyle="--", linewidth=1, zorder=0)
     ax.set_xlabel("self-pretraining step")
     ax.set_ylabel("reconstruction loss (validation)")
     return any(drawn)
@@ -145,14 +148,15 @@ PICTURES = (
     Picture(
         "Test accuracy",
         accuracies,
-        "Each mark is one seed; the black bar is the mean with its 95% t-interval. The dashed line is what always "
-        "answering the commonest class gives.",
+        "Each mark is one seed; the black bar is the mean with its 95% interval, over other seeds and other test "
+        "sequences. The dashed line is what always answering the commonest class gives.",
     ),
     Picture(
         "Paired differences",
         differences,
         "Each point is one seed: both arms with the same start and the same label batches. The bar is the mean with "
-        "its 95% paired t-interval. A bar across 0 shows no effect.",
+        "its 95% interval, over other seeds and other test sequences. A bar across 0 leaves both open: no difference, "
+        "and one as large as the ends of the bar.",
     ),
     Picture(
         "Learning the labels",
@@ -175,8 +179,9 @@ PICTURES = (
     Picture(
         "Self-pretraining",
         pretraining,
-        "How well masked positions are filled in, on validation sequences. A plateau that is left suddenly is the "
-        "moment at which attention begins to use neighbours.",
+        "How well masked positions are filled in, on validation sequences. The dashed line is the best that can be "
+        "done without looking at the other positions; a curve that stays there has learnt nothing. A plateau that is "
+        "left suddenly is the moment at which attention begins to use neighbours.",
     ),
 )
 """In the order of the report."""

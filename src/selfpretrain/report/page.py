@@ -16,9 +16,8 @@ from selfpretrain.report.content import Content
 from selfpretrain.report.figures import PICTURES
 from selfpretrain.results import ArmSummary
 from selfpretrain.serial import from_dict
-from selfpretrain.stats import t_interval
 from selfpretrain.verdict.cause import MARGIN
-from selfpretrain.verdict.contrast import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.claims import ALPHA, MIN_SEEDS
 from selfpretrain.verdict.wording import CAUSES
 
 
@@ -102,9 +101,11 @@ def _arm_row(name: str, entry: ArmSummary) -> dict[str, Any]:
         "lr": lr,
         "tried": entry.lr_tried,
         "edge": len(tried) > 1 and lr in (tried[0], tried[-1]),
-        "train": _mean_interval(entry.train_acc),
-        "reached": _mean_interval(entry.best_train_acc),
-        "test": _mean_interval(entry.test_acc),
+        "choice": entry.choice,
+        "train": _mean(entry.train_acc),
+        "reached": _mean(entry.best_train_acc),
+        "test": _mean(entry.test_acc),
+        "test_ci95": entry.test_ci95,
         "steps_pretrain": entry.steps_pretrain,
         "steps_label": entry.steps_label,
         "flops_pretrain": entry.flops_pretrain,
@@ -114,24 +115,19 @@ def _arm_row(name: str, entry: ArmSummary) -> dict[str, Any]:
     }
 
 
-def _mean_interval(values: Iterable[float | None]) -> str:
-    """A mean accuracy with its interval, in per cent."""
+def _mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are there."""
     present = [value for value in values if value is not None]
-    if not present:
-        return "-"
-    interval = t_interval(present)
-    if interval.low is None or interval.high is None:
-        return percent(interval.mean)
-    return f"{percent(interval.mean)} ± {100 * (interval.high - interval.mean):.1f}"
+    return float(np.mean(present)) if present else None
 
 
-def percent(share: float) -> str:
-    """A share as per cent with one decimal.
+def percent(share: float | None) -> str:
+    """A share as per cent with one decimal; a dash for None.
 
     >>> percent(0.5)
     '50.0'
     """
-    return f"{100 * share:.1f}"
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def points(share: float | None) -> str:

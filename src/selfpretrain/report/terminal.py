@@ -1,5 +1,7 @@
 """The answer on a terminal."""
 
+from collections.abc import Callable
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
@@ -11,7 +13,6 @@ from selfpretrain.explain.transplants.cells import Cell
 from selfpretrain.report.page import flops_text, percent, points
 from selfpretrain.results import Summary
 from selfpretrain.serial import from_dict
-from selfpretrain.stats import t_interval
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -30,15 +31,13 @@ def print_summary(console: Console, summary: Summary) -> None:
         if not test:
             arms.add_row(name, "-", "-", "every seed failed", "-", "-", "-")
             continue
-        interval = t_interval(test)
-        bounds = "-" if interval.low is None else f"{percent(interval.low)} to {percent(interval.high or 0.0)}"
         seconds = [value for value in entry.seconds if value is not None]
         arms.add_row(
             name,
             "-" if entry.lr is None else f"{entry.lr:g}",
             percent(sum(train) / len(train)),
-            percent(interval.mean),
-            bounds,
+            percent(sum(test) / len(test)),
+            _range(percent, entry.test_ci95),
             flops_text(entry.flops_pretrain + entry.flops_label),
             f"{sum(seconds) / len(seconds):.1f}",
         )
@@ -50,7 +49,7 @@ def print_summary(console: Console, summary: Summary) -> None:
                 f"{c.arm} - {c.against}",
                 c.matched,
                 points(c.effect),
-                f"{points(c.ci95[0])} to {points(c.ci95[1])}",
+                _range(points, c.ci95),
                 c.outcome,
                 c.cause,
             )
@@ -59,6 +58,10 @@ def print_summary(console: Console, summary: Summary) -> None:
         for seed, why in entry.failures.items():
             console.print(Text(f"{name}, seed {seed} failed: {why}"))
     console.print(Panel(Text(summary.verdict), title="verdict"))
+
+
+def _range(text: Callable[[float | None], str], bounds: tuple[float | None, float | None]) -> str:
+    return "-" if bounds[0] is None else " to ".join(map(text, bounds))
 
 
 def print_conclusion(console: Console, findings: Findings) -> None:

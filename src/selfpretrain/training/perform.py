@@ -14,12 +14,13 @@ from selfpretrain.feed import Feed
 from selfpretrain.machine import peak_memory_bytes, threads
 from selfpretrain.model.transfer import freeze, transfer
 from selfpretrain.model.transformer import SequenceModel, fresh_model
+from selfpretrain.objectives.context_free import loss_without_context
 from selfpretrain.objectives.labels import label_metrics
 from selfpretrain.objectives.objective import make_objective
 from selfpretrain.results import Metrics, Row, TrainingResult
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks.task import Task
-from selfpretrain.training.loop import TrainState, train
+from selfpretrain.training.loop import train
 from selfpretrain.training.store import Finished, Store, TrainingFolder
 from selfpretrain.training.training import Training
 
@@ -103,7 +104,7 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
             steps=state.step,
             selected_step=state.best_step,
             seconds=state.seconds,
-            **({} if training.phase == "pretrain" else _label_scores(model, feed, folder.rows, state)),
+            **_scores(training, model, feed, folder.rows, state.best_step),
             peak_memory_bytes=peak_memory_bytes(training.device),
         )
         weights = model.state_dict()
@@ -119,12 +120,16 @@ def _donated(source: Finished) -> dict[str, Tensor]:
     return source.weights
 
 
-def _label_scores(model: SequenceModel, feed: Feed, rows: list[Row], state: TrainState) -> dict[str, Any]:
-    """What the kept weights score, and how the training sample was fitted along the way."""
+def _scores(training: Training, model: SequenceModel, feed: Feed, rows: list[Row], best_step: int) -> dict[str, Any]:
+    """What the kept weights score: beside what needs no context, or on labels and on the way there."""
+    selected = next(row for row in rows if row["step"] == best_step)
+    if training.phase == "pretrain":
+        assert training.reconstruction is not None, "self-pretraining reconstructs"
+        without = loss_without_context(training.reconstruction, model.inputs, feed)
+        return {"val_reconstruction": selected["val_loss"], "val_without_context": without}
     on_train = label_metrics(model, feed.training(), model.inputs)
     if not math.isfinite(on_train.loss):
-        raise NonFiniteError("train loss", "label", state.step)
-    selected = next(row for row in rows if row["step"] == state.best_step)
+        raise NonFiniteError("train loss", "label", best_step)
     return {
         "train": on_train,
         "val": Metrics(acc=selected["val_acc"], loss=selected["val_loss"]),

@@ -10,16 +10,18 @@ training set was fitted.
 |               | - and the other stays behind when it gets the same total compute           | optimization   |
 |               | - but the other catches up when it gets the same total compute             | speed          |
 |               | - and nobody gave the other more compute                                   | undetermined   |
-| hurts         | the arm trains worse (nobody gave it more compute)                         | undetermined   |
-| helps, hurts  | both train equally well (interval within +-margin, +-half of the gain)     | generalization |
-| helps, hurts  | anything else                                                              | undetermined   |
+| loses         | the arm trains worse (nobody gave it more compute)                         | undetermined   |
+| helps, loses  | both train equally well (interval within +-margin, +-half of the gain)     | generalization |
+| helps, loses  | anything else                                                              | undetermined   |
 | no effect     | equal test and training accuracy at equal label steps, and one fits the    | speed          |
 |               | training set in fewer of them                                              |                |
 | no effect     | anything else                                                              | none           |
+| not tested    | anything                                                                   | none           |
 """
 
 from selfpretrain.results import Cause
-from selfpretrain.verdict.contrast import MIN_SEEDS, Contrast
+from selfpretrain.verdict.claims import MIN_SEEDS
+from selfpretrain.verdict.contrast import Contrast
 
 MARGIN = 0.02
 """Accuracies that differ by less count as equal (ours)."""
@@ -34,9 +36,11 @@ def cause_of(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
     """
     if contrast.test.n < MIN_SEEDS:
         return "undetermined"
+    if contrast.outcome == "not tested":
+        return "none"
     if contrast.outcome == "no detectable effect":
         equal = contrast.test.within(MARGIN) and contrast.train.within(MARGIN)
-        steps = contrast.fit_steps if contrast.matched.startswith("label") else None
+        steps = contrast.fit_lead if contrast.matched.startswith("label") else None
         faster = steps is not None and (steps.below(0) or steps.above(0))
         return "speed" if equal and faster else "none"
     if contrast.outcome == "helps" and contrast.train.above(0) and contrast.train.mean >= contrast.test.mean / 2:

@@ -1,12 +1,14 @@
 """The verdict in words: of outcomes, causes and what should be known before either is believed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from selfpretrain.arms.registry import arm_named
-from selfpretrain.results import ArmSummary, Cause, ContrastSummary, Outcome
-from selfpretrain.verdict.contrast import ALPHA, MIN_SEEDS, Contrast
+from selfpretrain.results import ArmSummary, Cause, Outcome
+from selfpretrain.verdict.claims import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.contrast import Contrast
+from selfpretrain.verdict.judge import Judgement
 
 COMPUTE_TOLERANCE = 0.02
 """Compute that differs by less counts as matched (ours; scratch-long is matched to the nearest step)."""
@@ -18,62 +20,80 @@ CAUSES: Mapping[Cause, str] = {
     "none": "nothing to explain",
 }
 """Each cause for a table."""
+NOTHING = "pretraining-learnt-nothing"
 AHEAD: Mapping[Outcome, str] = {
     "helps": "it is ahead",
-    "hurts": "it is behind",
+    "loses": "it is behind",
     "no detectable effect": "no difference shows",
+    "not tested": "nothing was tested",
 }
 
 
-def sentences(judged: Sequence[tuple[Contrast, ContrastSummary]], arms: Mapping[str, ArmSummary]) -> str:
-    """The verdict in plain words, from the first contrast and, where it is of the same arm, the second.
+def sentences(judged: Judgement, arms: Mapping[str, ArmSummary]) -> str:
+    """The verdict in plain words: claims, their cause, what was seen beside them, and what to know.
+
+    The first contrast carries it and, where it is of the same arm, the one at equal total compute.
 
     Args:
         arms: of every arm; runs that failed are left out with their partners.
     """
     failed = [f"{len(entry.failures)} of {arm}" for arm, entry in arms.items() if entry.failures]
     lost = f"Runs that failed are left out: {', '.join(failed)}." if failed else ""
-    if not judged or ("spt" in arms and judged[0][0].arm != "spt"):
+    contrasts = judged.contrasts
+    if not contrasts or ("spt" in arms and contrasts[0].arm != "spt"):
         return f"No verdict: no two arms that can be compared have finished runs. {lost}".strip()
-    first, entry = judged[0]
+    first = contrasts[0]
+    known = [caveat.text for caveat in judged.caveats if first.outcome != "not tested" or caveat.code != NOTHING]
     if first.test.n < MIN_SEEDS:
-        return f"No verdict from {first.test.n} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
-    said = [_claim(first)]
-    second = next((c for c, _ in judged[1:] if c.arm == first.arm and c.matched == "total compute"), None)
-    if second is not None:
-        said.append(_claim(second, follows=True))
-    said += [_because(first, entry.cause, arms), lost]
+        said = [f"No verdict from {first.test.n} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."]
+        return " ".join([*said, *known])
+    said = [_claim(first, judged)]
+    second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
+    if second is not None and first.outcome != "not tested":
+        said.append(_claim(second, judged, follows=True))
+    said += [_because(first, judged.entries[0].cause, arms), *judged.observations, *known, lost]
+    if judged.level < ALPHA:
+        said.append(f"The result was looked at before with fewer seeds, so a claim takes p below {judged.level:g}.")
     return " ".join(part for part in said if part)
 
 
-def _claim(contrast: Contrast, *, follows: bool = False) -> str:
+def _claim(contrast: Contrast, judged: Judgement, *, follows: bool = False) -> str:
     test = contrast.test
-    interval = f"95% interval {100 * (test.low or 0):+.1f} to {100 * (test.high or 0):+.1f}, {test.n} seeds"
+    if test.low is None or test.high is None:
+        interval = f"no interval from {contrast.n_test} test sequences"
+    else:
+        rested = f"{test.n} seeds, {contrast.n_test} test sequences"
+        interval = f"95% interval {100 * test.low:+.1f} to {100 * test.high:+.1f}; {rested}"
     points = f"{100 * test.mean:+.1f} points of test accuracy against {contrast.against}"
+    doubt = _doubt(contrast, judged.level)
     if follows:
-        return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {points} ({interval}).{_doubt(contrast)}"
-    verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else contrast.outcome
-    said = f"{arm_named(contrast.arm).title} {verb} here: {points} at equal {contrast.matched} ({interval})."
-    return said + _doubt(contrast)
+        return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {points} ({interval}).{doubt}"
+    title = arm_named(contrast.arm).title
+    if contrast.outcome == "not tested":
+        why = next(caveat.text for caveat in judged.caveats if caveat.code == NOTHING)
+        return f"Not tested: {why[0].lower()}{why[1:]} As it is: {points} ({interval})."
+    verb = "helps" if contrast.outcome == "helps" else f"loses to {contrast.against}"
+    verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else verb
+    return f"{title} {verb} here: {points} at equal {contrast.matched} ({interval}).{doubt}"
 
 
-def _doubt(contrast: Contrast) -> str:
+def _doubt(contrast: Contrast, level: float) -> str:
     """What a reader should know before believing it: unequal compute, or why nothing is claimed."""
     if abs(contrast.compute_ratio - 1.0) > COMPUTE_TOLERANCE:
         return (
             f" But early stopping made their {contrast.matched} unequal: {contrast.arm} spent "
             f"{contrast.compute_ratio:.2f} times what {contrast.against} spent."
         )
-    if contrast.outcome != "no detectable effect" or not (contrast.test.above(0) or contrast.test.below(0)):
+    p = contrast.p_adjusted
+    if contrast.outcome != "no detectable effect" or p is None or contrast.test.p is None or contrast.test.p >= ALPHA:
         return ""
-    if contrast.p_holm is not None and contrast.p_holm >= ALPHA:
-        adjusted = f"(Holm's p {contrast.p_holm:.3f})"
-        return f" The interval excludes zero, but with several comparisons that is no surprise {adjusted}."
-    return " The interval over seeds excludes zero, but another test set of this size might say otherwise."
+    if contrast.primary and contrast.test.p < level:
+        return " The interval excludes zero, but a claim at equal label compute comes first, and it does not hold."
+    return f" The interval excludes zero, but with several claims or looks that is no surprise (adjusted p {p:.3f})."
 
 
 def _because(contrast: Contrast, why: Cause, arms: Mapping[str, ArmSummary]) -> str:
-    weaker = contrast.arm if contrast.outcome == "hurts" else contrast.against
+    weaker = contrast.arm if contrast.outcome == "loses" else contrast.against
     reached = f"{100 * np.mean([acc for acc in arms[weaker].best_train_acc if acc is not None]):.0f}%"
     if why == "speed" and contrast.outcome == "no detectable effect":
         return "One of them needs fewer label steps to fit the training set."

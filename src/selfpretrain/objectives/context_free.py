@@ -1,0 +1,55 @@
+"""What can be filled in without looking at the rest of a sequence: the loss that self-pretraining has to beat.
+
+Shapes: T positions, V symbols, C channels, M chosen positions.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from selfpretrain.config import ObjectiveConfig
+from selfpretrain.feed import Feed
+from selfpretrain.kinds import KINDS, InputSpec
+from selfpretrain.objectives.reconstruction import ReconstructionObjective
+from selfpretrain.tasks.task import Split
+
+
+class ContextFree(nn.Module):
+    """A "model" that answers every position from a table, whatever stands around it.
+
+    Args:
+        table: (T, V+1) log frequencies, or (T, C).
+    """
+
+    table: Tensor
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table.float())
+
+    def forward(self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Predictions at the chosen positions, as from ``SequenceModel``."""
+        return self.table[chosen.nonzero()[:, 1]]
+
+
+def loss_without_context(config: ObjectiveConfig, inputs: InputSpec, feed: Feed) -> float:
+    """Validation loss of the best of these tables, on the masks on which the model is validated.
+
+    Frequencies (symbols, bytes) or medians or means (values) of the training rows: over all positions, and by position
+    where all training sequences are equally long.
+    """
+    objective = ReconstructionObjective(config, inputs)
+    models = (ContextFree(table).to(feed.device) for table in _tables(feed.rows, config, inputs))
+    return min(objective.validate(model, feed)["val_loss"] for model in models)
+
+
+def _tables(rows: Split, config: ObjectiveConfig, inputs: InputSpec) -> Iterator[Tensor]:
+    kind, length = KINDS[inputs.kind], rows.x.shape[1]
+    x, lengths = torch.from_numpy(rows.x), torch.from_numpy(rows.lengths)
+    x = x if x.is_floating_point() else x.long()
+    overall = kind.constant(x[torch.arange(length) < lengths[:, None]], inputs, config, None)
+    yield overall.expand(length, -1)
+    if int(lengths.min()) == length:
+        here = torch.stack([kind.constant(x[:, t], inputs, config, overall) for t in range(length)])
+        yield here.roll(-1, dims=0) if config.objective == "causal" else here  # position t predicts the next

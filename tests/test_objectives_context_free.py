@@ -1,0 +1,78 @@
+"""The loss without context, against slow counts; nothing beats it on noise, and structure does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import do, ragged_task, tiny_training
+from selfpretrain.config import ObjectiveConfig
+from selfpretrain.feed import Feed
+from selfpretrain.objectives.context_free import loss_without_context
+from selfpretrain.objectives.masking import choose_positions
+from selfpretrain.tasks.load import load_task
+
+CPU = torch.device("cpu")
+
+
+def feed_of(task):
+    return Feed(task, "pretrain", seed=3, batch_size=8, device=CPU)
+
+
+def masked(task, config):
+    """Every masked entry of validation: row, position predicted, truth."""
+    for batch in feed_of(task).validation():
+        chosen = choose_positions(batch, config, batch.draws.keys("validation-masks"))
+        for row, t in chosen.nonzero().tolist():
+            yield t, batch.x[row, t + 1 if config.objective == "causal" else t]
+
+
+@pytest.mark.parametrize("name", ["masked", "causal"])
+def test_frequencies_by_counting(name):
+    task, config = load_task("proximity", symbols=4, length=9, sequences=80), ObjectiveConfig(objective=name)
+    x, size = task.train.x.astype(int), 5
+    overall = [(1 + (x == symbol).sum()) / (size + x.size) for symbol in range(size)]
+    here = [
+        [(size * overall[s] + (x[:, t] == s).sum()) / (size + len(x)) for s in range(size)] for t in range(x.shape[1])
+    ]
+    entries = list(masked(task, config))
+    shift = 1 if name == "causal" else 0
+    pooled = np.mean([-np.log(overall[truth]) for _, truth in entries])
+    placed = np.mean([-np.log(here[t + shift][truth]) for t, truth in entries])
+    found = loss_without_context(config, task.inputs, feed_of(task))
+    assert found == pytest.approx(min(pooled, placed), rel=1e-5)
+
+
+def test_by_position_wins_where_positions_differ():
+    task = load_task("noise", symbols=4, length=8, sequences=400)
+    fixed = replace(task, train=placed(task.train), val=placed(task.val))
+    found = [loss_without_context(ObjectiveConfig(), task.inputs, feed_of(each)) for each in (task, fixed)]
+    assert found[0] == pytest.approx(np.log(4), abs=0.05)
+    assert found[1] < 0.3
+
+
+def placed(split):
+    """Every position has its own symbol."""
+    return replace(split, x=np.broadcast_to(np.arange(split.x.shape[1]) % 4, split.x.shape).astype(split.x.dtype))
+
+
+@pytest.mark.parametrize("loss", ["l1", "l2"])
+def test_medians_and_means_of_ragged_values_by_loops(loss):
+    task, config = ragged_task("values"), ObjectiveConfig(value_loss=loss)
+    real = np.concatenate([x[:n] for x, n in zip(task.train.x, task.train.lengths, strict=True)]).astype(np.float64)
+    best = np.median(real, axis=0) if loss == "l1" else real.mean(axis=0)
+    errors = [truth.numpy() - best for _, truth in masked(task, config)]
+    expected = np.mean(np.abs(errors) if loss == "l1" else np.square(errors))
+    assert loss_without_context(config, task.inputs, feed_of(task)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_training_says_both_losses_and_label_training_neither(tmp_path, tiny_task):
+    label = tiny_training(tiny_task, "spt")
+    found = do(label.source, tiny_task, tmp_path).result
+    assert found.val_reconstruction > 0
+    feed = Feed(tiny_task, "pretrain", seed=0, batch_size=1, device=CPU)
+    expected = loss_without_context(label.source.reconstruction, tiny_task.inputs, feed)
+    assert found.val_without_context == pytest.approx(expected)
+    after = do(label, tiny_task, tmp_path).result
+    assert (after.val_reconstruction, after.val_without_context) == (None, None)
