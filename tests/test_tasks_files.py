@@ -211,7 +211,7 @@ def test_what_was_guessed_is_the_first_note(tmp_path):
     path = write_csv(tmp_path / "l.csv", [(" ".join(map(str, s)), c) for s, c in zip(SYMBOLS, LABELS, strict=True)])
     assert load_task(path).notes[0] == (
         "l.csv: 40 rows, sequence from column sequence as symbols (guessed; --kind overrides), label from label "
-        "(2 classes), splits 70/15/15, stratified"
+        "(2 classes), splits: cut 70/15/15, stratified by class"
     )
 
 

@@ -32,6 +32,10 @@ class TaskConfig:
     """File: the column that holds the class."""
     split: str | None = None
     """File: the column that says train, val or test (found by the name 'split')."""
+    series: str | None = None
+    """File with a row for each time step: the column that names the sequence to which a row belongs."""
+    time: str | None = None
+    """File with a row for each time step: the column that orders the rows of a sequence; None: as in the file."""
     kind: Kind | None = None
     """File: how to read a sequence: symbols, bytes or values; guessed and printed when not given."""
     test: Path | None = None
@@ -47,6 +51,10 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
+        if self.time is not None and self.series is None:
+            raise SettingError("time", self.time, "orders the rows of a series; name the series with --series")
+        if isinstance(self.test, str):  # as a person writes it in Python
+            object.__setattr__(self, "test", Path(self.test))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ class TaskSummary:
     length: int
     classes: int
     majority: float
-    """Test accuracy of always answering the commonest training class."""
+    """Share of the commonest class of the test split."""
     fingerprint: str
 
 

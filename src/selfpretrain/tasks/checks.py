@@ -51,7 +51,7 @@ def check_readable(path: Path) -> None:
         refuse(path, None, "the file is empty; it needs a header and rows")
 
 
-def check_split_names(path: Path, names: Sequence[str]) -> list[str]:
+def check_split_names(path: Path | str, names: Sequence[str]) -> list[str]:
     """The meaning of each entry of a split column."""
     for row, name in enumerate(names):
         if name.strip().lower() not in SPLIT_NAMES:
@@ -105,7 +105,7 @@ def _channels(shape: tuple[int, ...]) -> str:
     return f"{shape[0]} channels" if shape else "one channel"
 
 
-def check_classes(path: Path, labels: Sequence[str | None], split: Sequence[str] | None) -> None:
+def check_classes(path: Path | str, labels: Sequence[str | None], split: Sequence[str] | None) -> None:
     """At least two classes; each with enough members; every class of val and test also in train.
 
     Args:
@@ -131,7 +131,7 @@ def check_classes(path: Path, labels: Sequence[str | None], split: Sequence[str]
         _check_given_classes(path, labels, split)
 
 
-def _check_given_classes(path: Path, labels: Sequence[str | None], split: Sequence[str]) -> None:
+def _check_given_classes(path: Path | str, labels: Sequence[str | None], split: Sequence[str]) -> None:
     trained = {label for label, part in zip(labels, split, strict=True) if part == "train" and label is not None}
     if len(trained) < 2:
         refuse(path, None, f"the training split has {len(trained)} class(es); it needs two or more")

@@ -11,14 +11,20 @@ In a list of lists each inner list is one position, its entries the channels. Wh
 guess is the first note of the task.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from selfpretrain.config import Kind, TaskConfig
+from selfpretrain.errors import RequestError
 from selfpretrain.tasks import checks
 from selfpretrain.tasks.assemble import Material, assemble
 from selfpretrain.tasks.checks import refuse
-from selfpretrain.tasks.parsing import Sequences, guess_kind, parse_cells
-from selfpretrain.tasks.tables import Rows, read_rows, some
+from selfpretrain.tasks.parsing import Sequences, guess_kind, label_text, parse_cells
+from selfpretrain.tasks.tables import Rows, labels_of, read_rows, some
 from selfpretrain.tasks.task import Task
 
 
@@ -29,25 +35,71 @@ def load_file(path: Path, config: TaskConfig) -> Task:
         RequestError: something in the file or the options cannot be used.
     """
     rows = read_rows(path, config)
+    material = _material(path, path.stem, rows, config)
+    if config.test is not None:
+        _add_test_rows(path, config.test, material, config)
+    where = f"column {rows.columns}" if path.suffix.lower() != ".npz" else f"array {rows.columns}"
+    return _assembled(path, f"{path.name}: {len(rows.cells)} rows, sequence from {where}", rows, material, config)
+
+
+def task_of_arrays(x: Any, y: Any, config: TaskConfig, split: Sequence[str] | None = None) -> Task:
+    """A task from sequences and labels in memory, with the checks that a file gets.
+
+    Args:
+        x: (N, T) or (N, T, C), or a list of sequences of any lengths: strings, lists, arrays.
+        y: (N,) classes; None, and -1 among whole numbers, are rows without a label.
+        split: train, val or test of each row; None cuts.
+    """
+    cells, labels = list(x), list(y)
+    if len(cells) != len(labels) or (split is not None and len(split) != len(cells)):
+        raise RequestError(f"{len(cells)} sequences, {len(labels)} labels; give one label, and one split, a sequence")
+    if not cells:
+        raise RequestError("there are no sequences; give some")
+    names = [label_text(label) for label in labels] if None in labels else labels_of(np.asarray(labels))
+    rows = Rows(cells, names, None if split is None else list(split), "x", "y")
+    material = _material("arrays", "arrays", rows, config)
+    task = _assembled("arrays", f"{len(cells)} rows in memory, sequences", rows, material, config)
+    return replace(task, source=None)
+
+
+def _material(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Material:
     kind = config.kind or guess_kind(rows.cells)
-    sequences, mended = _sequences(path, rows, kind, config)
-    split = checks.check_split_names(path, rows.split) if rows.split else None
-    checks.check_classes(path, rows.labels, split)
-    material = Material(
-        name=path.stem,
+    sequences, mended = _sequences(where, rows, kind, config)
+    split = checks.check_split_names(where, rows.split) if rows.split else None
+    checks.check_classes(where, rows.labels, split)
+    return Material(
+        name=name,
         kind=kind,
         sequences=sequences,
         labels=rows.labels,
         split=split,
         numbers=rows.numbers,
-        notes=[_guess_note(path, rows, kind, config), *mended],
+        notes=[*rows.notes, *mended],
     )
-    if config.test is not None:
-        _add_test_rows(path, config.test, material, config)
-    return assemble(path, material, config)
 
 
-def _sequences(path: Path, rows: Rows, kind: Kind, config: TaskConfig) -> tuple[Sequences, list[str]]:
+def _assembled(where: Path | str, said: str, rows: Rows, material: Material, config: TaskConfig) -> Task:
+    """The task, whose first note says what everything was taken for."""
+    how = "given" if config.kind else "guessed; --kind overrides"
+    known = [label for label in rows.labels if label is not None]
+    hidden = f", {len(rows.labels) - len(known)} without" if len(known) < len(rows.labels) else ""
+    ignored = f"; not used: {some(rows.ignored)}" if rows.ignored else ""
+    classes = f"label from {rows.label} ({len(set(known))} classes{hidden})"
+    splits = _splits_text(set(material.split or ()))
+    material.notes.insert(0, f"{said} as {material.kind} ({how}), {classes}, splits: {splits}{ignored}")
+    return assemble(where, material, config)
+
+
+def _splits_text(given: set[str]) -> str:
+    """Which splits were given, and which are cut from training."""
+    if not given - {"train"}:
+        return "cut 70/15/15, stratified by class"
+    cut = [name for name in ("val", "test") if name not in given]
+    named = " and ".join(name for name in ("train", "val", "test") if name in given)
+    return f"{named} given" + (f", {' and '.join(cut)} cut from train" if cut else "")
+
+
+def _sequences(path: Path | str, rows: Rows, kind: Kind, config: TaskConfig) -> tuple[Sequences, list[str]]:
     """The sequences of a file, and notes on what was mended in them."""
     sequences = parse_cells(path, rows.cells, kind)
     missing = checks.check_sequences(path, sequences, kind, allow_missing=config.allow_missing)
@@ -74,15 +126,3 @@ def _add_test_rows(path: Path, test: Path, material: Material, config: TaskConfi
     material.labels = material.labels + rows.labels
     material.split = split + ["test"] * here
     material.numbers = [*(material.numbers or range(n)), *(rows.numbers or range(here))]
-
-
-def _guess_note(path: Path, rows: Rows, kind: Kind, config: TaskConfig) -> str:
-    how = "given" if config.kind else "guessed; --kind overrides"
-    where = f"column {rows.columns}" if path.suffix.lower() != ".npz" else f"array {rows.columns}"
-    splits = "given" if rows.split or config.test else "70/15/15, stratified"
-    classes = len({label for label in rows.labels if label is not None})
-    ignored = f", not used: {some(rows.ignored)}" if rows.ignored else ""
-    return (
-        f"{path.name}: {len(rows.cells)} rows, sequence from {where} as {kind} ({how}), label from {rows.label} "
-        f"({classes} classes), splits {splits}{ignored}"
-    )

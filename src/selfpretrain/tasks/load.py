@@ -11,20 +11,23 @@ from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.assemble import Material, assemble
 from selfpretrain.tasks.builtin import BuiltinTask, builtin_tasks
-from selfpretrain.tasks.files import load_file
+from selfpretrain.tasks.files import load_file, task_of_arrays
 from selfpretrain.tasks.parsing import parse_cells
 from selfpretrain.tasks.tables import EXTENSIONS
 from selfpretrain.tasks.task import Task
 
-OF_FILES = ("sequence", "label", "split", "kind", "test")
+OF_FILES = ("sequence", "label", "split", "series", "time", "kind", "test")
 
 
-def load_task(task: str | Path | TaskConfig = "proximity", **options: Any) -> Task:
-    """A built-in task or a file of labelled sequences.
+def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
+    """A built-in task, a file of labelled sequences, or sequences in memory.
 
     Args:
-        task: a name (proximity, digits, noise, skew), a file, or a whole configuration.
-        **options: fields of ``TaskConfig``, or options of the built-in task.
+        task: a name (proximity, digits, noise, skew), a file, or a whole ``TaskConfig``; or, with ``y``, sequences:
+            (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths.
+        y: (N,) classes of sequences in memory; None or -1 are rows without a label.
+        **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
+            val or test.
 
     Raises:
         RequestError: no such task or file, an option that does not apply, or data that cannot be used; the message
@@ -33,6 +36,11 @@ def load_task(task: str | Path | TaskConfig = "proximity", **options: Any) -> Ta
     >>> load_task("proximity", sequences=200, length=16).train.x.shape
     (140, 16)
     """
+    if y is not None:
+        split = options.pop("split", None)
+        return task_of_arrays(task, y, replace(TaskConfig(data="arrays"), **options), split)
+    if not isinstance(task, str | Path | TaskConfig):
+        raise RequestError("sequences in memory need their labels: load_task(x, y)")
     config = task if isinstance(task, TaskConfig) else TaskConfig(data=str(task))
     own = {field.name for field in fields(TaskConfig)}
     general = {name: value for name, value in options.items() if name in own}

@@ -7,11 +7,12 @@ import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.tasks import checks
@@ -22,6 +23,8 @@ EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
 SEQUENCE_NAMES = ("sequence", "seq", "text", "x", "values", "tokens")
 INDEX_NAMES = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """Columns that pandas writes for its index; never taken for a step unless asked for."""
+LONG_RECURRENCE = 3
+"""In a table with a row for each time step, a series has at least so many rows on average (ours)."""
 LABEL_NAMES = ("label", "labels", "class", "target", "y")
 
 
@@ -34,6 +37,8 @@ class Rows:
         labels: None where there is none.
         split: what the split column says; None without one.
         columns, label, ignored: what the columns were taken for, for the note.
+        notes: what else was found.
+        numbers: where each row stands in its array, if there are several arrays; None counts.
     """
 
     cells: list[Any]
@@ -42,8 +47,8 @@ class Rows:
     columns: str
     label: str
     ignored: Sequence[str] = ()
+    notes: Sequence[str] = ()
     numbers: list[int] | None = None
-    """Where each row stands in its array, if there are several arrays; None counts."""
 
 
 def read_rows(path: Path, config: TaskConfig) -> Rows:
@@ -70,25 +75,116 @@ def _read_table(path: Path, config: TaskConfig) -> Rows:
     else:
         names = _header(path)
     sequence, label, split = _choose_columns(path, names, config)
+    others = [name for name in (config.series, config.time, label, split) if name is not None]
     if objects:
         table = {name: [row.get(name) for row in objects] for name in names}
     else:
-        text = {label, split, *(sequence if len(sequence) == 1 else ())}
-        table = _read_arrow(path, (*sequence, label, *([split] if split else [])), text)
-    if len(sequence) == 1:
+        text = {label, split, config.series, *(sequence if len(sequence) == 1 and not config.series else ())}
+        table = _read_arrow(path, (*sequence, *others), text)
+    notes: list[str] = []
+    if config.series is not None:
+        table, cells = _series(path, table, sequence, others, config)
+        notes.append(f"a row is a time step; {len(cells)} sequences by column {config.series}")
+    elif len(sequence) == 1:
         cells = table[sequence[0]]
         for row, cell in enumerate(cells):
             if cell is None:
                 refuse(path, row, f"column '{sequence[0]}' is empty; fill it in or remove the row")
     else:
         if config.sequence is None:
+            steps = {name: table[name] for name in sequence}
+            _refuse_long_table(path, steps, table[label])
+            sequence = _without_identifier(steps, notes)
             _refuse_mixture(path, {name: table[name] for name in sequence})
         cells = [_trimmed(row) for row in zip(*(table[name] for name in sequence), strict=True)]
-    columns = sequence[0] if len(sequence) == 1 else f"{sequence[0]} .. {sequence[-1]}, {len(sequence)} steps"
+    kind_of = "channels" if config.series else "steps"
+    columns = sequence[0] if len(sequence) == 1 else f"{sequence[0]} .. {sequence[-1]}, {len(sequence)} {kind_of}"
     labels = [label_text(cell) for cell in table[label]]
     given = [str(cell or "") for cell in table[split]] if split else None
-    ignored = [name for name in names if name not in (*sequence, label, split)]
-    return Rows(cells, labels, given, columns, label, ignored)
+    ignored = [name for name in names if name not in (*sequence, *others)]
+    return Rows(cells, labels, given, columns, label, ignored, notes)
+
+
+def _series(
+    path: Path, table: dict[str, list[Any]], channels: Sequence[str], others: Sequence[str], config: TaskConfig
+) -> tuple[dict[str, list[Any]], list[Any]]:
+    """One row a series, from one row a time step: the table of ``others``, and the sequences."""
+    rows_of: dict[Any, list[int]] = {}
+    for row, name in enumerate(table[config.series or ""]):
+        if name is None:
+            refuse(path, row, f"column '{config.series}' is empty, so nobody knows whose time step this is; fill it in")
+        rows_of.setdefault(name, []).append(row)
+    if config.time is not None:
+        when = table[config.time]
+        if None in when:
+            refuse(path, when.index(None), f"column '{config.time}' is empty; fill it in or remove the row")
+        try:
+            rows_of = {name: sorted(rows, key=lambda row: when[row]) for name, rows in rows_of.items()}
+        except TypeError:
+            refuse(path, None, f"column '{config.time}' holds numbers and words, so it has no order; mend it")
+    for name in others:
+        if name == config.time:
+            continue
+        for series, rows in rows_of.items():
+            found = {table[name][row] for row in rows}
+            if len(found) > 1:
+                said = " and ".join(sorted(map(str, found))[:2])
+                refuse(path, rows[0], f"series '{series}' has {said} in column '{name}'; give each series one")
+    first = {name: [table[name][rows[0]] for rows in rows_of.values()] for name in others}
+    one = len(channels) == 1
+    cells = [
+        [table[channels[0]][row] if one else [table[name][row] for name in channels] for row in rows]
+        for rows in rows_of.values()
+    ]
+    return first, cells
+
+
+def _refuse_long_table(path: Path, steps: dict[str, list[Any]], labels: list[Any]) -> None:
+    """A table with a row for each time step is no table of step columns; say which options read it.
+
+    It shows by a column whose every value stands in several rows, all of one class, while another column rises there.
+    """
+    for name, column in steps.items():
+        if any(isinstance(value, list | dict) for value in column):
+            continue
+        rows_of: dict[Any, list[int]] = {}
+        for row, value in enumerate(column):
+            rows_of.setdefault(value, []).append(row)
+        if not 2 <= len(rows_of) <= len(column) / LONG_RECURRENCE:
+            continue
+        if any(len({labels[row] for row in rows}) > 1 for rows in rows_of.values()):
+            continue
+        for time, when in steps.items():
+            if time != name and all(_rises([when[row] for row in rows]) for rows in rows_of.values()):
+                read = f"--series {name} --time {time}"
+                refuse(path, None, f"it looks like a table with a row for each time step; read it with {read}")
+
+
+def _rises(entries: list[Any]) -> bool:
+    """Whether every entry is larger than the one before."""
+    try:
+        return all(a < b for a, b in pairwise(entries))
+    except TypeError:
+        return False
+
+
+def _names_a_row(entry: Any) -> bool:
+    """Whether it is a word or a whole number, as identifiers are."""
+    number = as_number(entry)
+    return isinstance(entry, str) if number is None else number.is_integer()
+
+
+def _without_identifier(steps: dict[str, list[Any]], notes: list[str]) -> list[str]:
+    """The names of the step columns but for one that only numbers or names the rows, which is noted."""
+    unique = [
+        name
+        for name, column in steps.items()
+        if len(column) > 2 and all(_names_a_row(entry) for entry in column) and len(set(column)) == len(column)
+    ]
+    if len(unique) != 1 or len(steps) < 3:
+        return list(steps)
+    notes.append(f"column {unique[0]} has another value in every row: taken for an identifier and left out")
+    return [name for name in steps if name != unique[0]]
 
 
 def _refuse_mixture(path: Path, steps: dict[str, list[Any]]) -> None:
@@ -198,12 +294,13 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
             arrays = {name: file[name] for name in file.files}
     except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
         refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
+    names = list(arrays)
     parts = [part for part in checks.SPLIT_NAMES if f"x_{part}" in arrays]
     given_split: list[str] | None = None
+    split_name: str | None = None
     if parts and config.sequence is None:
         pairs: list[tuple[str, str, str | None]] = [(f"x_{part}", f"y_{part}", part) for part in parts]
     else:
-        names = list(arrays)
         sequence, label, split_name = _choose_columns(path, names, config)
         pairs = [(sequence[0], label, None)]
         if split_name is not None:
@@ -224,10 +321,20 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
             refuse(path, None, f"{x_name} is {x.dtype} and {y_name} is {y.dtype}; give numbers or text")
         x, y = (a.astype(np.str_) if a.dtype.kind == "S" else a for a in (x, y))
         cells += list(x)
-        labels += [label_text(label) for label in y.tolist()]
+        labels += labels_of(y)
         split += [part] * len(y) if part else []
         numbers += range(len(y))
-    return Rows(cells, labels, split or given_split, pairs[0][0], pairs[0][1], numbers=numbers)
+    used = {*chain.from_iterable(pairs), split_name}
+    ignored = [name for name in names if name not in used]
+    return Rows(cells, labels, split or given_split, pairs[0][0], pairs[0][1], ignored, numbers=numbers)
+
+
+def labels_of(y: NDArray[Any]) -> list[str | None]:
+    """Class names of an array; -1 among whole numbers means "no label", as in scikit-learn, beside two classes."""
+    names = [label_text(label) for label in y.tolist()]
+    if y.dtype.kind in "iu" and len(set(names) - {"-1"}) > 1:
+        return [None if name == "-1" else name for name in names]
+    return names
 
 
 def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[list[str], str, str | None]:
@@ -248,7 +355,8 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
             refuse(path, None, f"no column is called label; name it with --label (the columns are {some(names)})")
         label = found[0]
     index = [name for name in names if INDEX_NAMES.fullmatch(name)]
-    others = [name for name in names if name not in (label, split)]
+    told = {named(asked, option) for asked, option in ((config.series, "--series"), (config.time, "--time")) if asked}
+    others = [name for name in names if name not in {label, split, *told}]
     if config.sequence:
         sequence = []
         for asked in config.sequence.split(","):
@@ -262,6 +370,7 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
             )
     else:
         found = [by_lower[name] for name in SEQUENCE_NAMES if name in by_lower and by_lower[name] in others]
+        found = [] if config.series else found
         sequence = found[:1] or [name for name in others if name not in index]
     if not sequence:
         refuse(path, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
