@@ -36,7 +36,8 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
 DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
 
   selfpretrain compare                            the built-in example, a few minutes on two cores
-  selfpretrain compare my.csv --label kind        your own data
+  selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
+  selfpretrain compare my.csv --budget 10m --plan what that would be
   selfpretrain diagnose runs/proximity            why it came out so
   selfpretrain compare --help                     every option of a verb
 
@@ -60,6 +61,11 @@ class CompareArguments:
     preset: str = "minimal"
     """A named set of model and training settings, on which single options stand: minimal, small, or amos-listops,
     -text, -retrieval, -image, -pathfinder, -pathx, -pathx-256, -scifar, -sc, -bidmc."""
+    budget: str | None = None
+    """A time, like 10m or 1h: steps are timed on this machine, and durations, rates and seeds are chosen to fill it,
+    the same for every arm. What is set by other options stays."""
+    plan: bool = False
+    """Print what would be done, how long it would take and what could be seen; do nothing."""
     out: Path | None = None
     """Folder for everything that is written; None: runs/<task>."""
     workers: int | None = None
@@ -175,6 +181,8 @@ def _compare(argv: list[str]) -> None:
     from rich.console import Console
 
     from selfpretrain.comparison.compare import compare
+    from selfpretrain.comparison.planning import planned
+    from selfpretrain.events import ignore
     from selfpretrain.machine import cores
     from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_summary
@@ -185,8 +193,20 @@ def _compare(argv: list[str]) -> None:
     if workers * config.train.threads > cores():
         said = f"times {config.train.threads} threads needs more than this machine's {cores()} cores"
         raise SettingError("workers", workers, said)
+    if arguments.plan:
+        plan = planned(task, config, ground.config, arguments.budget, workers=workers, watch=ignore)
+        sys.stderr.write("".join(f"{line}\n" for line in (*task.notes, *plan.lines)))
+        return
     with Watcher(console) as watch:
-        comparison = compare(task, config, out=arguments.out, workers=workers, watch=watch)
+        comparison = compare(
+            task,
+            config,
+            out=arguments.out,
+            budget=arguments.budget,
+            default=ground.config,
+            workers=workers,
+            watch=watch,
+        )
     report = write_report(comparison.folder)
     if arguments.json:
         sys.stdout.write(json.dumps(comparison.summary, indent=2, allow_nan=False) + "\n")

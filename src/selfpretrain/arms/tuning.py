@@ -48,6 +48,22 @@ def tuning_seeds(settings: TrainConfig) -> list[int]:
     return [FIRST_TUNING_SEED + k for k in range(settings.tune_seeds)] if len(settings.lr) > 1 else []
 
 
+def trials(candidates: Sequence[Candidate], settings: TrainConfig) -> dict[tuple[str, int, float], Training]:
+    """The tuning trainings, by candidate, seed and rate."""
+    return {
+        (c.name, seed, lr): c.train(seed, lr)
+        for seed in tuning_seeds(settings)
+        for c in candidates
+        if c.train is not None
+        for lr in settings.lr
+    }
+
+
+def reported(candidates: Sequence[Candidate], lr: float) -> list[Training]:
+    """The reported trainings, if this were the rate of all."""
+    return [c.train(seed, lr) for c in candidates if c.train is not None for seed in c.seeds]
+
+
 def tune_and_train(
     laboratory: Laboratory,
     candidates: Sequence[Candidate],
@@ -68,30 +84,25 @@ def tune_and_train(
     Returns:
         What was picked for each candidate that trains.
     """
-    trained = [(c, c.train) for c in candidates if c.train is not None]
-    trials = {
-        (c.name, seed, lr): train(seed, lr)
-        for seed in tuning_seeds(settings)
-        for c, train in trained
-        for lr in settings.lr
-    }
+    tried = trials(candidates, settings)
     # What will be reported costs the same with any rate.
-    reported = [train(seed, settings.lr[0]) for c, train in trained for seed in c.seeds]
-    later = sum(laboratory.cost(each) for training in reported for each in training.chain)
-    there, total = laboratory.count(trials.values())
+    later = sum(laboratory.cost(each) for t in reported(candidates, settings.lr[0]) for each in t.chain)
+    there, total = laboratory.count(tried.values())
     whole = there == total
     if there and not whole:
         watch(Note(f"{there} of {total} tuning trainings are there"))
-    laboratory.do({f"{name}-seed{seed}-lr{lr:g}": t for (name, seed, lr), t in trials.items()}, later=later)
+    laboratory.do({f"{name}-seed{seed}-lr{lr:g}": t for (name, seed, lr), t in tried.items()}, later=later)
     tuned = {}
-    for c, _ in trained:
-        results = [(lr, laboratory.result(trial)) for (name, _, lr), trial in trials.items() if name == c.name]
+    for c in candidates:
+        if c.train is None:
+            continue
+        results = [(lr, laboratory.result(trial)) for (name, _, lr), trial in tried.items() if name == c.name]
         tuned[c.name] = pick_lr(settings.lr, results, n_val)
-        picked = " picked on validation" if trials else ""
+        picked = " picked on validation" if tried else ""
         watch(Note(f"{c.name}: learning rate {tuned[c.name].lr:g}{picked}"))
     runs = [(c, seed, c.train and c.train(seed, tuned[c.name].lr)) for c in candidates for seed in c.seeds]
     wanted = {f"{c.name}-seed{seed}": training for c, seed, training in runs if training is not None}
-    there, total = laboratory.count([*wanted.values(), *(trials.values() if whole else ())])
+    there, total = laboratory.count([*wanted.values(), *(tried.values() if whole else ())])
     if there:
         watch(Note(f"{there} of {total} {'' if whole else 'reported '}trainings are there"))
     laboratory.do(wanted, snapshots=snapshots, then=[(*evaluate(*run), run[2]) for run in runs])

@@ -1,16 +1,18 @@
 """Train every arm with every seed, compare them in pairs, and write the answer."""
 
 import dataclasses
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.arms.arm import Arm, Setting
-from selfpretrain.arms.registry import arm_named, reported_seeds
+from selfpretrain.arms.arm import Setting
+from selfpretrain.arms.registry import arm_named
 from selfpretrain.arms.tuning import Candidate, tune_and_train
 from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.comparison.planning import candidates, plan_of, seconds_of, within
 from selfpretrain.comparison.runs import RunRecord
 from selfpretrain.comparison.summary import summarise
 from selfpretrain.config import CompareConfig, TaskConfig
@@ -18,7 +20,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
 from selfpretrain.machine import environment
 from selfpretrain.results import Summary
-from selfpretrain.serial import to_dict
+from selfpretrain.serial import fingerprint, to_dict
 from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.laboratory import Laboratory
@@ -46,6 +48,8 @@ def compare(
     *,
     out: Path | str | None = None,
     store: Path | str | None = None,
+    budget: str | None = None,
+    default: CompareConfig | None = None,
     workers: int = 1,
     watch: Watch = ignore,
     **settings: Any,
@@ -60,6 +64,8 @@ def compare(
         config: the request; None is the default.
         out: the folder; None is ``runs/<task>``.
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
+        budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.
+        default: under a budget, settings that differ from these were asked for and stay; None is ``CompareConfig()``.
         workers: processes on the CPU; above 1, a script needs the ``if __name__ == "__main__"`` guard.
         watch: gets progress.
         **settings: fields of ``CompareConfig`` that replace the config's.
@@ -67,14 +73,18 @@ def compare(
     Raises:
         RequestError: settings or data that cannot be used, or a folder that belongs to other data.
     """
+    begun = time.monotonic()
     config = dataclasses.replace(config or CompareConfig(), **settings)
     arms = [arm_named(name) for name in config.arms]
+    seconds = None if budget is None else seconds_of(budget)
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
     task = task if isinstance(task, Task) else load_task(task)
-    setting = Setting(config, task)
     folder = ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
-    candidates = [_candidate(arm, setting) for arm in arms]
+    asked = None if budget is None else fingerprint(config, budget)
+    resolved = folder.resolved(asked)
+    config = resolved or config
+    setting = Setting(config, task)
     for arm in arms:  # an arm that cannot do this refuses before anything is written
         if arm.train is not None:
             arm.train(setting, 0, config.train.lr[0])
@@ -83,16 +93,29 @@ def compare(
         for text in task.notes:
             watch(Note(text))
         shop = Workshop({task.fingerprint: task}, Store(folder.store))
+        plan = plan_of(task, config)
 
         def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
             record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
             path = folder.runs / record.name
             return f"{record.name} test", EvaluateJob(path, record, arm_named(candidate.name).fit)
 
+        if seconds is not None and resolved is None:
+            watch(Note(f"timing some steps, to fit {budget}"))
+            for candidate in candidates(setting):
+                if candidate.train is None:  # nobody can say how long it takes, so it comes first
+                    evaluate(candidate, 0, None)[1].perform(shop, watch, lambda: False)
+            rest = seconds - (time.monotonic() - begun)
+            plan = within(task, config, default or CompareConfig(), rest, workers=workers, watch=watch)
+            config = plan.config
+            setting = Setting(config, task)
+        folder.write_request(config, asked)
+        for line in plan.lines:
+            watch(Note(line))
         with Laboratory(shop, settings=config.train, device=setting.device, workers=workers, watch=watch) as laboratory:
             tuned = tune_and_train(
                 laboratory,
-                candidates,
+                candidates(setting),
                 settings=config.train,
                 n_val=len(task.val),
                 snapshots=config.train.snapshots,
@@ -107,8 +130,3 @@ def compare(
             said = f"{len(left)} trainings and runs here are of other requests"
             watch(Note(f"{said}; selfpretrain clean {folder.path} removes them"))
     return Comparison(folder.path, answer)
-
-
-def _candidate(arm: Arm, setting: Setting) -> Candidate:
-    train, seeds = arm.train, reported_seeds(arm.name, setting.config.seeds)
-    return Candidate(arm.name, None if train is None else lambda seed, lr: train(setting, seed, lr), seeds)

