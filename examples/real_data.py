@@ -10,14 +10,14 @@ then convert them, and compare:
     python examples/real_data.py PACKAGES OUT
     selfpretrain compare OUT/splice.csv --budget 8m
 
-| file             | sequences                                              | class        | splits                       |
-|------------------|--------------------------------------------------------|--------------|------------------------------|
-| splice.csv       | 60 bases around a junction of genes                    | kind of it   | 2,000 train, 1,186 test      |
-| vowels.jsonl     | 7 to 29 frames of 12 coefficients of a spoken vowel    | speaker      | 270 train, 370 test          |
-| smartwatch.npz   | 200 steps of 6 sensors at a wrist                      | exercise     | by subject: 6, 2 and 2       |
-| mnist-rows.npz   | 28 rows of an image, each of 28 pixels                 | digit        | 400 of 3,500 with a label    |
-| mnist-pixels.npz | 196 pixels of the image at 14x14, one by one           | digit        | the same                     |
-| newsgroups.csv   | the first 128 bytes of a message on hockey or space    | newsgroup    | as published                 |
+| file             | sequences                                            | class      | splits                    |
+|------------------|------------------------------------------------------|------------|---------------------------|
+| splice.csv       | 60 bases around a junction of genes                  | kind of it | 2,000 train, 1,186 test   |
+| vowels.jsonl     | 7 to 29 frames of 12 coefficients of a spoken vowel  | speaker    | 270 train, 370 test       |
+| smartwatch.npz   | 200 steps of 6 sensors at a wrist                    | exercise   | by subject: 6, 2 and 2    |
+| mnist-rows.npz   | 28 rows of an image, each of 28 pixels               | digit      | 400 of 3,500 with a label |
+| mnist-pixels.npz | 196 pixels of the image at 14x14, one by one         | digit      | the same                  |
+| newsgroups.csv   | the first 128 bytes of a message on hockey or space  | newsgroup  | as published              |
 
 ``splice.csv`` needs the package rdata.
 """

@@ -1,0 +1,158 @@
+"""What a comparison will do, how long it will take, and a request that fits a budget."""
+
+from dataclasses import replace
+
+import pytest
+
+from conftest import TINY_FLAGS, tiny_config
+from selfpretrain.arms.arm import Setting
+from selfpretrain.comparison import planning
+from selfpretrain.comparison.compare import compare
+from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.comparison.planning import candidates, plan_of, seconds_of, within
+from selfpretrain.config import CompareConfig, TrainConfig
+from selfpretrain.errors import SettingError
+from selfpretrain.events import Done, Note, ignore
+from selfpretrain.stats import expected_half_width
+from selfpretrain.training.timing import FIXED_SECONDS, Timing, cost_kind, time_trainings
+
+TIMING = Timing(step=0.01, validation=0.1, sequence=0.001)
+
+
+class Always(dict):
+    """The same timing for every kind of training."""
+
+    def __missing__(self, key):
+        return TIMING
+
+
+@pytest.fixture
+def steady(monkeypatch):
+    """A machine on which every step takes 10 ms and processes start at once."""
+    monkeypatch.setattr(planning, "time_request", lambda *rest, **how: (Always(), 0.0))
+
+
+def trainings_of(config, task):
+    """Every training of a request, by key, by plain loops."""
+    setting = Setting(config, task)
+    found = {}
+    for candidate in candidates(setting):
+        if candidate.train is None:
+            continue
+        pairs = [(seed, config.train.lr[0]) for seed in range(config.seeds)]
+        pairs += [(10_000, lr) for lr in config.train.lr] if len(config.train.lr) > 1 else []
+        for pair in pairs:
+            found |= {each.key: each for each in candidate.train(*pair).chain}
+    return found
+
+
+def test_the_plan_counts_trainings_steps_and_what_can_be_seen(tiny_task):
+    config = tiny_config(arms=("scratch", "spt", "classical"))
+    plan = plan_of(tiny_task, config)
+    assert plan.n_trainings == len(trainings_of(config, tiny_task))
+    assert (plan.steps_pretrain, plan.steps_label, plan.seconds) == (12, 9, 0.0)
+    assert plan.half_width == expected_half_width(3, len(tiny_task.test))
+    assert len(plan.lines) == 3
+    assert "about" not in plan.lines[1]  # nothing was timed
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_expected_time_is_that_of_the_workers_taking_turns(tiny_task, workers):
+    config = tiny_config(arms=("scratch",), train=TrainConfig(lr=(1e-2,)), seeds=3)
+    each = FIXED_SECONDS + 9 * 0.01 + 3 * 0.1 + len(tiny_task.train) * 0.001
+    plan = plan_of(tiny_task, config, Always(), workers)
+    assert plan.seconds == pytest.approx(each * (3 if workers == 1 else 2))
+
+
+def test_what_waits_for_its_start_is_not_begun_before(tiny_task):
+    config = tiny_config(arms=("spt",), train=TrainConfig(lr=(1e-2,)), seeds=1)
+    pretrain = FIXED_SECONDS + 12 * 0.01 + 3 * 0.1
+    label = FIXED_SECONDS + 9 * 0.01 + 3 * 0.1 + len(tiny_task.train) * 0.001
+    assert plan_of(tiny_task, config, Always(), 2).seconds == pytest.approx(pretrain + label)
+
+
+@pytest.mark.parametrize("seconds", [60, 200, 3000])
+def test_a_budget_is_filled_with_seeds_and_rates_first(tiny_task, steady, seconds):
+    config = tiny_config(train=TrainConfig(lr=(1e-3, 3e-3, 1e-2)), seeds=5, arms=("scratch", "spt", "scratch-long"))
+    plan = within(tiny_task, config, config, seconds, workers=2, watch=ignore)
+    assert plan.seconds == pytest.approx(seconds - planning.CLOSING_SECONDS, rel=0.05)
+    assert plan.config.seeds == {60: 5, 200: 10, 3000: 10}[seconds]
+    ratio = plan.steps_pretrain / plan.steps_label
+    assert ratio == pytest.approx(12 / 9, rel=0.1)  # as in the request
+
+
+def test_a_small_budget_says_what_it_left_out(tiny_task, steady):
+    config = tiny_config(train=TrainConfig(lr=(1e-3, 3e-3, 1e-2)), seeds=5, arms=("scratch", "spt"))
+    config = replace(config, label=replace(config.label, duration="900"))
+    plan = within(tiny_task, config, config, 40, workers=1, watch=ignore)
+    assert (plan.config.seeds, plan.config.train.lr) == (3, (3e-3,))
+    assert plan.left_out[:2] == ["2 of 5 seeds", "2 of 3 rates"]
+    assert plan.left_out[2].endswith("% of the preset's steps")
+    assert "left out for the budget" in plan.lines[3]
+
+
+def test_what_was_asked_for_stays(tiny_task, steady):
+    default = tiny_config(train=TrainConfig(lr=(1e-3, 3e-3, 1e-2)), seeds=5)
+    asked = replace(default, seeds=4, train=TrainConfig(lr=(1e-2, 3e-2)), label=replace(default.label, duration="33"))
+    plan = within(tiny_task, asked, default, 100, workers=1, watch=ignore)
+    assert (plan.config.seeds, plan.config.train.lr, plan.config.label.duration) == (4, (1e-2, 3e-2), "33")
+    assert plan.config.pretrain.duration != default.pretrain.duration
+
+
+def test_a_budget_for_nothing_is_refused(tiny_task, steady):
+    with pytest.raises(SettingError, match="too short"):
+        within(tiny_task, tiny_config(), tiny_config(), 6, workers=1, watch=ignore)
+
+
+@pytest.mark.parametrize("text", ["", "ten", "10", "0m", "-3m", "3d"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(SettingError, match="is no time; write 90s, 10m or 1h"):
+        seconds_of(text)
+
+
+def test_trainings_that_cost_alike_are_timed_once(tiny_task):
+    every = list(trainings_of(tiny_config(arms=("scratch", "spt", "mimetic", "scratch-long")), tiny_task).values())
+    assert len({cost_kind(each) for each in every}) == 2
+    timings, starting = time_trainings({tiny_task.fingerprint: tiny_task}, every, workers=1, watch=ignore)
+    assert timings.keys() == {cost_kind(each) for each in every}
+    assert all(0 < value < 10 for timing in timings.values() for value in vars(timing).values())
+    assert starting >= 0
+
+
+def test_the_same_command_goes_on_with_the_plan_that_was_made(tmp_path, tiny_task, steady):
+    config = tiny_config(arms=("scratch", "classical"), train=TrainConfig(lr=(1e-2,)))
+    events = []
+    first = compare(tiny_task, config, out=tmp_path / "o", budget="20s", default=config, watch=events.append)
+    request = ComparisonFolder(tmp_path / "o").request
+    assert request.request.label.duration != config.label.duration
+    assert any("plan: scratch, classical" in event.text for event in events if isinstance(event, Note))
+    planning.time_request = pytest.fail  # put back by the fixture
+    events.clear()
+    again = compare(tiny_task, config, out=tmp_path / "o", budget="20s", default=config, watch=events.append)
+    assert [event for event in events if isinstance(event, Done)] == []
+    assert again.summary == first.summary
+    assert ComparisonFolder(tmp_path / "o").request == request
+
+
+@pytest.mark.whole
+def test_the_plan_through_the_command_line_writes_nothing(cli, tmp_path):
+    result = cli("compare", *TINY_FLAGS, "--plan")
+    assert result.returncode == 0, result.stderr
+    assert "plan: scratch, spt, scratch-long, classical; 3 seeds" in result.stderr
+    assert "; about " in result.stderr
+    assert "to be seen: differences in test accuracy from about" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    refused = cli("compare", *TINY_FLAGS, "--budget=soon")
+    assert refused.returncode == 2
+    assert "--budget 'soon' is no time; write 90s, 10m or 1h" in refused.stderr
+
+
+def test_every_comparison_says_its_plan_first(tmp_path, tiny_task):
+    events = []
+    config = tiny_config(arms=("classical",), train=TrainConfig(lr=(1e-2,)))
+    compare(tiny_task, config, out=tmp_path / "o", watch=events.append)
+    said = [event.text for event in events if isinstance(event, Note)]
+    lines = plan_of(tiny_task, config).lines
+    start = said.index(lines[0])
+    assert said[start : start + 3] == lines
+    assert CompareConfig().arms[-1] == "classical"
