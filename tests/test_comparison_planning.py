@@ -156,3 +156,18 @@ def test_every_comparison_says_its_plan_first(tmp_path, tiny_task):
     start = said.index(lines[0])
     assert said[start : start + 3] == lines
     assert CompareConfig().arms[-1] == "classical"
+
+
+def test_a_kill_at_the_start_of_the_same_command_does_not_lose_the_plan(tmp_path, tiny_task, steady):
+    config = tiny_config(arms=("scratch",), train=TrainConfig(lr=(1e-2,)))
+    compare(tiny_task, config, out=tmp_path / "o", budget="20s", default=config)
+    folder = ComparisonFolder(tmp_path / "o")
+    before = folder.request
+
+    def killed(event):
+        raise KeyboardInterrupt  # at the first word, before anything is planned
+
+    noted = replace(tiny_task, notes=("word",))
+    with pytest.raises(KeyboardInterrupt):
+        compare(noted, config, out=folder.path, budget="20s", default=config, watch=killed)
+    assert folder.request == before

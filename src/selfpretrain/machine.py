@@ -39,6 +39,11 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def processes(device: str, workers: int) -> int:
+    """How many processes train at a time: an accelerator is used from one."""
+    return workers if device == "cpu" else 1
+
+
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Let torch and the linear algebra under NumPy and scikit-learn use so many threads, and no more."""

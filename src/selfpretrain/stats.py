@@ -14,7 +14,7 @@ MOST_SEEDS = 100
 """Beyond so many seeds nobody is told to go (ours)."""
 DISAGREEMENT, SEED_SPREAD = 0.2, 0.015
 """What is supposed of two arms before they have run: share of sequences they answer differently, and standard deviation
-of one arm's accuracy over seeds (ours, about what real data of some hundred test sequences showed)."""
+of one arm's accuracy over seeds (ours, a guess)."""
 
 
 @dataclass(frozen=True)

@@ -88,12 +88,11 @@ def compare(
     for arm in arms:  # an arm that cannot do this refuses before anything is written
         if arm.train is not None:
             arm.train(setting, 0, config.train.lr[0])
-    with folder.claimed(config, task, None if store is None else Path(store)):
+    with folder.claimed(config, task, None if store is None else Path(store), None if resolved is None else asked):
         folder.write_environment(environment(setting.device))
         for text in task.notes:
             watch(Note(text))
         shop = Workshop({task.fingerprint: task}, Store(folder.store))
-        plan = plan_of(task, config)
 
         def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
             record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
@@ -109,7 +108,9 @@ def compare(
             plan = within(task, config, default or CompareConfig(), rest, workers=workers, watch=watch)
             config = plan.config
             setting = Setting(config, task)
-        folder.write_request(config, asked)
+            folder.write_request(config, asked)
+        else:
+            plan = plan_of(task, config)
         for line in plan.lines:
             watch(Note(line))
         with Laboratory(shop, settings=config.train, device=setting.device, workers=workers, watch=watch) as laboratory:

@@ -148,17 +148,21 @@ class ComparisonFolder:
         return {arm: [self.run(arm, min(k, last[arm])) for k in range(config.seeds)] for arm in config.arms}
 
     @contextmanager
-    def claimed(self, config: CompareConfig, task: Any, store: Path | None) -> Iterator[None]:
+    def claimed(self, config: CompareConfig, task: Any, store: Path | None, asked: str | None = None) -> Iterator[None]:
         """Make the folder ours for a request; holds a lock while work is going on.
+
+        Args:
+            asked: of a request that was resolved here before (see ``Request``); a kill must not lose it.
 
         Raises:
             RequestError: it holds something else, or other data, or somebody is at work there.
         """
-        asked = Request(
+        wanted = Request(
             request=config,
             task=task.fingerprint,
             source=task.source,
             store=TRAININGS if store is None else self._relative(store),
+            asked=asked,
         )
         try:
             self._make()
@@ -167,12 +171,12 @@ class ComparisonFolder:
             raise SettingError("out", self.path, said) from None
         with self.locked():
             if self.is_comparison:
-                self._check_data(asked)
+                self._check_data(wanted)
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
             if (self.path / USES).exists():  # until it is answered, the folder is of no finished request
                 write_json(self.path / USES, to_dict(replace(self._known_uses, request="")))
-            write_json(self.path / CONFIG, to_dict(asked))
+            write_json(self.path / CONFIG, to_dict(wanted))
             yield
 
     def _relative(self, store: Path) -> str:

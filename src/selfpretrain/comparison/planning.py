@@ -13,6 +13,7 @@ from selfpretrain.arms.tuning import Candidate, reported, trials
 from selfpretrain.config import CompareConfig
 from selfpretrain.errors import SettingError
 from selfpretrain.events import Watch
+from selfpretrain.machine import processes
 from selfpretrain.progress import duration_text
 from selfpretrain.stats import expected_half_width
 from selfpretrain.tasks.task import Task
@@ -111,6 +112,7 @@ def planned(
     """What a command would do, and how long it would take here. Writes nothing."""
     if budget is not None:
         return within(task, config, default, seconds_of(budget), workers=workers, watch=watch)
+    workers = processes(Setting(config, task).device, workers)
     timings, starting = time_request(task, config, workers=workers, watch=watch)
     plan = plan_of(task, config, timings, workers)
     return replace(plan, seconds=plan.seconds + starting + CLOSING_SECONDS)
@@ -127,6 +129,7 @@ def within(
         SettingError: the time is too short for anything.
     """
     begun = time.monotonic()
+    workers = processes(Setting(config, task).device, workers)
     timings, starting = time_request(task, config, workers=workers, watch=watch)
     left = seconds - (time.monotonic() - begun) - starting - CLOSING_SECONDS
     best: ComparisonPlan | None = None

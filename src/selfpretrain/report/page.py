@@ -17,7 +17,7 @@ from selfpretrain.report.figures import PICTURES
 from selfpretrain.results import ArmSummary
 from selfpretrain.serial import from_dict
 from selfpretrain.verdict.cause import MARGIN
-from selfpretrain.verdict.claims import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.claims import MIN_SEEDS
 from selfpretrain.verdict.wording import CAUSES
 
 
@@ -37,7 +37,6 @@ def render(content: Content) -> str:
             ],
             causes=CAUSES,
             margin=MARGIN,
-            alpha=ALPHA,
             min_seeds=MIN_SEEDS,
             moved=content.moved,
             settings=_flat(content.request),

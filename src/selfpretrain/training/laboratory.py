@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from selfpretrain.config import TrainConfig
 from selfpretrain.engines.local import Job, LocalEngine
 from selfpretrain.events import Note, Planned, Watch
+from selfpretrain.machine import processes
 from selfpretrain.results import TrainingResult
 from selfpretrain.storage import own_folder
 from selfpretrain.training.flops import step_flops
@@ -42,7 +43,7 @@ class Laboratory:
 
     def __init__(self, shop: Workshop, *, settings: TrainConfig, device: str, workers: int, watch: Watch) -> None:
         self.shop, self._settings, self._watch = shop, settings, watch
-        workers = workers if device == "cpu" else 1
+        workers = processes(device, workers)
         self._engine: LocalEngine[Workshop, Work, None] = LocalEngine(perform, shop, workers=workers, watch=watch)
         self._there: set[str] = set()
         self._used: set[str] = set()

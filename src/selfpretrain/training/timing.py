@@ -23,7 +23,7 @@ WARM_STEPS, LEAST_STEPS = 3, 5
 TIMED_SECONDS = 2.0
 """Steps are timed for so long, and for at least ``LEAST_STEPS`` (ours)."""
 FIXED_SECONDS = 0.15
-"""Of every training, for its folder and files (measured once on two cores)."""
+"""Of every training, for its folder and files (ours, a guess)."""
 
 
 @dataclass(frozen=True)
