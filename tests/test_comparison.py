@@ -15,6 +15,7 @@ from selfpretrain.arms.registry import known_arms, reported_seeds
 from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.comparison.summary import is_clear
 from selfpretrain.config import ObjectiveConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import DamagedError, NonFiniteError, RequestError
 from selfpretrain.events import Done, Note, Planned
@@ -323,6 +324,47 @@ def test_seeds_added_after_a_result_was_seen_are_another_look(tmp_path, tiny_tas
     assert look(seeds=5) == ([[3, 4, 5]], 0.0125)
     assert look(seeds=4) == ([[3, 4, 5]], 0.025)  # as it was then
     assert look(train=TrainConfig(lr=(3e-3,))) == ([[3, 4, 5], [3]], 0.05)  # another question
+
+
+def test_a_range_of_seeds_goes_on_until_it_is_clear_and_the_same_command_finds_it(tmp_path, tiny_task):
+    config = tiny_config(train=ONE_RATE, arms=("scratch", "mimetic"), seeds="3-6")  # nothing to be seen in so few steps
+    events = []
+    answer = compare(tiny_task, config, out=tmp_path / "o", watch=events.append).answer
+    assert list(answer.looks.values()) == [(3, 6)]
+    assert answer.level == 0.03
+    assert "after 3 seeds it is not clear at p < 0.02; going on" in [e.text for e in events if isinstance(e, Note)]
+    assert len([event for event in events if isinstance(event, Done)]) == 6 * 2
+    # The same command does nothing; as many seeds asked for at once are the same, but for the level.
+    settings = {"train": ONE_RATE, "arms": ("scratch", "mimetic")}
+    again, done = asked(tiny_task, tmp_path / "o", **settings, seeds="3-6")
+    assert done == []
+    fixed, done = asked(tiny_task, tmp_path / "o", **settings, seeds=6)
+    assert (fixed, done) == (again, [])
+
+
+def test_a_range_of_seeds_stops_where_more_of_them_would_test_nothing(tmp_path, tiny_task):
+    config = tiny_config(train=ONE_RATE, arms=("scratch", "spt"), seeds="3-6")  # SPT of so few steps learns nothing
+    answer = compare(tiny_task, config, out=tmp_path / "o").answer
+    assert ("pretraining-learnt-nothing" in {each.code for each in answer.warnings}, answer.tested) == (True, False)
+    assert ComparisonFolder(tmp_path / "o").request.request.seeds == 3
+    assert ComparisonFolder(tmp_path / "o").is_finished
+    write_report(tmp_path / "o")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "clear"),
+    [
+        ((("helps", True), ("helps", True), ("no detectable effect", False)), True),
+        ((("helps", True), ("no detectable effect", True)), False),
+        ((("no detectable effect", True), ("loses", True)), False),
+        ((("loses", False),), True),
+        ((("not tested", True),), False),
+    ],
+)
+def test_it_is_clear_when_every_primary_claim_is_made(everything, outcomes, clear):
+    entry = everything[0].answer.comparisons[0]
+    made = tuple(replace(entry, outcome=outcome, primary=primary) for outcome, primary in outcomes)
+    assert is_clear(replace(everything[0].answer, comparisons=made, warnings=())) is clear
 
 
 def test_workers_give_the_same_numbers_as_this_process(tmp_path, tiny_task):

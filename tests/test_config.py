@@ -32,6 +32,10 @@ def test_what_is_no_duration_is_none(text):
         (lambda: CompareConfig(arms="spt"), "arms"),
         (lambda: CompareConfig(arms=("spt", "spt")), "arms"),
         (lambda: CompareConfig(seeds=0), "seeds"),
+        (lambda: CompareConfig(seeds="some"), "seeds"),
+        (lambda: CompareConfig(seeds="2-10"), "seeds"),
+        (lambda: CompareConfig(seeds="10-3"), "seeds"),
+        (lambda: CompareConfig(seeds=7, looks=(3, 5, 10)), "seeds"),
         (lambda: CompareConfig(model=ModelConfig(pooling="cls", causal=True)), "pooling"),
         (lambda: DiagnoseConfig(sections="data"), "sections"),
         (lambda: DiagnoseConfig(grid=(3,)), "grid"),
@@ -44,6 +48,21 @@ def test_a_refusal_names_the_setting_and_is_a_request_error(make, setting):
     assert caught.value.setting == setting
     assert isinstance(caught.value, RequestError)
     assert str(caught.value).startswith(setting)
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"), [("3-10", (3, 5, 10)), ("4-6", (4, 6)), ("3-4", (3, 4)), ("5-21", (5, 10, 21))]
+)
+def test_a_range_of_seeds_is_looked_at_at_most_three_times(text, looks):
+    config = CompareConfig(seeds=text)
+    assert (config.seeds, config.looks) == (looks[-1], looks)
+    assert [stage.seeds for stage in config.stages] == list(looks)
+    assert config.stages[0].stages == config.stages
+
+
+def test_a_number_of_seeds_is_one_look():
+    assert CompareConfig(seeds="4") == CompareConfig(seeds=4)
+    assert CompareConfig(seeds=4).stages == [CompareConfig(seeds=4)]
 
 
 def test_predicting_the_next_position_makes_attention_causal():

@@ -11,7 +11,7 @@ from selfpretrain.results import ArmSummary, Caveat, RunResult
 from selfpretrain.stats import Crossed, Interval
 from selfpretrain.verdict import wording
 from selfpretrain.verdict.cause import cause_of
-from selfpretrain.verdict.claims import ALPHA, claim, level_of
+from selfpretrain.verdict.claims import ALPHA, PLANNED, claim, level_of
 from selfpretrain.verdict.contrast import contrast_of
 from selfpretrain.verdict.judge import Judgement, _entry, judge, with_more_compute
 from selfpretrain.verdict.wording import AHEAD, CAUSES
@@ -175,15 +175,24 @@ def test_secondary_claims_share_a_level_and_take_nothing_from_primary_ones():
     assert claim([with_p(0.04, -0.02, primary=False)])[0].outcome == "loses"
 
 
-def test_every_look_halves_the_level():
-    assert [level_of(look) for look in (1, 2, 3)] == [0.05, 0.025, 0.0125]
+def test_every_look_that_was_not_planned_halves_the_level():
+    assert [level_of(n, (3, 4, 5), (n,)) for n in (3, 4, 5)] == [0.05, 0.025, 0.0125]
     contrast = with_p(0.03, primary=True)
-    assert claim([contrast], level_of(1))[0].outcome == "helps"
-    later = claim([contrast], level_of(2))
+    assert claim([contrast], 0.05)[0].outcome == "helps"
+    later = claim([contrast], 0.025)
     assert later[0].outcome == "no detectable effect"
-    said = sentences(later, ["none"], level=level_of(2))
-    assert "looked at before" in said
+    said = sentences(later, ["none"], level=0.025)
+    assert "looked at more than once" in said
     assert "0.025" in said
+
+
+def test_planned_looks_share_the_level():
+    planned = (3, 5, 10)
+    assert [level_of(n, planned, planned) for n in planned] == [0.01, 0.015, 0.025]
+    assert all(sum(levels) == pytest.approx(ALPHA) for levels in PLANNED.values())
+    # Whoever has looked in between, or goes on beyond the plan, has looked once more.
+    assert level_of(5, (3, 4, 5), planned) == 0.0125
+    assert level_of(20, (3, 5, 10, 20), (20,)) == 0.00625
 
 
 def test_what_has_no_p_claims_nothing_and_stops_the_order():

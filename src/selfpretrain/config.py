@@ -7,11 +7,12 @@ where task, model, objective and train lose their name and the two phases keep t
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress
+from tyro.constructors import PrimitiveConstructorSpec
 
 from selfpretrain.errors import SettingError, require_at_least, require_between
 
@@ -226,14 +227,48 @@ class TrainConfig:
         require_at_least(self, tune_seeds=1, threads=1, clip=1e-6, snapshots=0, checkpoint_seconds=0.0)
 
 
+MIN_SEEDS = 3
+"""No verdict from fewer (ours)."""
+
+
+def looks_of(seeds: str) -> tuple[int, ...]:
+    """The numbers of seeds at which an answer is looked at: of a range the fewest, half of the most, and the most.
+
+    Raises:
+        SettingError: it is neither a number nor a range.
+
+    >>> looks_of("5"), looks_of("3-10"), looks_of("4-6")
+    ((5,), (3, 5, 10), (4, 6))
+    """
+    match = re.fullmatch(r"(\d{1,6})(?:-(\d{1,6}))?", seeds.strip())
+    if match is None:
+        raise SettingError("seeds", seeds, "is no number of seeds; write 5, or 3-10")
+    fewest, most = int(match[1]), int(match[2] or match[1])
+    if match[2] and not MIN_SEEDS <= fewest < most:
+        raise SettingError("seeds", seeds, f"is no range; write FEWEST-MOST, like 3-10, with {MIN_SEEDS} at least")
+    return tuple(sorted({fewest, max(fewest, most // 2), most}))
+
+
+SEEDS = PrimitiveConstructorSpec[int](
+    nargs=1,
+    metavar="N|FEWEST-MOST",
+    instance_from_str=lambda words: words[0],  # type: ignore[arg-type, return-value]  # read in __post_init__
+    is_instance=lambda value: isinstance(value, int),
+    str_from_instance=lambda seeds: [str(seeds)],
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
     """Arms x seeds on one task, paired by seed: the request of ``selfpretrain compare``."""
 
     arms: tuple[str, ...] = ("scratch", "spt", "scratch-long", "classical")
     """Ways to train, separated by commas (see below)."""
-    seeds: int = 5
-    """Reported runs of each arm. No verdict is given below three."""
+    seeds: Annotated[int, SEEDS] = 5
+    """Reported runs of each arm. No verdict is given below three. A range like 3-10 looks at the answer after 3, 5
+    and 10 seeds and stops as soon as it is clear."""
+    looks: Suppress[tuple[int, ...]] = ()
+    """Where ``seeds`` was given as a range: the numbers of seeds at which the answer is looked at."""
     model: OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
     objective: OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
     pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="800steps"))
@@ -245,9 +280,20 @@ class CompareConfig:
             raise SettingError("arms", repr(self.arms), "names no arms; give several names")
         if len(set(self.arms)) < len(self.arms):
             raise SettingError("arms", ",".join(self.arms), "names an arm twice")
+        if isinstance(self.seeds, str):
+            looks = looks_of(self.seeds)
+            object.__setattr__(self, "seeds", looks[-1])
+            object.__setattr__(self, "looks", looks if len(looks) > 1 else ())
         require_at_least(self, seeds=1)
+        if self.looks and self.seeds not in self.looks:
+            raise SettingError("seeds", self.seeds, f"is none of the planned looks {self.looks}; set looks=() as well")
         if self.causal and self.model.pooling == "cls":
             raise SettingError("pooling", "cls", "sees nothing under causal attention; use mean, max or last")
+
+    @property
+    def stages(self) -> "list[CompareConfig]":
+        """The request at each of its looks: one, unless seeds are a range."""
+        return [replace(self, seeds=n) for n in self.looks or (self.seeds,)]
 
     @property
     def causal(self) -> bool:

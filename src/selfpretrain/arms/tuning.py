@@ -98,8 +98,8 @@ def tune_and_train(
             continue
         results = [(lr, laboratory.result(trial)) for (name, _, lr), trial in tried.items() if name == c.name]
         tuned[c.name] = pick_lr(settings.lr, results, n_val)
-        picked = " picked on validation" if tried else ""
-        watch(Note(f"{c.name}: learning rate {tuned[c.name].lr:g}{picked}"))
+        if not whole:
+            watch(Note(f"{c.name}: learning rate {tuned[c.name].lr:g} picked on validation"))
     runs = [(c, seed, c.train and c.train(seed, tuned[c.name].lr)) for c in candidates for seed in c.seeds]
     wanted = {f"{c.name}-seed{seed}": training for c, seed, training in runs if training is not None}
     there, total = laboratory.count([*wanted.values(), *(tried.values() if whole else ())])

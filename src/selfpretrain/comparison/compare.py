@@ -14,7 +14,7 @@ from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.planning import candidates, plan_of, seconds_of, within
 from selfpretrain.comparison.runs import RunRecord
-from selfpretrain.comparison.summary import summarise
+from selfpretrain.comparison.summary import is_clear, summarise
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
@@ -114,19 +114,25 @@ def compare(
         for line in plan.lines:
             watch(Note(line))
         with Laboratory(shop, settings=config.train, device=setting.device, workers=workers, watch=watch) as laboratory:
-            tuned = tune_and_train(
-                laboratory,
-                candidates(setting),
-                settings=config.train,
-                n_val=len(task.val),
-                snapshots=config.train.snapshots,
-                evaluate=evaluate,
-                watch=watch,
-            )
-        question = folder.request.question
-        looks = folder.looks(question, config.seeds)
-        answer = summarise(task.describe(), task.test.y, folder.runs_of(config), tuned, looks, question)
-        folder.write_answer(answer, laboratory.used)
+            for stage in config.stages:
+                folder.write_request(stage, asked)
+                tuned = tune_and_train(
+                    laboratory,
+                    candidates(Setting(stage, task)),
+                    settings=config.train,
+                    n_val=len(task.val),
+                    snapshots=config.train.snapshots,
+                    evaluate=evaluate,
+                    watch=watch,
+                )
+                question = folder.request.question
+                looks = folder.looks(question, stage.seeds)
+                answer = summarise(stage, task.describe(), task.test.y, folder.runs_of(stage), tuned, looks, question)
+                folder.write_answer(answer, laboratory.used)
+                if is_clear(answer):
+                    break
+                if stage.seeds < config.seeds:
+                    watch(Note(f"after {stage.seeds} seeds it is not clear at p < {answer.level:g}; going on"))
         if store is None and (left := unused(folder)):
             said = f"{len(left)} trainings and runs here are of other requests"
             watch(Note(f"{said}; selfpretrain clean {folder.path} removes them"))

@@ -53,7 +53,8 @@ class Request:
     def question(self) -> str:
         """Fingerprint of everything but how many seeds and which arms: what several looks have in common."""
         default = CompareConfig()
-        return fingerprint(self.task, replace(self.request, seeds=default.seeds, arms=default.arms))
+        same = replace(self.request, seeds=default.seeds, looks=default.looks, arms=default.arms)
+        return fingerprint(self.task, same)
 
     @property
     def runs(self) -> list[tuple[str, int]]:
@@ -230,7 +231,7 @@ class ComparisonFolder:
             there = self.request if asked is not None and self.is_comparison else None
         except RequestError:  # refused where the folder is claimed
             return None
-        return there.request if there is not None and there.asked == asked else None
+        return there.request.stages[-1] if there is not None and there.asked == asked else None
 
     def write_request(self, config: CompareConfig, asked: str | None) -> None:
         """Write the resolved request."""

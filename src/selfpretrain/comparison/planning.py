@@ -52,7 +52,10 @@ class ComparisonPlan:
         """Three lines for a reader, and one more for what was left out."""
         config = self.config
         grid = ", ".join(f"{lr:g}" for lr in config.train.lr)
-        arms = f"plan: {', '.join(config.arms)}; {config.seeds} seeds; rates {grid}: {self.n_trainings} trainings"
+        seeds = f"{config.seeds} seeds"
+        if config.looks:
+            seeds = f"at most {seeds}, with a look after {' and '.join(map(str, config.looks[:-1]))}"
+        arms = f"plan: {', '.join(config.arms)}; {seeds}; rates {grid}: {self.n_trainings} trainings"
         steps = f"steps: {self.steps_pretrain} of self-pretraining, {self.steps_label} of label training"
         seen = (
             f"to be seen: differences in test accuracy from about {100 * self.half_width:.1f} points on"
@@ -133,10 +136,11 @@ def within(
     timings, starting = time_request(task, config, workers=workers, watch=watch)
     left = seconds - (time.monotonic() - begun) - starting - CLOSING_SECONDS
     best: ComparisonPlan | None = None
+    asked = (config.seeds, config.looks) != (default.seeds, default.looks)
     for seeds, rates, least in CHOICES:
         chosen = replace(
             config,
-            seeds=config.seeds if config.seeds != default.seeds else seeds,
+            seeds=config.seeds if asked else seeds,
             train=replace(config.train, lr=_grid(config.train.lr, rates, config.train.lr != default.train.lr)),
         )
         share = _largest_share(task, chosen, default, timings, workers, left)
@@ -146,7 +150,7 @@ def within(
     if best is None:
         raise SettingError("budget", f"{seconds:g}s", "is too short for this data and model here; give more time")
     left_out = []
-    if best.config.seeds < default.seeds and config.seeds == default.seeds:
+    if best.config.seeds < default.seeds and not asked:
         left_out.append(f"{default.seeds - best.config.seeds} of {default.seeds} seeds")
     if len(best.config.train.lr) < len(config.train.lr):
         left_out.append(f"{len(config.train.lr) - len(best.config.train.lr)} of {len(config.train.lr)} rates")

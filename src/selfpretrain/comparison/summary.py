@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 
 from selfpretrain.arms.tuning import Tuned
 from selfpretrain.comparison.runs import Run
+from selfpretrain.config import CompareConfig
 from selfpretrain.results import ArmSummary, RunResult, Summary, TaskSummary
 from selfpretrain.stats import crossed_interval
+from selfpretrain.verdict.caveats import NOTHING
 from selfpretrain.verdict.claims import level_of
 from selfpretrain.verdict.judge import judge
 from selfpretrain.verdict.wording import sentences
 
 
 def summarise(
+    config: CompareConfig,
     task: TaskSummary,
     y: NDArray[np.int64],
     runs: Mapping[str, Sequence[Run]],
@@ -26,6 +29,7 @@ def summarise(
     """The answer.
 
     Args:
+        config: the request.
         y: classes of the test rows.
         runs: of each arm, by seed.
         tuned: what was picked for each arm that trains.
@@ -39,8 +43,7 @@ def summarise(
     }
     arms = {arm: _arm_summary(of_arm, hits[arm], tuned.get(arm)) for arm, of_arm in results.items()}
     curves = {arm: [run.phase("label") for run in of_arm] for arm, of_arm in runs.items()}
-    n_seeds = max(map(len, results.values()))
-    level = level_of(looks[question].index(n_seeds) + 1)
+    level = level_of(config.seeds, looks[question], config.looks or (config.seeds,))
     judged = judge(results, hits, curves, kind=task.kind, level=level)
     return Summary(
         task=task,
@@ -53,6 +56,14 @@ def summarise(
         level=level,
         verdict=sentences(judged, arms),
     )
+
+
+def is_clear(answer: Summary) -> bool:
+    """Whether more seeds would add nothing: every primary claim is made, or self-pretraining has learnt nothing."""
+    if any(caveat.code == NOTHING for caveat in answer.warnings):
+        return True
+    primary = [each for each in answer.comparisons if each.primary] or answer.comparisons
+    return all(each.outcome in ("helps", "loses") for each in primary)
 
 
 def _arm_summary(

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from selfpretrain.config import MIN_SEEDS
 from selfpretrain.explain.evidence import Evidence, Pairs
 from selfpretrain.explain.transplants.cells import (
     HANDMADE,
@@ -27,7 +28,7 @@ from selfpretrain.explain.transplants.cells import (
 from selfpretrain.model.groups import Group
 from selfpretrain.serial import to_dict
 from selfpretrain.stats import Interval, chance_snr, holm, t_interval
-from selfpretrain.verdict.claims import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.claims import ALPHA
 
 HALF = 0.5
 """Share of the gain that decides (ours)."""

@@ -7,6 +7,7 @@ import jinja2
 import numpy as np
 
 from selfpretrain.arms.registry import arm_named
+from selfpretrain.config import MIN_SEEDS
 from selfpretrain.drawing import Picture
 from selfpretrain.explain.files import Findings
 from selfpretrain.explain.registry import known_sections
@@ -17,7 +18,6 @@ from selfpretrain.report.figures import PICTURES
 from selfpretrain.results import ArmSummary
 from selfpretrain.serial import from_dict
 from selfpretrain.verdict.cause import MARGIN
-from selfpretrain.verdict.claims import MIN_SEEDS
 from selfpretrain.verdict.wording import CAUSES
 
 

@@ -19,8 +19,8 @@ training set was fitted.
 | not tested    | anything                                                                   | none           |
 """
 
+from selfpretrain.config import MIN_SEEDS
 from selfpretrain.results import Cause
-from selfpretrain.verdict.claims import MIN_SEEDS
 from selfpretrain.verdict.contrast import Contrast
 
 MARGIN = 0.02

@@ -15,10 +15,11 @@ import numpy as np
 
 from selfpretrain.arms.registry import arm_named
 from selfpretrain.config import Kind
-from selfpretrain.results import Caveat, Row, RunResult
+from selfpretrain.results import Caveat, Row, RunResult, WarningCode
 from selfpretrain.stats import Interval, crossed_interval, t_interval
 from selfpretrain.verdict.contrast import Contrast, Hits
 
+NOTHING: WarningCode = "pretraining-learnt-nothing"
 LEARNT = 0.02
 """Share of the loss without context by which self-pretraining must be below it, to count as having learnt (ours)."""
 CEILING = 0.98
@@ -105,7 +106,7 @@ def _nothing_learnt(arm: str, runs: Sequence[RunResult], kind: Kind) -> Caveat:
     table, unit = ("each channel's average", "") if kind == "values" else ("frequencies", " nats")
     found = f"has learnt no more than {table} ({ours:.3f} against {without:.3f}{unit})"
     more = "More of it (--pretrain.duration), or other rates, may change this."
-    return Caveat(code="pretraining-learnt-nothing", text=f"{arm_named(arm).title} {found}. {more}")
+    return Caveat(code=NOTHING, text=f"{arm_named(arm).title} {found}. {more}")
 
 
 def _nothing_to_gain(contrast: Contrast, results: Results, hits: Hits) -> list[Caveat]:

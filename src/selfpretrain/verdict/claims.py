@@ -4,26 +4,39 @@ Primary claims are taken in the order in which they are declared, each at the fu
 before it hold. That keeps the chance of any false claim among them at the level. All other contrasts are secondary and
 share another level by Holm's rule.
 
-A result that was looked at before, with fewer seeds, makes the next claim harder: at look k the level is
-``0.05 / 2^(k-1)``, so that all looks together stay below ``0.05 (1 + 1/2 + 1/4 + ...) = 0.1``.
+An answer that is looked at more than once has more chances to be wrong. Looks that were planned share the level of
+0.05 (``PLANNED``). A look that was not planned, at seeds that were added after a result was seen, makes the next claim
+harder: at look k the level is ``0.05 / 2^(k-1)``, so that all looks together stay below ``0.05 (1 + 1/2 + 1/4 + ...) =
+0.1``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from selfpretrain.config import MIN_SEEDS
 from selfpretrain.results import Outcome
 from selfpretrain.stats import holm
 from selfpretrain.verdict.contrast import Contrast
 
 ALPHA = 0.05
-MIN_SEEDS = 3
-"""No verdict from fewer."""
+PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
+"""Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
+do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
 
 
-def level_of(look: int) -> float:
-    """Significance level of the ``look``-th look at the same question, counted from 1."""
-    return float(ALPHA / 2 ** (look - 1))
+def level_of(n_seeds: int, looks: Sequence[int], planned: Sequence[int]) -> float:
+    """Significance level of a claim.
+
+    Args:
+        n_seeds: at this look.
+        looks: numbers of seeds at which this question was looked at, in order, this look included.
+        planned: numbers of seeds at which it was to be looked at.
+    """
+    taken = tuple(looks[: looks.index(n_seeds) + 1])
+    if taken == tuple(planned[: len(taken)]):
+        return PLANNED[len(planned)][len(taken) - 1]
+    return float(ALPHA / 2 ** (len(taken) - 1))
 
 
 def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from selfpretrain.arms.registry import arm_named
+from selfpretrain.config import MIN_SEEDS
 from selfpretrain.results import ArmSummary, Cause, Outcome
-from selfpretrain.verdict.claims import ALPHA, MIN_SEEDS
+from selfpretrain.verdict.caveats import NOTHING
+from selfpretrain.verdict.claims import ALPHA
 from selfpretrain.verdict.contrast import Contrast
 from selfpretrain.verdict.judge import Judgement
 
@@ -20,7 +22,6 @@ CAUSES: Mapping[Cause, str] = {
     "none": "nothing to explain",
 }
 """Each cause for a table."""
-NOTHING = "pretraining-learnt-nothing"
 AHEAD: Mapping[Outcome, str] = {
     "helps": "it is ahead",
     "loses": "it is behind",
@@ -53,7 +54,7 @@ def sentences(judged: Judgement, arms: Mapping[str, ArmSummary]) -> str:
         said.append(_claim(second, judged, follows=True))
     said += [_because(first, judged.entries[0].cause, arms), *judged.observations, *known, lost]
     if judged.level < ALPHA:
-        said.append(f"The result was looked at before with fewer seeds, so a claim takes p below {judged.level:g}.")
+        said.append(f"The result is looked at more than once, so a claim takes p below {judged.level:g}.")
     return " ".join(part for part in said if part)
 
 
