@@ -303,6 +303,24 @@ def test_a_failing_run_ends_alone_and_its_seed_is_left_out(tmp_path, tiny_task, 
     write_report(tmp_path / "o")
 
 
+def repeating(n=160, length=12):
+    """Sequences of one symbol each: whoever looks at any other position can fill in the masked ones."""
+    y = np.arange(n) % 2
+    x = np.repeat((2 * np.random.default_rng(0).integers(4, size=n) + y)[:, None], length, axis=1)
+    return load_task(x, y)
+
+
+@pytest.mark.parametrize(("task", "steps", "learnt"), [("proximity", 20, False), ("repeating", 150, True)])
+def test_it_is_said_whether_self_pretraining_has_learnt_anything(tmp_path, task, steps, learnt):
+    task = repeating() if task == "repeating" else load_task("proximity", sequences=400, length=24)
+    pretrain = PhaseConfig(duration=str(steps), batch_size=32)
+    config = tiny_config(train=ONE_RATE, arms=("scratch", "spt"), pretrain=pretrain)
+    answer = compare(task, config, out=tmp_path / "o").answer
+    assert ("pretraining-learnt-nothing" in {each.code for each in answer.warnings}) is not learnt
+    assert answer.tested is learnt
+    assert answer.verdict.startswith("Not tested: self-pretraining has learnt no more") is not learnt
+
+
 def test_two_seeds_give_no_verdict(tmp_path, tiny_task):
     config = tiny_config(train=ONE_RATE, seeds=2, arms=("scratch", "spt"))
     summary = compare(tiny_task, config, out=tmp_path / "o").summary

@@ -1,5 +1,6 @@
 """What a comparison will do, how long it will take, and a request that fits a budget."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -74,7 +75,7 @@ def test_what_waits_for_its_start_is_not_begun_before(tiny_task):
 @pytest.mark.parametrize("seconds", [60, 200, 3000])
 def test_a_budget_is_filled_with_seeds_and_rates_first(tiny_task, steady, seconds):
     config = tiny_config(train=TrainConfig(lr=(1e-3, 3e-3, 1e-2)), seeds=5, arms=("scratch", "spt", "scratch-long"))
-    plan = within(tiny_task, config, config, seconds, workers=2, watch=ignore)
+    plan = within(tiny_task, config, config, f"{seconds}s", begun=time.monotonic(), workers=2, watch=ignore)
     assert plan.seconds == pytest.approx(seconds - planning.CLOSING_SECONDS, rel=0.05)
     assert plan.config.seeds == {60: 5, 200: 10, 3000: 10}[seconds]
     ratio = plan.steps_pretrain / plan.steps_label
@@ -84,7 +85,7 @@ def test_a_budget_is_filled_with_seeds_and_rates_first(tiny_task, steady, second
 def test_a_small_budget_says_what_it_left_out(tiny_task, steady):
     config = tiny_config(train=TrainConfig(lr=(1e-3, 3e-3, 1e-2)), seeds=5, arms=("scratch", "spt"))
     config = replace(config, label=replace(config.label, duration="900"))
-    plan = within(tiny_task, config, config, 40, workers=1, watch=ignore)
+    plan = within(tiny_task, config, config, "40s", begun=time.monotonic(), workers=1, watch=ignore)
     assert (plan.config.seeds, plan.config.train.lr) == (3, (3e-3,))
     assert plan.left_out[:2] == ["2 of 5 seeds", "2 of 3 rates"]
     assert plan.left_out[2].endswith("% of the preset's steps")
@@ -94,14 +95,16 @@ def test_a_small_budget_says_what_it_left_out(tiny_task, steady):
 def test_what_was_asked_for_stays(tiny_task, steady):
     default = tiny_config(train=TrainConfig(lr=(1e-3, 3e-3, 1e-2)), seeds=5)
     asked = replace(default, seeds=4, train=TrainConfig(lr=(1e-2, 3e-2)), label=replace(default.label, duration="33"))
-    plan = within(tiny_task, asked, default, 100, workers=1, watch=ignore)
+    plan = within(tiny_task, asked, default, "100s", begun=time.monotonic(), workers=1, watch=ignore)
     assert (plan.config.seeds, plan.config.train.lr, plan.config.label.duration) == (4, (1e-2, 3e-2), "33")
     assert plan.config.pretrain.duration != default.pretrain.duration
 
 
 def test_a_budget_for_nothing_is_refused(tiny_task, steady):
-    with pytest.raises(SettingError, match="too short"):
-        within(tiny_task, tiny_config(), tiny_config(), 6, workers=1, watch=ignore)
+    with pytest.raises(
+        SettingError, match=r"6s is too short here: 2% of the preset's steps take about \d+ s; give more"
+    ):
+        within(tiny_task, tiny_config(), tiny_config(), "6s", begun=time.monotonic(), workers=1, watch=ignore)
 
 
 @pytest.mark.parametrize("text", ["", "ten", "10", "0m", "-3m", "3d"])

@@ -23,7 +23,8 @@ LABEL, TOTAL = Versus("scratch", "label compute", primary=True), Versus("scratch
 def arm_summary(train=0.51, failures=()):
     return ArmSummary(
         **{name: () for name in ("train_acc", "val_acc", "test_acc", "steps_to_fit", "peak_memory_bytes", "seconds")},
-        **{name: () for name in ("val_reconstruction", "val_without_context")},
+        **{name: () for name in ("val_reconstruction", "val_without_context", "val_lowest")},
+        train_sample_acc=(),
         **{name: 0 for name in ("steps_pretrain", "steps_label", "flops_pretrain", "flops_label")},
         test_ci95=(None, None),
         choice=None,

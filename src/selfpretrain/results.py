@@ -34,10 +34,12 @@ class TrainingResult:
         selected_step: the validation whose weights were kept.
         peak_memory_bytes: None where the system does not say.
         train, val: of the kept weights on the whole splits (label training).
-        best_train_sample_acc: best accuracy on the clean training sample along the way (label training).
+        train_sample_acc: of the kept weights on the clean training sample (label training).
+        best_train_sample_acc: the best such accuracy along the way.
         steps_to_fit: first validation at which that sample was fitted; None if never.
         val_reconstruction: reconstruction loss of the kept weights on validation (self-pretraining).
         val_without_context: the best such loss without looking at other positions (self-pretraining).
+        val_lowest: the lowest such loss that can be expected, where the law of the sequences is known.
     """
 
     failure: str | None = None
@@ -47,10 +49,12 @@ class TrainingResult:
     peak_memory_bytes: int | None = None
     train: Metrics | None = None
     val: Metrics | None = None
+    train_sample_acc: float | None = None
     best_train_sample_acc: float | None = None
     steps_to_fit: int | None = None
     val_reconstruction: float | None = None
     val_without_context: float | None = None
+    val_lowest: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +65,8 @@ class RunResult:
         failure: why there is nothing else; None if there is.
         lr: None for a classical model.
         choice: which classical model it is; None for a network.
-        best_train_acc: best accuracy on clean training sequences that the run reached (for networks on the sample
-            that is followed, not only of the kept weights).
+        train_sample_acc: of the kept weights on clean training sequences (for networks on the sample that is followed).
+        best_train_acc: the best such accuracy that the run reached.
     """
 
     arm: str
@@ -73,10 +77,12 @@ class RunResult:
     train: Metrics | None = None
     val: Metrics | None = None
     test: Metrics | None = None
+    train_sample_acc: float | None = None
     best_train_acc: float | None = None
     steps_to_fit: int | None = None
     val_reconstruction: float | None = None
     val_without_context: float | None = None
+    val_lowest: float | None = None
     steps_pretrain: int = 0
     steps_label: int = 0
     flops_pretrain: int = 0
@@ -113,12 +119,16 @@ class ArmSummary:
     test_acc: tuple[float | None, ...]
     test_ci95: tuple[float | None, float | None]
     """Of the mean, over other seeds and other test sequences."""
+    train_sample_acc: tuple[float | None, ...]
+    """On the training sequences that are followed, of the kept weights, and the best along the way."""
     best_train_acc: tuple[float | None, ...]
     steps_to_fit: tuple[int | None, ...]
     val_reconstruction: tuple[float | None, ...]
     """Reconstruction loss after self-pretraining."""
     val_without_context: tuple[float | None, ...]
     """The best such loss without looking at other positions."""
+    val_lowest: tuple[float | None, ...]
+    """The lowest such loss that can be expected, where the law of the sequences is known."""
     choice: str | None
     """Which classical model it is."""
     peak_memory_bytes: tuple[int | None, ...]

@@ -74,6 +74,7 @@ def best_classical(task: Task) -> tuple[RunResult, NDArray[np.float64]]:
         train=on_train,
         val=_metrics(model, val, task.val.y),
         test=_metrics(model, test, task.test.y),
+        train_sample_acc=on_train.acc,
         best_train_acc=on_train.acc,
         seconds_label=time.monotonic() - begun,
     )

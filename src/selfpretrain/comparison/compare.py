@@ -76,7 +76,8 @@ def compare(
     begun = time.monotonic()
     config = dataclasses.replace(config or CompareConfig(), **settings)
     arms = [arm_named(name) for name in config.arms]
-    seconds = None if budget is None else seconds_of(budget)
+    if budget is not None:
+        seconds_of(budget)  # refuses what is no time before anything is read
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
     task = task if isinstance(task, Task) else load_task(task)
@@ -99,13 +100,13 @@ def compare(
             path = folder.runs / record.name
             return f"{record.name} test", EvaluateJob(path, record, arm_named(candidate.name).fit)
 
-        if seconds is not None and resolved is None:
+        if budget is not None and resolved is None:
             watch(Note(f"timing some steps, to fit {budget}"))
             for candidate in candidates(setting):
                 if candidate.train is None:  # nobody can say how long it takes, so it comes first
                     evaluate(candidate, 0, None)[1].perform(shop, watch, lambda: False)
-            rest = seconds - (time.monotonic() - begun)
-            plan = within(task, config, default or CompareConfig(), rest, workers=workers, watch=watch)
+            ground = default or CompareConfig()
+            plan = within(task, config, ground, budget, begun=begun, workers=workers, watch=watch)
             config = plan.config
             setting = Setting(config, task)
             folder.write_request(config, asked)

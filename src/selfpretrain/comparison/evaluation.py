@@ -122,10 +122,12 @@ class EvaluateJob:
             train=labels.result.train,
             val=labels.result.val,
             test=classification_metrics(np.log(np.maximum(probabilities, 1e-300)), task.test.y),
+            train_sample_acc=labels.result.train_sample_acc,
             best_train_acc=labels.result.best_train_sample_acc,
             steps_to_fit=labels.result.steps_to_fit,
             val_reconstruction=pretrained.val_reconstruction,
             val_without_context=pretrained.val_without_context,
+            val_lowest=pretrained.val_lowest,
             peak_memory_bytes=max((m for m in memory if m is not None), default=None),
         )
 

@@ -114,7 +114,7 @@ def planned(
 ) -> ComparisonPlan:
     """What a command would do, and how long it would take here. Writes nothing."""
     if budget is not None:
-        return within(task, config, default, seconds_of(budget), workers=workers, watch=watch)
+        return within(task, config, default, budget, begun=time.monotonic(), workers=workers, watch=watch)
     workers = processes(Setting(config, task).device, workers)
     timings, starting = time_request(task, config, workers=workers, watch=watch)
     plan = plan_of(task, config, timings, workers)
@@ -122,19 +122,31 @@ def planned(
 
 
 def within(
-    task: Task, config: CompareConfig, default: CompareConfig, seconds: float, *, workers: int, watch: Watch
+    task: Task,
+    config: CompareConfig,
+    default: CompareConfig,
+    budget: str,
+    *,
+    begun: float,
+    workers: int,
+    watch: Watch,
 ) -> ComparisonPlan:
-    """The request with durations, grid and seeds that fill so many seconds from now, the same for every arm.
+    """The request with durations, grid and seeds that fill the budget, the same for every arm.
 
     What differs from ``default`` was asked for, and stays. More seeds and rates come first, then longer durations.
 
+    Args:
+        budget: a time, like 10m.
+        begun: when it began, on the monotonic clock.
+
     Raises:
-        SettingError: the time is too short for anything.
+        SettingError: the time is too short for anything; it says what would do.
     """
-    begun = time.monotonic()
+    seconds = seconds_of(budget)
     workers = processes(Setting(config, task).device, workers)
     timings, starting = time_request(task, config, workers=workers, watch=watch)
-    left = seconds - (time.monotonic() - begun) - starting - CLOSING_SECONDS
+    spent = time.monotonic() - begun + starting + CLOSING_SECONDS
+    left = seconds - spent
     best: ComparisonPlan | None = None
     asked = (config.seeds, config.looks) != (default.seeds, default.looks)
     for seeds, rates, least in CHOICES:
@@ -148,7 +160,9 @@ def within(
             best = plan_of(task, _scaled(task, chosen, default, share), timings, workers)
             break
     if best is None:
-        raise SettingError("budget", f"{seconds:g}s", "is too short for this data and model here; give more time")
+        least = spent + plan_of(task, _scaled(task, chosen, default, LEAST_SHARE), timings, workers).seconds
+        said = f"is too short here: {100 * LEAST_SHARE:g}% of the preset's steps take about {duration_text(least)}"
+        raise SettingError("budget", budget, f"{said}; give more, or a smaller model (--preset minimal)")
     left_out = []
     if best.config.seeds < default.seeds and not asked:
         left_out.append(f"{default.seeds - best.config.seeds} of {default.seeds} seeds")

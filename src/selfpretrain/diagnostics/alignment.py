@@ -25,6 +25,21 @@ def align(model: SequenceModel, reference: SequenceModel) -> SequenceModel:
     weights, bias and outgoing weights.
 
     Source: after Theus et al. (2025), arXiv 2506.22712.
+
+    Hidden units in another order are put back:
+
+    >>> from selfpretrain.config import ModelConfig
+    >>> from selfpretrain.kinds import InputSpec
+    >>> from selfpretrain.model.transformer import fresh_model
+    >>> inputs = InputSpec(kind="symbols", symbols=3, channels=0, length=5, classes=2)
+    >>> first, second = (fresh_model(ModelConfig(width=4, depth=1), inputs, seed=0) for _ in range(2))
+    >>> with torch.no_grad():
+    ...     into, out = second.blocks[0].feedforward_in, second.blocks[0].feedforward_out
+    ...     _ = into.weight.copy_(into.weight.flip(0)), into.bias.copy_(into.bias.flip(0))
+    ...     _ = out.weight.copy_(out.weight.flip(1))
+    >>> back = align(second, first)
+    >>> all(torch.allclose(a, b, atol=1e-6) for a, b in zip(back.parameters(), first.parameters(), strict=True))
+    True
     """
     aligned = copy.deepcopy(model)
     alike = model.slopes is None or bool((model.slopes == model.slopes[0]).all())

@@ -20,13 +20,23 @@ CHUNK, CHUNK_BYTES = 64, 128 * 2**20
 
 
 def position_distance(n: int) -> Tensor:
-    """``|i - j|`` (n, n), in positions, float64."""
+    """``|i - j|`` (n, n), in positions, float64.
+
+    >>> position_distance(3)[0].tolist()
+    [0.0, 1.0, 2.0]
+    """
     i = torch.arange(n, dtype=torch.float64)
     return (i[:, None] - i).abs()
 
 
 def grid_distance(height: int, width: int) -> Tensor:
-    """Euclidean distance (n, n) on an image that was read row by row, n = height x width; float64, in pixels."""
+    """Euclidean distance (n, n) on an image that was read row by row, n = height x width; float64, in pixels.
+
+    Of 3 x 4 pixels, the first and the last are a right triangle's hypotenuse apart:
+
+    >>> float(grid_distance(4, 5)[0, -1])  # 3 down, 4 across
+    5.0
+    """
     y, x = torch.meshgrid(
         torch.arange(height, dtype=torch.float64), torch.arange(width, dtype=torch.float64), indexing="ij"
     )
@@ -53,7 +63,11 @@ def attention_distance(attn: Tensor, distance: Tensor | None = None) -> Tensor:
 
 
 def attention_entropy(attn: Tensor) -> Tensor:
-    """Entropy of every row (..., n), ``-sum_j A_ij log A_ij``, in nats; log n for uniform attention, 0 log 0 = 0."""
+    """Entropy of every row (..., n), ``-sum_j A_ij log A_ij``, in nats; log n for uniform attention, 0 log 0 = 0.
+
+    >>> [round(h, 4) for h in attention_entropy(torch.tensor([[0.5, 0.5], [0.9, 0.1]])).tolist()]  # the first is log 2
+    [0.6931, 0.3251]
+    """
     each: Tensor = torch.special.xlogy(attn, attn)
     return -each.sum(-1)
 
@@ -62,6 +76,9 @@ def window_mass(attn: Tensor, window: int) -> Tensor:
     """Share (...) of attention at most ``window`` positions away, ``(1/n) sum over |j - i| <= w of A_ij``.
 
     Uniform attention has ``(n (2w + 1) - w (w + 1)) / n^2``.
+
+    >>> float(window_mass(torch.full((4, 4), 0.25), 1))  # (4 * 3 - 2) / 16
+    0.625
     """
     near = position_distance(attn.shape[-1]) <= window
     return (attn * near.to(attn)).sum((-2, -1)) / attn.shape[-1]
@@ -71,6 +88,9 @@ def skewed(matrix: Tensor) -> Tensor:
     """(..., n, n) to (..., n, 2n-1): diagonals become columns, lag -(n-1) first, 0 where a diagonal is shorter.
 
     Row r holds query n-1-r. Written into rows one longer than the reading width, every row slips by one.
+
+    >>> skewed(torch.tensor([[1, 2], [3, 4]])).tolist()  # lags -1, 0, 1
+    [[3, 4, 0], [0, 1, 2]]
     """
     n = matrix.shape[-1]
     padded = F.pad(matrix.flip(-2), (0, n)).flatten(-2)
@@ -78,7 +98,11 @@ def skewed(matrix: Tensor) -> Tensor:
 
 
 def band_sums(matrix: Tensor) -> Tensor:
-    """Sum over every diagonal, (..., n, n) to (..., 2n-1), lag -(n-1) first."""
+    """Sum over every diagonal, (..., n, n) to (..., 2n-1), lag -(n-1) first.
+
+    >>> band_sums(torch.ones(3, 3)).tolist()  # n - |lag|
+    [1.0, 2.0, 3.0, 2.0, 1.0]
+    """
     return skewed(matrix).sum(-2)
 
 
@@ -87,14 +111,22 @@ def _all_visible(n: int) -> Tensor:
 
 
 def band_means(matrix: Tensor, visible: Tensor | None = None) -> Tensor:
-    """Mean over every diagonal (..., 2n-1), each over its own visible entries; 0 for a lag nobody sees."""
+    """Mean over every diagonal (..., 2n-1), each over its own visible entries; 0 for a lag nobody sees.
+
+    >>> band_means(-position_distance(3)).tolist()
+    [-2.0, -1.0, 0.0, -1.0, -2.0]
+    """
     seen = (_all_visible(matrix.shape[-1]) if visible is None else visible).to(matrix.device)
     count = band_sums(seen.to(matrix.dtype))
     return band_sums(matrix.masked_fill(~seen, 0.0)) / count.clamp(min=1)
 
 
 def row_centred(scores: Tensor, visible: Tensor | None = None) -> Tensor:
-    """``C(S)_ij = S_ij - mean_j S_ij`` over the keys a query sees; 0 where it does not."""
+    """``C(S)_ij = S_ij - mean_j S_ij`` over the keys a query sees; 0 where it does not.
+
+    >>> row_centred(torch.tensor([[1.0, 3.0], [7.0, 7.0]])).tolist()
+    [[-1.0, 1.0], [0.0, 0.0]]
+    """
     if visible is None:
         return scores - scores.mean(-1, keepdim=True)
     seen = visible.to(scores.device)
@@ -109,6 +141,11 @@ def lag_profile(scores: Tensor, visible: Tensor | None = None) -> Tensor:
 
     Args:
         scores: (..., n, n), before the softmax.
+
+    On a diagonal of ones every row has mean 1/n:
+
+    >>> lag_profile(torch.eye(4)).tolist()
+    [-0.25, -0.25, -0.25, 0.75, -0.25, -0.25, -0.25]
     """
     return band_means(row_centred(scores, visible), visible)
 
@@ -117,6 +154,11 @@ def proximity_slope(scores: Tensor, visible: Tensor | None = None) -> Tensor:
     """Least-squares slope (...) of the row-centred scores on ``|j - i|``, j != i; score per position.
 
     Below 0 near positions score higher. Every visible pair counts once, so the few pairs of a long lag weigh little.
+
+    Centred by row, pairs at distance 1 have the mean -1/3 and pairs at distance 2 have -2:
+
+    >>> round(float(proximity_slope(-2 * position_distance(3))), 4)  # -5/3
+    -1.6667
     """
     n = scores.shape[-1]
     seen = (_all_visible(n) if visible is None else visible) & ~torch.eye(n, dtype=torch.bool)
@@ -138,6 +180,10 @@ def toeplitz_r2(scores: Tensor, adjusted: bool = True, visible: Tensor | None = 
     Args:
         scores: (..., n, n), before the softmax.
         adjusted: take the share off that the 2n-2 free numbers explain by chance.
+
+    >>> scores = -position_distance(8)  # of the lag alone
+    >>> round(float(toeplitz_r2(scores)), 6), round(float(toeplitz_r2(scores, adjusted=False)), 6)
+    (1.0, 1.0)
     """
     n = scores.shape[-1]
     seen = _all_visible(n) if visible is None else visible.cpu()
@@ -205,6 +251,15 @@ def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> 
 
     Raises:
         ValueError: q and k differ in shape.
+
+    Queries and keys that are the same in every sequence are all position:
+
+    >>> q = torch.eye(3).expand(4, 1, 3, 3)
+    >>> parts = score_decomposition(q, q)
+    >>> {name: share.item() for name, share in parts.shares.items() if share}
+    {'position-position': 1.0}
+    >>> round(parts.position_position[0, 0, 0].item(), 4)  # 1 / sqrt(3)
+    0.5774
     """
     if q.shape != k.shape:
         raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must have one shape (N, heads, n, K)")
@@ -234,6 +289,10 @@ def position_share(q: Tensor, k: Tensor, visible: Tensor | None = None) -> Tenso
         q: queries (N, heads, n, K) of two sequences or more, after any rotation.
         k: keys, likewise.
         visible: (n, n).
+
+    >>> q = torch.eye(3).expand(4, 1, 3, 3)  # the same in every sequence
+    >>> round(position_share(q, q).item(), 6)
+    1.0
     """
     half = len(q) // 2
     first, second = (
@@ -269,6 +328,9 @@ def rank_collapse(x: Tensor) -> Tensor:
     """How far hidden states (..., n, D) are from being all alike, ``||X - 1 xbar^T||_F / ||X||_F`` (...); 0 if alike.
 
     Source: the residual of Dong et al. (2021), arXiv 2103.03404, in the Frobenius norm.
+
+    >>> rank_collapse(torch.ones(2, 3)).item(), rank_collapse(torch.tensor([[1.0], [-1.0]])).item()
+    (0.0, 1.0)
     """
     rest = x - x.mean(-2, keepdim=True)
     return rest.square().sum((-2, -1)).sqrt() / x.square().sum((-2, -1)).sqrt()
@@ -279,6 +341,11 @@ def head_divergence(attn: Tensor) -> Tensor:
 
     Args:
         attn: (..., heads, n, n), rows sum to 1; of one head alone the answer is 0.
+
+    Two heads that look at different keys:
+
+    >>> round(head_divergence(torch.stack([torch.eye(2), torch.eye(2).flip(0)])).item(), 6)  # log 2
+    0.693147
     """
     heads, own = attn.shape[-3], attention_entropy(attn)
     pairs = [

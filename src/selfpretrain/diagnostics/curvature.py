@@ -94,6 +94,11 @@ def hessian_eigenvalues(
 
     Raises:
         ValueError: ``k`` is not between 1 and the number of weights, or ``which`` is none of the four.
+
+    >>> w = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    >>> found = hessian_eigenvalues(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w], k=2, which="BE")
+    >>> found.values.round(decimals=6).tolist()
+    [2.0, -5.0]
     """
     hessian = Hessian(loss, params)
     if not 1 <= k <= hessian.size:
@@ -151,6 +156,10 @@ def hessian_trace(loss: Loss, params: Sequence[Tensor], samples: int = 64, *, se
         ValueError: fewer than two samples.
 
     Source: Hutchinson (1989), Communications in Statistics 19.
+
+    >>> w = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    >>> tuple(hessian_trace(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w]))
+    (-2.0, 0.0)
     """
     if samples < 2:
         raise ValueError(f"samples {samples}: a standard error needs two or more")
@@ -198,6 +207,11 @@ def spectral_density(
         ValueError: no probe, or no step.
 
     Source: Ghorbani, Krishnan and Xiao (2019), arXiv 1901.10159.
+
+    >>> w = torch.ones(4, dtype=torch.float64, requires_grad=True)
+    >>> found = spectral_density(lambda: (torch.tensor([1.0, 1.0, 4.0, 4.0]) * w**2).sum() / 2, [w], probes=1)
+    >>> found.nodes.round(decimals=6).tolist(), round(float(found.weights.sum()), 6)
+    ([1.0, 4.0], 1.0)
     """
     hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
     if probes < 1 or steps < 1:
@@ -250,6 +264,13 @@ def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence
         ValueError: the direction is zero.
 
     Source: critical sharpness, arXiv 2601.16979.
+
+    Along one axis of a quadratic it is that axis's curvature:
+
+    >>> w = torch.ones(2, dtype=torch.float64)
+    >>> loss = lambda: (torch.tensor([3.0, 1.0]) * w**2).sum() / 2
+    >>> round(critical_sharpness(loss, [w], [torch.tensor([3.0, 0.0])]), 6)  # the gradient's part on the first axis
+    3.0
     """
     start = [p.detach().clone() for p in params]
     back = [d.detach().clone() for d in direction]  # it may be the weights themselves, as in weight decay

@@ -55,6 +55,12 @@ def lag_statistics(
 
     Raises:
         ValueError: shapes or lags that do not fit.
+
+    Half of one class's neighbours are "01" and half "10"; of the other's, half are "00" and half "11":
+
+    >>> x = np.array([[0, 1, 0, 1, 0], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]])
+    >>> lag_statistics(x, np.array([0, 0, 1, 1]), 1).beta.round(4).tolist()  # 1 / (1/sqrt(2) + 1/sqrt(2))
+    [0.7071]
     """
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim not in (2, 3) or y.shape != (len(x),):
@@ -91,6 +97,9 @@ def pair_features(
 
     Args:
         alphabet: the most symbols to tell apart; the rarer ones count as one.
+
+    >>> pair_features(np.array([[5, 5, 5]]), 2).tolist()  # one symbol: every pair at lags 1 and 2 is of it
+    [[1.0, 1.0]]
     """
     x = np.asarray(x)
     inside = _inside(x, lengths)

@@ -27,6 +27,14 @@ def score_gradient(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tens
         model: has attention of ``selfpretrain.model``; looked at in evaluation mode with the eager kernel.
         batch: whatever ``loss`` takes.
         loss: ``loss(model, batch)`` gives the losses of the examples (B,), or their sum.
+
+    Of half the squared scores the gradient is the scores, here 1/sqrt(4) on the diagonal:
+
+    >>> from selfpretrain.model.attention import Scores
+    >>> q = torch.eye(4).expand(2, 1, 4, 4)  # 2 examples, 1 head, 4 positions
+    >>> (grad,) = score_gradient(Scores(), q, lambda scores, q: (scores(q, q, None) ** 2 / 2).sum((1, 2, 3)))
+    >>> tuple(grad.shape), grad[0, 0].diagonal().tolist()
+    ((2, 1, 4, 4), [0.5, 0.5, 0.5, 0.5])
     """
     added: dict[int, Tensor] = {}
 
@@ -48,6 +56,9 @@ def lag_components(grad: Tensor) -> Tensor:
 
     Args:
         grad: (..., n, n).
+
+    >>> lag_components(torch.eye(4)).tolist()  # 4 / sqrt(4) at lag 0
+    [0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0]
     """
     n = grad.shape[-1]
     lags = torch.arange(-(n - 1), n, device=grad.device)
@@ -73,6 +84,11 @@ def gradient_moments(per_example: Tensor) -> Moments:
 
     Raises:
         ValueError: fewer than two examples.
+
+    Of 3 and 1: ``((3 + 1)^2 - 10) / 2`` and the variance:
+
+    >>> [value.item() for value in gradient_moments(torch.tensor([[3.0], [1.0]]))]
+    [3.0, 2.0]
     """
     if len(per_example) < 2:
         raise ValueError("signal and noise need two examples or more")
@@ -96,6 +112,9 @@ def gradient_snr(per_example: Tensor) -> Tensor:
         per_example: (B, ..., P), one gradient an example; the dimensions between are kept.
 
     Source: McCandlish et al. (2018), arXiv 1812.06162.
+
+    >>> gradient_snr(torch.tensor([[3.0], [1.0]])).item()
+    1.5
     """
     signal, noise = gradient_moments(per_example)
     return signal / noise
@@ -106,6 +125,9 @@ def near_lags(components: Tensor, max_lag: int) -> Tensor:
 
     Raises:
         ValueError: ``max_lag`` is not between 1 and n-1.
+
+    >>> near_lags(torch.tensor([-3, -2, -1, 0, 1, 2, 3]), 2).tolist()
+    [-2, -1, 1, 2]
     """
     centre = components.shape[-1] // 2
     if not 1 <= max_lag <= centre:
@@ -119,13 +141,21 @@ def proximity_part(near: Tensor) -> Tensor:
 
     Args:
         near: (..., 2 max_lag), as from ``near_lags``.
+
+    >>> near = torch.tensor([0.0, 1.0, 1.0, 0.0])  # lags -2, -1, 1, 2
+    >>> [round(v, 4) for v in proximity_part(near).tolist()], direction_part(near).tolist()  # (1 + 1) / sqrt(2)
+    ([1.4142, 0.0], [0.0, 0.0])
     """
     left, right = near.chunk(2, dim=-1)
     return (right + left.flip(-1)) / math.sqrt(2)
 
 
 def direction_part(near: Tensor) -> Tensor:
-    """``(v_k - v_-k) / sqrt(2)`` for k = 1, 2, ...: pressure to look ahead rather than back; as ``proximity_part``."""
+    """``(v_k - v_-k) / sqrt(2)`` for k = 1, 2, ...: pressure to look ahead rather than back; as ``proximity_part``.
+
+    >>> (direction_part(torch.tensor([-1.0, 1.0])) ** 2).round(decimals=4).tolist()  # (1 - -1)^2 / 2
+    [2.0]
+    """
     left, right = near.chunk(2, dim=-1)
     return (right - left.flip(-1)) / math.sqrt(2)
 
@@ -138,6 +168,11 @@ def band_snr(grad: Tensor, max_lag: int) -> Tensor:
 
     Args:
         grad: (B, ..., n, n), as from ``score_gradient``.
+
+    Two examples whose gradients lie on lag 1 alone, ``v = 3 / sqrt(1)`` and ``1 / sqrt(1)``, as in ``gradient_snr``:
+
+    >>> band_snr(torch.tensor([[[0.0, 3.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]]), 1).item()
+    1.5
     """
     return gradient_snr(near_lags(lag_components(grad), max_lag))
 
@@ -163,6 +198,10 @@ def blindness_ratio(label: Tensor, reconstruction: Tensor) -> Ratio:
 
     Raises:
         ValueError: fewer than three examples, or not the same number of both.
+
+    >>> g = torch.tensor([[3.0], [1.0], [2.0]])
+    >>> blindness_ratio(g, g).value, round(blindness_ratio(10 * g, g).value, 6)  # a gradient's size is no signal
+    (1.0, 1.0)
     """
     n = len(label)
     if n < 3 or len(reconstruction) != n:
@@ -220,6 +259,13 @@ def group_gradients(
 
     Raises:
         ValueError: too few micro-batches, an odd number, or a group without weights.
+
+    Four micro-batches of one example with gradients 3, 1, 3, 1: mean 2, ``((8^2 - 20) / 12)`` over variance 4/3:
+
+    >>> w = torch.zeros(1, requires_grad=True)
+    >>> found = group_gradients(lambda g: (g * w).sum(), [3.0, 1.0, 3.0, 1.0], {"w": [w]}, 1)["w"]
+    >>> found.norm, round(found.snr, 4)
+    (2.0, 2.75)
     """
     if len(batches) < 4 or len(batches) % 2:
         raise ValueError(f"{len(batches)} micro-batches: give an even number, four or more")
@@ -255,6 +301,10 @@ def split_half_cosine(a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor) -> float:
 
     Args:
         a1: (P,) gradient of loss a on the first half; the others likewise.
+
+    >>> x, y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])
+    >>> split_half_cosine(x, x, x + y, x + y)  # 1 / sqrt(1 + 4)
+    0.4472135954999579
     """
     a, b = float(a1 @ a2), float(b1 @ b2)
     if a <= 0 or b <= 0:

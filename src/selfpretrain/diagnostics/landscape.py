@@ -43,6 +43,11 @@ def interpolation_path(
     Args:
         loss: no arguments; depends on the tensors ``params_a``.
         params_b: the other end, shapes as ``params_a``.
+
+    >>> w = torch.zeros(1)
+    >>> shares, losses = interpolation_path(lambda: (w**2).sum(), [w], [torch.tensor([2.0])], points=3)
+    >>> shares.tolist(), losses.tolist()  # (2 a)^2
+    ([0.0, 0.5, 1.0], [0.0, 1.0, 4.0])
     """
     ends = [p.detach().clone() for p in params_a], [p.detach().clone() for p in params_b]
     shares = torch.linspace(0, 1, points, dtype=torch.float64)
@@ -67,12 +72,22 @@ def interpolation_barrier(
         params_b: the other end, shapes as ``params_a``.
 
     Source: Frankle et al. (2020), arXiv 1912.05671.
+
+    From -1 to 1 over the hill of ``(w^2 - 1)^2``:
+
+    >>> w = torch.tensor([-1.0])
+    >>> interpolation_barrier(lambda: ((w**2 - 1) ** 2).sum(), [w], [torch.tensor([1.0])])
+    1.0
     """
     return barrier_of(*interpolation_path(loss, params_a, params_b, points))
 
 
 def barrier_of(shares: Tensor, losses: Tensor) -> float:
-    """The barrier of a path as from ``interpolation_path``."""
+    """The barrier of a path as from ``interpolation_path``.
+
+    >>> barrier_of(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([2.0, 2.0, 0.0]))  # the chord is at 1 half-way
+    1.0
+    """
     chord = (1 - shares) * losses[0] + shares * losses[-1]
     return float((losses - chord).max())
 
@@ -83,6 +98,11 @@ def filter_direction(params: Sequence[Tensor], generator: torch.Generator) -> li
     Rows are the first axis: output units of a layer, symbols of an embedding. Tensors of one dimension stay put.
 
     Source: Li et al. (2018), arXiv 1712.09913, section 4.
+
+    >>> weight, bias = torch.tensor([[3.0, 4.0], [0.0, 2.0]]), torch.ones(2)
+    >>> rows, still = filter_direction([weight, bias], torch.Generator().manual_seed(0))
+    >>> rows.norm(dim=1).round(decimals=4).tolist(), still.tolist()
+    ([5.0, 2.0], [0.0, 0.0])
     """
     directions = []
     for p in params:
@@ -109,6 +129,10 @@ def loss_slice(
         loss: no arguments; depends on ``params``.
         directions: each with shapes as ``params``.
         steps: of each direction, the multiples to evaluate.
+
+    >>> w = torch.ones(1)
+    >>> loss_slice(lambda: (w**2).sum(), [w], [[torch.ones(1)]], [-1.0, 0.0, 2.0]).tolist()  # (1 + s)^2
+    [0.0, 1.0, 9.0]
     """
     if len(directions) != len(steps):
         raise ValueError(f"{len(directions)} directions and {len(steps)} lists of steps; give one list for each")
@@ -135,6 +159,11 @@ def proximity_direction(n: int, tau: float = 1.0, *, ring: bool = False) -> Tens
         tau: range, in positions (1: ours).
         ring: measure distances on a ring. Then B is circulant, and a label loss that is blind in the strict sense has
             slope exactly 0 along it; an open B leaves terms from the borders.
+
+    Of two positions each row is ``(1, 1/e)`` less its mean:
+
+    >>> proximity_direction(2)[0].round(decimals=4).tolist()  # (1 - 1/e) / 2
+    [0.3161, -0.3161]
     """
     distance = position_distance(n)
     if ring:
@@ -172,6 +201,15 @@ def proximity_slice(
         direction: B (n, n), as from ``proximity_direction``.
         steps: the values of t (T,).
         head: None adds B to every head of the layer.
+
+    With no scores but the bias, half their squares are ``t^2 |B|^2 / 2``, here ``2 t^2``:
+
+    >>> from selfpretrain.model.attention import Scores
+    >>> q, bias = torch.zeros(1, 1, 2, 3), torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    >>> half = lambda scores, q: (scores(q, q, None) ** 2 / 2).sum((1, 2, 3))
+    >>> found = proximity_slice(Scores(), q, half, bias, [-1.0, 0.0, 2.0])
+    >>> found.losses.tolist(), found.slope, found.curvature
+    ([2.0, 0.0, 8.0], 0.0, 4.0)
     """
     modules = [score_modules(model)[layer]]
     strength: Tensor = torch.zeros(())

@@ -14,6 +14,12 @@ def observed(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and eager attention inside; modes and kernels as before outside.
 
     Fused attention has no scores to read and no second derivative.
+
+    >>> model = nn.Dropout()
+    >>> with observed(model):
+    ...     inside = model.training
+    >>> inside, model.training
+    (False, True)
     """
     modes = [(module, module.training) for module in model.modules()]
     kernels = [(attention, attention.kernel) for attention in model.modules() if isinstance(attention, Attention)]
@@ -34,6 +40,9 @@ def score_modules(model: nn.Module) -> list[Scores]:
 
     Raises:
         ValueError: the model has none.
+
+    >>> len(score_modules(nn.ModuleList([Scores(), nn.Dropout(), Scores()])))
+    2
     """
     found = [module for module in model.modules() if isinstance(module, Scores)]
     if not found:
@@ -43,7 +52,15 @@ def score_modules(model: nn.Module) -> list[Scores]:
 
 @contextlib.contextmanager
 def hooked(modules: list[Scores], see: Callable[[int, tuple[Any, ...], Tensor], Tensor | None]) -> Iterator[None]:
-    """Call ``see(layer, (q, k, bias), scores)`` whenever scores are made; what it returns replaces them."""
+    """Call ``see(layer, (q, k, bias), scores)`` whenever scores are made; what it returns replaces them.
+
+    >>> import torch
+    >>> scores, q = Scores(), torch.eye(4)[None, None]
+    >>> with hooked([scores], lambda layer, inputs, made: made + 1):
+    ...     seen = scores(q, q, None)
+    >>> seen[0, 0, 0].tolist(), scores(q, q, None)[0, 0, 0].tolist()  # 1 / sqrt(4) on the diagonal
+    ([1.5, 1.0, 1.0, 1.0], [0.5, 0.0, 0.0, 0.0])
+    """
     handles = [
         module.register_forward_hook(lambda _, args, scores, layer=layer: see(layer, args, scores))
         for layer, module in enumerate(modules)

@@ -35,6 +35,11 @@ def cka(x: Tensor, y: Tensor, debiased: bool = True) -> float:
         ValueError: N differs, or is below 4.
 
     Source: Kornblith et al. (2019), arXiv 1905.00414; Nguyen et al. (2021), arXiv 2010.15327.
+
+    >>> x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
+    >>> other = torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])
+    >>> round(cka(x, -3 * x), 6), cka(x, other, debiased=False)  # the same but for sign and scale; orthogonal
+    (1.0, 0.0)
     """
     if len(x) != len(y) or len(x) < 4:
         raise ValueError(f"{len(x)} and {len(y)} examples; cka needs the same ones, four or more")
@@ -68,6 +73,10 @@ def linear_probe(
         train_y: (N,) classes.
         test_x: features of other examples.
         test_y: their classes.
+
+    >>> x = np.array([[-2.0], [-1.0], [-3.0], [1.0], [2.0], [3.0]])
+    >>> linear_probe(x, np.array([0, 0, 0, 1, 1, 1]), np.array([[-9.0], [9.0]]), np.array([0, 1]))
+    1.0
     """
     classes, counts = np.unique(train_y, return_counts=True)
     kept = classes[counts >= 2]
@@ -88,6 +97,9 @@ def head_products(left: Tensor, right: Tensor, heads: int) -> Tensor:
 
     For queries and keys this is what the scores see: it stays when a head's queries are changed by any invertible R
     and its keys by the inverse of R^T, while distances of the weights themselves do not.
+
+    >>> head_products(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[0.0, 3.0], [5.0, 0.0]]), 2).tolist()
+    [[[0.0, 3.0], [0.0, 0.0]], [[0.0, 0.0], [10.0, 0.0]]]
     """
     a, b = (weight.reshape(heads, -1, weight.shape[1]) for weight in (left, right))
     products: Tensor = a.transpose(1, 2) @ b
@@ -95,7 +107,11 @@ def head_products(left: Tensor, right: Tensor, heads: int) -> Tensor:
 
 
 def relative_change(now: Tensor, before: Tensor) -> float:
-    """``||W - W0|| / ||W0||`` in the Frobenius norm."""
+    """``||W - W0|| / ||W0||`` in the Frobenius norm.
+
+    >>> relative_change(torch.tensor([3.0, 8.0]), torch.tensor([3.0, 4.0]))  # 4 of 5
+    0.8
+    """
     return float((now - before).double().norm() / before.double().norm())
 
 
@@ -103,6 +119,9 @@ def effective_rank(matrix: Tensor) -> Tensor:
     """``exp`` of the entropy of the normalised singular values, (...) of (..., D, D); between 1 and D.
 
     Source: Roy and Vetterli (2007).
+
+    >>> effective_rank(torch.eye(3)).round(decimals=6).item(), effective_rank(torch.ones(3, 3)).round(decimals=3).item()
+    (3.0, 1.0)
     """
     values = torch.linalg.svdvals(matrix.double())
     p = values / values.sum(-1, keepdim=True)

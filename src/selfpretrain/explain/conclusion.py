@@ -93,7 +93,10 @@ class Conclusion:
 def conclude(evidence: Evidence) -> Conclusion:
     """Draw the conclusion."""
     if evidence.outcome != "helps":
-        return Conclusion("none", None, [], [_without_gain(evidence), *_observations(evidence)])
+        # Nothing is to be explained: what the data allow comes first, and the rest is short.
+        pairs = [] if evidence.pairs is None else [_pairs(evidence.pairs)]
+        blind = [_blindness(evidence)[0]] if len(evidence.signals) >= MIN_SEEDS else []
+        return Conclusion("none", None, [], [*pairs, _without_gain(evidence), *blind])
     found = {recovery.cell: recovery for recovery in _recoveries(evidence)}
     carrier, said = _carrier(found)
     sentences, mechanism = [said], None
@@ -254,12 +257,12 @@ def _controls(found: Mapping[Cell, Recovery]) -> list[str]:
 
 
 def _observations(evidence: Evidence) -> list[str]:
-    """What is true whether or not there is a gain."""
+    """What is true beside the gain."""
     said = []
     if evidence.pairs is not None:
         said.append(_pairs(evidence.pairs))
     if len(evidence.signals) >= MIN_SEEDS:
-        said.append(_blindness(evidence))
+        said.append(" ".join(_blindness(evidence)))
     return said
 
 
@@ -273,22 +276,24 @@ def _pairs(pairs: Pairs) -> str:
     return f"Pairs of near positions do not clearly tell a linear classifier more than shuffled ones: it gets {found}."
 
 
-def _blindness(evidence: Evidence) -> str:
+def _blindness(evidence: Evidence) -> list[str]:
+    """Whether the label's gradient says less about proximity than the reconstruction's, and what to know of that."""
     clear = [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
     if len(clear) < MIN_SEEDS:
-        return (
+        return [
             "At the start the reconstruction's own signal on proximity is not above chance in enough seeds, so whether "
             "the label's is blind to it cannot be judged there."
-        )
+        ]
     ratio = t_interval([s.label / s.reconstruction for s in clear])
     bounds = f"ratio {ratio.mean:.3f}, 95% interval {ratio.low:.3f} to {ratio.high:.3f} over {ratio.n} seeds"
     label = np.mean([s.label_direction for s in clear])
     other = np.mean([s.reconstruction_direction for s in clear])
     direction = f"About direction, ahead or back, their signal-to-noise ratios are {label:.2g} and {other:.2g}."
     if ratio.below(BLIND):
-        return (
+        return [
             f"At the start the label's gradient on attention scores says far less about proximity than the "
-            f"reconstruction's ({bounds}). {direction} Locally blind is not the same as cannot learn: other rates, "
-            "optimisers or more steps may get there."
-        )
-    return f"At the start the label's gradient is not shown to be blind to proximity ({bounds}). {direction}"
+            f"reconstruction's ({bounds}).",
+            direction,
+            "Locally blind is not the same as cannot learn: other rates, optimisers or more steps may get there.",
+        ]
+    return [f"At the start the label's gradient is not shown to be blind to proximity ({bounds}).", direction]

@@ -10,6 +10,9 @@ from selfpretrain.arms.registry import arm_named
 from selfpretrain.drawing import Picture
 from selfpretrain.report.content import Content, Curve
 
+SPREAD = 0.05
+"""The least range of an axis of accuracies, so that small differences look small."""
+
 
 def accuracies(content: Content, figure: Figure) -> bool:
     """Test accuracy: every seed a point, with the mean and its interval."""
@@ -33,11 +36,10 @@ def accuracies(content: Content, figure: Figure) -> bool:
             mean = float(np.mean(points))
             error = [[mean - low], [high - mean]]
             ax.errorbar(place + 0.28, mean, error, fmt="_", color="black", capsize=4, markersize=12)
-    _chance(content, ax)
     ax.set_xticks(range(len(arms)), arms)
     ax.set_xlim(-0.5, len(arms) - 0.5)
     ax.set_ylabel("test accuracy")
-    _accuracy_scale(ax)
+    _accuracy_scale(content, ax)
     return True
 
 
@@ -67,8 +69,7 @@ def learning_curves(content: Content, figure: Figure) -> bool:
     drawn = [_curves(ax, arm, content.phase(arm, "label"), "train_sample_acc", 1.0, 0.0) for arm in content.arms]
     ax.set_xlabel("label step")
     ax.set_ylabel("training accuracy (clean)")
-    _chance(content, ax)
-    _accuracy_scale(ax)
+    _accuracy_scale(content, ax)
     if any(drawn):
         ax.legend(loc="best")
     return any(drawn)
@@ -84,8 +85,7 @@ def compute_curves(content: Content, figure: Figure) -> bool:
         drawn.append(_curves(ax, arm, content.phase(arm, "label"), "val_acc", scale, start))
     ax.set_xlabel("training compute so far, TFLOP")
     ax.set_ylabel("validation accuracy")
-    _chance(content, ax)
-    _accuracy_scale(ax)
+    _accuracy_scale(content, ax)
     if any(drawn):
         ax.legend(loc="best")
     return any(drawn)
@@ -112,9 +112,10 @@ def pretraining(content: Content, figure: Figure) -> bool:
     """Validation loss of self-pretraining: where it leaves its plateau, if it has one."""
     ax = figure.subplots()
     drawn = [_curves(ax, arm, content.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in content.arms]
-    without = [v for entry in content.summary.arms.values() for v in entry.val_without_context if v is not None]
-    if without:
-        ax.axhline(float(np.mean(without)), color="black", linestyle="--", linewidth=1, zorder=0)
+    for name, style in (("val_without_context", "--"), ("val_lowest", ":")):
+        found = [v for entry in content.summary.arms.values() for v in getattr(entry, name) if v is not None]
+        if found:
+            ax.axhline(float(np.mean(found)), color="black", linestyle=style, linewidth=1, zorder=0)
     ax.set_xlabel("self-pretraining step")
     ax.set_ylabel("reconstruction loss (validation)")
     return any(drawn)
@@ -135,13 +136,19 @@ def _curves(ax: Axes, arm: str, curves: Sequence[Curve], key: str, scale: float,
     return bool(curves)
 
 
-def _chance(content: Content, ax: Axes) -> None:
-    ax.axhline(content.summary.task.majority, color="black", linestyle="--", linewidth=1, zorder=0)
-
-
-def _accuracy_scale(ax: Axes) -> None:
-    low = min(ax.get_ylim()[0], 1.0)
-    ax.set_ylim(max(0.0, low - 0.02), 1.02)
+def _accuracy_scale(content: Content, ax: Axes) -> None:
+    """An axis that shows where the arms lie; the commonest class is a line there, or a word where it lies below."""
+    low, high = ax.dataLim.y0, ax.dataLim.y1
+    room = max(SPREAD - (high - low), 0.08 * (high - low)) / 2
+    low, high = max(0.0, low - room), min(1.0, high + room)
+    edge = 0.02 * (high - low)  # marks at the very end stay whole
+    ax.set_ylim(low - edge, high + edge)
+    commonest = content.summary.task.majority
+    if commonest >= low:
+        ax.axhline(commonest, color="black", linestyle="--", linewidth=1, zorder=0)
+    else:
+        said = f"commonest class: {commonest:.2f}, below"
+        ax.annotate(said, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#5d5d5d")
 
 
 PICTURES = (
@@ -149,7 +156,8 @@ PICTURES = (
         "Test accuracy",
         accuracies,
         "Each mark is one seed; the black bar is the mean with its 95% interval, over other seeds and other test "
-        "sequences. The dashed line is what always answering the commonest class gives.",
+        "sequences. The axis shows where the arms lie. The dashed line is what always answering the commonest class "
+        "gives.",
     ),
     Picture(
         "Paired differences",
@@ -161,8 +169,9 @@ PICTURES = (
     Picture(
         "Learning the labels",
         learning_curves,
-        "Accuracy on the training sequences while the labels are learnt. A flat line at the bottom is an arm that "
-        "does not even fit its own training labels.",
+        "Accuracy on training sequences while the labels are learnt, clean: with nothing masked or dropped. A flat "
+        "line at the bottom is a plateau, a stretch without progress: such an arm does not even fit its own training "
+        "labels.",
     ),
     Picture(
         "At equal total compute",
@@ -180,8 +189,9 @@ PICTURES = (
         "Self-pretraining",
         pretraining,
         "How well masked positions are filled in, on validation sequences. The dashed line is the best that can be "
-        "done without looking at the other positions; a curve that stays there has learnt nothing. A plateau that is "
-        "left suddenly is the moment at which attention begins to use neighbours.",
+        "done without looking at the other positions; a curve that stays there has learnt nothing. A dotted line is "
+        "the lowest loss possible, where it is known. A plateau that is left suddenly is the moment at which attention "
+        "begins to use neighbours.",
     ),
 )
 """In the order of the report."""

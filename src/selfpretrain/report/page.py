@@ -24,6 +24,7 @@ from selfpretrain.verdict.wording import CAUSES
 def render(content: Content) -> str:
     """The page, self-contained: no file, font or script from elsewhere."""
     summary = content.summary
+    unit, size = flops_unit(max(each.flops_pretrain, each.flops_label) for each in summary.arms.values())
     return (
         _environment()
         .get_template("comparison.html")
@@ -31,7 +32,9 @@ def render(content: Content) -> str:
             summary=summary,
             contrasts=summary.comparisons,
             figures=_drawn(PICTURES, content),
-            arms=[_arm_row(name, entry) for name, entry in summary.arms.items()],
+            arms=[_arm_row(name, entry, size) for name, entry in summary.arms.items()],
+            flops_unit=unit,
+            reconstructions=[row for arm in summary.arms.items() if (row := _reconstruction(*arm)) is not None],
             failures=[
                 (name, seed, why) for name, entry in summary.arms.items() for seed, why in entry.failures.items()
             ],
@@ -67,8 +70,6 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "percent": percent,
-        "flops": flops_text,
-        "bytes": bytes_text,
         "points": points,
         "cell": lambda cell: from_dict(Cell, cell).words,
     }
@@ -79,16 +80,20 @@ def _why(diagnosis: Findings | None) -> dict[str, Any] | None:
     """The part "Why"; None without a diagnosis."""
     if diagnosis is None:
         return None
-    pictures = [picture for section in known_sections().values() for picture in section.pictures()]
+    # Without a gain there is nothing to explain: what the data allow comes first, and the rest can be opened.
+    first = {"data"} if diagnosis.conclusion["carrier"] == "none" else set(known_sections())
+    view = View(diagnosis)
+    drawn = {name: _drawn(section.pictures(), view) for name, section in known_sections().items()}
     return {
         "sentences": diagnosis.conclusion["sentences"],
         "recoveries": diagnosis.conclusion["recoveries"],
-        "figures": _drawn(pictures, View(diagnosis)),
+        "figures": [each for name, pictures in drawn.items() if name in first for each in pictures],
+        "more": [each for name, pictures in drawn.items() if name not in first for each in pictures],
         "protocol": _flat(diagnosis.protocol),
     }
 
 
-def _arm_row(name: str, entry: ArmSummary) -> dict[str, Any]:
+def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
     """What the table says of an arm."""
     lr = None if entry.lr is None else f"{entry.lr:g}"
     tried = list(entry.lr_tried)
@@ -101,17 +106,27 @@ def _arm_row(name: str, entry: ArmSummary) -> dict[str, Any]:
         "tried": entry.lr_tried,
         "edge": len(tried) > 1 and lr in (tried[0], tried[-1]),
         "choice": entry.choice,
-        "train": _mean(entry.train_acc),
+        "train": _mean(entry.train_sample_acc),
         "reached": _mean(entry.best_train_acc),
         "test": _mean(entry.test_acc),
         "test_ci95": entry.test_ci95,
         "steps_pretrain": entry.steps_pretrain,
         "steps_label": entry.steps_label,
-        "flops_pretrain": entry.flops_pretrain,
-        "flops_label": entry.flops_label,
+        "flops_pretrain": f"{entry.flops_pretrain / flops_size:.3g}",
+        "flops_label": f"{entry.flops_label / flops_size:.3g}",
         "seconds": float(np.mean(seconds)) if seconds else None,
         "memory": max(memory) if memory else None,
     }
+
+
+def _reconstruction(name: str, entry: ArmSummary) -> dict[str, Any] | None:
+    """How far an arm's self-pretraining came; None without any."""
+    every = (entry.val_reconstruction, entry.val_without_context, entry.val_lowest)
+    loss, without, lowest = map(_mean, every)
+    if loss is None or without is None:
+        return None
+    share = None if lowest is None or without <= lowest else (without - loss) / (without - lowest)
+    return {"name": name, "loss": loss, "without": without, "lowest": lowest, "share": share}
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
@@ -134,21 +149,15 @@ def points(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:+.1f}"
 
 
-def flops_text(count: float) -> str:
-    """A number of operations with its prefix.
+def flops_unit(counts: Iterable[float]) -> tuple[str, float]:
+    """The unit in which the largest of these numbers of operations reads well, and its size.
 
-    >>> flops_text(2.5e12)
-    '2.50 TFLOP'
+    >>> flops_unit([3e9, 2.5e12])
+    ('TFLOP', 1000000000000.0)
     """
-    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9)):
-        if count >= size:
-            return f"{count / size:.2f} {prefix}FLOP"
-    return f"{count / 1e6:.2f} MFLOP" if count else "0"
-
-
-def bytes_text(count: float | None) -> str:
-    """Bytes in MB; a dash for None."""
-    return "-" if count is None else f"{count / 1e6:.0f} MB"
+    largest = max(counts, default=0.0)
+    units = (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9))
+    return next(((unit, size) for unit, size in units if largest >= size), ("MFLOP", 1e6))
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from selfpretrain.explain.files import Findings
 from selfpretrain.explain.transplants.cells import Cell
-from selfpretrain.report.page import flops_text, percent, points
+from selfpretrain.report.page import flops_unit, percent, points
 from selfpretrain.results import Summary
 from selfpretrain.serial import from_dict
 
@@ -24,10 +24,12 @@ def print_summary(console: Console, summary: Summary) -> None:
             f" (train/val/test) of length {task.length}, commonest class {percent(task.majority)}%"
         )
     )
-    arms = Table("arm", "lr", "train %", "test %", "95% interval", "compute", "seconds", box=SIMPLE_HEAD)
+    spent = {name: entry.flops_pretrain + entry.flops_label for name, entry in summary.arms.items()}
+    unit, size = flops_unit(spent.values())
+    arms = Table("arm", "lr", "train %", "test %", "95% interval", unit, "seconds", box=SIMPLE_HEAD)
     for name, entry in summary.arms.items():
         test = [value for value in entry.test_acc if value is not None]
-        train = [value for value in entry.train_acc if value is not None]
+        train = [value for value in entry.train_sample_acc if value is not None]
         if not test:
             arms.add_row(name, "-", "-", "every seed failed", "-", "-", "-")
             continue
@@ -38,7 +40,7 @@ def print_summary(console: Console, summary: Summary) -> None:
             percent(sum(train) / len(train)),
             percent(sum(test) / len(test)),
             _range(percent, entry.test_ci95),
-            flops_text(entry.flops_pretrain + entry.flops_label),
+            f"{spent[name] / size:.3g}",
             f"{sum(seconds) / len(seconds):.1f}",
         )
     console.print(arms)

@@ -78,4 +78,7 @@ def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
         grid=cls.grid,
         notes=[f"built-in task {cls.name}" + (f": {said}" if said else "")],
     )
-    return assemble(cls.name, material, replace(config, options=options))
+    task = assemble(cls.name, material, replace(config, options=options))
+    # The law speaks of symbols 0, 1, ... K-1; the codec's ids are the same, unless training rows lack one of them.
+    complete = task.codec.vocabulary == tuple(map(str, range(options.get("symbols", 0))))
+    return replace(task, posterior=rule.posterior if complete else None)

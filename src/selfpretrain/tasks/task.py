@@ -1,6 +1,7 @@
 """What a task is: padded sequences with their lengths, labels and splits. Knows nothing of models or arms."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,9 @@ from selfpretrain.kinds import InputSpec
 from selfpretrain.results import TaskSummary
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.codec import Codec
+
+Posterior = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Log probabilities (N, T, V) of every symbol at every position, given those of ids (N, T) that are not hidden (-1)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class Task:
         notes: what was guessed, cut, mapped or imputed while reading; for the reader's eyes.
         source: where it came from, to load it again; None for a task that was made by hand.
         grid: height and width of sequences that are images read row by row.
+        posterior: what the law by which the sequences were made says of hidden symbols; None where nobody knows it.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Task:
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: TaskConfig | None = field(default=None, compare=False)
     grid: tuple[int, int] | None = field(default=None, compare=False)
+    posterior: Posterior | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> Kind:
@@ -143,4 +149,5 @@ def shuffled(task: Task, seed: int) -> Task:
         train=shuffle(task.train, 0),
         val=shuffle(task.val, 1),
         unlabelled=None if task.unlabelled is None else shuffle(task.unlabelled, 2),
+        posterior=None,  # it is of sequences in their order
     )

@@ -14,9 +14,9 @@ from selfpretrain.feed import Feed
 from selfpretrain.machine import peak_memory_bytes, threads
 from selfpretrain.model.transfer import freeze, transfer
 from selfpretrain.model.transformer import SequenceModel, fresh_model
-from selfpretrain.objectives.context_free import loss_without_context
 from selfpretrain.objectives.labels import label_metrics
 from selfpretrain.objectives.objective import make_objective
+from selfpretrain.objectives.reference import loss_without_context, lowest_loss
 from selfpretrain.results import Metrics, Row, TrainingResult
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks.task import Task
@@ -104,7 +104,7 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
             steps=state.step,
             selected_step=state.best_step,
             seconds=state.seconds,
-            **_scores(training, model, feed, folder.rows, state.best_step),
+            **_scores(training, shop.tasks[training.task], model, feed, folder.rows, state.best_step),
             peak_memory_bytes=peak_memory_bytes(training.device),
         )
         weights = model.state_dict()
@@ -120,19 +120,26 @@ def _donated(source: Finished) -> dict[str, Tensor]:
     return source.weights
 
 
-def _scores(training: Training, model: SequenceModel, feed: Feed, rows: list[Row], best_step: int) -> dict[str, Any]:
+def _scores(
+    training: Training, task: Task, model: SequenceModel, feed: Feed, rows: list[Row], best_step: int
+) -> dict[str, Any]:
     """What the kept weights score: beside what needs no context, or on labels and on the way there."""
     selected = next(row for row in rows if row["step"] == best_step)
     if training.phase == "pretrain":
         assert training.reconstruction is not None, "self-pretraining reconstructs"
-        without = loss_without_context(training.reconstruction, model.inputs, feed)
-        return {"val_reconstruction": selected["val_loss"], "val_without_context": without}
+        settings = (training.reconstruction, model.inputs, feed)
+        return {
+            "val_reconstruction": selected["val_loss"],
+            "val_without_context": loss_without_context(*settings),
+            "val_lowest": lowest_loss(*settings, task.posterior),
+        }
     on_train = label_metrics(model, feed.training(), model.inputs)
     if not math.isfinite(on_train.loss):
         raise NonFiniteError("train loss", "label", best_step)
     return {
         "train": on_train,
         "val": Metrics(acc=selected["val_acc"], loss=selected["val_loss"]),
+        "train_sample_acc": selected["train_sample_acc"],
         "best_train_sample_acc": max(row["train_sample_acc"] for row in rows),
         "steps_to_fit": next((row["step"] for row in rows if row["train_sample_acc"] >= FITTED), None),
     }

@@ -40,15 +40,17 @@ def attention_maps(view: View, figure: Figure) -> bool:
         for head in range(heads):
             ax = axes[head][column]
             image = ax.imshow(one[head], cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest")
-            ax.set_xticks([])
-            ax.set_yticks([])
+            last = one.shape[-1] - 1
+            ax.set_xticks([0, last // 2, last])
+            ax.set_yticks([0, last // 2, last])
+            ax.tick_params(labelsize=7)
             ax.grid(visible=False)
             if head == 0:
                 ax.set_title(stage_name(arm, stage), fontsize=9)
             if column == 0:
-                ax.set_ylabel(f"head {head}\nquery")
+                ax.set_ylabel(f"head {head}\nquery position")
             if head == heads - 1:
-                ax.set_xlabel("key")
+                ax.set_xlabel("key position")
     figure.colorbar(image, ax=axes.ravel().tolist(), shrink=0.7, label="times uniform attention")
     return True
 
@@ -79,8 +81,9 @@ def pictures() -> list[Picture]:
         Picture(
             "What every sequence's scores share",
             lag_profiles,
-            "The part of the attention scores that depends on positions alone, by lag; a line for each head and "
-            "seed. A peak at lag 0 means that near positions are favoured; a flat line, that all are alike.",
+            "The part of the attention scores that depends on positions alone, by lag (key position minus query "
+            "position); a line for each head and seed. Scores that depend on the lag alone are called Toeplitz. A "
+            "peak at lag 0 means that near positions are favoured; a flat line, that all are alike.",
             WIDE,
         ),
         Picture(

@@ -107,14 +107,15 @@ def pictures() -> list[Picture]:
         Picture(
             "How strong a signal each group of weights gets",
             signal_by_group,
-            "At the start, on the same weights and sequences, every seed a point. Where the label's points lie in "
-            "the grey (chance), its gradient is all noise.",
+            "Signal-to-noise ratio: the squared mean of single sequences' gradients over their variance. One over it "
+            "is the batch size at which both are equal. At the start, on the same weights and sequences, every seed "
+            "a point. Where the label's points lie in the grey (chance), its gradient is all noise.",
             NARROW,
         ),
         Picture(
             "What each loss says about attention at the start",
             signal_by_lag,
-            "Signal in the gradient on the scores, grey: chance; logarithmic from .01 on. Left: pressure to look "
+            "Signal in the gradient on the scores, grey: chance; logarithmic from 0.01 on. Left: pressure to look "
             "nearer or farther. If the reconstruction's line lies above the grey there and the label's does not, "
             "the label is locally blind to proximity. Right: pressure to look to one side. Locally blind is not the "
             "same as cannot learn.",

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from selfpretrain.tasks.task import Posterior
+
 
 class Made(NamedTuple):
     """Sequences and labels before the split.
@@ -37,6 +39,11 @@ class BuiltinTask:
     def build(self, generator: "np.random.Generator") -> Made:
         """Make the sequences; every random number comes from ``generator``."""
         raise NotImplementedError
+
+    @property
+    def posterior(self) -> "Posterior | None":
+        """What the rule says of hidden symbols, as in ``task.Posterior``, of symbols 0, 1, ... K-1; None if nothing."""
+        return None
 
 
 _TASKS: dict[str, type[BuiltinTask]] = {}

@@ -8,6 +8,9 @@ from selfpretrain.tasks.builtin.base import BuiltinTask, Made
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
+
+    from selfpretrain.tasks.task import Posterior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,3 +54,45 @@ class Proximity(BuiltinTask):
         for t in range(1, self.length):
             x[:, t] = np.where(local[:, t], (x[:, t - 1] + step) % self.symbols, x[:, t])
         return Made("symbols", ("up", "down"), x, y)
+
+    @property
+    def posterior(self) -> "Posterior":
+        """Of the chain, exactly."""
+        return self.log_probabilities
+
+    def log_probabilities(self, x: "NDArray[np.int64]") -> "NDArray[np.float64]":
+        """By the forward-backward algorithm for each direction, weighted by how well it explains what is seen."""
+        import numpy as np
+
+        seen = np.where(x[..., None] < 0, 1.0, np.arange(self.symbols) == x[..., None])  # (N, T, K)
+        marginals, evidence = zip(*(self._forward_backward(seen, step) for step in (1, -1)), strict=True)
+        weights = np.exp(np.array(evidence) - np.logaddexp.reduce(evidence))
+        mixed: NDArray[np.float64] = (weights[:, :, None, None] * np.array(marginals)).sum(0)
+        with np.errstate(divide="ignore"):
+            return np.log(mixed)
+
+    def _forward_backward(
+        self, seen: "NDArray[np.float64]", step: int
+    ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        """Of one direction: probabilities of symbols (N, T, K), and the log likelihood of what is seen (N,)."""
+        import numpy as np
+
+        def onward(mass: "NDArray[np.float64]", shift: int) -> "NDArray[np.float64]":
+            local: NDArray[np.float64] = self.probability * np.roll(mass, shift, axis=-1)
+            uniform: NDArray[np.float64] = mass.mean(-1, keepdims=True)
+            return local + (1 - self.probability) * uniform
+
+        def scaled(mass: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+            total = np.maximum(mass.sum(-1, keepdims=True), np.finfo(float).tiny)  # 0: what is seen cannot be
+            return mass / total, np.log(total[:, 0])
+
+        before, after, evidence = np.empty_like(seen), np.ones_like(seen), np.zeros(len(seen))
+        prior = np.full_like(seen[:, 0], 1 / self.symbols)
+        for t in range(seen.shape[1]):
+            before[:, t], added = scaled(prior * seen[:, t])
+            evidence += added
+            prior = onward(before[:, t], step)
+        for t in range(seen.shape[1] - 2, -1, -1):
+            after[:, t], _ = scaled(onward(after[:, t + 1] * seen[:, t + 1], -step))
+        both = before * after
+        return both / np.maximum(both.sum(-1, keepdims=True), np.finfo(float).tiny), evidence

@@ -1,6 +1,6 @@
-"""What can be filled in without looking at the rest of a sequence: the loss that self-pretraining has to beat.
+"""The losses between which self-pretraining moves: the best without context, and the lowest possible.
 
-Shapes: T positions, V symbols, C channels, M chosen positions.
+Shapes: B batch, T positions, V symbols, C channels, M chosen positions.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from selfpretrain.config import ObjectiveConfig
 from selfpretrain.feed import Feed
 from selfpretrain.kinds import KINDS, InputSpec
 from selfpretrain.objectives.reconstruction import ReconstructionObjective
-from selfpretrain.tasks.task import Split
+from selfpretrain.tasks.task import Posterior, Split
 
 
 class ContextFree(nn.Module):
@@ -42,6 +42,31 @@ def loss_without_context(config: ObjectiveConfig, inputs: InputSpec, feed: Feed)
     objective = ReconstructionObjective(config, inputs)
     models = (ContextFree(table).to(feed.device) for table in _tables(feed.rows, config, inputs))
     return min(objective.validate(model, feed)["val_loss"] for model in models)
+
+
+class KnownLaw(nn.Module):
+    """A "model" that knows the law of the sequences, and so answers as well as can be."""
+
+    def __init__(self, posterior: Posterior, inputs: InputSpec) -> None:
+        super().__init__()
+        self.posterior, self.inputs = posterior, inputs
+
+    def forward(self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None = None) -> Tensor:
+        """Log probabilities (M, V+1) of the chosen positions; the unknown symbol never occurs."""
+        hidden = torch.where(x == self.inputs.mask_id, -1, x.long()).cpu().numpy()
+        known = torch.from_numpy(self.posterior(hidden)).to(x.device)
+        return nn.functional.pad(known, (0, 1), value=-torch.inf)[chosen]
+
+
+def lowest_loss(config: ObjectiveConfig, inputs: InputSpec, feed: Feed, posterior: Posterior | None) -> float | None:
+    """The lowest validation loss that any model can expect, on the same masks; None where nobody knows it.
+
+    Args:
+        posterior: the task's.
+    """
+    if posterior is None or config.objective == "causal":
+        return None
+    return ReconstructionObjective(config, inputs).validate(KnownLaw(posterior, inputs), feed)["val_loss"]
 
 
 def _tables(rows: Split, config: ObjectiveConfig, inputs: InputSpec) -> Iterator[Tensor]:

@@ -1,5 +1,6 @@
-"""The loss without context, against slow counts; nothing beats it on noise, and structure does."""
+"""The loss without context, against slow counts; the lowest loss, against every way to fill the masks in."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from conftest import do, ragged_task, tiny_training
 from selfpretrain.config import ObjectiveConfig
 from selfpretrain.feed import Feed
-from selfpretrain.objectives.context_free import loss_without_context
 from selfpretrain.objectives.masking import choose_positions
+from selfpretrain.objectives.reference import KnownLaw, loss_without_context, lowest_loss
 from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.task import shuffled
 
 CPU = torch.device("cpu")
 
@@ -74,5 +76,56 @@ def test_a_training_says_both_losses_and_label_training_neither(tmp_path, tiny_t
     feed = Feed(tiny_task, "pretrain", seed=0, batch_size=1, device=CPU)
     expected = loss_without_context(label.source.reconstruction, tiny_task.inputs, feed)
     assert found.val_without_context == pytest.approx(expected)
+    assert found.val_lowest < expected
     after = do(label, tiny_task, tmp_path).result
-    assert (after.val_reconstruction, after.val_without_context) == (None, None)
+    assert (after.val_reconstruction, after.val_without_context, after.val_lowest) == (None, None, None)
+
+
+def probability_by_hand(x, symbols, p):
+    """Of a whole sequence, both directions alike."""
+    found = 0.0
+    for step in (1, -1):
+        chance = 1 / symbols
+        for here, following in itertools.pairwise(x):
+            chance *= p * (following == (here + step) % symbols) + (1 - p) / symbols
+        found += chance / 2
+    return found
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 0.9, 1.0])
+def test_what_the_chain_says_of_hidden_symbols_is_what_counting_all_of_them_says(p):
+    symbols, seen = 3, np.array([[0, -1, -1, 0, -1], [-1, 1, -1, -1, 0], [-1, -1, -1, -1, -1]])
+    found = np.exp(load_task("proximity", symbols=symbols, probability=p, length=5, sequences=90).posterior(seen))
+    for row, filled in zip(seen, found, strict=True):
+        expected = np.zeros((5, symbols))
+        for whole in itertools.product(range(symbols), repeat=5):
+            if all(s in (-1, w) for s, w in zip(row, whole, strict=True)):
+                expected[np.arange(5), whole] += probability_by_hand(whole, symbols, p)
+        if expected.any():  # at p = 1 the first two cannot be
+            np.testing.assert_allclose(filled, expected / expected.sum(1, keepdims=True), atol=1e-12)
+
+
+def test_long_chains_neither_vanish_nor_overflow():
+    task = load_task("proximity", length=3000, sequences=20)
+    x = task.train.x.astype(int)
+    x[:, ::2] = -1
+    found = np.exp(task.posterior(x))
+    np.testing.assert_allclose(found.sum(-1), 1.0)
+    assert found.max(-1)[x < 0].mean() > 0.4  # neighbours say something
+
+
+def test_the_lowest_loss_lies_below_that_without_context_and_is_of_this_task_alone():
+    task, config = load_task("proximity", sequences=400), ObjectiveConfig()
+    lowest = lowest_loss(config, task.inputs, feed_of(task), task.posterior)
+    truths = [
+        -task.posterior(np.where(chosen.numpy(), -1, batch.x.long().numpy()))[row, t, int(batch.x[row, t])]
+        for batch in feed_of(task).validation()
+        for chosen in [choose_positions(batch, config, batch.draws.keys("validation-masks"))]
+        for row, t in chosen.nonzero().tolist()
+    ]
+    assert lowest == pytest.approx(np.mean(truths), rel=1e-6)
+    assert lowest < loss_without_context(config, task.inputs, feed_of(task)) - 0.3
+    assert KnownLaw(task.posterior, task.inputs)(torch.tensor([[9, 9]]), None, torch.ones(1, 2) > 0).shape == (2, 9)
+    assert lowest_loss(ObjectiveConfig(objective="causal"), task.inputs, feed_of(task), task.posterior) is None
+    for other in (shuffled(task, 0), load_task("noise"), load_task("digits")):
+        assert other.posterior is None
