@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed  ## train, compare and draw the built-in example (about 4 minutes on two cores)
 	$(BIN)/selfpretrain compare --out runs/demo
 
-test: $(VENV)/.developed lint types  ## everything that must hold on every commit
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.developed lint types  ## everything that must hold on every commit; on two cores, file by file
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 test-fast: $(VENV)/.developed  ## what starts no process and no comparison: an answer in under a minute
 	$(BIN)/python -m pytest -q -m fast

@@ -21,6 +21,7 @@ from selfpretrain.errors import DamagedError, NonFiniteError, RequestError
 from selfpretrain.events import Done, Note, Planned
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.report.write import write_report
+from selfpretrain.results import Look
 from selfpretrain.tasks.load import load_task
 from selfpretrain.training import perform
 from test_stats import crossed_by_loops
@@ -334,7 +335,7 @@ def test_seeds_added_after_a_result_was_seen_are_another_look(tmp_path, tiny_tas
 
     def look(**settings):
         summary = compare(tiny_task, replace(config, **settings), out=tmp_path / "o").summary
-        return [seeds for seeds in summary["looks"].values()], summary["level"]
+        return [[each["n_seeds"] for each in looks] for looks in summary["looks"].values()], summary["level"]
 
     assert look() == ([[3]], 0.05)
     assert look(arms=("scratch", "spt", "mimetic")) == ([[3]], 0.05)  # nothing new about the question
@@ -348,7 +349,7 @@ def test_a_range_of_seeds_goes_on_until_it_is_clear_and_the_same_command_finds_i
     config = tiny_config(train=ONE_RATE, arms=("scratch", "mimetic"), seeds="3-6")  # nothing to be seen in so few steps
     events = []
     answer = compare(tiny_task, config, out=tmp_path / "o", watch=events.append).answer
-    assert list(answer.looks.values()) == [(3, 6)]
+    assert list(answer.looks.values()) == [(Look(3, 0.02), Look(6, 0.03))]
     assert answer.level == 0.03
     assert "after 3 seeds it is not clear at p < 0.02; going on" in [e.text for e in events if isinstance(e, Note)]
     assert len([event for event in events if isinstance(event, Done)]) == 6 * 2
@@ -369,20 +370,38 @@ def test_a_range_of_seeds_stops_where_more_of_them_would_test_nothing(tmp_path, 
     write_report(tmp_path / "o")
 
 
+def test_a_number_of_seeds_takes_the_place_of_a_range(tmp_path, tiny_task):
+    config = tiny_config(train=ONE_RATE, arms=("scratch",), seeds="3-10")
+    compare(tiny_task, config, out=tmp_path / "o", seeds=4)
+    request = ComparisonFolder(tmp_path / "o").request.request
+    assert (request.seeds, request.looks) == (4, ())
+
+
 @pytest.mark.parametrize(
     ("outcomes", "clear"),
     [
-        ((("helps", True), ("helps", True), ("no detectable effect", False)), True),
-        ((("helps", True), ("no detectable effect", True)), False),
-        ((("no detectable effect", True), ("loses", True)), False),
-        ((("loses", False),), True),
-        ((("not tested", True),), False),
+        (("helps", "helps"), True),
+        (("helps", "no detectable effect"), False),
+        (("no detectable effect", "loses"), False),
+        (("not tested", "not tested"), False),
+        (("helps", None), False),
+        ((None, None), False),
     ],
 )
 def test_it_is_clear_when_every_primary_claim_is_made(everything, outcomes, clear):
-    entry = everything[0].answer.comparisons[0]
-    made = tuple(replace(entry, outcome=outcome, primary=primary) for outcome, primary in outcomes)
-    assert is_clear(replace(everything[0].answer, comparisons=made, warnings=())) is clear
+    """Primary are spt against scratch and against scratch-long; None: no pair of their runs has ended well."""
+    answer = everything[0].answer
+    learnt = replace(answer.arms["spt"], val_reconstruction=(1.0, 2.0, 2.0), val_without_context=(2.0, 2.0, 2.0))
+    primary = [each for each in answer.comparisons if each.primary]
+    secondary = [replace(each, outcome="helps") for each in answer.comparisons if not each.primary]
+    made = [replace(e, outcome=outcome) for e, outcome in zip(primary, outcomes, strict=True) if outcome is not None]
+    found = replace(answer, comparisons=(*made, *secondary), arms={**answer.arms, "spt": learnt})
+    assert is_clear(found) is clear
+
+
+def test_of_a_single_arm_nothing_is_ever_clear(everything):
+    answer = everything[0].answer
+    assert not is_clear(replace(answer, comparisons=(), arms={"scratch": answer.arms["scratch"]}))
 
 
 def test_workers_give_the_same_numbers_as_this_process(tmp_path, tiny_task):

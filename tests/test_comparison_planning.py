@@ -100,10 +100,22 @@ def test_what_was_asked_for_stays(tiny_task, steady):
     assert plan.config.pretrain.duration != default.pretrain.duration
 
 
+def test_what_was_spent_before_is_taken_off(tiny_task, steady):
+    plan = within(tiny_task, tiny_config(), tiny_config(), "100s", begun=time.monotonic() - 50, workers=1, watch=ignore)
+    assert plan.seconds == pytest.approx(50 - planning.CLOSING_SECONDS, rel=0.05)
+
+
+def test_a_range_of_seeds_is_taken_up_whole_after_a_kill_at_a_look(tmp_path, tiny_task, steady):
+    config, folder = tiny_config(seeds="3-10"), ComparisonFolder(tmp_path / "o")
+    assert within(tiny_task, config, config, "100s", begun=time.monotonic(), workers=1, watch=ignore).config.looks
+    with folder.claimed(config, tiny_task, None, "the command"):
+        folder.write_request(config.stages[0], "the command")
+    assert folder.resolved("the command") == config
+    assert folder.resolved("another command") is None
+
+
 def test_a_budget_for_nothing_is_refused(tiny_task, steady):
-    with pytest.raises(
-        SettingError, match=r"6s is too short here: 2% of the preset's steps take about \d+ s; give more"
-    ):
+    with pytest.raises(SettingError, match=r"6s is too short: the least .* takes about \d+ s; give more time"):
         within(tiny_task, tiny_config(), tiny_config(), "6s", begun=time.monotonic(), workers=1, watch=ignore)
 
 

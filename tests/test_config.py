@@ -36,6 +36,8 @@ def test_what_is_no_duration_is_none(text):
         (lambda: CompareConfig(seeds="2-10"), "seeds"),
         (lambda: CompareConfig(seeds="10-3"), "seeds"),
         (lambda: CompareConfig(seeds=7, looks=(3, 5, 10)), "seeds"),
+        (lambda: CompareConfig(seeds=10, looks=(3, 4, 5, 10)), "seeds"),
+        (lambda: CompareConfig(seeds=10, looks=(10, 5, 3)), "seeds"),
         (lambda: CompareConfig(model=ModelConfig(pooling="cls", causal=True)), "pooling"),
         (lambda: DiagnoseConfig(sections="data"), "sections"),
         (lambda: DiagnoseConfig(grid=(3,)), "grid"),

@@ -11,7 +11,7 @@ from selfpretrain.results import ArmSummary, Caveat, RunResult
 from selfpretrain.stats import Crossed, Interval
 from selfpretrain.verdict import wording
 from selfpretrain.verdict.cause import cause_of
-from selfpretrain.verdict.claims import ALPHA, PLANNED, claim, level_of
+from selfpretrain.verdict.claims import ALPHA, PLANNED, claim, look_at
 from selfpretrain.verdict.contrast import contrast_of
 from selfpretrain.verdict.judge import Judgement, _entry, judge, with_more_compute
 from selfpretrain.verdict.wording import AHEAD, CAUSES
@@ -176,8 +176,17 @@ def test_secondary_claims_share_a_level_and_take_nothing_from_primary_ones():
     assert claim([with_p(0.04, -0.02, primary=False)])[0].outcome == "loses"
 
 
+def levels(*looks):
+    """Levels of looks one after the other, each (number of seeds, what was planned)."""
+    taken = []
+    for n_seeds, planned in looks:
+        look = look_at(n_seeds, taken, planned)
+        taken += [] if look in taken else [look]
+        yield look.level
+
+
 def test_every_look_that_was_not_planned_halves_the_level():
-    assert [level_of(n, (3, 4, 5), (n,)) for n in (3, 4, 5)] == [0.05, 0.025, 0.0125]
+    assert list(levels((3, (3,)), (4, (4,)), (5, (5,)), (4, (4,)))) == [0.05, 0.025, 0.0125, 0.025]
     contrast = with_p(0.03, primary=True)
     assert claim([contrast], 0.05)[0].outcome == "helps"
     later = claim([contrast], 0.025)
@@ -188,12 +197,16 @@ def test_every_look_that_was_not_planned_halves_the_level():
 
 
 def test_planned_looks_share_the_level():
-    planned = (3, 5, 10)
-    assert [level_of(n, planned, planned) for n in planned] == [0.01, 0.015, 0.025]
-    assert all(sum(levels) == pytest.approx(ALPHA) for levels in PLANNED.values())
-    # Whoever has looked in between, or goes on beyond the plan, has looked once more.
-    assert level_of(5, (3, 4, 5), planned) == 0.0125
-    assert level_of(20, (3, 5, 10, 20), (20,)) == 0.00625
+    plan = (3, 5, 10)
+    assert list(levels((3, plan), (5, plan), (10, plan))) == [0.01, 0.015, 0.025]
+    assert all(sum(shares) == pytest.approx(ALPHA) for shares in PLANNED.values())
+
+
+def test_a_plan_that_was_made_after_a_look_is_none_and_a_look_keeps_its_level():
+    plan = (3, 5, 10)
+    assert list(levels((3, (3,)), (3, plan), (5, plan), (10, plan))) == [0.05, 0.05, 0.025, 0.0125]
+    assert list(levels((3, (3, 6)), (6, (3, 6)), (3, (3, 6, 12)), (12, (3, 6, 12)))) == [0.02, 0.03, 0.02, 0.0125]
+    assert list(levels((3, plan), (3, (3,)), (5, (5,)), (10, plan))) == [0.01, 0.01, 0.025, 0.0125]
 
 
 def test_what_has_no_p_claims_nothing_and_stops_the_order():

@@ -285,8 +285,8 @@ class CompareConfig:
             object.__setattr__(self, "seeds", looks[-1])
             object.__setattr__(self, "looks", looks if len(looks) > 1 else ())
         require_at_least(self, seeds=1)
-        if self.looks and self.seeds not in self.looks:
-            raise SettingError("seeds", self.seeds, f"is none of the planned looks {self.looks}; set looks=() as well")
+        if self.looks and (self.seeds not in self.looks or self.looks != looks_of(f"{self.looks[0]}-{self.looks[-1]}")):
+            raise SettingError("seeds", self.seeds, f"does not go with looks={self.looks}; give a range like '3-10'")
         if self.causal and self.model.pooling == "cls":
             raise SettingError("pooling", "cls", "sees nothing under causal attention; use mean, max or last")
 

@@ -171,7 +171,7 @@ def options_of(cls: type[Any], prefix: str = "") -> Iterator[str]:
     for name, kind in _fields(cls):
         if dataclasses.is_dataclass(kind):
             yield from options_of(typing.cast(type[Any], kind), f"{name}." if name in PHASES else "")
-        elif name not in ("data", "folder", "options"):
+        elif name not in ("data", "folder", "options", "looks"):
             yield flag(prefix + name)
 
 

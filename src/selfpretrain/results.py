@@ -92,6 +92,14 @@ class RunResult:
     peak_memory_bytes: int | None = None
 
 
+@dataclass(frozen=True)
+class Look:
+    """A look at an answer: with how many seeds, and the significance level of a claim at it."""
+
+    n_seeds: int
+    level: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSummary:
     """The task in figures."""
@@ -201,7 +209,7 @@ class Summary:
     tested: bool
     warnings: tuple[Caveat, ...]
     observations: tuple[str, ...]
-    looks: Mapping[str, tuple[int, ...]]
+    looks: Mapping[str, tuple[Look, ...]]
     level: float
     verdict: str
 

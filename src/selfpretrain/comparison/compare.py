@@ -74,7 +74,9 @@ def compare(
         RequestError: settings or data that cannot be used, or a folder that belongs to other data.
     """
     begun = time.monotonic()
-    config = dataclasses.replace(config or CompareConfig(), **settings)
+    if isinstance(settings.get("seeds"), int):  # a number of seeds takes the place of a range
+        settings.setdefault("looks", ())
+    config = dataclasses.replace(config or CompareConfig(), **settings).stages[-1]
     arms = [arm_named(name) for name in config.arms]
     if budget is not None:
         seconds_of(budget)  # refuses what is no time before anything is read
@@ -126,13 +128,12 @@ def compare(
                     evaluate=evaluate,
                     watch=watch,
                 )
-                question = folder.request.question
-                looks = folder.looks(question, stage.seeds)
-                answer = summarise(stage, task.describe(), task.test.y, folder.runs_of(stage), tuned, looks, question)
+                runs, question = folder.runs_of(stage), folder.request.question
+                answer = summarise(stage, task.describe(), task.test.y, runs, tuned, folder.looks, question)
                 folder.write_answer(answer, laboratory.used)
                 if is_clear(answer):
                     break
-                if stage.seeds < config.seeds:
+                if stage != config.stages[-1]:
                     watch(Note(f"after {stage.seeds} seeds it is not clear at p < {answer.level:g}; going on"))
         if store is None and (left := unused(folder)):
             said = f"{len(left)} trainings and runs here are of other requests"

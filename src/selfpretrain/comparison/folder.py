@@ -12,7 +12,7 @@ report.html        the page
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from selfpretrain.arms.registry import reported_seeds
 from selfpretrain.comparison.runs import RESULT, Run, run_name
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import DamagedError, RequestError, SettingError
-from selfpretrain.results import Summary
+from selfpretrain.results import Look, Summary
 from selfpretrain.serial import fingerprint, to_dict
 from selfpretrain.storage import own_folder, read_json, read_record, remove_half_written, write_json
 
@@ -237,14 +237,13 @@ class ComparisonFolder:
         """Write the resolved request."""
         write_json(self.path / CONFIG, to_dict(replace(self.request, request=config, asked=asked)))
 
-    def looks(self, question: str, n_seeds: int) -> dict[str, Sequence[int]]:
-        """Numbers of seeds at which answers here were looked at, by question, with this one added."""
+    @property
+    def looks(self) -> Mapping[str, tuple[Look, ...]]:
+        """The looks at answers here, by question."""
         try:
-            known: dict[str, Sequence[int]] = dict(self.summary.looks)
+            return self.summary.looks
         except RequestError:  # nothing was answered here, or it is damaged
-            known = {}
-        here = known.get(question, ())
-        return known | {question: here if n_seeds in here else (*here, n_seeds)}
+            return {}
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json."""

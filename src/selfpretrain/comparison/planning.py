@@ -148,21 +148,21 @@ def within(
     spent = time.monotonic() - begun + starting + CLOSING_SECONDS
     left = seconds - spent
     best: ComparisonPlan | None = None
-    asked = (config.seeds, config.looks) != (default.seeds, default.looks)
-    for seeds, rates, least in CHOICES:
+    asked = bool(config.looks) or config.seeds != default.seeds
+    for seeds, rates, least_share in CHOICES:
         chosen = replace(
             config,
             seeds=config.seeds if asked else seeds,
             train=replace(config.train, lr=_grid(config.train.lr, rates, config.train.lr != default.train.lr)),
         )
         share = _largest_share(task, chosen, default, timings, workers, left)
-        if share >= max(least, LEAST_SHARE):
+        if share >= max(least_share, LEAST_SHARE):
             best = plan_of(task, _scaled(task, chosen, default, share), timings, workers)
             break
     if best is None:
         least = spent + plan_of(task, _scaled(task, chosen, default, LEAST_SHARE), timings, workers).seconds
-        said = f"is too short here: {100 * LEAST_SHARE:g}% of the preset's steps take about {duration_text(least)}"
-        raise SettingError("budget", budget, f"{said}; give more, or a smaller model (--preset minimal)")
+        said = f"is too short: the least that makes sense here takes about {duration_text(least)}; give more time"
+        raise SettingError("budget", budget, f"{said}, or ask for less: a smaller model, fewer --seeds or steps")
     left_out = []
     if best.config.seeds < default.seeds and not asked:
         left_out.append(f"{default.seeds - best.config.seeds} of {default.seeds} seeds")

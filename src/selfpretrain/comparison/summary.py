@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from selfpretrain.arms.registry import arm_named
 from selfpretrain.arms.tuning import Tuned
 from selfpretrain.comparison.runs import Run
 from selfpretrain.config import CompareConfig
-from selfpretrain.results import ArmSummary, RunResult, Summary, TaskSummary
+from selfpretrain.results import ArmSummary, Look, RunResult, Summary, TaskSummary
 from selfpretrain.stats import crossed_interval
-from selfpretrain.verdict.caveats import NOTHING
-from selfpretrain.verdict.claims import level_of
+from selfpretrain.verdict.caveats import LEARNT
+from selfpretrain.verdict.claims import look_at
 from selfpretrain.verdict.judge import judge
 from selfpretrain.verdict.wording import sentences
 
@@ -23,7 +24,7 @@ def summarise(
     y: NDArray[np.int64],
     runs: Mapping[str, Sequence[Run]],
     tuned: Mapping[str, Tuned],
-    looks: Mapping[str, Sequence[int]],
+    looks: Mapping[str, tuple[Look, ...]],
     question: str,
 ) -> Summary:
     """The answer.
@@ -33,7 +34,7 @@ def summarise(
         y: classes of the test rows.
         runs: of each arm, by seed.
         tuned: what was picked for each arm that trains.
-        looks: numbers of seeds at which answers in this folder were looked at, this one included, by question.
+        looks: those that were taken in this folder before, by question.
         question: the one that is answered.
     """
     results = {arm: [run.result for run in of_arm] for arm, of_arm in runs.items()}
@@ -43,8 +44,9 @@ def summarise(
     }
     arms = {arm: _arm_summary(of_arm, hits[arm], tuned.get(arm)) for arm, of_arm in results.items()}
     curves = {arm: [run.phase("label") for run in of_arm] for arm, of_arm in runs.items()}
-    level = level_of(config.seeds, looks[question], config.looks or (config.seeds,))
-    judged = judge(results, hits, curves, kind=task.kind, level=level)
+    before = looks.get(question, ())
+    look = look_at(config.seeds, before, config.looks or (config.seeds,))
+    judged = judge(results, hits, curves, kind=task.kind, level=look.level)
     return Summary(
         task=task,
         arms=arms,
@@ -52,18 +54,36 @@ def summarise(
         tested=judged.tested,
         warnings=tuple(judged.caveats),
         observations=tuple(judged.observations),
-        looks={each: tuple(seeds) for each, seeds in looks.items()},
-        level=level,
+        looks={**looks, question: before if look in before else (*before, look)},
+        level=look.level,
         verdict=sentences(judged, arms),
     )
 
 
 def is_clear(answer: Summary) -> bool:
-    """Whether more seeds would add nothing: every primary claim is made, or self-pretraining has learnt nothing."""
-    if any(caveat.code == NOTHING for caveat in answer.warnings):
-        return True
-    primary = [each for each in answer.comparisons if each.primary] or answer.comparisons
-    return all(each.outcome in ("helps", "loses") for each in primary)
+    """Whether more seeds would add nothing.
+
+    So it is if every primary claim of the arms is made (without any, every claim), or if none of the seeds has
+    learnt anything in self-pretraining.
+    """
+    declared = [
+        (name, versus.against)
+        for name in answer.arms
+        for versus in arm_named(name).contrasts
+        if versus.primary and versus.against in answer.arms
+    ]
+    found = {(each.arm, each.against): each for each in answer.comparisons}
+    wanted = [found.get(pair) for pair in declared or found]
+    claimed = [each is not None and each.outcome in ("helps", "loses") for each in wanted]
+    in_vain = [each is not None and each.outcome == "not tested" and _in_vain(answer.arms[each.arm]) for each in wanted]
+    return bool(wanted) and (all(claimed) or any(in_vain))
+
+
+def _in_vain(arm: ArmSummary) -> bool:
+    """Whether no seed's self-pretraining is better than a table of frequencies."""
+    pairs = zip(arm.val_reconstruction, arm.val_without_context, strict=True)
+    learnt = [loss < (1 - LEARNT) * without for loss, without in pairs if loss is not None and without is not None]
+    return bool(learnt) and not any(learnt)
 
 
 def _arm_summary(

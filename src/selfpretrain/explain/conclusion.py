@@ -95,7 +95,7 @@ def conclude(evidence: Evidence) -> Conclusion:
     if evidence.outcome != "helps":
         # Nothing is to be explained: what the data allow comes first, and the rest is short.
         pairs = [] if evidence.pairs is None else [_pairs(evidence.pairs)]
-        blind = [_blindness(evidence)[0]] if len(evidence.signals) >= MIN_SEEDS else []
+        blind = _blindness(evidence, briefly=True) if len(evidence.signals) >= MIN_SEEDS else []
         return Conclusion("none", None, [], [*pairs, _without_gain(evidence), *blind])
     found = {recovery.cell: recovery for recovery in _recoveries(evidence)}
     carrier, said = _carrier(found)
@@ -276,7 +276,7 @@ def _pairs(pairs: Pairs) -> str:
     return f"Pairs of near positions do not clearly tell a linear classifier more than shuffled ones: it gets {found}."
 
 
-def _blindness(evidence: Evidence) -> list[str]:
+def _blindness(evidence: Evidence, *, briefly: bool = False) -> list[str]:
     """Whether the label's gradient says less about proximity than the reconstruction's, and what to know of that."""
     clear = [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
     if len(clear) < MIN_SEEDS:
@@ -288,12 +288,13 @@ def _blindness(evidence: Evidence) -> list[str]:
     bounds = f"ratio {ratio.mean:.3f}, 95% interval {ratio.low:.3f} to {ratio.high:.3f} over {ratio.n} seeds"
     label = np.mean([s.label_direction for s in clear])
     other = np.mean([s.reconstruction_direction for s in clear])
-    direction = f"About direction, ahead or back, their signal-to-noise ratios are {label:.2g} and {other:.2g}."
+    direction = [f"About direction, ahead or back, their signal-to-noise ratios are {label:.2g} and {other:.2g}."]
+    direction = [] if briefly else direction
     if ratio.below(BLIND):
         return [
             f"At the start the label's gradient on attention scores says far less about proximity than the "
             f"reconstruction's ({bounds}).",
-            direction,
+            *direction,
             "Locally blind is not the same as cannot learn: other rates, optimisers or more steps may get there.",
         ]
-    return [f"At the start the label's gradient is not shown to be blind to proximity ({bounds}).", direction]
+    return [f"At the start the label's gradient is not shown to be blind to proximity ({bounds}).", *direction]

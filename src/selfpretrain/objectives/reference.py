@@ -54,7 +54,7 @@ class KnownLaw(nn.Module):
     def forward(self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None = None) -> Tensor:
         """Log probabilities (M, V+1) of the chosen positions; the unknown symbol never occurs."""
         hidden = torch.where(x == self.inputs.mask_id, -1, x.long()).cpu().numpy()
-        known = torch.from_numpy(self.posterior(hidden)).to(x.device)
+        known = torch.from_numpy(self.posterior(hidden)).float().to(x.device)
         return nn.functional.pad(known, (0, 1), value=-torch.inf)[chosen]
 
 

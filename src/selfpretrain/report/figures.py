@@ -137,18 +137,22 @@ def _curves(ax: Axes, arm: str, curves: Sequence[Curve], key: str, scale: float,
 
 
 def _accuracy_scale(content: Content, ax: Axes) -> None:
-    """An axis that shows where the arms lie; the commonest class is a line there, or a word where it lies below."""
+    """An axis that shows where the arms lie; the commonest class is a line there, or a word where it lies outside."""
     low, high = ax.dataLim.y0, ax.dataLim.y1
+    if not np.isfinite([low, high]).all():  # no arm has drawn anything
+        return
     room = max(SPREAD - (high - low), 0.08 * (high - low)) / 2
     low, high = max(0.0, low - room), min(1.0, high + room)
+    low, high = max(0.0, min(low, high - SPREAD)), min(1.0, max(high, low + SPREAD))
     edge = 0.02 * (high - low)  # marks at the very end stay whole
     ax.set_ylim(low - edge, high + edge)
     commonest = content.summary.task.majority
-    if commonest >= low:
+    if low <= commonest <= high:
         ax.axhline(commonest, color="black", linestyle="--", linewidth=1, zorder=0)
     else:
-        said = f"commonest class: {commonest:.2f}, below"
-        ax.annotate(said, (0.02, 0.02), xycoords="axes fraction", fontsize=8, color="#5d5d5d")
+        where, place = ("below", 0.02) if commonest < low else ("above", 0.94)
+        said = f"commonest class: {commonest:.2f}, {where}"
+        ax.annotate(said, (0.02, place), xycoords="axes fraction", fontsize=8, color="#5d5d5d")
 
 
 PICTURES = (

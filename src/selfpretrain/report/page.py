@@ -51,7 +51,7 @@ def render(content: Content) -> str:
 
 def render_run(name: str, diagnosis: Findings) -> str:
     """The page of one run that was diagnosed: the part "Why" alone."""
-    return _environment().get_template("run.html").render(name=name, why=_why(diagnosis))
+    return _environment().get_template("run.html").render(name=name, why=_why(diagnosis, of_one_run=True))
 
 
 def _drawn(pictures: Iterable[Picture], content: Any) -> list[tuple[Picture, str]]:
@@ -76,19 +76,21 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _why(diagnosis: Findings | None) -> dict[str, Any] | None:
-    """The part "Why"; None without a diagnosis."""
+def _why(diagnosis: Findings | None, *, of_one_run: bool = False) -> dict[str, Any] | None:
+    """The part "Why"; None without a diagnosis.
+
+    Where a comparison has no gain there is nothing to explain: what the data allow comes first, the rest can be opened.
+    """
     if diagnosis is None:
         return None
-    # Without a gain there is nothing to explain: what the data allow comes first, and the rest can be opened.
-    first = {"data"} if diagnosis.conclusion["carrier"] == "none" else set(known_sections())
     view = View(diagnosis)
     drawn = {name: _drawn(section.pictures(), view) for name, section in known_sections().items()}
+    brief = not of_one_run and diagnosis.conclusion["carrier"] == "none" and bool(drawn["data"])
     return {
         "sentences": diagnosis.conclusion["sentences"],
         "recoveries": diagnosis.conclusion["recoveries"],
-        "figures": [each for name, pictures in drawn.items() if name in first for each in pictures],
-        "more": [each for name, pictures in drawn.items() if name not in first for each in pictures],
+        "figures": [each for name, of in drawn.items() if not brief or name == "data" for each in of],
+        "more": [each for name, of in drawn.items() if brief and name != "data" for each in of],
         "protocol": _flat(diagnosis.protocol),
     }
 
@@ -156,7 +158,7 @@ def flops_unit(counts: Iterable[float]) -> tuple[str, float]:
     ('TFLOP', 1000000000000.0)
     """
     largest = max(counts, default=0.0)
-    units = (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9))
+    units = (("EFLOP", 1e18), ("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9))
     return next(((unit, size) for unit, size in units if largest >= size), ("MFLOP", 1e6))
 
 

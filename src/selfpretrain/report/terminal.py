@@ -37,7 +37,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         arms.add_row(
             name,
             "-" if entry.lr is None else f"{entry.lr:g}",
-            percent(sum(train) / len(train)),
+            percent(sum(train) / len(train) if train else None),
             percent(sum(test) / len(test)),
             _range(percent, entry.test_ci95),
             f"{spent[name] / size:.3g}",

@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.serial import from_dict, to_dict
@@ -14,7 +16,7 @@ from selfpretrain.tasks.builtin import BuiltinTask, builtin_tasks
 from selfpretrain.tasks.files import load_file, task_of_arrays
 from selfpretrain.tasks.parsing import parse_cells
 from selfpretrain.tasks.tables import EXTENSIONS
-from selfpretrain.tasks.task import Task
+from selfpretrain.tasks.task import Posterior, Task
 
 OF_FILES = ("sequence", "label", "split", "series", "time", "kind", "test")
 
@@ -79,6 +81,13 @@ def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
         notes=[f"built-in task {cls.name}" + (f": {said}" if said else "")],
     )
     task = assemble(cls.name, material, replace(config, options=options))
-    # The law speaks of symbols 0, 1, ... K-1; the codec's ids are the same, unless training rows lack one of them.
-    complete = task.codec.vocabulary == tuple(map(str, range(options.get("symbols", 0))))
-    return replace(task, posterior=rule.posterior if complete else None)
+    return replace(task, posterior=_of_ids(rule, task))
+
+
+def _of_ids(rule: BuiltinTask, task: Task) -> Posterior | None:
+    """What the rule says of hidden ids: the same as of its symbols 0, 1, ... K-1, unless training rows lack one."""
+    posterior = rule.posterior
+    if posterior is None:
+        return None
+    symbols = posterior(np.full((1, 1), -1)).shape[-1]
+    return posterior if task.codec.vocabulary == tuple(map(str, range(symbols))) else None

@@ -7,7 +7,7 @@ share another level by Holm's rule.
 An answer that is looked at more than once has more chances to be wrong. Looks that were planned share the level of
 0.05 (``PLANNED``). A look that was not planned, at seeds that were added after a result was seen, makes the next claim
 harder: at look k the level is ``0.05 / 2^(k-1)``, so that all looks together stay below ``0.05 (1 + 1/2 + 1/4 + ...) =
-0.1``.
+0.1``. An answer is that of its own look alone: a claim of an earlier one is not carried over.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from selfpretrain.config import MIN_SEEDS
-from selfpretrain.results import Outcome
+from selfpretrain.results import Look, Outcome
 from selfpretrain.stats import holm
 from selfpretrain.verdict.contrast import Contrast
 
@@ -25,18 +25,19 @@ PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01,
 do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
 
 
-def level_of(n_seeds: int, looks: Sequence[int], planned: Sequence[int]) -> float:
-    """Significance level of a claim.
+def look_at(n_seeds: int, before: Sequence[Look], planned: Sequence[int]) -> Look:
+    """A look, with its level.
 
     Args:
-        n_seeds: at this look.
-        looks: numbers of seeds at which this question was looked at, in order, this look included.
-        planned: numbers of seeds at which it was to be looked at.
+        n_seeds: at this look. A look that was taken before keeps its level.
+        before: the looks at the same question that were taken, in order.
+        planned: numbers of seeds at which it is to be looked at. A plan that was made after a look that is not its own
+            is none.
     """
-    taken = tuple(looks[: looks.index(n_seeds) + 1])
-    if taken == tuple(planned[: len(taken)]):
-        return PLANNED[len(planned)][len(taken) - 1]
-    return float(ALPHA / 2 ** (len(taken) - 1))
+    plan = [Look(n, level) for n, level in zip(planned, PLANNED[len(planned)], strict=True)]
+    as_planned = plan if plan[: len(before)] == list(before) else []
+    known = [look for look in (*before, *as_planned) if look.n_seeds == n_seeds]
+    return known[0] if known else Look(n_seeds, float(ALPHA / 2 ** len(before)))
 
 
 def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:
