@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from selfpretrain.arms.registry import arm_named
+from selfpretrain.arms.registry import arm_named, reported_seeds
 from selfpretrain.drawing import Picture
 from selfpretrain.report.content import Content, Curve
 
@@ -19,7 +19,9 @@ def accuracies(content: Content, figure: Figure) -> bool:
     ax = figure.subplots()
     arms = content.arms
     for place, arm in enumerate(arms):
-        points = [value for value in content.summary.arms[arm].test_acc if value is not None]
+        every = content.summary.arms[arm].test_acc
+        own = len(reported_seeds(arm, len(every)))  # a classical model is fitted once
+        points = [value for value in every[:own] if value is not None]
         if not points:
             continue
         spread = np.linspace(-0.14, 0.14, len(points)) if len(points) > 1 else [0.0]

@@ -71,6 +71,7 @@ def _environment() -> jinja2.Environment:
     environment.filters |= {
         "percent": percent,
         "points": points,
+        "p_value": p_value,
         "cell": lambda cell: from_dict(Cell, cell).words,
     }
     return environment
@@ -149,6 +150,17 @@ def percent(share: float | None) -> str:
 def points(share: float | None) -> str:
     """A difference of shares in signed points; a dash for None."""
     return "-" if share is None else f"{100 * share:+.1f}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with two digits, however small no more than three decimals; a dash for None.
+
+    >>> p_value(0.0421), p_value(3e-9)
+    ('0.042', '< 0.001')
+    """
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def flops_unit(counts: Iterable[float]) -> tuple[str, float]:

@@ -40,7 +40,7 @@ def print_summary(console: Console, summary: Summary) -> None:
             percent(sum(train) / len(train) if train else None),
             percent(sum(test) / len(test)),
             _range(percent, entry.test_ci95),
-            f"{spent[name] / size:.3g}",
+            "-" if entry.choice else f"{spent[name] / size:.3g}",
             f"{sum(seconds) / len(seconds):.1f}",
         )
     console.print(arms)
