@@ -1,11 +1,13 @@
 """Tune, pick, report: the same grid and seeds for everyone, and the rule that picks."""
 
+from dataclasses import replace
+
 import pytest
 
 from conftest import tiny_training
 from selfpretrain.arms.tuning import FIRST_TUNING_SEED, Candidate, pick_lr, tune_and_train, tuning_seeds
 from selfpretrain.config import TrainConfig
-from selfpretrain.events import Note
+from selfpretrain.events import Note, Planned
 from selfpretrain.results import Metrics, TrainingResult
 from selfpretrain.training.laboratory import Laboratory
 from selfpretrain.training.perform import Workshop
@@ -89,3 +91,31 @@ def test_every_candidate_tries_the_same_rates_with_seeds_that_are_not_reported(t
         assert run() == tuned
     total = (4 + 2) * (2 if arm == "spt" else 1)
     assert f"{total} of {total} trainings are there" in [event.text for event in events if isinstance(event, Note)]
+
+
+def test_what_candidates_share_is_counted_once_in_the_time_left(tmp_path, tiny_task):
+    spt = tiny_training(tiny_task, "spt")
+    settings, events = TrainConfig(lr=(1e-3, 1e-2)), []
+    candidates = [
+        Candidate(str(len(frozen)), lambda seed, lr, frozen=frozen: replace(spt, seed=seed, frozen=frozen), (0,))
+        for frozen in ((), ("query-key",), ("norms",))
+    ]
+    with Laboratory(
+        Workshop({tiny_task.fingerprint: tiny_task}, Store(tmp_path)),
+        settings=settings,
+        device="cpu",
+        workers=1,
+        watch=events.append,
+    ) as laboratory:
+        tune_and_train(
+            laboratory,
+            candidates,
+            settings=settings,
+            n_val=18,
+            snapshots=0,
+            evaluate=lambda candidate, seed, training: (f"{candidate.name} {seed}", Nothing()),
+            watch=events.append,
+        )
+        expected = laboratory.cost(spt.source) + 3 * laboratory.cost(spt)
+    first = next(event for event in events if isinstance(event, Planned))
+    assert first.later == pytest.approx(expected)

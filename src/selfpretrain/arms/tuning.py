@@ -85,8 +85,9 @@ def tune_and_train(
         What was picked for each candidate that trains.
     """
     tried = trials(candidates, settings)
-    # What will be reported costs the same with any rate.
-    later = sum(laboratory.cost(each) for t in reported(candidates, settings.lr[0]) for each in t.chain)
+    # What will be reported costs the same with any rate; what several share is done once.
+    rest = {each.key: each for t in reported(candidates, settings.lr[0]) for each in t.chain}
+    later = sum(map(laboratory.cost, rest.values()))
     there, total = laboratory.count(tried.values())
     whole = there == total
     if there and not whole:
