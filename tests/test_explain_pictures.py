@@ -61,6 +61,14 @@ def test_maps_are_of_the_last_layer_and_the_first_seed():
     assert all((image == 2.5).all() for image in shown[:HEADS])
 
 
+def test_maps_of_long_sequences_have_the_numbers_of_positions():
+    maps = row("attention_map", np.ones((1, HEADS, 4, 4)), seed=0)
+    figure = Figure()
+    assert attention_maps(View(Findings({"sample_length": 101}, {"attention": [maps]}, {})), figure)
+    assert [list(axis.get_ticklocs()) for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis)] == [[0, 50, 100]] * 2
+    assert figure.axes[0].images[0].get_extent() == [-0.5, 100.5, 100.5, -0.5]
+
+
 def test_signal_by_lag_begins_at_lag_one():
     def snr(part, loss, first):
         values = np.zeros((1, HEADS, LAGS))

@@ -15,6 +15,8 @@ from selfpretrain.errors import RequestError
 from selfpretrain.explain.registry import known_sections
 from selfpretrain.report.figures import PICTURES
 from selfpretrain.report.write import write_report
+from selfpretrain.studies.conduct import run_study
+from test_studies import TINY
 
 pytestmark = pytest.mark.whole
 COLOURS = {name: arm.colour for name, arm in known_arms().items()}
@@ -78,6 +80,29 @@ def test_the_page_is_whole_at_desktop_and_phone_width(report, browser, width, tm
     picture = tmp_path / "page.png"
     page.screenshot(path=picture, full_page=True)
     assert picture.stat().st_size > 50_000
+    assert wrong == []
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def study_report(tmp_path_factory):
+    return write_report(run_study(TINY, out=tmp_path_factory.mktemp("study") / "o").folder)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_of_a_study_is_whole_and_leads_to_its_comparisons(study_report, browser, width):
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text))
+    page.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
+    page.goto(study_report.as_uri())
+    assert page.locator("#verdict").inner_text().strip()
+    assert page.locator("figure svg").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = page.locator("thead").first.is_visible()
+    assert shown is (width > 640)  # on a phone every cell says its column's name
+    page.locator("a").first.click()
+    assert page.locator("h1").inner_text().startswith("Does self-pretraining help on proximity?")
     assert wrong == []
     page.close()
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -22,6 +22,7 @@ from selfpretrain.errors import RequestError, SettingError, WorkerKilled, requir
 from selfpretrain.explain.registry import known_sections, sections_named
 from selfpretrain.options import explained, parse, take_task_options, task_help, value_of
 from selfpretrain.presets import preset
+from selfpretrain.serial import to_dict
 
 USAGE = """\
 usage: selfpretrain VERB ...
@@ -30,7 +31,8 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
 
   compare [DATA]   train with and without self-pretraining, in pairs, and answer
   diagnose DIR     say why: attention, gradients, landscape, and weights moved one group at a time
-  report DIR       draw the report of a finished comparison again; never trains
+  study NAME       many comparisons along one axis, and the claims that they decide (study list names them)
+  report DIR       draw the report of a finished comparison or study again; never trains
   clean DIR        list, then remove, trainings that the latest request does not use
 
 DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
@@ -39,6 +41,7 @@ DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, 
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
   selfpretrain compare my.csv --budget 10m --plan what that would be
   selfpretrain diagnose runs/proximity            why it came out so
+  selfpretrain study depth                        does the gain need depth?
   selfpretrain compare --help                     every option of a verb
 
 Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
@@ -98,11 +101,34 @@ class DiagnoseArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudyArguments:
+    """Run a study: many comparisons along one axis, and the claims that they decide, declared before they run.
+
+    The same command goes on where an interrupted one stopped. What two comparisons share is trained once. One's own
+    study is a Python file that defines STUDY.
+    """
+
+    study: Positional[str]
+    """list, a study's name (see below), or a Python file."""
+    profile: Literal["small", "full"] = "small"
+    """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator."""
+    out: Path | None = None
+    """Folder for everything that is written; None: runs/study-<name>."""
+    workers: int | None = None
+    """Runs at a time on the CPU; None: the cores."""
+    json: bool = False
+    """Print study.json alone on standard output."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, workers=1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
-    """Draw report.html of a finished comparison again, from its folder alone."""
+    """Draw report.html of a finished comparison or study again, from its folder alone."""
 
     folder: Positional[Path]
-    """The comparison's folder."""
+    """The folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs: dict[str, Callable[[list[str]], None]] = {
         "compare": _compare,
         "diagnose": _diagnose,
+        "study": _study,
         "report": _report,
         "clean": _clean,
     }
@@ -236,6 +263,38 @@ def _diagnose(argv: list[str]) -> None:
     if arguments.json:
         sys.stdout.write(json.dumps(diagnosis.content, indent=2, allow_nan=False) + "\n")
     print_conclusion(console, diagnosis.findings)
+    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+
+
+def _study(argv: list[str]) -> None:
+    from selfpretrain.studies.registry import known_studies, study_named
+
+    lines = [f"{each.name:12s} {each.question} ({each.minutes:g} min)" for each in known_studies().values()]
+    arguments = parse(StudyArguments, argv, "study", more="\nstudies:\n" + "".join(f"  {line}\n" for line in lines))
+    if arguments.study == "list":
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        return
+    study = study_named(arguments.study)
+    signal.signal(signal.SIGTERM, _interrupt)
+    from rich.console import Console
+
+    from selfpretrain.machine import cores
+    from selfpretrain.progress import Watcher
+    from selfpretrain.report.terminal import print_study
+    from selfpretrain.report.write import write_report
+    from selfpretrain.studies.conduct import run_study
+
+    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+    if (arguments.workers or 1) > cores():
+        raise SettingError("workers", arguments.workers, f"is more than this machine's {cores()} cores")
+    with Watcher(console) as watch:
+        result = run_study(
+            study, arguments.profile, out=arguments.out, workers=arguments.workers or cores(), watch=watch
+        )
+    report = write_report(result.folder)
+    if arguments.json:
+        sys.stdout.write(json.dumps(to_dict(result.answer), indent=2, allow_nan=False) + "\n")
+    print_study(console, result.answer)
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
 
 

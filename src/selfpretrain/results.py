@@ -218,5 +218,47 @@ class Summary:
         return next((c for c in self.comparisons if (c.arm, c.against) == (arm, against)), None)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClaimAnswer:
+    """What a study says of one of its claims.
+
+    Attributes:
+        primary: one of the first two, which are taken in their order; the others are corrected by Holm's rule.
+        effect: as the claim has it, above 0 in its favour; None where it was not measured.
+    """
+
+    claim: str
+    refuted_by: str
+    primary: bool
+    effect: float | None
+    ci95: tuple[float | None, float | None]
+    p_adjusted: float | None
+    n_seeds: int
+    outcome: Literal["holds", "does not hold", "undecided"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseAnswer:
+    """One comparison of a study; ``failure`` says why it has no answer, None while it has one or is still to come."""
+
+    name: str
+    axes: Mapping[str, str]
+    failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyAnswer:
+    """The answer of a study: study.json."""
+
+    study: str
+    question: str
+    expected: str
+    profile: Literal["small", "full"]
+    version: str
+    claims: tuple[ClaimAnswer, ...]
+    cases: tuple[CaseAnswer, ...]
+    answer: str
+
+
 Row = Mapping[str, Any]
 """One validation: a line of metrics.jsonl."""

@@ -90,11 +90,10 @@ def plan_of(
     setting = Setting(config, task)
     work = _work(setting)
     first = _first_training(setting)
-    keys = {each.key for phase in work for training in phase for each in training.chain}
     chain = [] if first is None else list(first.chain)
     return ComparisonPlan(
         config,
-        n_trainings=len(keys),
+        n_trainings=len(trainings_of(setting)),
         steps_pretrain=next((each.plan.steps for each in chain if each.phase == "pretrain"), 0),
         steps_label=chain[-1].plan.steps if chain else 0,
         seconds=0.0 if timings is None else sum(_makespan(phase, task, timings, workers) for phase in work),
@@ -182,6 +181,11 @@ def candidates(setting: Setting) -> list[Candidate]:
 def _candidate(arm: Arm, setting: Setting) -> Candidate:
     train, seeds = arm.train, reported_seeds(arm.name, setting.config.seeds)
     return Candidate(arm.name, None if train is None else lambda seed, lr: train(setting, seed, lr), seeds)
+
+
+def trainings_of(setting: Setting) -> dict[str, Training]:
+    """Every training of a request by its key, as if the first rate were picked for all arms."""
+    return {each.key: each for phase in _work(setting) for training in phase for each in training.chain}
 
 
 def _work(setting: Setting) -> list[list[Training]]:

@@ -27,7 +27,7 @@ class View:
     """
 
     def __init__(self, findings: Findings) -> None:
-        self.sections, self.conclusion = findings.sections, findings.conclusion
+        self.sections, self.conclusion, self.protocol = findings.sections, findings.conclusion, findings.protocol
 
     def rows(self, section: str, name: str, **match: Any) -> Iterator[Row]:
         """Measurements of that name whose fields are as asked for."""

@@ -25,42 +25,38 @@ def render(content: Content) -> str:
     """The page, self-contained: no file, font or script from elsewhere."""
     summary = content.summary
     unit, size = flops_unit(max(each.flops_pretrain, each.flops_label) for each in summary.arms.values())
-    return (
-        _environment()
-        .get_template("comparison.html")
-        .render(
-            summary=summary,
-            contrasts=summary.comparisons,
-            figures=_drawn(PICTURES, content),
-            arms=[_arm_row(name, entry, size) for name, entry in summary.arms.items()],
-            flops_unit=unit,
-            reconstructions=[row for arm in summary.arms.items() if (row := _reconstruction(*arm)) is not None],
-            failures=[
-                (name, seed, why) for name, entry in summary.arms.items() for seed, why in entry.failures.items()
-            ],
-            causes=CAUSES,
-            margin=MARGIN,
-            min_seeds=MIN_SEEDS,
-            moved=content.moved,
-            settings=_flat(content.request),
-            environment=_flat(content.environment),
-            why=_why(content.diagnosis),
-        )
+    return page_of(
+        "comparison.html",
+        summary=summary,
+        contrasts=summary.comparisons,
+        figures=drawn(PICTURES, content),
+        arms=[_arm_row(name, entry, size) for name, entry in summary.arms.items()],
+        flops_unit=unit,
+        reconstructions=[row for arm in summary.arms.items() if (row := _reconstruction(*arm)) is not None],
+        failures=[(name, seed, why) for name, entry in summary.arms.items() for seed, why in entry.failures.items()],
+        causes=CAUSES,
+        margin=MARGIN,
+        min_seeds=MIN_SEEDS,
+        moved=content.moved,
+        settings=_flat(content.request),
+        environment=_flat(content.environment),
+        why=_why(content.diagnosis),
     )
 
 
 def render_run(name: str, diagnosis: Findings) -> str:
     """The page of one run that was diagnosed: the part "Why" alone."""
-    return _environment().get_template("run.html").render(name=name, why=_why(diagnosis, of_one_run=True))
+    return page_of("run.html", name=name, why=_why(diagnosis, of_one_run=True))
 
 
-def _drawn(pictures: Iterable[Picture], content: Any) -> list[tuple[Picture, str]]:
+def drawn(pictures: Iterable[Picture], content: Any) -> list[tuple[Picture, str]]:
     """The pictures that have something to show."""
-    drawn = ((picture, picture.svg(content)) for picture in pictures)
-    return [(picture, svg) for picture, svg in drawn if svg is not None]
+    every = ((picture, picture.svg(content)) for picture in pictures)
+    return [(picture, svg) for picture, svg in every if svg is not None]
 
 
-def _environment() -> jinja2.Environment:
+def page_of(template: str, **content: Any) -> str:
+    """A page of this folder's templates."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("selfpretrain.report", "."),
         autoescape=True,
@@ -74,7 +70,7 @@ def _environment() -> jinja2.Environment:
         "p_value": p_value,
         "cell": lambda cell: from_dict(Cell, cell).words,
     }
-    return environment
+    return environment.get_template(template).render(**content)
 
 
 def _why(diagnosis: Findings | None, *, of_one_run: bool = False) -> dict[str, Any] | None:
@@ -85,13 +81,13 @@ def _why(diagnosis: Findings | None, *, of_one_run: bool = False) -> dict[str, A
     if diagnosis is None:
         return None
     view = View(diagnosis)
-    drawn = {name: _drawn(section.pictures(), view) for name, section in known_sections().items()}
-    brief = not of_one_run and diagnosis.conclusion["carrier"] == "none" and bool(drawn["data"])
+    pictures = {name: drawn(section.pictures(), view) for name, section in known_sections().items()}
+    brief = not of_one_run and diagnosis.conclusion["carrier"] == "none" and bool(pictures["data"])
     return {
         "sentences": diagnosis.conclusion["sentences"],
         "recoveries": diagnosis.conclusion["recoveries"],
-        "figures": [each for name, of in drawn.items() if not brief or name == "data" for each in of],
-        "more": [each for name, of in drawn.items() if brief and name != "data" for each in of],
+        "figures": [each for name, of in pictures.items() if not brief or name == "data" for each in of],
+        "more": [each for name, of in pictures.items() if brief and name != "data" for each in of],
         "protocol": _flat(diagnosis.protocol),
     }
 

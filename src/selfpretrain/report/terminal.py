@@ -11,7 +11,7 @@ from rich.text import Text
 from selfpretrain.explain.files import Findings
 from selfpretrain.explain.transplants.cells import Cell
 from selfpretrain.report.page import flops_unit, percent, points
-from selfpretrain.results import Summary
+from selfpretrain.results import StudyAnswer, Summary
 from selfpretrain.serial import from_dict
 
 
@@ -64,6 +64,18 @@ def print_summary(console: Console, summary: Summary) -> None:
 
 def _range(text: Callable[[float | None], str], bounds: tuple[float | None, float | None]) -> str:
     return "-" if bounds[0] is None else " to ".join(map(text, bounds))
+
+
+def print_study(console: Console, answer: StudyAnswer) -> None:
+    """Print a table of claims, and the answer."""
+    claims = Table("claim", "effect, points", "95% interval", "seeds", "outcome", box=SIMPLE_HEAD)
+    for each in answer.claims:
+        claims.add_row(each.claim, points(each.effect), _range(points, each.ci95), str(each.n_seeds), each.outcome)
+    console.print(claims)
+    for case in answer.cases:
+        if case.failure is not None:
+            console.print(Text(f"{case.name} failed: {case.failure}"))
+    console.print(Panel(Text(answer.answer), title=answer.question))
 
 
 def print_conclusion(console: Console, findings: Findings) -> None:

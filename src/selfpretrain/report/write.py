@@ -8,15 +8,20 @@ from selfpretrain.errors import RequestError
 from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.report.content import Content
 from selfpretrain.report.page import render, render_run
+from selfpretrain.report.study import StudyContent, render_study
 from selfpretrain.storage import is_sealed, write_atomically
+from selfpretrain.studies.folder import StudyFolder
 
 
 def write_report(folder: Path) -> Path:
-    """Draw ``report.html`` in the folder of a finished comparison, or of a diagnosed run, and give its path.
+    """Draw ``report.html`` in the folder of a finished comparison, a diagnosed run or a study, and give its path.
 
     Raises:
-        RequestError: the folder holds neither, or something in it is missing or damaged.
+        RequestError: the folder holds none of them, or something in it is missing or damaged.
     """
+    study = StudyFolder(folder)
+    if study.is_study:
+        return _write_study(study)
     comparison = ComparisonFolder(folder)
     if comparison.is_comparison:
         if not comparison.is_finished:
@@ -30,3 +35,12 @@ def write_report(folder: Path) -> Path:
         page = render_run(run.record.name, diagnosis)
     write_atomically(comparison.report, page)
     return comparison.report
+
+
+def _write_study(folder: StudyFolder) -> Path:
+    """The page of a study, and those of its finished comparisons, to which it links."""
+    content = StudyContent.read(folder)
+    for name in content.found:
+        write_report(folder.case(name).path)
+    write_atomically(folder.report, render_study(content))
+    return folder.report

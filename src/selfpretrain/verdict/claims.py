@@ -40,16 +40,24 @@ def look_at(n_seeds: int, before: Sequence[Look], planned: Sequence[int]) -> Loo
     return known[0] if known else Look(n_seeds, float(ALPHA / 2 ** len(before)))
 
 
+def adjusted_p(p_values: Sequence[float], primary: Sequence[bool]) -> list[float]:
+    """Adjusted p-values, in the order given: of primary claims the largest up to each, of the others Holm's.
+
+    >>> adjusted_p([0.01, 0.04, 0.02, 0.03], [True, True, False, False])
+    [0.01, 0.04, 0.04, 0.04]
+    """
+    ours = iter(accumulate((p for p, first in zip(p_values, primary, strict=True) if first), max))
+    rest = iter(holm([p for p, first in zip(p_values, primary, strict=True) if not first]))
+    return [next(ours if first else rest) for first in primary]
+
+
 def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:
     """The same contrasts, with what may be claimed of each."""
-    adjusted: dict[int, float] = {}
-    tested = [(number, 1.0 if c.test.p is None else c.test.p) for number, c in enumerate(contrasts)]
-    primary, secondary = ([pair for pair in tested if contrasts[pair[0]].primary is which] for which in (True, False))
-    adjusted |= zip((n for n, _ in primary), accumulate((p for _, p in primary), max), strict=True)
-    adjusted |= zip((n for n, _ in secondary), holm([p for _, p in secondary]), strict=True)
+    p_values = [1.0 if c.test.p is None else c.test.p for c in contrasts]
+    adjusted = adjusted_p(p_values, [c.primary for c in contrasts])
     return [
-        replace(c, p_adjusted=None if c.test.p is None else adjusted[n], outcome=_outcome(c, adjusted[n], level))
-        for n, c in enumerate(contrasts)
+        replace(c, p_adjusted=None if c.test.p is None else p, outcome=_outcome(c, p, level))
+        for c, p in zip(contrasts, adjusted, strict=True)
     ]
 
 

@@ -35,12 +35,13 @@ def attention_maps(view: View, figure: Figure) -> bool:
         return False
     maps = [view.arrays("attention", "attention_map", arm=arm, stage=stage, seed=seed)[0][-1] for arm, stage in stages]
     heads = min(2, len(maps[0]))
+    last = view.protocol.get("sample_length", maps[0].shape[-1]) - 1  # maps of long sequences are averaged over blocks
+    edges = (-0.5, last + 0.5, last + 0.5, -0.5)
     axes = figure.subplots(heads, len(stages), squeeze=False)
     for column, ((arm, stage), one) in enumerate(zip(stages, maps, strict=True)):
         for head in range(heads):
             ax = axes[head][column]
-            image = ax.imshow(one[head], cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest")
-            last = one.shape[-1] - 1
+            image = ax.imshow(one[head], cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest", extent=edges)
             ax.set_xticks([0, last // 2, last])
             ax.set_yticks([0, last // 2, last])
             ax.tick_params(labelsize=7)

@@ -1,0 +1,145 @@
+"""The page of a study: the picture that answers the question, the declaration, the claims, the cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from selfpretrain.arms.registry import arm_named, reported_seeds
+from selfpretrain.drawing import WIDE, Picture, legend
+from selfpretrain.report.page import drawn, flops_unit, page_of
+from selfpretrain.results import StudyAnswer, Summary
+from selfpretrain.studies.folder import StudyFolder
+
+
+@dataclass(frozen=True)
+class StudyContent:
+    """A study's folder, read.
+
+    Attributes:
+        found: answers of the comparisons that are finished, by the names of their cases.
+    """
+
+    answer: StudyAnswer
+    found: Mapping[str, Summary]
+
+    @classmethod
+    def read(cls, folder: StudyFolder) -> "StudyContent":
+        """Read it.
+
+        Raises:
+            RequestError: something is damaged.
+        """
+        answer = folder.answer
+        return cls(answer, folder.found([case.name for case in answer.cases if case.failure is None]))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What to call each finished comparison: its values on the axes, in the order of the study."""
+        cases = [case for case in self.answer.cases if case.name in self.found]
+        return {case.name: ", ".join(case.axes.values()) for case in cases}
+
+    @property
+    def axes(self) -> str:
+        """The names of the axes."""
+        return ", ".join(dict.fromkeys(axis for case in self.answer.cases for axis in case.axes))
+
+
+def accuracies(content: StudyContent, figure: Figure) -> bool:
+    """Test accuracy of every arm in every comparison: every seed a point, with the mean and its interval."""
+    ax = figure.subplots()
+    arms = list(dict.fromkeys(arm for summary in content.found.values() for arm in summary.arms))
+    room = 0.8 / max(len(arms), 1)
+    for place, name in enumerate(content.labels):
+        for number, arm in enumerate(arms):
+            entry = content.found[name].arms.get(arm)
+            if entry is None:
+                continue
+            own = len(reported_seeds(arm, len(entry.test_acc)))
+            points = [value for value in entry.test_acc[:own] if value is not None]
+            x = place + (number - (len(arms) - 1) / 2) * room
+            colour = arm_named(arm).colour
+            ax.plot([x] * len(points), points, arm_named(arm).marker, color=colour, alpha=0.6, markersize=5)
+            low, high = entry.test_ci95
+            if points and low is not None and high is not None:
+                mean = float(np.mean(points))
+                error = [[mean - low], [high - mean]]
+                ax.errorbar(x + room / 4, mean, error, fmt="_", color="black", capsize=3, markersize=9)
+    for arm in arms:
+        ax.plot([], [], arm_named(arm).marker, color=arm_named(arm).colour, label=arm)
+    ax.set_xticks(range(len(content.labels)), list(content.labels.values()))
+    ax.set_xlabel(content.axes)
+    ax.set_ylabel("test accuracy")
+    legend(ax, ncol=len(arms))
+    return bool(content.found)
+
+
+def gains(content: StudyContent, figure: Figure) -> bool:
+    """The lead of spt over scratch in every comparison, with its interval; every seed a point."""
+    ax = figure.subplots()
+    shown = {name: c for name in content.labels if (c := content.found[name].contrast("spt", "scratch")) is not None}
+    for place, (name, contrast) in enumerate(shown.items()):
+        pairs = zip(*(content.found[name].arms[arm].test_acc for arm in ("spt", "scratch")), strict=True)
+        points = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
+        ax.plot([place - 0.08] * len(points), points, "o", color=arm_named("spt").colour, alpha=0.6)
+        low, high = contrast.ci95
+        if low is not None and high is not None:
+            mean = 100 * contrast.effect
+            ax.errorbar(
+                place + 0.08, mean, [[mean - 100 * low], [100 * high - mean]], fmt="_", color="black", capsize=4
+            )
+    ax.axhline(0, color="black", linewidth=1)
+    ax.set_xticks(range(len(shown)), [content.labels[name] for name in shown])
+    ax.set_xlabel(content.axes)
+    ax.set_ylabel("spt - scratch, points")
+    return bool(shown)
+
+
+PICTURES = (
+    Picture(
+        "The gain",
+        gains,
+        "Lead of self-pretraining over scratch in test accuracy at equal label steps. Each point is one seed; the bar "
+        "is the mean with its 95% interval, over other seeds and other test sequences.",
+        WIDE,
+    ),
+    Picture(
+        "Test accuracy",
+        accuracies,
+        "Each mark is one seed of an arm; the black bar is the mean with its 95% interval.",
+        WIDE,
+    ),
+)
+"""In the order of the report."""
+
+
+def render_study(content: StudyContent) -> str:
+    """The page, self-contained."""
+    entries = [entry for summary in content.found.values() for entry in summary.arms.values()]
+    unit, size = flops_unit(max(e.flops_pretrain, e.flops_label) for e in entries)
+    rows = [
+        {
+            "case": label,
+            "name": name,
+            "arm": arm,
+            "entry": entry,
+            "test": np.mean(good) if (good := [acc for acc in entry.test_acc if acc is not None]) else None,
+            "flops": f"{(entry.flops_pretrain + entry.flops_label) / size:.3g}",
+            "seconds": np.mean(took) if (took := [s for s in entry.seconds if s is not None]) else None,
+        }
+        for name, label in content.labels.items()
+        for arm, entry in content.found[name].arms.items()
+    ]
+    answer = content.answer
+    pending = [c.name for c in answer.cases if c.name not in content.found and c.failure is None]
+    return page_of(
+        "study.html",
+        answer=answer,
+        axes=content.axes,
+        figures=drawn(PICTURES, content),
+        rows=rows,
+        flops_unit=unit,
+        failures=[case for case in answer.cases if case.failure is not None],
+        pending=pending,
+    )

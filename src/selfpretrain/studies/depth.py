@@ -1,0 +1,43 @@
+"""Does the gain need depth?"""
+
+from dataclasses import replace
+
+from selfpretrain.config import CompareConfig
+from selfpretrain.studies.claims import Ahead, Changes
+from selfpretrain.studies.study import Case, Profile, Study, along
+
+DEPTHS: dict[Profile, tuple[int, ...]] = {"small": (1, 2, 4), "full": (1, 2, 4, 8)}
+
+
+def _cases(profile: Profile) -> list[Case]:
+    def change(config: CompareConfig, depth: int) -> CompareConfig:
+        return replace(config, model=replace(config.model, depth=depth))
+
+    return along("depth", DEPTHS[profile], change, profile)
+
+
+DEPTH = Study(
+    name="depth",
+    question="Does the gain of self-pretraining need depth?",
+    expected="No: it is there with a single layer, and as large with more, as long as labels alone get stuck.",
+    minutes=10,
+    claims=(
+        Ahead(
+            text="Self-pretraining beats scratch with one layer",
+            refuted_by="a lead that is reliably below 3 points with one layer",
+            case="depth-1",
+        ),
+        Ahead(
+            text="Self-pretraining beats scratch with four layers",
+            refuted_by="a lead that is reliably below 3 points with four layers",
+            case="depth-4",
+        ),
+        Changes(
+            text="The gain falls with depth",
+            refuted_by="a fall that is reliably below a point for each doubling of the layers",
+            cases={1: "depth-1", 2: "depth-2", 4: "depth-4"},
+            falls=True,
+        ),
+    ),
+    cases=_cases,
+)

@@ -1,0 +1,43 @@
+"""Does the gain shrink as the model grows?"""
+
+from dataclasses import replace
+
+from selfpretrain.config import CompareConfig
+from selfpretrain.studies.claims import Ahead, Changes
+from selfpretrain.studies.study import Case, Profile, Study, along
+
+WIDTHS: dict[Profile, tuple[int, ...]] = {"small": (16, 32, 64, 128), "full": (16, 32, 64, 128, 256, 512)}
+
+
+def _cases(profile: Profile) -> list[Case]:
+    def change(config: CompareConfig, width: int) -> CompareConfig:
+        return replace(config, model=replace(config.model, width=width))
+
+    return along("width", WIDTHS[profile], change, profile)
+
+
+WIDTH = Study(
+    name="width",
+    question="Does the gain of self-pretraining shrink as the model grows wider?",
+    expected="It stays: a wider model has the same trouble with labels, within the same steps.",
+    minutes=12,
+    claims=(
+        Ahead(
+            text="Self-pretraining beats scratch at width 16",
+            refuted_by="a lead that is reliably below 3 points at width 16",
+            case="width-16",
+        ),
+        Ahead(
+            text="Self-pretraining beats scratch at width 128",
+            refuted_by="a lead that is reliably below 3 points at width 128",
+            case="width-128",
+        ),
+        Changes(
+            text="The gain falls with the width",
+            refuted_by="a fall that is reliably below a point for each doubling of the width",
+            cases={width: f"width-{width}" for width in WIDTHS["small"]},
+            falls=True,
+        ),
+    ),
+    cases=_cases,
+)

@@ -1,0 +1,263 @@
+"""Studies: what is claimed, what a run of comparisons leaves, and everybody's own file."""
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import tiny_config
+from selfpretrain import studies
+from selfpretrain.config import TaskConfig, TrainConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Done, Note, Planned
+from selfpretrain.report.write import write_report
+from selfpretrain.stats import t_interval
+from selfpretrain.studies import conduct
+from selfpretrain.studies.claims import Ahead, Changes, judge
+from selfpretrain.studies.conduct import run_study
+from selfpretrain.studies.folder import StudyFolder
+from selfpretrain.studies.registry import known_studies, study_named
+from selfpretrain.studies.study import Case, Study
+
+ONE_RATE = TrainConfig(lr=(1e-2,))
+TASK = TaskConfig(options={"symbols": 5, "length": 12, "sequences": 200})
+GUIDE = (Path(__file__).parents[1] / "docs/extending.md").read_text()
+
+
+# What is claimed.
+
+
+def summary_of(everything, scratch, spt, *, p=0.001, outcome="helps", half_width=0.01):
+    """The answer of a comparison in which two arms scored so by seed."""
+    answer = everything[0].answer
+    arms = {name: replace(answer.arms[name], test_acc=acc) for name, acc in (("scratch", scratch), ("spt", spt))}
+    effect = float(np.mean(spt) - np.mean(scratch))
+    contrast = replace(
+        answer.contrast("spt", "scratch"),
+        effect=effect,
+        ci95=(effect - half_width, effect + half_width),
+        p=p,
+        n_seeds=len(spt),
+        outcome=outcome,
+    )
+    return replace(answer, arms=arms, comparisons=(contrast,))
+
+
+def ahead(case="a", **settings):
+    return Ahead(text="it is ahead", refuted_by="it is not", case=case, **settings)
+
+
+FLAT = (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("spt", "settings", "outcome"),
+    [
+        ((0.7, 0.72, 0.68), {}, "holds"),
+        ((0.7, 0.72, 0.68), {"p": 0.2, "half_width": 0.3}, "undecided"),
+        (FLAT, {"p": 1.0}, "does not hold"),  # the interval leaves out 3 points
+        (FLAT, {"p": 1.0, "half_width": 0.05}, "undecided"),
+        ((0.4, 0.41, 0.39), {}, "does not hold"),
+        ((0.52, 0.52, 0.52), {"half_width": 0.005}, "does not hold"),  # a lead, but a small one
+        ((0.7, 0.7), {}, "undecided"),  # two seeds
+        (FLAT, {"p": 1.0, "outcome": "not tested"}, "undecided"),
+    ],
+)
+def test_a_lead_holds_does_not_hold_or_is_undecided(everything, spt, settings, outcome):
+    found = {"a": summary_of(everything, FLAT[: len(spt)], spt, **settings)}
+    assert [each.outcome for each in judge([ahead()], found)] == [outcome]
+
+
+def test_of_two_cases_seeds_are_paired(everything):
+    one = summary_of(everything, (0.6, 0.7, 0.8), (0.6, 0.7, 0.8))
+    two = summary_of(everything, (0.5, 0.58, 0.72), (0.9, 0.9, 0.9))
+    (answer,) = judge([ahead("one", arm="scratch", other="two")], {"one": one, "two": two})
+    expected = t_interval([0.1, 0.12, 0.08])
+    assert (answer.effect, *answer.ci95) == pytest.approx((expected.mean, *expected.bounds))
+    assert answer.outcome == "holds"
+
+
+def test_the_slope_of_the_gain_is_points_for_each_doubling(everything):
+    cases = {4: "four", 8: "eight", 32: "more"}
+    gains = {4: 0.10, 8: 0.12, 32: 0.16}  # 2 points a doubling
+    noise = np.array([0.0, 0.001, -0.001])
+    found = {cases[v]: summary_of(everything, FLAT, tuple(0.5 + gain + noise)) for v, gain in gains.items()}
+    rises = Changes(text="it rises", refuted_by="", cases=cases)
+    (answer,) = judge([rises], found)
+    assert answer.effect == pytest.approx(0.02)
+    assert answer.outcome == "holds"
+    (answer,) = judge([replace(rises, falls=True)], found)
+    assert (answer.effect, answer.outcome) == (pytest.approx(-0.02), "does not hold")
+    del found["more"]
+    (answer,) = judge([rises], found)
+    assert (answer.effect, answer.outcome) == (None, "undecided")
+
+
+def test_two_claims_are_primary_in_their_order_and_the_others_share_a_level(everything):
+    spt = (0.7, 0.72, 0.68)
+    found = {name: summary_of(everything, FLAT, spt, p=p) for name, p in {"a": 0.04, "b": 0.01, "c": 0.03}.items()}
+    answers = judge([ahead("a"), ahead("b"), ahead("c"), ahead("c")], found)
+    assert [each.p_adjusted for each in answers] == pytest.approx([0.04, 0.04, 0.06, 0.06])
+    assert [each.primary for each in answers] == [True, True, False, False]
+    assert [each.outcome for each in answers] == ["holds", "holds", "undecided", "undecided"]
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("profile", ["small", "full"])
+@pytest.mark.parametrize("study", known_studies().values(), ids=lambda study: study.name)
+def test_every_claim_of_a_built_in_study_is_about_its_cases(study, profile):
+    cases = {case.name: case for case in study.cases(profile)}
+    assert len(cases) == len(study.cases(profile))
+    assert study.minutes <= 20
+    for claim in study.claims:
+        names = claim.cases.values() if isinstance(claim, Changes) else (claim.case, claim.other or claim.case)
+        assert set(names) <= set(cases), claim.text
+        if isinstance(claim, Ahead):
+            assert claim.arm in cases[claim.case].config.arms
+            assert claim.against in cases[claim.other or claim.case].config.arms
+
+
+# What a run leaves.
+
+
+def tiny_cases(profile="small"):
+    """Two label budgets, which share their self-pretraining."""
+    config = tiny_config(arms=("scratch", "spt"), train=ONE_RATE)
+    return [Case({"steps": n}, replace(config, label=replace(config.label, duration=str(n))), TASK) for n in (6, 9)]
+
+
+TINY = Study(
+    name="tiny",
+    question="Is it tiny?",
+    expected="Yes.",
+    minutes=1,
+    claims=(ahead("steps-6"), ahead("steps-9", arm="scratch", other="steps-6")),
+    cases=tiny_cases,
+)
+pytestmark = pytest.mark.whole
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    events = []
+    return run_study(TINY, out=tmp_path_factory.mktemp("study") / "o", watch=events.append), events
+
+
+def test_what_two_comparisons_share_is_trained_once_and_the_same_command_trains_nothing(ran):
+    result, events = ran
+    done = [event.job for event in events if isinstance(event, Done)]
+    assert sum(job.endswith("pretrain") for job in done) == 3
+    assert len(done) == 3 + 2 * 2 * 3  # three self-pretrainings; two cases, two arms, three seeds
+    again = []
+    assert run_study(TINY, out=result.folder, watch=again.append).answer == result.answer
+    assert not [event for event in again if isinstance(event, Done)]
+
+
+def test_the_time_left_is_that_of_the_whole_study(ran):
+    planned = [event for event in ran[1] if isinstance(event, Planned)]
+    last = [sum(event.costs.values()) for event in planned if any(job.startswith("steps-9") for job in event.costs)]
+    of_first = next(event for event in planned if event.costs and all(job.startswith("steps-6") for job in event.costs))
+    assert of_first.later == pytest.approx(sum(last))
+
+
+def test_it_is_declared_before_it_runs(ran):
+    said = [event.text for event in ran[1] if isinstance(event, Note)]
+    first = next(place for place, event in enumerate(ran[1]) if isinstance(event, Planned))
+    assert said[:4] == TINY.declaration
+    assert all(isinstance(event, Note) for event in ran[1][:4])
+    assert first > 4
+
+
+def test_the_table_has_a_row_for_each_run_and_the_answer_its_claims(ran):
+    result = ran[0]
+    rows = list(csv.DictReader((result.folder / "table.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 2 * 3
+    assert set(rows[0]) >= {"study", "comparison", "steps", "task", "arm", "seed", "lr", "test_acc", "flops", "seconds"}
+    summary = StudyFolder(result.folder).case("steps-9").summary
+    found = [float(row["test_acc"]) for row in rows if (row["comparison"], row["arm"]) == ("steps-9", "spt")]
+    assert found == list(summary.arms["spt"].test_acc)
+    assert [claim.claim for claim in result.answer.claims] == [claim.text for claim in TINY.claims]
+    page = write_report(result.folder).read_text()
+    assert "Is it tiny?" in page
+    assert (result.folder / "steps-6/report.html").exists()
+
+
+def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+    real = conduct.compare
+
+    def sometimes(task, config, **how):
+        if config.label.duration == "6":
+            raise ZeroDivisionError("planted")
+        return real(task, config, **how)
+
+    monkeypatch.setattr(conduct, "compare", sometimes)
+    answer = run_study(TINY, out=tmp_path / "o").answer
+    assert [case.failure for case in answer.cases] == ["ZeroDivisionError: planted", None]
+    assert "Traceback" in (tmp_path / "o/steps-6/error.txt").read_text()
+    assert "1 comparisons have no answer" in answer.answer
+    assert "ZeroDivisionError: planted" in write_report(tmp_path / "o").read_text()
+    # Once mended, the same command does what is missing.
+    monkeypatch.setattr(conduct, "compare", real)
+    answer = run_study(TINY, out=tmp_path / "o").answer
+    assert [case.failure for case in answer.cases] == [None, None]
+    assert not (tmp_path / "o/steps-6/error.txt").exists()
+
+
+def test_what_cannot_be_planned_is_refused_before_anything_is_written(tmp_path):
+    causal = tiny_config(arms=("joint",), objective=replace(tiny_config().objective, objective="causal"))
+    for case in (Case({"steps": 0}, causal, TASK), Case({"steps": 0}, tiny_config(), TaskConfig(data="nowhere.csv"))):
+        with pytest.raises(RequestError):
+            run_study(replace(TINY, cases=lambda profile, case=case: [*tiny_cases(), case]), out=tmp_path / "o")
+    with pytest.raises(RequestError, match="two cases of one name"):
+        run_study(replace(TINY, cases=lambda profile: tiny_cases() * 2), out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_of_something_else_is_refused(ran, tmp_path):
+    with pytest.raises(RequestError, match="belongs to the study tiny"):
+        run_study(replace(TINY, name="other"), out=ran[0].folder)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RequestError, match="holds something else"):
+        run_study(TINY, out=tmp_path)
+
+
+# Everybody's own.
+
+
+def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
+    text = next(block for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "STUDY = " in block)
+    (tmp_path / "heads.py").write_text(text)
+    ground = (tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK)
+    monkeypatch.setattr(studies, "ground", lambda profile: ground)
+    result = run_study(study_named(str(tmp_path / "heads.py")), out=tmp_path / "o")
+    assert [case.name for case in result.answer.cases] == ["heads-1", "heads-2"]
+    assert result.answer.claims[0].outcome == "undecided"  # self-pretraining of so few steps has learnt nothing
+    assert "Does the gain of self-pretraining need two heads?" in write_report(tmp_path / "o").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("x = 1\ny = z\n", "line 2: NameError: name 'z' is not defined"),
+        ("x = (\n", "line 1: SyntaxError"),
+        ("x = 1\n", "defines no STUDY"),
+        ("from selfpretrain.studies import Study\n\nSTUDY = Study()\n", "line 3: TypeError"),
+    ],
+)
+def test_a_file_with_an_error_is_refused_with_its_line(tmp_path, text, said):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(RequestError, match=re.escape(said)):
+        study_named(str(tmp_path / "mine.py"))
+
+
+def test_the_command_lists_refuses_and_leaves_no_folder(cli, tmp_path):
+    listed = cli("study", "list")
+    assert listed.returncode == 0
+    assert len(listed.stdout.splitlines()) == len(known_studies())
+    for asked, said in (("nothing", "is none of replicate, depth"), ("mine.py", "there is no such file")):
+        refused = cli("study", asked)
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+    assert not list(tmp_path.glob("runs*"))
