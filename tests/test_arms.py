@@ -9,6 +9,7 @@ import pytest
 
 from conftest import ARMS, ragged_task, tiny_config, tiny_training
 from selfpretrain.arms.arm import Setting
+from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.classical_models import best_classical
 from selfpretrain.arms.registry import arm_named, known_arms, reported_seeds
 from selfpretrain.config import ObjectiveConfig, PhaseConfig
@@ -45,6 +46,8 @@ def test_what_each_arm_asks_for(tiny_task):
     assert replace(of["joint"], objective="labels", reconstruction=None) == scratch
     assert replace(of["mimetic"], model=scratch.model) == scratch
     assert of["mimetic"].model == replace(scratch.model, qk_init="mimetic")
+    assert of["bias"] == replace(scratch, model=replace(scratch.model, proximity_bias=SLOPE))
+    assert of["rotary"] == replace(scratch, model=replace(scratch.model, positions="rotary"))
 
 
 def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):
@@ -62,7 +65,7 @@ def test_joint_has_nothing_to_mask_under_causal_prediction(tiny_task):
 
 
 def test_an_unknown_arm_is_refused_with_those_there_are():
-    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, mimetic, classical"):
+    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, mimetic, bias, rotary, classical"):
         arm_named("nope")
 
 

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from conftest import TINY_DIAGNOSIS
 from selfpretrain import diagnose
+from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.tuning import FIRST_TUNING_SEED, pick_lr
 from selfpretrain.comparison.runs import Run
 from selfpretrain.errors import RequestError
@@ -22,7 +23,6 @@ from selfpretrain.explain.transplants import conduct as module
 from selfpretrain.explain.transplants.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
-    HANDMADE_SLOPE,
     NOISE,
     SHUFFLED,
     Cell,
@@ -78,7 +78,7 @@ def expected(subject, cell, seed, lr):
         donor = replace(donor, task=shuffled(subject.task, 0).fingerprint)
     training = replace(labels, seed=seed, plan=replace(labels.plan, lr=lr), frozen=cell.frozen)
     if cell.donor == "handmade":
-        return replace(training, model=replace(labels.model, proximity_bias=HANDMADE_SLOPE))
+        return replace(training, model=replace(labels.model, proximity_bias=SLOPE))
     return replace(training, start=Start(source=donor, groups=cell.taken, noise=cell.donor == "random"))
 
 

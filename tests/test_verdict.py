@@ -220,6 +220,36 @@ def test_what_has_no_p_claims_nothing_and_stops_the_order():
 # Words.
 
 
+def rival(against, mean, half_width, outcome):
+    test = Interval(mean, mean - half_width, mean + half_width, 0.01, 5)
+    return replace(planted(0.0, 0.0), against=against, test=test, outcome=outcome)
+
+
+@pytest.mark.parametrize(
+    ("rivals", "said"),
+    [
+        ([], ""),
+        ([rival("bias", 0.0, 0.01, "no detectable effect")], "bias does as well without any pretraining."),
+        (
+            [rival("bias", 0.0, 0.01, "no detectable effect"), rival("rotary", -0.1, 0.01, "loses")],
+            "bias and rotary do as well without any pretraining.",
+        ),
+        (
+            [rival("bias", 0.2, 0.1, "helps"), rival("rotary", 0.2, 0.1, "helps")],
+            "No free start does as well (bias, rotary).",
+        ),
+        ([rival("bias", 0.2, 0.1, "helps"), rival("rotary", 0.1, 0.2, "no detectable effect")], "Whether rotary does"),
+        ([rival("bias", 0.02, 0.005, "helps")], "bias does as well without any pretraining."),  # ahead by too little
+        ([rival("joint", 0.0, 0.01, "no detectable effect")], ""),  # it is not free
+    ],
+)
+def test_it_is_said_whether_a_free_start_does_as_well(rivals, said):
+    helps = rival("scratch", 0.3, 0.05, "helps")
+    found = sentences([helps, *rivals], ["undetermined"] * (1 + len(rivals)))
+    assert said in found
+    assert ("does as well" in found or "do as well" in found) is bool(said)
+
+
 def test_the_sentences_say_numbers_seeds_and_plateau():
     contrasts = claim([planted(0.4, 0.4), replace(planted(0.3, 0.3, TOTAL), against="scratch-long")])
     said = sentences(contrasts, ["optimization"] * 2)

@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 import selfpretrain
-from selfpretrain.arms.registry import arm_named, known_arms
+from selfpretrain.arms.registry import RIVALS, arm_named, expanded, known_arms
 from selfpretrain.config import CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.explain.registry import known_sections, sections_named
@@ -190,6 +190,7 @@ def _compare(argv: list[str]) -> None:
     ground = preset(named)
     argv, options = take_task_options(argv)
     arms = "\n".join(f"  {name:14s} {arm.says}" for name, arm in known_arms().items())
+    arms += f"\n  {RIVALS:14s} the default arms, and all that cost nothing beyond scratch"
     arguments = parse(
         CompareArguments,
         argv,
@@ -197,7 +198,7 @@ def _compare(argv: list[str]) -> None:
         default=CompareArguments(task=ground.task, config=ground.config, preset=named),
         more=f"\narms:\n{arms}\n\n{task_help()}",
     )
-    config = arguments.config
+    config = replace(arguments.config, arms=expanded(arguments.config.arms))
     for name in config.arms:
         arm_named(name)
     signal.signal(signal.SIGTERM, _interrupt)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfpretrain.config import CompareConfig, ModelConfig, QKInit
+from selfpretrain.config import CompareConfig, ModelConfig
 from selfpretrain.machine import resolve_device
 from selfpretrain.training.plan import Plan
 from selfpretrain.training.training import Start, Training, relevant
@@ -51,25 +51,19 @@ class Setting:
         start: Start | None = None,
         joint: bool = False,
         extra_steps: int = 0,
-        qk_init: QKInit | None = None,
-        proximity_bias: float | None = None,
         frozen: tuple[Any, ...] = (),
+        **of_model: Any,
     ) -> Training:
         """Label training, from a fresh start where ``start`` says nothing else.
 
         Args:
             joint: fill in masked positions at the same time.
             extra_steps: beyond the label budget.
-            qk_init, proximity_bias: instead of the model's own.
             frozen: groups of weights that stay as they start.
+            **of_model: fields of ``ModelConfig``, instead of the model's own.
         """
         plan = Plan.of("label", self.config.label, n_rows=len(self.task.train), lr=lr, extra_steps=extra_steps)
-        model = self.model
-        if qk_init is not None:
-            model = replace(model, qk_init=qk_init)
-        if proximity_bias is not None:
-            model = replace(model, proximity_bias=proximity_bias)
-        training = self._training("joint" if joint else "labels", plan, seed, model)
+        training = self._training("joint" if joint else "labels", plan, seed, replace(self.model, **of_model))
         return replace(training, start=start, frozen=frozen)
 
     @cached_property
@@ -122,7 +116,8 @@ class Arm:
         contrasts: with other arms, in the order of interest.
         train: the label training with a seed and a rate; what it starts from hangs on it. None for a classical model.
         fit: a classical model instead.
-        own_start: starts from other weights than the model's own.
+        own_start: starts from another model than the others, in its weights or in what is built in.
+        is_free: costs nothing beyond ``scratch``: a rival that self-pretraining should beat.
     """
 
     name: str
@@ -134,3 +129,4 @@ class Arm:
     train: Callable[[Setting, int, float], Training] | None = None
     fit: Fit | None = None
     own_start: bool = False
+    is_free: bool = False

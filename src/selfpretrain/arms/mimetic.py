@@ -18,4 +18,5 @@ MIMETIC = Arm(
     contrasts=(Versus("scratch", "label compute"),),
     train=train,
     own_start=True,
+    is_free=True,
 )

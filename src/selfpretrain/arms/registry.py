@@ -1,15 +1,22 @@
 """Which arms there are."""
 
+from collections.abc import Sequence
+
 from selfpretrain.arms.arm import Arm
+from selfpretrain.arms.bias import BIAS
 from selfpretrain.arms.classical import CLASSICAL
 from selfpretrain.arms.joint import JOINT
 from selfpretrain.arms.mimetic import MIMETIC
+from selfpretrain.arms.rotary import ROTARY
 from selfpretrain.arms.scratch import SCRATCH
 from selfpretrain.arms.scratch_long import SCRATCH_LONG
 from selfpretrain.arms.spt import SPT
+from selfpretrain.config import CompareConfig
 from selfpretrain.errors import SettingError
 
-_ARMS = {arm.name: arm for arm in (SCRATCH, SPT, SCRATCH_LONG, JOINT, MIMETIC, CLASSICAL)}
+_ARMS = {arm.name: arm for arm in (SCRATCH, SPT, SCRATCH_LONG, JOINT, MIMETIC, BIAS, ROTARY, CLASSICAL)}
+RIVALS = "rivals"
+"""Stands for the arms that are compared by default, and every arm that is free."""
 
 
 def register(arm: Arm) -> Arm:
@@ -32,6 +39,17 @@ def arm_named(name: str) -> Arm:
     if name not in _ARMS:
         raise SettingError("arms", name, f"names an unknown arm; the arms are {', '.join(_ARMS)}")
     return _ARMS[name]
+
+
+def expanded(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of arms, with those for which ``rivals`` stands; each once.
+
+    >>> expanded(("scratch", "rivals"))
+    ('scratch', 'spt', 'scratch-long', 'classical', 'mimetic', 'bias', 'rotary')
+    """
+    free = [name for name, arm in _ARMS.items() if arm.is_free]
+    named = [each for name in names for each in ((*CompareConfig().arms, *free) if name == RIVALS else (name,))]
+    return tuple(dict.fromkeys(named))
 
 
 def reported_seeds(name: str, n_seeds: int) -> range:

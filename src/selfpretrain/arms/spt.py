@@ -20,6 +20,8 @@ SPT = Arm(
         Versus("scratch-long", "total compute", primary=True),
         Versus("joint", "label steps"),
         Versus("mimetic", "label compute"),
+        Versus("bias", "label compute"),
+        Versus("rotary", "label compute"),
         Versus("classical", "data"),
     ),
     train=train,

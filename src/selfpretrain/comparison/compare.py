@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.arms.arm import Setting
-from selfpretrain.arms.registry import arm_named
+from selfpretrain.arms.registry import arm_named, expanded
 from selfpretrain.arms.tuning import Candidate, tune_and_train
 from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.evaluation import EvaluateJob
@@ -77,6 +77,7 @@ def compare(
     if isinstance(settings.get("seeds"), int):  # a number of seeds takes the place of a range
         settings.setdefault("looks", ())
     config = dataclasses.replace(config or CompareConfig(), **settings).stages[-1]
+    config = dataclasses.replace(config, arms=expanded(config.arms))
     arms = [arm_named(name) for name in config.arms]
     if budget is not None:
         seconds_of(budget)  # refuses what is no time before anything is read

@@ -17,10 +17,8 @@ import numpy as np
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.results import ClaimAnswer, Summary
 from selfpretrain.stats import Interval, t_interval
-from selfpretrain.verdict.claims import ALPHA, adjusted_p
+from selfpretrain.verdict.claims import ALPHA, GAIN, adjusted_p
 
-POINTS = 0.03
-"""A lead below 3 points counts as none: the least that Amos et al. (2024) call a gain on real tasks."""
 PER_DOUBLING = 0.01
 """A change of the gain below a point for each doubling counts as none (ours)."""
 PRIMARY = 2
@@ -71,7 +69,7 @@ class Ahead(Claim):
     @property
     def least(self) -> float:
         """Three points."""
-        return POINTS
+        return GAIN
 
     def measure(self, found: Found) -> Interval | None:
         """The lead in test accuracy."""

@@ -12,10 +12,12 @@ from selfpretrain.studies.masking import MASKING
 from selfpretrain.studies.pooling import POOLING
 from selfpretrain.studies.positions import POSITIONS
 from selfpretrain.studies.replicate import REPLICATE
+from selfpretrain.studies.rivals import RIVALS
 from selfpretrain.studies.study import Study
 from selfpretrain.studies.width import WIDTH
 
-_STUDIES = {study.name: study for study in (REPLICATE, DEPTH, WIDTH, BUDGET, MASKING, POSITIONS, POOLING, LENGTH)}
+_BUILT_IN = (REPLICATE, RIVALS, DEPTH, WIDTH, BUDGET, MASKING, POSITIONS, POOLING, LENGTH)
+_STUDIES = {study.name: study for study in _BUILT_IN}
 
 
 def known_studies() -> dict[str, Study]:

@@ -1,6 +1,6 @@
 """The verdict in words: of outcomes, causes and what should be known before either is believed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from selfpretrain.arms.registry import arm_named
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.results import ArmSummary, Cause, Outcome
 from selfpretrain.verdict.caveats import NOTHING
-from selfpretrain.verdict.claims import ALPHA
+from selfpretrain.verdict.claims import ALPHA, GAIN
 from selfpretrain.verdict.contrast import Contrast
 from selfpretrain.verdict.judge import Judgement
 
@@ -52,6 +52,8 @@ def sentences(judged: Judgement, arms: Mapping[str, ArmSummary]) -> str:
     second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
     if second is not None and first.outcome != "not tested":
         said.append(_claim(second, judged, follows=True))
+    if first.outcome == "helps":
+        said.append(_rivals(contrasts))
     said += [_because(first, judged.entries[0].cause, arms), *judged.observations, *known, lost]
     if judged.level < ALPHA:
         said.append(f"The result is looked at more than once, so a claim takes p below {judged.level:g}.")
@@ -76,6 +78,21 @@ def _claim(contrast: Contrast, judged: Judgement, *, follows: bool = False) -> s
     verb = "helps" if contrast.outcome == "helps" else f"loses to {contrast.against}"
     verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else verb
     return f"{title} {verb} here: {points} at equal {contrast.matched} ({interval}).{doubt}"
+
+
+def _rivals(contrasts: Sequence[Contrast]) -> str:
+    """Which arm that costs nothing does as well as self-pretraining: it is at most a small gain behind."""
+    free = [c for c in contrasts if c.arm == "spt" and arm_named(c.against).is_free]
+    if not free:
+        return ""
+    as_good = [c.against for c in free if c.test.high is not None and c.test.high < GAIN]
+    ahead = [c.against for c in free if c.outcome == "helps"]
+    if as_good:
+        does = "does" if len(as_good) == 1 else "do"
+        return f"{' and '.join(as_good)} {does} as well without any pretraining."
+    if len(ahead) == len(free):
+        return f"No free start does as well ({', '.join(ahead)})."
+    return f"Whether {' or '.join(c.against for c in free if c.outcome != 'helps')} does as well is open."
 
 
 def _doubt(contrast: Contrast, level: float) -> str:

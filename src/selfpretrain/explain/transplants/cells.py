@@ -7,9 +7,6 @@ from typing import Literal
 from selfpretrain.model.groups import Group
 
 Donor = Literal["spt", "shuffled", "random", "handmade"]
-HANDMADE_SLOPE = 2.0
-"""Score per position of the hand-made bias (ours: of .25 to 4 the one that did best on the validation data of the
-built-in task, over four seeds that are never reported)."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from selfpretrain.arms.arm import Setting
+from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
 from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.runs import Run, RunRecord, run_name
@@ -16,7 +17,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.events import Watch
 from selfpretrain.explain.measurement import Measurement
 from selfpretrain.explain.subject import Subject
-from selfpretrain.explain.transplants.cells import HANDMADE_SLOPE, Cell, cells
+from selfpretrain.explain.transplants.cells import Cell, cells
 from selfpretrain.model.groups import ENCODER, present_groups
 from selfpretrain.model.transformer import fresh_model
 from selfpretrain.serial import to_dict
@@ -50,7 +51,7 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
     def candidate(cell: Cell) -> Candidate:
         def train(seed: int, rate: float) -> Training:
             if cell.donor == "handmade":
-                return setting.labels(seed, rate, proximity_bias=HANDMADE_SLOPE, frozen=cell.frozen)
+                return setting.labels(seed, rate, proximity_bias=SLOPE, frozen=cell.frozen)
             donor = (mixed if cell.donor == "shuffled" else setting).pretraining(seed, lr)
             start = Start(source=donor, groups=cell.taken, noise=cell.donor == "random")
             return setting.labels(seed, rate, start=start, frozen=cell.frozen)
