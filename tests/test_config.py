@@ -32,6 +32,7 @@ def test_what_is_no_duration_is_none(text):
         (lambda: CompareConfig(arms="spt"), "arms"),
         (lambda: CompareConfig(arms=("spt", "spt")), "arms"),
         (lambda: CompareConfig(seeds=0), "seeds"),
+        (lambda: CompareConfig(seeds=10_000), "seeds"),
         (lambda: CompareConfig(seeds="some"), "seeds"),
         (lambda: CompareConfig(seeds="2-10"), "seeds"),
         (lambda: CompareConfig(seeds="10-3"), "seeds"),

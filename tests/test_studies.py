@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,18 @@ def test_a_folder_of_something_else_is_refused(ran, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RequestError, match="holds something else"):
         run_study(TINY, out=tmp_path)
+    with pytest.raises(RequestError, match="cannot be written to"):
+        run_study(TINY, out=tmp_path / "file")
+
+
+def test_a_damaged_answer_is_said_with_the_cure_and_the_study_mends_it(ran, tmp_path):
+    folder = shutil.copytree(ran[0].folder, tmp_path / "o")
+    (folder / "study.json").write_text('{"study": 1}')
+    with pytest.raises(RequestError, match=r"study.json: missing or damaged; its study command again mends it"):
+        write_report(folder)
+    events = []
+    assert run_study(TINY, out=folder, watch=events.append).answer == ran[0].answer
+    assert not [event for event in events if isinstance(event, Done)]
 
 
 # Everybody's own.
@@ -244,6 +257,7 @@ def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
         ("x = 1\ny = z\n", "line 2: NameError: name 'z' is not defined"),
         ("x = (\n", "line 1: SyntaxError"),
         ("x = 1\n", "defines no STUDY"),
+        ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
         ("from selfpretrain.studies import Study\n\nSTUDY = Study()\n", "line 3: TypeError"),
     ],
 )
@@ -257,7 +271,7 @@ def test_the_command_lists_refuses_and_leaves_no_folder(cli, tmp_path):
     listed = cli("study", "list")
     assert listed.returncode == 0
     assert len(listed.stdout.splitlines()) == len(known_studies())
-    for asked, said in (("nothing", "is none of replicate, depth"), ("mine.py", "there is no such file")):
+    for asked, said in (("depht", "did you mean depth?"), ("mine.py", "there is no such file")):
         refused = cli("study", asked)
         assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
     assert not list(tmp_path.glob("runs*"))

@@ -227,8 +227,8 @@ class TrainConfig:
         require_at_least(self, tune_seeds=1, threads=1, clip=1e-6, snapshots=0, checkpoint_seconds=0.0)
 
 
-MIN_SEEDS = 3
-"""No verdict from fewer (ours)."""
+MIN_SEEDS, MAX_SEEDS = 3, 1000
+"""No verdict from fewer, and no request for more (ours); tuning seeds begin far above."""
 
 
 def looks_of(seeds: str) -> tuple[int, ...]:
@@ -284,7 +284,7 @@ class CompareConfig:
             looks = looks_of(self.seeds)
             object.__setattr__(self, "seeds", looks[-1])
             object.__setattr__(self, "looks", looks if len(looks) > 1 else ())
-        require_at_least(self, seeds=1)
+        require_between(self, seeds=(1, MAX_SEEDS))
         if self.looks and (self.seeds not in self.looks or self.looks != looks_of(f"{self.looks[0]}-{self.looks[-1]}")):
             raise SettingError("seeds", self.seeds, f"does not go with looks={self.looks}; give a range like '3-10'")
         if self.causal and self.model.pooling == "cls":

@@ -44,8 +44,23 @@ class StudyFolder:
 
     @property
     def answer(self) -> StudyAnswer:
-        """What is known so far."""
-        return read_record(self.path / STUDY, StudyAnswer)
+        """What is known so far.
+
+        Raises:
+            DamagedError: nothing is, or not in this version.
+        """
+        try:
+            return read_record(self.path / STUDY, StudyAnswer)
+        except DamagedError:
+            raise DamagedError(self.path / STUDY, "its study command again mends it") from None
+
+    @property
+    def _known(self) -> StudyAnswer | None:
+        """The same; None where it is damaged, for a writer that mends it."""
+        try:
+            return self.answer
+        except DamagedError:
+            return None
 
     def case(self, name: str) -> ComparisonFolder:
         """The folder of a comparison."""
@@ -63,17 +78,17 @@ class StudyFolder:
             SettingError: it holds something else, or another study.
         """
         if self.is_study:
-            try:
-                there = self.answer
-            except DamagedError:
-                said = "has a study.json that is damaged, or of another version; name another folder"
-                raise SettingError("out", self.path, said) from None
-            if (there.study, there.profile) != (study, profile):
+            there = self._known
+            if there is not None and (there.study, there.profile) != (study, profile):
                 said = f"belongs to the study {there.study}, profile {there.profile}; name another folder"
                 raise SettingError("out", self.path, said)
         elif self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
             raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
-        own_folder(self.path)
+        try:
+            own_folder(self.path)
+        except OSError as error:
+            said = f"cannot be written to ({error.strerror}); name another"
+            raise SettingError("out", self.path, said) from None
 
     def write(self, answer: StudyAnswer, found: Mapping[str, Summary]) -> None:
         """Write what is known: study.json and table.csv."""

@@ -1,5 +1,6 @@
 """Which studies there are: the built-in ones by name, and anybody's own by its file. Imports no torch."""
 
+import difflib
 import runpy
 import traceback
 from pathlib import Path
@@ -35,21 +36,22 @@ def study_named(name: str) -> Study:
     """
     if not name.endswith(".py"):
         if name not in _STUDIES:
-            known = ", ".join(_STUDIES)
-            raise RequestError(f"STUDY '{name}' is none of {known}, and no Python file (mine.py)")
+            close = difflib.get_close_matches(name, _STUDIES, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ";"
+            raise RequestError(f"unknown study '{name}'{meant} give {', '.join(_STUDIES)}, or a Python file (mine.py)")
         return _STUDIES[name]
     if not Path(name).is_file():
         raise RequestError(f"{name}: there is no such file")
     try:
         study = runpy.run_path(name).get("STUDY")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RequestError(f"{name}, line {_line_of(error, name)}: {type(error).__name__}: {error}") from None
     if not isinstance(study, Study):
         raise RequestError(f"{name}: defines no STUDY; write STUDY = Study(...) as docs/extending.md shows")
     return study
 
 
-def _line_of(error: Exception, path: str) -> int | str:
+def _line_of(error: BaseException, path: str) -> int | str:
     """The last line of the file that was running, or that cannot be read as Python."""
     if isinstance(error, SyntaxError):
         return error.lineno or "?"
