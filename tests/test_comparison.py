@@ -191,6 +191,14 @@ def test_the_report_covers_the_latest_request_alone_and_what_is_left_over_is_sai
     assert said.startswith(f"{3 + 3 + 3 + 2} trainings and runs")
 
 
+def test_rivals_stand_for_the_default_arms_and_all_that_are_free(tmp_path, tiny_task):
+    answer = compare(tiny_task, tiny_config(train=ONE_RATE, arms=("rivals",)), out=tmp_path / "o").answer
+    assert set(answer.arms) == {"scratch", "spt", "scratch-long", "classical", "mimetic", "bias", "rotary"}
+    assert {c.against for c in answer.comparisons if c.arm == "spt"} == set(answer.arms) - {"spt"}
+    with pytest.raises(RequestError, match="leave it out"):
+        asked(tiny_task, tmp_path / "p", arms=("rotary",), model=replace(tiny_config().model, positions="rotary"))
+
+
 def test_comparisons_that_differ_in_the_label_phase_train_each_self_pretraining_once(tmp_path, tiny_task):
     """As a study does it: a folder for each, and one store for all."""
     done = []

@@ -17,15 +17,17 @@ from selfpretrain.events import Done, Note, Planned
 from selfpretrain.report.write import write_report
 from selfpretrain.stats import t_interval
 from selfpretrain.studies import conduct
-from selfpretrain.studies.claims import Ahead, Changes, judge
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import Ahead, Changes, decide
 from selfpretrain.studies.conduct import run_study
 from selfpretrain.studies.folder import StudyFolder
 from selfpretrain.studies.registry import known_studies, study_named
-from selfpretrain.studies.study import Case, Study
+from selfpretrain.studies.study import Study
 
 ONE_RATE = TrainConfig(lr=(1e-2,))
 TASK = TaskConfig(options={"symbols": 5, "length": 12, "sequences": 200})
 GUIDE = (Path(__file__).parents[1] / "docs/extending.md").read_text()
+GUIDE_STUDY = next(code for code in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "STUDY = " in code)
 
 
 # What is claimed.
@@ -48,7 +50,22 @@ def summary_of(everything, scratch, spt, *, p=0.001, outcome="helps", half_width
 
 
 def ahead(case="a", **settings):
-    return Ahead(text="it is ahead", refuted_by="it is not", case=case, **settings)
+    return Ahead(text="it is ahead", case=case, **settings)
+
+
+def decided(claims, found, axis="case", values=None):
+    """What is said of claims about cases of these answers."""
+    values = values or {name: name for name in found}
+    cases = [Case({axis: value}, tiny_config(arms=("scratch", "spt")), TASK) for value in values.values()]
+    names = {case.name: name for case, name in zip(cases, values, strict=True)}
+    renamed = {case: found[name] for case, name in names.items() if name in found}
+    claims = [
+        replace(claim, case=f"{axis}-{claim.case}", other=None if claim.other is None else f"{axis}-{claim.other}")
+        if isinstance(claim, Ahead)
+        else claim
+        for claim in claims
+    ]
+    return decide(claims, cases, renamed)
 
 
 FLAT = (0.5, 0.5, 0.5)
@@ -69,41 +86,67 @@ FLAT = (0.5, 0.5, 0.5)
 )
 def test_a_lead_holds_does_not_hold_or_is_undecided(everything, spt, settings, outcome):
     found = {"a": summary_of(everything, FLAT[: len(spt)], spt, **settings)}
-    assert [each.outcome for each in judge([ahead()], found)] == [outcome]
+    assert [each.outcome for each in decided([ahead()], found)] == [outcome]
+
+
+def test_where_learning_nothing_is_an_answer_it_counts(everything):
+    found = {"a": summary_of(everything, FLAT, FLAT, p=1.0, outcome="not tested")}
+    assert [each.outcome for each in decided([ahead(), ahead(even_untested=True)], found)] == [
+        "undecided",
+        "does not hold",
+    ]
 
 
 def test_of_two_cases_seeds_are_paired(everything):
     one = summary_of(everything, (0.6, 0.7, 0.8), (0.6, 0.7, 0.8))
     two = summary_of(everything, (0.5, 0.58, 0.72), (0.9, 0.9, 0.9))
-    (answer,) = judge([ahead("one", arm="scratch", other="two")], {"one": one, "two": two})
+    (answer,) = decided([ahead("one", arm="scratch", other="two")], {"one": one, "two": two})
     expected = t_interval([0.1, 0.12, 0.08])
     assert (answer.effect, *answer.ci95) == pytest.approx((expected.mean, *expected.bounds))
     assert answer.outcome == "holds"
 
 
 def test_the_slope_of_the_gain_is_points_for_each_doubling(everything):
-    cases = {4: "four", 8: "eight", 32: "more"}
-    gains = {4: 0.10, 8: 0.12, 32: 0.16}  # 2 points a doubling
+    values = {"four": 4, "eight": 8, "more": 32}
+    gains = {"four": 0.10, "eight": 0.12, "more": 0.16}  # 2 points a doubling
     noise = np.array([0.0, 0.001, -0.001])
-    found = {cases[v]: summary_of(everything, FLAT, tuple(0.5 + gain + noise)) for v, gain in gains.items()}
-    rises = Changes(text="it rises", refuted_by="", cases=cases)
-    (answer,) = judge([rises], found)
+    found = {name: summary_of(everything, FLAT, tuple(0.5 + gain + noise)) for name, gain in gains.items()}
+    rises = Changes(text="it rises", axis="size")
+    (answer,) = decided([rises], found, "size", values)
     assert answer.effect == pytest.approx(0.02)
     assert answer.outcome == "holds"
-    (answer,) = judge([replace(rises, falls=True)], found)
+    (answer,) = decided([replace(rises, falls=True)], found, "size", values)
     assert (answer.effect, answer.outcome) == (pytest.approx(-0.02), "does not hold")
+    in_vain = found | {"more": summary_of(everything, FLAT, FLAT, outcome="not tested")}
+    (answer,) = decided([rises], in_vain, "size", values)
+    assert (answer.effect, answer.outcome, answer.why) == (
+        None,
+        "undecided",
+        "self-pretraining has learnt nothing in size-32",
+    )
     del found["more"]
-    (answer,) = judge([rises], found)
-    assert (answer.effect, answer.outcome) == (None, "undecided")
+    (answer,) = decided([rises], found, "size", values)
+    assert (answer.effect, answer.outcome, answer.why) == (None, "undecided", "size-32 has no answer")
 
 
 def test_two_claims_are_primary_in_their_order_and_the_others_share_a_level(everything):
     spt = (0.7, 0.72, 0.68)
     found = {name: summary_of(everything, FLAT, spt, p=p) for name, p in {"a": 0.04, "b": 0.01, "c": 0.03}.items()}
-    answers = judge([ahead("a"), ahead("b"), ahead("c"), ahead("c")], found)
+    answers = decided([ahead("a"), ahead("b"), ahead("c"), ahead("c")], found)
     assert [each.p_adjusted for each in answers] == pytest.approx([0.04, 0.04, 0.06, 0.06])
     assert [each.primary for each in answers] == [True, True, False, False]
     assert [each.outcome for each in answers] == ["holds", "holds", "undecided", "undecided"]
+
+
+@pytest.mark.parametrize("first", [(0.3, 0.31, 0.29), (0.52, 0.52, 0.52)])
+def test_a_second_claim_needs_a_first_that_holds(everything, first):
+    found = {"a": summary_of(everything, FLAT, first, half_width=0.005), "b": summary_of(everything, FLAT, (0.7,) * 3)}
+    assert [each.outcome for each in decided([ahead("a"), ahead("b")], found)] == ["does not hold", "undecided"]
+
+
+def test_a_claim_is_made_at_the_level_of_its_looks(everything):
+    late = replace(summary_of(everything, FLAT, (0.7, 0.72, 0.68), p=0.03), level=0.025)
+    assert [each.outcome for each in decided([ahead()], {"a": late})] == ["undecided"]
 
 
 @pytest.mark.fast
@@ -114,11 +157,45 @@ def test_every_claim_of_a_built_in_study_is_about_its_cases(study, profile):
     assert len(cases) == len(study.cases(profile))
     assert study.minutes <= 20
     for claim in study.claims:
-        names = claim.cases.values() if isinstance(claim, Changes) else (claim.case, claim.other or claim.case)
-        assert set(names) <= set(cases), claim.text
-        if isinstance(claim, Ahead):
-            assert claim.arm in cases[claim.case].config.arms
-            assert claim.against in cases[claim.other or claim.case].config.arms
+        assert claim.wrong(list(cases.values())) is None
+        assert set(claim.rests_on(list(cases.values()))) <= set(cases)
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("claim", "said"),
+    [
+        (ahead("steps-7"), "there is no case steps-7; the cases are steps-6, steps-9"),
+        (ahead("steps-6", against="bias"), "the case steps-6 has no arm bias"),
+        (Changes(text="it rises", axis="depth"), "needs two different numbers above 0"),
+    ],
+)
+def test_a_claim_that_no_case_can_decide_is_refused_before_anything_runs(tmp_path, claim, said):
+    with pytest.raises(RequestError, match=re.escape(said)):
+        run_study(replace(TINY, claims=(claim,)), out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"data": "../y"}, "is no folder's name"),
+        ({"data": "a/b.csv"}, "is no folder's name"),
+        ({"n": "x" * 200}, "is no folder's name"),
+        ({}, "is no folder's name"),
+        ({"lr": 3}, "has the name of a column"),
+    ],
+)
+def test_a_case_has_a_name_for_a_folder_and_axes_of_their_own(axes, said):
+    with pytest.raises(ValueError, match=said):
+        Case(axes, tiny_config(), TASK)
+
+
+@pytest.mark.fast
+def test_a_range_of_seeds_is_no_number_for_a_study():
+    with pytest.raises(ValueError, match="range of seeds"):
+        Case({"n": 1}, tiny_config(seeds="3-10"), TASK)
 
 
 # What a run leaves.
@@ -198,7 +275,7 @@ def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(tmp_path, monk
     answer = run_study(TINY, out=tmp_path / "o").answer
     assert [case.failure for case in answer.cases] == ["ZeroDivisionError: planted", None]
     assert "Traceback" in (tmp_path / "o/steps-6/error.txt").read_text()
-    assert "1 comparisons have no answer" in answer.answer
+    assert "Comparisons without an answer: 1." in answer.answer
     assert "ZeroDivisionError: planted" in write_report(tmp_path / "o").read_text()
     # Once mended, the same command does what is missing.
     monkeypatch.setattr(conduct, "compare", real)
@@ -215,6 +292,43 @@ def test_what_cannot_be_planned_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(RequestError, match="two cases of one name"):
         run_study(replace(TINY, cases=lambda profile: tiny_cases() * 2), out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
+
+
+def test_what_answers_another_request_is_no_answer(ran, tmp_path, monkeypatch):
+    """A study file that was edited between two runs: old comparisons are done again, and until then do not count."""
+    folder = shutil.copytree(ran[0].folder, tmp_path / "o")
+    seen = []
+
+    def stop(task, config, **how):
+        seen.append(StudyFolder(folder).answer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(conduct, "compare", stop)
+    edited = replace(TINY, cases=lambda profile: [replace(c, config=replace(c.config, seeds=4)) for c in tiny_cases()])
+    with pytest.raises(KeyboardInterrupt):
+        run_study(edited, out=folder)
+    assert [claim.outcome for claim in seen[0].claims] == ["undecided", "undecided"]
+    assert all(claim.why.endswith("has no answer") for claim in seen[0].claims)
+
+
+def test_a_declaration_that_was_changed_after_results_says_so(ran, tmp_path):
+    folder = shutil.copytree(ran[0].folder, tmp_path / "o")
+    answer = run_study(replace(TINY, expected="Something else."), out=folder).answer
+    assert answer.changed_after == 2
+    assert "The declaration was changed after 2 comparisons had finished." in answer.answer
+    assert run_study(TINY, out=folder).answer.changed_after == 2  # once seen, always seen
+
+
+def test_a_damaged_comparison_has_no_answer_until_it_is_mended(ran, tmp_path):
+    folder = shutil.copytree(ran[0].folder, tmp_path / "o")
+    (folder / "steps-6/summary.json").write_text("{}")
+    assert "not finished" in write_report(folder).read_text()
+    assert run_study(TINY, out=folder).answer == ran[0].answer
+
+
+def test_two_at_once_in_one_folder_are_refused(ran):
+    with StudyFolder(ran[0].folder).claimed("tiny", "small"), pytest.raises(RequestError, match="is at work there"):
+        run_study(TINY, out=ran[0].folder)
 
 
 def test_a_folder_of_something_else_is_refused(ran, tmp_path):
@@ -241,8 +355,7 @@ def test_a_damaged_answer_is_said_with_the_cure_and_the_study_mends_it(ran, tmp_
 
 
 def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
-    text = next(block for block in re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL) if "STUDY = " in block)
-    (tmp_path / "heads.py").write_text(text)
+    (tmp_path / "heads.py").write_text(GUIDE_STUDY)
     ground = (tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK)
     monkeypatch.setattr(studies, "ground", lambda profile: ground)
     result = run_study(study_named(str(tmp_path / "heads.py")), out=tmp_path / "o")
@@ -258,6 +371,7 @@ def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
         ("x = (\n", "line 1: SyntaxError"),
         ("x = 1\n", "defines no STUDY"),
         ("import sys\nsys.exit(3)\n", "line 2: SystemExit: 3"),
+        (GUIDE_STUDY.replace('name="heads"', 'name="depth"'), "is that of a built-in study"),
         ("from selfpretrain.studies import Study\n\nSTUDY = Study()\n", "line 3: TypeError"),
     ],
 )
@@ -265,6 +379,22 @@ def test_a_file_with_an_error_is_refused_with_its_line(tmp_path, text, said):
     (tmp_path / "mine.py").write_text(text)
     with pytest.raises(RequestError, match=re.escape(said)):
         study_named(str(tmp_path / "mine.py"))
+
+
+def test_an_error_in_the_cases_names_the_line_and_leaves_no_folder(tmp_path):
+    (tmp_path / "mine.py").write_text(GUIDE_STUDY.replace("ground(profile)", "grounds(profile)"))
+    study = study_named(str(tmp_path / "mine.py"))
+    line = 1 + GUIDE_STUDY[: GUIDE_STUDY.index("ground(profile)")].count("\n")
+    with pytest.raises(RequestError, match=f"mine.py, line {line}: NameError"):
+        run_study(study, out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_what_lies_beside_the_file_can_be_imported(tmp_path):
+    (tmp_path / "helper_of_mine.py").write_text("NAME = 'mine'\n")
+    text = GUIDE_STUDY.replace('name="heads"', "name=NAME")
+    (tmp_path / "mine.py").write_text(f"from helper_of_mine import NAME\n{text}")
+    assert study_named(str(tmp_path / "mine.py")).name == "mine"
 
 
 def test_the_command_lists_refuses_and_leaves_no_folder(cli, tmp_path):

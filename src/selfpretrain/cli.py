@@ -148,7 +148,7 @@ class CleanArguments:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; gives the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verbs: dict[str, Callable[[list[str]], None]] = {
+    verbs: dict[str, Callable[[list[str]], int | None]] = {
         "compare": _compare,
         "diagnose": _diagnose,
         "study": _study,
@@ -164,7 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments[0] not in verbs:
             raise RequestError(f"unknown verb '{arguments[0]}'; the verbs are {', '.join(verbs)}")
-        verbs[arguments[0]](arguments[1:])
+        return verbs[arguments[0]](arguments[1:]) or 0
     except SettingError as error:
         return _fail(2, explained(error))
     except RequestError as error:
@@ -267,14 +267,14 @@ def _diagnose(argv: list[str]) -> None:
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
 
 
-def _study(argv: list[str]) -> None:
+def _study(argv: list[str]) -> int:
     from selfpretrain.studies.registry import known_studies, study_named
 
     lines = [f"{each.name:12s} {each.question} ({each.minutes:g} min)" for each in known_studies().values()]
     arguments = parse(StudyArguments, argv, "study", more="\nstudies:\n" + "".join(f"  {line}\n" for line in lines))
     if arguments.study == "list":
         sys.stdout.write("".join(f"{line}\n" for line in lines))
-        return
+        return 0
     study = study_named(arguments.study)
     signal.signal(signal.SIGTERM, _interrupt)
     from rich.console import Console
@@ -297,6 +297,7 @@ def _study(argv: list[str]) -> None:
         sys.stdout.write(json.dumps(to_dict(result.answer), indent=2, allow_nan=False) + "\n")
     print_study(console, result.answer)
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+    return int(any(case.failure is not None for case in result.answer.cases))
 
 
 def _report(argv: list[str]) -> None:

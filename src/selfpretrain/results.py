@@ -224,37 +224,58 @@ class ClaimAnswer:
 
     Attributes:
         primary: one of the first two, which are taken in their order; the others are corrected by Holm's rule.
+        unit: of the effect, times 100.
+        least: effects below this count as none.
         effect: as the claim has it, above 0 in its favour; None where it was not measured.
+        why: it was not measured.
     """
 
     claim: str
     refuted_by: str
     primary: bool
+    unit: str
+    least: float
     effect: float | None
     ci95: tuple[float | None, float | None]
     p_adjusted: float | None
     n_seeds: int
     outcome: Literal["holds", "does not hold", "undecided"]
+    why: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseAnswer:
-    """One comparison of a study; ``failure`` says why it has no answer, None while it has one or is still to come."""
+    """One comparison of a study.
+
+    Attributes:
+        request: fingerprint of the comparison and its data: an answer to anything else is none.
+        failure: why it has no answer; None while it has one or is still to come.
+        warnings: what should be known before its answer is believed.
+    """
 
     name: str
     axes: Mapping[str, str]
+    request: str
     failure: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyAnswer:
-    """The answer of a study: study.json."""
+    """The answer of a study: study.json.
+
+    Attributes:
+        declared: fingerprint of the declaration.
+        changed_after: so many comparisons had finished when the declaration was changed; None if it never was.
+    """
 
     study: str
     question: str
     expected: str
     profile: Literal["small", "full"]
     version: str
+    declared: str
+    changed_after: int | None
     claims: tuple[ClaimAnswer, ...]
     cases: tuple[CaseAnswer, ...]
     answer: str

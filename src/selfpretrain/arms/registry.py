@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from selfpretrain.arms.arm import Arm
+from selfpretrain.arms.arm import Arm, Versus
 from selfpretrain.arms.bias import BIAS
 from selfpretrain.arms.classical import CLASSICAL
 from selfpretrain.arms.joint import JOINT
@@ -39,6 +39,12 @@ def arm_named(name: str) -> Arm:
     if name not in _ARMS:
         raise SettingError("arms", name, f"names an unknown arm; the arms are {', '.join(_ARMS)}")
     return _ARMS[name]
+
+
+def contrasts_of(name: str) -> tuple[Versus, ...]:
+    """The contrasts of an arm: those that it declares, and for self-pretraining one with every arm that is free."""
+    free = [Versus(each, "label compute") for each, arm in _ARMS.items() if arm.is_free and name == SPT.name]
+    return (*arm_named(name).contrasts, *free)
 
 
 def expanded(names: Sequence[str]) -> tuple[str, ...]:

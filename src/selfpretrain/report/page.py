@@ -144,8 +144,12 @@ def percent(share: float | None) -> str:
 
 
 def points(share: float | None) -> str:
-    """A difference of shares in signed points; a dash for None."""
-    return "-" if share is None else f"{100 * share:+.1f}"
+    """A difference of shares in signed points; a dash for None.
+
+    >>> points(0.1234), points(-0.0001)
+    ('+12.3', '+0.0')
+    """
+    return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def p_value(p: float | None) -> str:

@@ -1,5 +1,6 @@
 """The page of a study: the picture that answers the question, the declaration, the claims, the cost."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from selfpretrain.drawing import WIDE, Picture, legend
 from selfpretrain.report.page import drawn, flops_unit, page_of
 from selfpretrain.results import StudyAnswer, Summary
 from selfpretrain.studies.folder import StudyFolder
+
+OUTCOME_COLOURS = {"holds": "#009E73", "does not hold": "#D55E00", "undecided": "#777777"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class StudyContent:
             RequestError: something is damaged.
         """
         answer = folder.answer
-        return cls(answer, folder.found([case.name for case in answer.cases if case.failure is None]))
+        return cls(answer, folder.found([case for case in answer.cases if case.failure is None]))
 
     @property
     def labels(self) -> dict[str, str]:
@@ -44,6 +47,27 @@ class StudyContent:
     def axes(self) -> str:
         """The names of the axes."""
         return ", ".join(dict.fromkeys(axis for case in self.answer.cases for axis in case.axes))
+
+
+def effects(content: StudyContent, figure: Figure) -> bool:
+    """The effect of every claim that was measured, with its interval, in the order of the declaration."""
+    shown = [claim for claim in content.answer.claims if claim.effect is not None and claim.ci95[0] is not None]
+    ax = figure.subplots()
+    for place, claim in enumerate(reversed(shown)):
+        low, high = claim.ci95
+        assert claim.effect is not None and low is not None and high is not None, "only these are shown"
+        mean = 100 * claim.effect
+        colour = OUTCOME_COLOURS[claim.outcome]
+        error = [[mean - 100 * low], [100 * high - mean]]
+        ax.errorbar(mean, place, xerr=error, fmt="o", color=colour, capsize=4)
+        ax.plot([100 * claim.least] * 2, [place - 0.3, place + 0.3], color="black", linestyle=":", linewidth=1)
+    ax.axvline(0, color="black", linewidth=1)
+    labels = ["\n".join(textwrap.wrap(claim.claim, 44)) for claim in reversed(shown)]
+    ax.set_yticks(range(len(shown)), labels, fontsize=8.5)
+    ax.set_ylim(-0.6, len(shown) - 0.4)
+    units = " or ".join(dict.fromkeys(claim.unit for claim in shown))
+    ax.set_xlabel(f"effect, {units}")
+    return bool(shown)
 
 
 def accuracies(content: StudyContent, figure: Figure) -> bool:
@@ -97,6 +121,14 @@ def gains(content: StudyContent, figure: Figure) -> bool:
 
 
 PICTURES = (
+    Picture(
+        "The claims",
+        effects,
+        "The effect of every claim, as the claim has it, with its 95% interval. Green: holds; orange: does not hold; "
+        "grey: undecided. A dotted line marks the least that counts as an effect: a claim does not hold if its whole "
+        "interval lies to the left of it.",
+        (9.6, 4.2),
+    ),
     Picture(
         "The gain",
         gains,

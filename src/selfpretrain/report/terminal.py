@@ -68,14 +68,15 @@ def _range(text: Callable[[float | None], str], bounds: tuple[float | None, floa
 
 def print_study(console: Console, answer: StudyAnswer) -> None:
     """Print a table of claims, and the answer."""
-    claims = Table("claim", "effect, points", "95% interval", "seeds", "outcome", box=SIMPLE_HEAD)
+    claims = Table("claim", "effect", "unit", "95% interval", "seeds", "outcome", box=SIMPLE_HEAD)
     for each in answer.claims:
-        claims.add_row(each.claim, points(each.effect), _range(points, each.ci95), str(each.n_seeds), each.outcome)
+        effect = (points(each.effect), each.unit, _range(points, each.ci95), str(each.n_seeds))
+        claims.add_row(Text(each.claim), *effect, each.outcome)
     console.print(claims)
     for case in answer.cases:
         if case.failure is not None:
             console.print(Text(f"{case.name} failed: {case.failure}"))
-    console.print(Panel(Text(answer.answer), title=answer.question))
+    console.print(Panel(Text(answer.answer), title=Text(answer.question)))
 
 
 def print_conclusion(console: Console, findings: Findings) -> None:

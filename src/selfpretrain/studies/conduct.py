@@ -1,7 +1,7 @@
 """Run a study: its comparisons one after the other, in one folder, with one store of trainings."""
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +9,14 @@ import selfpretrain
 from selfpretrain.arms.arm import Setting
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.planning import trainings_of
-from selfpretrain.errors import RequestError
 from selfpretrain.events import Done, Event, Note, Planned, Progress, Watch, ignore
-from selfpretrain.results import CaseAnswer, ClaimAnswer, StudyAnswer
-from selfpretrain.storage import write_atomically
-from selfpretrain.studies.claims import judge
-from selfpretrain.studies.folder import ERROR, StudyFolder
-from selfpretrain.studies.study import Case, Profile, Study
+from selfpretrain.results import CaseAnswer, ClaimAnswer, StudyAnswer, Summary
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import decide
+from selfpretrain.studies.folder import StudyFolder, fingerprint_of
+from selfpretrain.studies.study import Profile, Study
 from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
 
 
@@ -31,7 +31,7 @@ class StudyResult:
 def run_study(
     study: Study, profile: Profile = "small", *, out: Path | str | None = None, workers: int = 1, watch: Watch = ignore
 ) -> StudyResult:
-    """Compare every case, judge the claims, and write both down; what is there is found and not done again.
+    """Compare every case, decide the claims, and write both down; what is there is found and not done again.
 
     A comparison that fails is recorded with its traceback, and the others go on.
 
@@ -41,45 +41,70 @@ def run_study(
         watch: gets progress, of the whole study.
 
     Raises:
-        RequestError: the folder belongs to something else, two cases have one name, or one of them cannot be planned;
-            then nothing is written.
+        RequestError: the folder belongs to something else, or the cases do not fit or cannot be planned; then nothing
+            is written.
     """
-    cases = list(study.cases(profile))
-    if len({case.name for case in cases}) < len(cases):
-        raise RequestError(f"the study {study.name} has two cases of one name; their axes must differ")
+    cases = study.cases_of(profile)
+    tasks = _tasks(cases)
+    answers = [_answer_of(case, task) for case, task in zip(cases, tasks, strict=True)]
     folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}")
-    costs = _costs(cases)
-    folder.claim(study.name, profile)
-    for line in study.declaration:
-        watch(Note(line))
-    failures: dict[str, str] = {}
-    _write(folder, study, profile, cases, failures)
-    for number, case in enumerate(cases, 1):
-        tell = _Whole(case.name, sum(costs[number:]), watch)
-        tell(Note(f"comparison {number} of {len(cases)}"))
-        path = folder.case(case.name).path
-        (path / ERROR).unlink(missing_ok=True)
-        try:
-            compare(case.task, case.config, out=path, store=folder.store, workers=workers, watch=tell)
-        except Exception as error:  # the others go on, and this one can be asked for again
-            failures[case.name] = f"{type(error).__name__}: {error}"
-            path.mkdir(exist_ok=True)
-            write_atomically(path / ERROR, traceback.format_exc())
-            tell(Note(f"failed: {error} ({path / ERROR})"))
-        _write(folder, study, profile, cases, failures)
+    costs = _costs(cases, tasks, folder)
+    with folder.claimed(study.name, profile):
+        record = _Record(study, profile, cases, folder, _changed_after(study, folder))
+        for line in study.declaration:
+            watch(Note(line))
+        record.write(answers)
+        for number, (case, task) in enumerate(zip(cases, tasks, strict=True)):
+            tell = _Whole(case.name, sum(costs[number + 1 :]), watch)
+            tell(Note(f"comparison {number + 1} of {len(cases)}"))
+            folder.forget_error(case.name)
+            out_case = folder.case(case.name).path
+            try:
+                compare(task, case.request, out=out_case, store=folder.store, workers=workers, watch=tell)
+            except Exception as error:  # the others go on, and this one can be asked for again
+                answers[number] = replace(answers[number], failure=f"{type(error).__name__}: {error}")
+                tell(Note(f"failed: {error} ({folder.write_error(case.name, traceback.format_exc())})"))
+            record.write(answers)
     return StudyResult(folder.path, folder.answer)
 
 
-def _costs(cases: Sequence[Case]) -> list[float]:
-    """FLOPs that each case adds to those before it: what they share is done once."""
+def _tasks(cases: Sequence[Case]) -> list[Task]:
+    """The data of each case, read once where several share them."""
+    read: dict[str, Task] = {}
+    for case in cases:
+        if repr(case.task) not in read:
+            read[repr(case.task)] = load_task(case.task)
+    return [read[repr(case.task)] for case in cases]
+
+
+def _answer_of(case: Case, task: Task) -> CaseAnswer:
+    """A case without an answer."""
+    return CaseAnswer(
+        name=case.name,
+        axes={axis: str(value) for axis, value in case.axes.items()},
+        request=fingerprint_of(case.request, task.fingerprint),
+    )
+
+
+def _costs(cases: Sequence[Case], tasks: Sequence[Task], folder: StudyFolder) -> list[float]:
+    """FLOPs that each case adds to those before it: what they share, and what is there, is not done again."""
     seen: set[str] = set()
     costs = []
-    for case in cases:
-        task = load_task(case.task)
-        new = {key: each for key, each in trainings_of(Setting(case.config, task)).items() if key not in seen}
+    for case, task in zip(cases, tasks, strict=True):
+        every = trainings_of(Setting(case.request, task))
+        new = {key: each for key, each in every.items() if key not in seen and not folder.has_training(key)}
         costs.append(float(sum(each.plan.steps * step_flops(each, task) for each in new.values())))
-        seen |= new.keys()
+        seen |= every.keys()
     return costs
+
+
+def _changed_after(study: Study, folder: StudyFolder) -> int | None:
+    """How many comparisons had finished when the declaration was changed; None if it never was."""
+    known = folder.known
+    if known is None or known.declared == study.declared:
+        return None if known is None else known.changed_after
+    finished = len(folder.found(known.cases))
+    return max(finished, known.changed_after or 0) or None
 
 
 @dataclass(frozen=True)
@@ -104,49 +129,60 @@ class _Whole:
         return f"{self.case} {job}"
 
 
-def _write(
-    folder: StudyFolder, study: Study, profile: Profile, cases: Sequence[Case], failures: dict[str, str]
-) -> None:
-    """What is known so far."""
-    found = folder.found([case.name for case in cases if case.name not in failures])
-    claims = judge(study.claims, found)
-    answer = StudyAnswer(
-        study=study.name,
-        question=study.question,
-        expected=study.expected,
-        profile=profile,
-        version=selfpretrain.__version__,
-        claims=tuple(claims),
-        cases=tuple(
-            CaseAnswer(
-                name=case.name,
-                axes={axis: str(value) for axis, value in case.axes.items()},
-                failure=failures.get(case.name),
-            )
-            for case in cases
-        ),
-        answer=_answer(claims, len(cases) - len(found)),
-    )
-    folder.write(answer, found)
+@dataclass(frozen=True)
+class _Record:
+    """Writes down what is known of a study."""
+
+    study: Study
+    profile: Profile
+    cases: Sequence[Case]
+    folder: StudyFolder
+    changed_after: int | None
+
+    def write(self, answers: Sequence[CaseAnswer]) -> None:
+        """What is known so far."""
+        found = self.folder.found([each for each in answers if each.failure is None])
+        claims = decide(self.study.claims, self.cases, found)
+        answer = StudyAnswer(
+            study=self.study.name,
+            question=self.study.question,
+            expected=self.study.expected,
+            profile=self.profile,
+            version=selfpretrain.__version__,
+            declared=self.study.declared,
+            changed_after=self.changed_after,
+            claims=tuple(claims),
+            cases=tuple(replace(each, warnings=_warnings(each.name, found)) for each in answers),
+            answer=_in_words(claims, len(answers) - len(found), self.changed_after),
+        )
+        self.folder.write(answer, found)
 
 
-def _answer(claims: Sequence[ClaimAnswer], missing: int) -> str:
-    """In plain words: what holds, what does not, what is undecided."""
+def _warnings(name: str, found: Mapping[str, Summary]) -> tuple[str, ...]:
+    """What should be known before a comparison is believed: its caveats, and runs that failed."""
+    if name not in found:
+        return ()
+    lost = [f"{len(entry.failures)} runs of {arm} failed." for arm, entry in found[name].arms.items() if entry.failures]
+    return (*lost, *(caveat.text for caveat in found[name].warnings))
+
+
+def _in_words(claims: Sequence[ClaimAnswer], missing: int, changed_after: int | None) -> str:
+    """What holds, what does not, what is undecided."""
     said = []
-    for outcome, words in (
-        ("holds", "This holds"),
-        ("does not hold", "This does not hold"),
-        ("undecided", "This is undecided"),
-    ):
-        said += [f"{words}: {_claimed(claim)}" for claim in claims if claim.outcome == outcome]
+    for outcome, words in (("holds", "Holds"), ("does not hold", "Does not hold"), ("undecided", "Undecided")):
+        if of_it := [_claimed(claim) for claim in claims if claim.outcome == outcome]:
+            said.append(f"{words}: {'; '.join(of_it)}.")
     if missing:
-        said.append(f"{missing} comparisons have no answer.")
+        said.append(f"Comparisons without an answer: {missing}.")
+    if changed_after is not None:
+        said.append(f"The declaration was changed after {changed_after} comparisons had finished.")
     return " ".join(said)
 
 
 def _claimed(claim: ClaimAnswer) -> str:
-    low, high = claim.ci95
-    if claim.effect is None or low is None or high is None:
-        return f"{claim.claim} (not measured: no finished comparison, or self-pretraining has learnt nothing there)."
-    interval = f"95% interval {100 * low:+.1f} to {100 * high:+.1f}"
-    return f"{claim.claim} ({100 * claim.effect:+.1f} points, {interval}, {claim.n_seeds} seeds)."
+    values = (claim.effect, *claim.ci95)
+    numbers = [None if value is None else f"{round(100 * value, 1) + 0.0:+.1f}" for value in values]
+    if None in numbers:
+        return f"{claim.claim} (not measured: {claim.why or 'no interval'})"
+    effect, low, high = numbers
+    return f"{claim.claim} ({effect} {claim.unit}, 95% interval {low} to {high}, {claim.n_seeds} seeds)"

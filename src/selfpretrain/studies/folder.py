@@ -1,4 +1,4 @@
-"""The folder of a study: the only place that knows its files. Readers need no torch.
+"""The folder of a study: the only place that knows its files. One writer at a time; readers need no torch.
 
 study.json    the declaration, the claims as far as they are decided, the cases
 table.csv     one row a run
@@ -9,20 +9,28 @@ report.html   the page
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from selfpretrain.arms.registry import reported_seeds
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
+from selfpretrain.config import CompareConfig
 from selfpretrain.errors import DamagedError, SettingError
-from selfpretrain.results import StudyAnswer, Summary
-from selfpretrain.serial import to_dict
-from selfpretrain.storage import own_folder, read_record, write_atomically, write_json
+from selfpretrain.results import CaseAnswer, StudyAnswer, Summary
+from selfpretrain.serial import fingerprint, to_dict
+from selfpretrain.storage import DONE, own_folder, read_record, remove_half_written, write_atomically, write_json
 
 STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.html"
 
 
+def fingerprint_of(request: CompareConfig, task: str) -> str:
+    """What a comparison was asked for, with its data."""
+    return fingerprint(request, task)
+
+
 class StudyFolder:
-    """A folder, to be read; ``claimed`` makes it ours."""
+    """A folder, to be read; ``claimed`` also writes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -55,10 +63,10 @@ class StudyFolder:
             raise DamagedError(self.path / STUDY, "its study command again mends it") from None
 
     @property
-    def _known(self) -> StudyAnswer | None:
-        """The same; None where it is damaged, for a writer that mends it."""
+    def known(self) -> StudyAnswer | None:
+        """The same; None where there is none, or a damaged one, for a writer that mends it."""
         try:
-            return self.answer
+            return self.answer if self.is_study else None
         except DamagedError:
             return None
 
@@ -66,38 +74,65 @@ class StudyFolder:
         """The folder of a comparison."""
         return ComparisonFolder(self.path / name)
 
-    def found(self, names: Iterator[str] | list[str]) -> dict[str, Summary]:
-        """The answers of the comparisons that are finished, by name."""
-        folders = {name: self.case(name) for name in names}
-        return {name: f.summary for name, f in folders.items() if f.is_comparison and f.is_finished}
+    def has_training(self, key: str) -> bool:
+        """Whether a training seems to be there; it is checked where it is used."""
+        return (self.store / key / DONE).exists()
 
-    def claim(self, study: str, profile: str) -> None:
-        """Make the folder ours.
+    def found(self, cases: Sequence[CaseAnswer]) -> dict[str, Summary]:
+        """The answers of the comparisons that are finished, to just what the study asks, by name."""
+        answers = {}
+        for case in cases:
+            folder = self.case(case.name)
+            try:
+                if not folder.is_comparison or not folder.is_finished:
+                    continue
+                if fingerprint_of(folder.request.request, folder.request.task) == case.request:
+                    answers[case.name] = folder.summary
+            except DamagedError:  # it has no answer until its comparison mends it
+                continue
+        return answers
+
+    @contextmanager
+    def claimed(self, study: str, profile: str) -> Iterator[None]:
+        """Make the folder ours; holds a lock while work is going on.
 
         Raises:
-            SettingError: it holds something else, or another study.
+            RequestError: it holds something else or another study, or somebody is at work there.
         """
-        if self.is_study:
-            there = self._known
-            if there is not None and (there.study, there.profile) != (study, profile):
-                said = f"belongs to the study {there.study}, profile {there.profile}; name another folder"
-                raise SettingError("out", self.path, said)
-        elif self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
+        known = self.known
+        if known is not None and (known.study, known.profile) != (study, profile):
+            said = f"belongs to the study {known.study}, profile {known.profile}; name another folder"
+            raise SettingError("out", self.path, said)
+        if not self.is_study and self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
             raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
         try:
             own_folder(self.path)
         except OSError as error:
             said = f"cannot be written to ({error.strerror}); name another"
             raise SettingError("out", self.path, said) from None
+        with ComparisonFolder(self.path).locked():
+            remove_half_written(self.path)
+            yield
 
     def write(self, answer: StudyAnswer, found: Mapping[str, Summary]) -> None:
         """Write what is known: study.json and table.csv."""
         write_json(self.path / STUDY, to_dict(answer))
         write_atomically(self.path / TABLE, _table(answer, found))
 
+    def write_error(self, case: str, text: str) -> Path:
+        """Write down why a comparison has no answer."""
+        path = own_folder(self.case(case).path) / ERROR
+        write_atomically(path, text)
+        return path
+
+    def forget_error(self, case: str) -> None:
+        """Before a comparison is tried again."""
+        if not (folder := self.case(case).path).is_symlink():
+            (folder / ERROR).unlink(missing_ok=True)
+
 
 def _table(answer: StudyAnswer, found: Mapping[str, Summary]) -> str:
-    """One row a run, in the order of cases, arms and seeds."""
+    """One row a run, in the order of cases, arms and seeds; FLOPs are the mean over an arm's seeds."""
     axes = list(dict.fromkeys(axis for case in answer.cases for axis in case.axes))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -108,8 +143,8 @@ def _table(answer: StudyAnswer, found: Mapping[str, Summary]) -> str:
             continue
         summary = found[case.name]
         for arm, entry in summary.arms.items():
-            for seed, test in enumerate(entry.test_acc):
-                row = (entry.lr, entry.train_acc[seed], entry.val_acc[seed], test)
+            for seed in reported_seeds(arm, len(entry.test_acc)):
+                row = (entry.lr, entry.train_acc[seed], entry.val_acc[seed], entry.test_acc[seed])
                 spent = (entry.flops_pretrain + entry.flops_label, entry.seconds[seed])
                 where = [answer.study, case.name, *(case.axes.get(axis, "") for axis in axes), summary.task.name]
                 writer.writerow([*where, arm, seed, *("" if value is None else value for value in (*row, *spent))])

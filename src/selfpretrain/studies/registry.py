@@ -2,20 +2,21 @@
 
 import difflib
 import runpy
+import sys
 import traceback
 from pathlib import Path
 
 from selfpretrain.errors import RequestError
-from selfpretrain.studies.budget import BUDGET
-from selfpretrain.studies.depth import DEPTH
-from selfpretrain.studies.length import LENGTH
-from selfpretrain.studies.masking import MASKING
-from selfpretrain.studies.pooling import POOLING
-from selfpretrain.studies.positions import POSITIONS
-from selfpretrain.studies.replicate import REPLICATE
-from selfpretrain.studies.rivals import RIVALS
+from selfpretrain.studies.builtin.budget import BUDGET
+from selfpretrain.studies.builtin.depth import DEPTH
+from selfpretrain.studies.builtin.length import LENGTH
+from selfpretrain.studies.builtin.masking import MASKING
+from selfpretrain.studies.builtin.pooling import POOLING
+from selfpretrain.studies.builtin.positions import POSITIONS
+from selfpretrain.studies.builtin.replicate import REPLICATE
+from selfpretrain.studies.builtin.rivals import RIVALS
+from selfpretrain.studies.builtin.width import WIDTH
 from selfpretrain.studies.study import Study
-from selfpretrain.studies.width import WIDTH
 
 _BUILT_IN = (REPLICATE, RIVALS, DEPTH, WIDTH, BUDGET, MASKING, POSITIONS, POOLING, LENGTH)
 _STUDIES = {study.name: study for study in _BUILT_IN}
@@ -42,18 +43,21 @@ def study_named(name: str) -> Study:
         return _STUDIES[name]
     if not Path(name).is_file():
         raise RequestError(f"{name}: there is no such file")
+    sys.path.insert(0, str(Path(name).resolve().parent))  # as Python does: what lies beside it can be imported
     try:
         study = runpy.run_path(name).get("STUDY")
     except (Exception, SystemExit) as error:
         raise RequestError(f"{name}, line {_line_of(error, name)}: {type(error).__name__}: {error}") from None
     if not isinstance(study, Study):
         raise RequestError(f"{name}: defines no STUDY; write STUDY = Study(...) as docs/extending.md shows")
+    if study.name in _STUDIES and study is not _STUDIES[study.name]:
+        raise RequestError(f"{name}: the name {study.name} is that of a built-in study; give yours another")
     return study
 
 
 def _line_of(error: BaseException, path: str) -> int | str:
     """The last line of the file that was running, or that cannot be read as Python."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno or "?"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
     return lines[-1] if lines and lines[-1] is not None else "?"

@@ -4,39 +4,21 @@ Everything is declared before anything runs: the question, what is expected, the
 refute each.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.errors import RequestError
 from selfpretrain.presets import preset
+from selfpretrain.serial import fingerprint
+from selfpretrain.studies.case import Axis, Case
 from selfpretrain.studies.claims import Claim
 
 Profile = Literal["small", "full"]
 """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator (both ours)."""
-Axis = str | int | float
-
-
-@dataclass(frozen=True)
-class Case:
-    """One comparison of a study.
-
-    Attributes:
-        axes: where it lies, for example {"depth": 2}.
-    """
-
-    axes: Mapping[str, Axis]
-    config: CompareConfig
-    task: TaskConfig
-
-    @property
-    def name(self) -> str:
-        """Its folder, and how claims call it.
-
-        >>> Case({"depth": 2}, CompareConfig(), TaskConfig()).name
-        'depth-2'
-        """
-        return "-".join(f"{axis}-{value}" for axis, value in self.axes.items())
 
 
 @dataclass(frozen=True)
@@ -44,7 +26,7 @@ class Study:
     """Comparisons, and what they are to decide.
 
     Attributes:
-        name: what a person types.
+        name: what a person types, and part of the folder's name.
         expected: what its authors expected before it ran.
         minutes: expected on two cores, profile small.
         claims: the first two are primary and taken in their order; Holm's rule corrects the others.
@@ -68,18 +50,39 @@ class Study:
         claims = [f"claim {n}: {each.text}; refuted by {each.refuted_by}" for n, each in enumerate(self.claims, 1)]
         return [self.question, f"expected: {self.expected}", *claims]
 
+    @property
+    def declared(self) -> str:
+        """Fingerprint of the declaration."""
+        return fingerprint(*self.declaration, *map(repr, self.claims))
+
+    def cases_of(self, profile: Profile) -> list[Case]:
+        """The comparisons of a profile, checked against each other and the claims.
+
+        Raises:
+            RequestError: its function fails, or what it gives does not fit; the message names the line.
+        """
+        try:
+            cases = list(self.cases(profile))
+        except Exception as error:
+            where = inspect.getsourcefile(inspect.unwrap(self.cases)) or self.name
+            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
+            place = f"{where}, line {lines[-1] if lines else '?'}"
+            raise RequestError(f"{place}: {type(error).__name__}: {error}") from None
+        names = [case.name for case in cases]
+        if len(set(names)) < len(names):
+            raise RequestError(f"the study {self.name} has two cases of one name; their axes must differ")
+        for claim in self.claims:
+            if (wrong := claim.wrong(cases)) is not None:
+                raise RequestError(f"the study {self.name} claims '{claim.text}', but {wrong}")
+        return cases
+
 
 def ground(profile: Profile) -> tuple[CompareConfig, TaskConfig]:
     """The comparison and the task on which built-in studies stand: scratch and spt on ``proximity``."""
     if profile == "small":
         return replace(CompareConfig(), arms=("scratch", "spt"), seeds=3), TaskConfig()
-    config = replace(preset("small").config, arms=("scratch", "spt", "scratch-long"), seeds=10)
+    config = replace(preset("small").config, arms=("scratch", "spt"), seeds=10)
     return config, TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-
-
-def one_rate(config: CompareConfig, lr: float) -> CompareConfig:
-    """The same with one learning rate for every arm and no tuning."""
-    return replace(config, train=replace(config.train, lr=(lr,)))
 
 
 def along(

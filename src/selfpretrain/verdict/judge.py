@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from selfpretrain.arms.registry import known_arms
+from selfpretrain.arms.registry import contrasts_of, known_arms
 from selfpretrain.config import Kind
 from selfpretrain.results import Caveat, ContrastSummary, Row, RunResult
 from selfpretrain.verdict.cause import cause_of
@@ -50,7 +50,7 @@ def judge(
         curves: the validations of label training of each arm, by seed.
         level: significance level of a claim.
     """
-    declared = [(name, versus) for name, arm in known_arms().items() for versus in arm.contrasts]
+    declared = [(name, versus) for name in known_arms() for versus in contrasts_of(name)]
     pairs = [(arm, versus) for arm, versus in declared if arm in results and versus.against in results]
     made = [contrast for pair in pairs if (contrast := contrast_of(*pair, results, hits)) is not None]
     contrasts = [_tested(contrast, results) for contrast in claim(made, level)]

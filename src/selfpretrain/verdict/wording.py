@@ -91,7 +91,8 @@ def _rivals(contrasts: Sequence[Contrast]) -> str:
         does = "does" if len(as_good) == 1 else "do"
         return f"{' and '.join(as_good)} {does} as well without any pretraining."
     if len(ahead) == len(free):
-        return f"No free start does as well ({', '.join(ahead)})."
+        does = "does" if len(ahead) == 1 else "do"
+        return f"{' and '.join(ahead)}, without any pretraining, {does} worse."
     return f"Whether {' or '.join(c.against for c in free if c.outcome != 'helps')} does as well is open."
 
 

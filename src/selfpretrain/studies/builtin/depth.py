@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from selfpretrain.config import CompareConfig
+from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Case, Profile, Study, along
+from selfpretrain.studies.study import Profile, Study, along
 
 DEPTHS: dict[Profile, tuple[int, ...]] = {"small": (1, 2, 4), "full": (1, 2, 4, 8)}
 
@@ -22,22 +23,9 @@ DEPTH = Study(
     expected="No: it is there with a single layer, and as large with more, as long as labels alone get stuck.",
     minutes=10,
     claims=(
-        Ahead(
-            text="Self-pretraining beats scratch with one layer",
-            refuted_by="a lead that is reliably below 3 points with one layer",
-            case="depth-1",
-        ),
-        Ahead(
-            text="Self-pretraining beats scratch with four layers",
-            refuted_by="a lead that is reliably below 3 points with four layers",
-            case="depth-4",
-        ),
-        Changes(
-            text="The gain falls with depth",
-            refuted_by="a fall that is reliably below a point for each doubling of the layers",
-            cases={1: "depth-1", 2: "depth-2", 4: "depth-4"},
-            falls=True,
-        ),
+        Ahead(text="Self-pretraining beats scratch with one layer", case="depth-1"),
+        Ahead(text="Self-pretraining beats scratch with four layers", case="depth-4"),
+        Changes(text="The gain falls with depth", axis="depth", falls=True),
     ),
     cases=_cases,
 )

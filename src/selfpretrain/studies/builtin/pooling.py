@@ -1,0 +1,36 @@
+"""Does the blindness of labels need mean pooling?"""
+
+from dataclasses import replace
+from typing import Any
+
+from selfpretrain.config import CompareConfig
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import Ahead
+from selfpretrain.studies.study import Profile, Study, along
+
+WAYS = ("mean", "max", "cls", "last")
+
+
+def _cases(profile: Profile) -> list[Case]:
+    def change(config: CompareConfig, pooling: Any) -> CompareConfig:
+        return replace(config, model=replace(config.model, pooling=pooling))
+
+    return along("pooling", WAYS, change, profile)
+
+
+POOLING = Study(
+    name="pooling",
+    question="Does the trouble of labels with attention need mean pooling?",
+    expected="No: with every way to pool, scratch gets stuck and self-pretraining helps.",
+    minutes=6,
+    claims=tuple(
+        Ahead(text=f"With {said} self-pretraining beats scratch", case=f"pooling-{way}")
+        for way, said in (
+            ("mean", "mean pooling"),
+            ("max", "max pooling"),
+            ("cls", "a class token"),
+            ("last", "the last position"),
+        )
+    ),
+    cases=_cases,
+)

@@ -1,0 +1,41 @@
+"""Does a position code that prefers near positions replace self-pretraining?"""
+
+from dataclasses import replace
+from typing import Any
+
+from selfpretrain.config import CompareConfig
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import Ahead
+from selfpretrain.studies.study import Profile, Study, along
+
+CODES = ("sinusoidal", "learned", "rotary", "alibi", "none")
+
+
+def _cases(profile: Profile) -> list[Case]:
+    def change(config: CompareConfig, code: Any) -> CompareConfig:
+        return replace(config, model=replace(config.model, positions=code))
+
+    return along("positions", CODES, change, profile)
+
+
+POSITIONS = Study(
+    name="positions",
+    question="Does a position code that prefers near positions (ALiBi, rotary) replace self-pretraining?",
+    expected="ALiBi starts with the preference that self-pretraining has to teach, so scratch learns with it.",
+    minutes=8,
+    claims=(
+        Ahead(text="With sinusoidal positions self-pretraining beats scratch", case="positions-sinusoidal"),
+        *(
+            Ahead(
+                text=f"Scratch with {said} beats scratch with sinusoidal positions",
+                case=f"positions-{code}",
+                arm="scratch",
+                other="positions-sinusoidal",
+            )
+            for code, said in (("alibi", "ALiBi"), ("rotary", "rotary positions"))
+        ),
+        Ahead(text="With learned positions self-pretraining beats scratch", case="positions-learned"),
+        Ahead(text="With ALiBi self-pretraining still beats scratch", case="positions-alibi"),
+    ),
+    cases=_cases,
+)

@@ -1,0 +1,34 @@
+"""Does self-pretraining beat scratch on the built-in tasks?"""
+
+from dataclasses import replace
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import Ahead
+from selfpretrain.studies.study import Profile, Study, ground
+
+TASKS = ("proximity", "digits", "skew", "noise")
+
+
+def _cases(profile: Profile) -> list[Case]:
+    config, task = ground(profile)
+    config = replace(config, arms=("scratch", "spt", "scratch-long"), seeds=max(5, config.seeds))
+    return [Case({"data": name}, config, task if name == task.data else TaskConfig(data=name)) for name in TASKS]
+
+
+REPLICATE = Study(
+    name="replicate",
+    question="Does self-pretraining beat scratch on the built-in tasks, at equal label and at equal total compute?",
+    expected="Yes on proximity, both ways; less on digits and skew, where labels alone learn; not at all on noise.",
+    minutes=15,
+    claims=tuple(
+        Ahead(
+            text=f"On {task} self-pretraining beats {against} at equal {compute} compute",
+            case=f"data-{task}",
+            against=against,
+        )
+        for task in TASKS
+        for against, compute in (("scratch", "label"), ("scratch-long", "total"))
+    ),
+    cases=_cases,
+)

@@ -1,0 +1,51 @@
+"""One comparison of a study. Imports no torch."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from selfpretrain.arms.registry import expanded
+from selfpretrain.config import CompareConfig, TaskConfig
+
+Axis = str | int | float
+COLUMNS = ("study", "comparison", "task", "arm", "seed", "lr", "train_acc", "val_acc", "test_acc", "flops", "seconds")
+"""Columns of table.csv beside the axes."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison of a study.
+
+    Attributes:
+        axes: where it lies, for example {"depth": 2}.
+
+    Raises:
+        ValueError: its name is no name for a folder, an axis has the name of a column of table.csv, or seeds are a
+            range: a study decides after all of them.
+    """
+
+    axes: Mapping[str, Axis]
+    config: CompareConfig
+    task: TaskConfig
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.+-]{0,99}", self.name) or ".." in self.name:
+            raise ValueError(f"the case '{self.name[:120]}' is no folder's name; use letters, digits, '.', '+' and '-'")
+        if taken := set(self.axes) & set(COLUMNS):
+            raise ValueError(f"the axis '{min(taken)}' has the name of a column of table.csv; give it another")
+        if self.config.looks:
+            raise ValueError(f"the case {self.name} has a range of seeds; a study takes a number of them")
+
+    @property
+    def name(self) -> str:
+        """Its folder, and how claims call it.
+
+        >>> Case({"depth": 2}, CompareConfig(), TaskConfig()).name
+        'depth-2'
+        """
+        return "-".join(f"{axis}-{value}" for axis, value in self.axes.items())
+
+    @property
+    def request(self) -> CompareConfig:
+        """The comparison, with its arms by name."""
+        return replace(self.config, arms=expanded(self.config.arms))
