@@ -22,7 +22,8 @@ from selfpretrain.config import QKInit
 from selfpretrain.model.attention import Attention
 
 MIMETIC_GAIN = 1.5
-"""Scale of the identity in mimetic query and key weights (ours: it rescues ``scratch`` in the minimal setup)."""
+"""Scale of the identity in mimetic query and key weights (ours). It leaves ``scratch`` at chance in the demo, see
+docs/results.md."""
 SMALL_STD = 0.02
 
 
