@@ -31,12 +31,12 @@ def assert_the_picture(summary):
     """Scratch near chance and behind in training, SPT solved, and ahead at equal total compute too."""
     assert mean(summary, "scratch") <= 0.65
     assert mean(summary, "spt") >= 0.95
-    label, total = summary["comparisons"]
+    label, total = summary["comparisons"][:2]  # and one with the classical model
     assert (label["arm"], label["against"], label["matched"]) == ("spt", "scratch", "label compute")
     assert (label["outcome"], label["cause"]) == ("helps", "optimization")
     assert (total["against"], total["matched"]) == ("scratch-long", "total compute")
     assert total["ci95"][0] > 0
-    rates = [sorted(entry["lr_tried"]) for entry in summary["arms"].values()]
+    rates = [sorted(entry["lr_tried"]) for name, entry in summary["arms"].items() if name != "classical"]
     assert all(tried == rates[0] and len(tried) > 1 for tried in rates)
 
 
@@ -76,7 +76,7 @@ def test_over_twenty_nulls_at_most_two_verdicts_claim_an_effect(tmp_path):
         )
         task = load_task("noise", length=16, sequences=400, data_seed=data_seed)
         summary = compare(task, config, out=tmp_path / str(data_seed), workers=cores()).summary
-        claims.append(any(c["outcome"] != "no detectable effect" for c in summary["comparisons"]))
+        claims.append(any(c["outcome"] in ("helps", "loses") for c in summary["comparisons"]))
     assert sum(claims) <= 2
 
 
