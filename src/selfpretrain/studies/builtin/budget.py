@@ -24,7 +24,7 @@ BUDGET = Study(
     name="budget",
     question="How few steps of self-pretraining suffice?",
     expected="As many as the reconstruction needs to leave its plateau: some hundred, and more of them add little.",
-    minutes=6,
+    minutes=4,
     claims=(  # that so few steps teach nothing is an answer here
         *(
             Ahead(text=f"SPT of {steps} steps beats scratch", case=f"spt-steps-{steps}", even_untested=True)

@@ -21,7 +21,7 @@ DEPTH = Study(
     name="depth",
     question="Does the gain of self-pretraining need depth?",
     expected="No: it is there with a single layer, and as large with more, as long as labels alone get stuck.",
-    minutes=10,
+    minutes=8,
     claims=(
         Ahead(text="Self-pretraining beats scratch with one layer", case="depth-1"),
         Ahead(text="Self-pretraining beats scratch with four layers", case="depth-4"),

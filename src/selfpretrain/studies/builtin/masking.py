@@ -28,7 +28,7 @@ MASKING = Study(
     name="masking",
     question="Which way of hiding positions does the gain need: how many, alone or in stretches, or just the next one?",
     expected="Independent masks at a ratio of a half teach neighbours best; stretches hide the neighbours themselves.",
-    minutes=8,
+    minutes=6,
     claims=tuple(
         Ahead(text=f"{said} beats scratch", case=f"hide-{way}")
         for way, said in (

@@ -22,7 +22,7 @@ POSITIONS = Study(
     name="positions",
     question="Does a position code that prefers near positions (ALiBi, rotary) replace self-pretraining?",
     expected="ALiBi starts with the preference that self-pretraining has to teach, so scratch learns with it.",
-    minutes=8,
+    minutes=7,
     claims=(
         Ahead(text="With sinusoidal positions self-pretraining beats scratch", case="positions-sinusoidal"),
         *(

@@ -20,7 +20,7 @@ RIVALS = Study(
     name="rivals",
     question="Can a free start, or a masked loss beside the labels, do as well as self-pretraining?",
     expected="On proximity a hand-made bias towards near positions does; on digits nothing is needed.",
-    minutes=12,
+    minutes=6,
     claims=tuple(
         Ahead(text=f"On {task} self-pretraining beats {rival}", case=f"data-{task}", against=rival)
         for task in TASKS
