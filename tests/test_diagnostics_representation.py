@@ -9,7 +9,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfpretrain.diagnostics.representation import cka, effective_rank, head_products, linear_probe, relative_change
+from selfpretrain.diagnostics.representation import (
+    cka,
+    effective_rank,
+    head_products,
+    linear_probe,
+    relative_change,
+    symmetry,
+)
 
 
 def normal(*shape, seed=0):
@@ -101,6 +108,16 @@ def test_debiased_cka_by_quadruples(n, d1, d2):
     assert min(own) > 0
     expected = hsic_by_quadruples(x.numpy(), y.numpy()) / math.sqrt(own[0] * own[1])
     assert cka(x, y) == pytest.approx(expected, rel=1e-10)
+
+
+def test_symmetry_by_its_parts():
+    m = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0)).double()
+    s, a = (m + m.mT) / 2, (m - m.mT) / 2
+    expected = (s.square() - a.square()).sum((-2, -1)) / (s.square() + a.square()).sum((-2, -1))
+    torch.testing.assert_close(symmetry(m), expected)
+    assert symmetry(m).abs().max() < 0.9
+    torch.testing.assert_close(symmetry(s), torch.ones(2, 3).double())
+    torch.testing.assert_close(symmetry(a), -torch.ones(2, 3).double())
 
 
 @pytest.mark.parametrize("shapes", [((5, 2), (6, 2)), ((3, 2), (3, 2)), ((0, 2), (0, 2))])

@@ -137,6 +137,15 @@ def test_the_rank_of_a_change_is_that_of_the_heads_product(arm, stage, group, su
     torch.testing.assert_close(row.values, expected, rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize(("arm", "stage"), STAGES)
+def test_the_symmetry_is_that_of_the_product_that_scores_see(arm, stage, subject, rows):
+    product = products(model_of(subject, arm, stage), "query-key")
+    s, a = (product + product.mT) / 2, (product - product.mT) / 2
+    expected = (s.square() - a.square()).sum((-2, -1)) / product.square().sum((-2, -1))
+    row = one(rows, "query_key_symmetry", arm=arm, stage=stage)
+    torch.testing.assert_close(row.values.double(), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_functions_rotation_is_no_change(subject, monkeypatch):
     """Known answer: a head's queries and keys turned together, its values and outputs too, is the same function."""
     run, made = subject.run("scratch", 0), subject.model

@@ -106,6 +106,20 @@ def head_products(left: Tensor, right: Tensor, heads: int) -> Tensor:
     return products
 
 
+def symmetry(matrix: Tensor) -> Tensor:
+    """How symmetric matrices (..., D, D) are, ``(|S|^2 - |A|^2) / (|S|^2 + |A|^2)`` with S + A the symmetric and
+    antisymmetric parts, (...): 1 symmetric, -1 antisymmetric, near 0 for random entries.
+
+    Of queries and keys: a symmetric product lets two positions look at each other alike.
+
+    Source: Saponati et al. (2025), arXiv 2502.10927.
+
+    >>> symmetry(torch.eye(2)).item(), symmetry(torch.tensor([[0.0, 1.0], [-1.0, 0.0]])).item()
+    (1.0, -1.0)
+    """
+    return (matrix * matrix.transpose(-1, -2)).sum((-2, -1)) / matrix.square().sum((-2, -1))
+
+
 def relative_change(now: Tensor, before: Tensor) -> float:
     """``||W - W0|| / ||W0||`` in the Frobenius norm.
 

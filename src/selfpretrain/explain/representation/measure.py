@@ -37,6 +37,8 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
             yield Measurement(
                 name="linear_probe", values=accuracies, unit="accuracy", axes=("layer",), n=len(held_out), **where
             )
+            symmetry = formulas.symmetry(_products(model)["query-key"])
+            yield Measurement(name="query_key_symmetry", values=symmetry, unit="1", axes=("layer", "head"), **where)
             if stage.name != "start":
                 yield from _changes(model, start, where)
     for i, (a, of_a) in enumerate(pooled):
@@ -90,6 +92,7 @@ def _changes(model: SequenceModel, start: SequenceModel, where: dict[str, Any]) 
         yield Measurement(name="weight_change", values=change, unit="1", group=group, **where)
 
 
+@torch.no_grad()
 def _products(model: SequenceModel) -> dict[str, Tensor]:
     """The products of weights that a head works with, (layers, heads, D, D) each."""
     heads = model.config.heads
