@@ -14,9 +14,8 @@ def test_every_preset_is_named_in_the_help(capsys):
     with pytest.raises(SystemExit):
         main(["compare", "--help"])
     shown = capsys.readouterr().out
-    amos = {name.removeprefix("amos") for name in PRESETS if name.startswith("amos-") and name != "amos-listops"}
-    listed = {word.strip(",.│") for word in shown.split()}
-    assert {"minimal", "small", "amos-listops"} | amos <= listed
+    listed = {word.strip(",.:│") for word in shown.split()}
+    assert {name.removeprefix("amos-") for name in PRESETS} | {"amos-NAME"} <= listed
 
 
 def test_an_option_stands_on_its_preset(capsys):

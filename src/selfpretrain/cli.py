@@ -62,11 +62,11 @@ class CompareArguments:
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=TaskConfig)
     config: Annotated[CompareConfig, arg(name="")] = field(default_factory=CompareConfig)
     preset: str = "minimal"
-    """A named set of model and training settings, on which single options stand: minimal, small, or amos-listops,
-    -text, -retrieval, -image, -pathfinder, -pathx, -pathx-256, -scifar, -sc, -bidmc."""
+    """A named set of model and training settings, on which single options stand: minimal, small, or amos-NAME.
+    NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc."""
     budget: str | None = None
-    """A time, like 10m or 1h: steps are timed on this machine, and durations, rates and seeds are chosen to fill it,
-    the same for every arm. What is set by other options stays."""
+    """A time, like 10m or 1h. Steps are timed here, then durations, rates and seeds are chosen that fill it.
+    They are the same for every arm. What other options set stays."""
     plan: bool = False
     """Print what would be done, how long it would take and what could be seen; do nothing."""
     out: Path | None = None

@@ -75,15 +75,15 @@ class ModelConfig:
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
     """Position code: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
     proximity_bias: float = 0.0
-    """Slope of a fixed bias -slope |i - j| on the scores of every head, beside the position code and instead of
-    ALiBi's slopes; 0: none."""
+    """Slope of a fixed bias -slope |i - j| on the scores of every head; 0: none.
+    It stands beside the position code, and instead of ALiBi's slopes."""
     pooling: Literal["mean", "max", "cls", "last"] = "mean"
     """How positions become one vector for the label head."""
     label_head: Literal["linear", "mlp"] = "linear"
     """Label head: one linear layer, or two with a ReLU."""
     qk_init: QKInit = "independent"
-    """Start of the query and key weights: independent; tied (equal, as in the code of Amos et al.); mimetic
-    (near a scaled identity, after Trockman and Kolter 2023)."""
+    """Start of the query and key weights: independent, tied or mimetic.
+    Tied: equal, as in the code of Amos et al. Mimetic: near a scaled identity, after Trockman and Kolter (2023)."""
     causal: bool = False
     """Attention looks back only. Always so where the next position is predicted (objective causal)."""
     attention: Literal["sdpa", "eager"] = "sdpa"
@@ -113,8 +113,8 @@ class ObjectiveConfig:
     """What self-pretraining fills in."""
 
     objective: Literal["masked", "span", "causal"] = "masked"
-    """masked: positions masked independently; span: runs of positions; causal: predict the next position, with
-    causal attention in every arm."""
+    """masked: positions masked independently; span: stretches of positions; causal: predict the next position.
+    The last comes with causal attention in every arm."""
     mask_ratio: float = 0.5
     """Expected share of masked positions (.5: Amos et al. for images)."""
     span_length: int = 8
@@ -182,8 +182,8 @@ class PhaseConfig:
     evaluate_every: str = "10%"
     """How often to validate: 50steps, 1epochs or 10% of the phase."""
     patience: int | None = None
-    """Stop after this many validations without improvement; None: always train to the end. The best weights are
-    restored either way."""
+    """Stop after this many validations without improvement; None: always train to the end.
+    The best weights are restored either way."""
 
     def __post_init__(self) -> None:
         require_at_least(self, batch_size=1, weight_decay=0.0, patience=1)
@@ -201,8 +201,8 @@ class TrainConfig:
     """What both phases and all arms share."""
 
     lr: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    """The grid from which every arm's learning rate is picked on validation; an arm with two phases uses one value
-    for both, so that each arm gets equally many trials (ours)."""
+    """The grid from which every arm's learning rate is picked on validation.
+    An arm with two phases uses one value for both, so that each arm gets equally many trials (ours)."""
     tune_seeds: int = 1
     """Seeds that try each learning rate; they are not among the reported seeds."""
     clip: float | None = 1.0
@@ -214,8 +214,7 @@ class TrainConfig:
     threads: int = 1
     """CPU threads of one training. They can change the last bit, so trainings with other threads are others."""
     snapshots: int = 8
-    """Weights that a reported training keeps, evenly spaced, for ``diagnose`` to look along it; 0 keeps none
-    (ours)."""
+    """Weights that a reported training keeps, evenly spaced, for diagnose to look along it (ours); 0: none."""
     checkpoint_seconds: float = 10.0
     """Seconds between checkpoints: the most work that a power cut can cost a training."""
 
@@ -265,8 +264,8 @@ class CompareConfig:
     arms: tuple[str, ...] = ("scratch", "spt", "scratch-long", "classical")
     """Ways to train, separated by commas (see below)."""
     seeds: Annotated[int, SEEDS] = 5
-    """Reported runs of each arm. No verdict is given below three. A range like 3-10 looks at the answer after 3, 5
-    and 10 seeds and stops as soon as it is clear."""
+    """Reported runs of each arm. No verdict is given below three.
+    A range like 3-10 looks at the answer after 3, 5 and 10 seeds, and stops as soon as it is clear."""
     looks: Suppress[tuple[int, ...]] = ()
     """Where ``seeds`` was given as a range: the numbers of seeds at which the answer is looked at."""
     model: OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
@@ -310,14 +309,14 @@ class DiagnoseConfig:
     """How a finished comparison is looked at: the request of ``selfpretrain diagnose``."""
 
     sections: tuple[str, ...] | None = None
-    """What to look at, separated by commas (see below); None: everything. Transplants train, take longest, and are
-    what can name a cause."""
+    """What to look at, separated by commas (see below); None: everything.
+    Transplants train, take longest, and are what can name a cause."""
     sample: int | None = None
-    """Training sequences on which gradients and losses are looked at along training, always the same ones; None: 256,
-    or fewer where the task has fewer or they are long (ours)."""
+    """Training sequences on which gradients and losses are looked at along training, always the same ones.
+    None: 256, or fewer where the task has fewer or they are long (ours)."""
     large_sample: int | None = None
-    """Training sequences behind attention patterns, score gradients at the main stages and linear probes; None: 1000,
-    which keeps the position part of the scores nearly unbiased, or fewer as for --sample (ours)."""
+    """Training sequences behind attention patterns, score gradients at the main stages and linear probes.
+    None: 1000, which keeps the position part of the scores nearly unbiased, or fewer as for --sample (ours)."""
     curvature_sample: int = 32
     """Sequences of the sample behind Hessians, which need many passes (ours)."""
     max_lag: int = 4
