@@ -248,10 +248,10 @@ def looks_of(seeds: str) -> tuple[int, ...]:
     return tuple(sorted({fewest, max(fewest, most // 2), most}))
 
 
-SEEDS = PrimitiveConstructorSpec[int](
+SEEDS = PrimitiveConstructorSpec[Any](  # a word, which __post_init__ reads
     nargs=1,
     metavar="N|FEWEST-MOST",
-    instance_from_str=lambda words: words[0],  # type: ignore[arg-type, return-value]  # read in __post_init__
+    instance_from_str=lambda words: words[0],
     is_instance=lambda value: isinstance(value, int),
     str_from_instance=lambda seeds: [str(seeds)],
 )

@@ -65,6 +65,30 @@ def to_svg(figure: "Figure") -> str:
     return svg[svg.index("<svg") :]
 
 
+def interval_bar(
+    ax: "Axes",
+    place: float,
+    mean: float,
+    bounds: tuple[float | None, float | None],
+    *,
+    across: bool = False,
+    **style: Any,
+) -> None:
+    """A mean with its interval, upright or across; nothing where there is no interval."""
+    low, high = bounds
+    if low is None or high is None:
+        return
+    error = [[mean - low], [high - mean]]
+    where: dict[str, Any] = {"x": mean, "y": place, "xerr": error} if across else {"x": place, "y": mean, "yerr": error}
+    ax.errorbar(**where, **{"color": "black", "capsize": 4, **style})
+
+
+def in_points(bounds: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    """Bounds of a share, times 100."""
+    low, high = (None if bound is None else 100 * bound for bound in bounds)
+    return low, high
+
+
 def legend(ax: "Axes", **settings: Any) -> None:
     """A legend, where there is something to name."""
     if ax.get_legend_handles_labels()[0]:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from selfpretrain.arms.registry import arm_named, reported_seeds
-from selfpretrain.drawing import Picture
+from selfpretrain.drawing import Picture, in_points, interval_bar
 from selfpretrain.report.content import Content, Curve
 
 SPREAD = 0.05
@@ -33,11 +33,8 @@ def accuracies(content: Content, figure: Figure) -> bool:
             alpha=0.65,
             markersize=6,
         )
-        low, high = content.summary.arms[arm].test_ci95
-        if low is not None and high is not None:
-            mean = float(np.mean(points))
-            error = [[mean - low], [high - mean]]
-            ax.errorbar(place + 0.28, mean, error, fmt="_", color="black", capsize=4, markersize=12)
+        bounds = content.summary.arms[arm].test_ci95
+        interval_bar(ax, place + 0.28, float(np.mean(points)), bounds, fmt="_", markersize=12)
     ax.set_xticks(range(len(arms)), arms)
     ax.set_xlim(-0.5, len(arms) - 0.5)
     ax.set_ylabel("test accuracy")
@@ -53,10 +50,7 @@ def differences(content: Content, figure: Figure) -> bool:
         pairs = [content.summary.arms[side].test_acc for side in (contrast.arm, contrast.against)]
         points = [100 * (a - b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
         ax.plot(points, [place + 0.12] * len(points), "o", color=arm_named(contrast.against).colour, alpha=0.65)
-        low, high = contrast.ci95
-        if low is not None and high is not None:
-            low, high, mean = 100 * low, 100 * high, 100 * contrast.effect
-            ax.errorbar(mean, place - 0.12, xerr=[[mean - low], [high - mean]], fmt="|", color="black", capsize=4)
+        interval_bar(ax, place - 0.12, 100 * contrast.effect, in_points(contrast.ci95), across=True, fmt="|")
     ax.axvline(0, color="black", linewidth=1)
     names = [f"{c.arm} - {c.against}\n(equal {c.matched})" for c in reversed(contrasts)]
     ax.set_yticks(range(len(names)), names, fontsize=8.5)

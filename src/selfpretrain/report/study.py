@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from selfpretrain.arms.registry import arm_named, reported_seeds
-from selfpretrain.drawing import WIDE, Picture, legend
+from selfpretrain.drawing import WIDE, Picture, in_points, interval_bar, legend
 from selfpretrain.report.page import drawn, flops_unit, page_of
 from selfpretrain.results import StudyAnswer, Summary
 from selfpretrain.studies.folder import StudyFolder
@@ -51,21 +51,17 @@ class StudyContent:
 
 def effects(content: StudyContent, figure: Figure) -> bool:
     """The effect of every claim that was measured, with its interval, in the order of the declaration."""
-    shown = [claim for claim in content.answer.claims if claim.effect is not None and claim.ci95[0] is not None]
+    shown = [(claim, claim.effect) for claim in content.answer.claims if claim.effect is not None]
     ax = figure.subplots()
-    for place, claim in enumerate(reversed(shown)):
-        low, high = claim.ci95
-        assert claim.effect is not None and low is not None and high is not None, "only these are shown"
-        mean = 100 * claim.effect
+    for place, (claim, effect) in enumerate(reversed(shown)):
         colour = OUTCOME_COLOURS[claim.outcome]
-        error = [[mean - 100 * low], [100 * high - mean]]
-        ax.errorbar(mean, place, xerr=error, fmt="o", color=colour, capsize=4)
+        interval_bar(ax, place, 100 * effect, in_points(claim.ci95), across=True, fmt="o", color=colour)
         ax.plot([100 * claim.least] * 2, [place - 0.3, place + 0.3], color="black", linestyle=":", linewidth=1)
     ax.axvline(0, color="black", linewidth=1)
-    labels = ["\n".join(textwrap.wrap(claim.claim, 44)) for claim in reversed(shown)]
+    labels = ["\n".join(textwrap.wrap(claim.claim, 44)) for claim, _ in reversed(shown)]
     ax.set_yticks(range(len(shown)), labels, fontsize=8.5)
     ax.set_ylim(-0.6, len(shown) - 0.4)
-    units = " or ".join(dict.fromkeys(claim.unit for claim in shown))
+    units = " or ".join(dict.fromkeys(claim.unit for claim, _ in shown))
     ax.set_xlabel(f"effect, {units}")
     return bool(shown)
 
@@ -85,11 +81,9 @@ def accuracies(content: StudyContent, figure: Figure) -> bool:
             x = place + (number - (len(arms) - 1) / 2) * room
             colour = arm_named(arm).colour
             ax.plot([x] * len(points), points, arm_named(arm).marker, color=colour, alpha=0.6, markersize=5)
-            low, high = entry.test_ci95
-            if points and low is not None and high is not None:
+            if points:
                 mean = float(np.mean(points))
-                error = [[mean - low], [high - mean]]
-                ax.errorbar(x + room / 4, mean, error, fmt="_", color="black", capsize=3, markersize=9)
+                interval_bar(ax, x + room / 4, mean, entry.test_ci95, fmt="_", capsize=3, markersize=9)
     for arm in arms:
         ax.plot([], [], arm_named(arm).marker, color=arm_named(arm).colour, label=arm)
     ax.set_xticks(range(len(content.labels)), list(content.labels.values()))
@@ -107,12 +101,7 @@ def gains(content: StudyContent, figure: Figure) -> bool:
         pairs = zip(*(content.found[name].arms[arm].test_acc for arm in ("spt", "scratch")), strict=True)
         points = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
         ax.plot([place - 0.08] * len(points), points, "o", color=arm_named("spt").colour, alpha=0.6)
-        low, high = contrast.ci95
-        if low is not None and high is not None:
-            mean = 100 * contrast.effect
-            ax.errorbar(
-                place + 0.08, mean, [[mean - 100 * low], [100 * high - mean]], fmt="_", color="black", capsize=4
-            )
+        interval_bar(ax, place + 0.08, 100 * contrast.effect, in_points(contrast.ci95), fmt="_")
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(range(len(shown)), [content.labels[name] for name in shown])
     ax.set_xlabel(content.axes)

@@ -116,7 +116,7 @@ class Ahead(Claim):
         one, two = found[self.case], found[self.other or self.case]
         pairs = ((self.case, self.arm, one), (self.other or self.case, self.against, two))
         for name, arm, summary in pairs:
-            if not self.even_untested and _in_vain(summary, arm):
+            if not self.even_untested and _untested(summary, arm):
                 return f"self-pretraining has learnt nothing in {name}"
         contrast = one.contrast(self.arm, self.against)
         if self.other is None and contrast is not None:
@@ -176,8 +176,8 @@ class Changes(Claim):
     def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
         """The slope."""
         names = self.rests_on(cases)
-        if in_vain := [name for name in names if not self.even_untested and _in_vain(found[name], "spt")]:
-            return f"self-pretraining has learnt nothing in {', '.join(in_vain)}"
+        if untested := [name for name in names if not self.even_untested and _untested(found[name], "spt")]:
+            return f"self-pretraining has learnt nothing in {', '.join(untested)}"
         gains = [_leads(found[name], "spt", found[name], "scratch") for name in names]
         if len({len(gain) for gain in gains}) != 1 or not gains[0]:
             return "runs failed, or the cases have different seeds"
@@ -186,7 +186,7 @@ class Changes(Claim):
         return t_interval(-slopes if self.falls else slopes)
 
 
-def _in_vain(summary: Summary, arm: str) -> bool:
+def _untested(summary: Summary, arm: str) -> bool:
     """Whether the arm's self-pretraining has learnt nothing, so that it tests nothing."""
     outcomes = [c.outcome for c in summary.comparisons if c.arm == arm and c.n_seeds >= MIN_SEEDS]
     return bool(outcomes) and set(outcomes) == {"not tested"}

@@ -91,3 +91,13 @@ def along(
     """A case for each value of an axis, by what it changes in the ground's comparison."""
     config, task = ground(profile)
     return [Case({axis: value}, change(config, value), task) for value in values]
+
+
+def along_model(setting: str, values: Sequence[Axis], profile: Profile) -> list[Case]:
+    """A case for each value of one setting of the model, by which the axis is called."""
+
+    def change(config: CompareConfig, value: Axis) -> CompareConfig:
+        model: dict[str, Any] = {setting: value}
+        return replace(config, model=replace(config.model, **model))
+
+    return along(setting, values, change, profile)

@@ -1,20 +1,14 @@
 """Does the gain need depth?"""
 
-from dataclasses import replace
-
-from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Profile, Study, along
+from selfpretrain.studies.study import Profile, Study, along_model
 
 DEPTHS: dict[Profile, tuple[int, ...]] = {"small": (1, 2, 4), "full": (1, 2, 4, 8)}
 
 
 def _cases(profile: Profile) -> list[Case]:
-    def change(config: CompareConfig, depth: int) -> CompareConfig:
-        return replace(config, model=replace(config.model, depth=depth))
-
-    return along("depth", DEPTHS[profile], change, profile)
+    return along_model("depth", DEPTHS[profile], profile)
 
 
 DEPTH = Study(

@@ -1,21 +1,14 @@
 """Does the blindness of labels need mean pooling?"""
 
-from dataclasses import replace
-from typing import Any
-
-from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, along
+from selfpretrain.studies.study import Profile, Study, along_model
 
 WAYS = ("mean", "max", "cls", "last")
 
 
 def _cases(profile: Profile) -> list[Case]:
-    def change(config: CompareConfig, pooling: Any) -> CompareConfig:
-        return replace(config, model=replace(config.model, pooling=pooling))
-
-    return along("pooling", WAYS, change, profile)
+    return along_model("pooling", WAYS, profile)
 
 
 POOLING = Study(

@@ -1,21 +1,14 @@
 """Does a position code that prefers near positions replace self-pretraining?"""
 
-from dataclasses import replace
-from typing import Any
-
-from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, along
+from selfpretrain.studies.study import Profile, Study, along_model
 
 CODES = ("sinusoidal", "learned", "rotary", "alibi", "none")
 
 
 def _cases(profile: Profile) -> list[Case]:
-    def change(config: CompareConfig, code: Any) -> CompareConfig:
-        return replace(config, model=replace(config.model, positions=code))
-
-    return along("positions", CODES, change, profile)
+    return along_model("positions", CODES, profile)
 
 
 POSITIONS = Study(

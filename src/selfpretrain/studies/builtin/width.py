@@ -1,20 +1,14 @@
 """Does the gain shrink as the model grows?"""
 
-from dataclasses import replace
-
-from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Profile, Study, along
+from selfpretrain.studies.study import Profile, Study, along_model
 
 WIDTHS: dict[Profile, tuple[int, ...]] = {"small": (16, 32, 64, 128), "full": (16, 32, 64, 128, 256, 512)}
 
 
 def _cases(profile: Profile) -> list[Case]:
-    def change(config: CompareConfig, width: int) -> CompareConfig:
-        return replace(config, model=replace(config.model, width=width))
-
-    return along("width", WIDTHS[profile], change, profile)
+    return along_model("width", WIDTHS[profile], profile)
 
 
 WIDTH = Study(
