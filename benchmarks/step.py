@@ -24,7 +24,7 @@ from selfpretrain.objectives.objective import make_objective
 from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
-from selfpretrain.training.loop import TrainState, make_optimizer, update
+from selfpretrain.training.loop import TrainState, make_optimizers, update
 from selfpretrain.training.training import Training
 
 
@@ -41,7 +41,7 @@ def step_of(task: Task, training: Training) -> Callable[[], object]:
     model = fresh_model(training.model, task.inputs, training.seed)
     feed = Feed(task, training.phase, seed=0, batch_size=training.plan.batch_size, device=torch.device("cpu"))
     objective = make_objective(training.objective, training.reconstruction, task.inputs)
-    state = TrainState(make_optimizer(model, training.plan))
+    state = TrainState(make_optimizers(model, training.plan))
     return lambda: update(model, objective, feed.batch(0), training, state)
 
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from conftest import ARMS, ragged_task, tiny_config, tiny_training
+from selfpretrain.arms.aeon_models import fitted
 from selfpretrain.arms.arm import Setting
 from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.classical_models import best_classical
 from selfpretrain.arms.registry import arm_named, known_arms, reported_seeds
+from selfpretrain.comparison.compare import compare
 from selfpretrain.config import ObjectiveConfig, PhaseConfig
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.model.groups import ENCODER
@@ -25,7 +27,7 @@ def test_arms_say_all_that_figures_and_sentences_need_and_contrast_with_arms_the
         assert arm.title[0].isupper()
         assert arm.says
         assert (arm.train is None) != (arm.fit is None)
-        assert {versus.against for versus in arm.contrasts} <= set(ARMS) - {name}
+        assert {versus.against for versus in arm.contrasts} <= set(known_arms()) - {name}
     looks = [(arm.colour, arm.marker) for arm in known_arms().values()]
     assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
 
@@ -36,7 +38,7 @@ def test_no_torch_is_needed_to_know_them():
 
 
 def test_what_each_arm_asks_for(tiny_task):
-    of = {arm: tiny_training(tiny_task, arm) for arm in ARMS if arm != "classical"}
+    of = {arm: tiny_training(tiny_task, arm) for arm in ARMS if arm_named(arm).train is not None}
     scratch = of["scratch"]
     assert scratch.start is None
     assert (of["spt"].start.groups, of["spt"].start.noise) == (ENCODER, False)
@@ -44,8 +46,11 @@ def test_what_each_arm_asks_for(tiny_task):
     assert (of["spt"].source.seed, of["spt"].source.plan.lr) == (scratch.seed, scratch.plan.lr)
     assert replace(of["scratch-long"], plan=scratch.plan) == scratch
     assert replace(of["joint"], objective="labels", reconstruction=None) == scratch
-    assert replace(of["mimetic"], model=scratch.model) == scratch
-    assert of["mimetic"].model == replace(scratch.model, qk_init="mimetic")
+    for start in ("mimetic", "mimetic-qk", "impulse"):
+        assert of[start] == replace(scratch, model=replace(scratch.model, init=start))
+    for arm, objective in {"cutmix": "cutmix", "smoothing": "smoothing", "augment": "masked-labels"}.items():
+        assert of[arm] == replace(scratch, objective=objective)
+    assert replace(of["joint-corrupted"], objective="labels", reconstruction=None) == scratch
     assert of["bias"] == replace(scratch, model=replace(scratch.model, proximity_bias=SLOPE))
     assert of["rotary"] == replace(scratch, model=replace(scratch.model, positions="rotary"))
 
@@ -65,8 +70,43 @@ def test_joint_has_nothing_to_mask_under_causal_prediction(tiny_task):
 
 
 def test_an_unknown_arm_is_refused_with_those_there_are():
-    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, mimetic, bias, rotary, classical"):
+    with pytest.raises(SettingError, match="scratch, spt, scratch-long, joint, joint-corrupted, mimetic, "):
         arm_named("nope")
+
+
+def test_arms_that_need_values_or_a_package_refuse_before_anything_is_written(tmp_path, tiny_task, monkeypatch):
+    for arm in ("quant", "rocket"):
+        with pytest.raises(RequestError, match=f"the arm {arm} reads values, and these sequences are symbols"):
+            compare(tiny_task, tiny_config(arms=("scratch", arm)), out=tmp_path / "o")
+        monkeypatch.setattr("selfpretrain.arms.aeon_models.find_spec", lambda name: None)
+        with pytest.raises(RequestError, match=r"pip install 'selfpretrain\[aeon\]'"):
+            compare(ragged_task("values"), tiny_config(arms=("scratch", arm)), out=tmp_path / "o")
+        monkeypatch.undo()
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_classifier_of_aeon_is_asked_for_series_by_channel_with_padding_at_the_mean():
+    """A stand-in with aeon's interface: what it is given, and what is made of its probabilities."""
+    seen = []
+
+    class NearestMean:
+        def fit(self, x, y):
+            seen.append(x)
+            self.means = np.stack([x[y == c].mean(0) for c in range(3)])
+
+        def predict_proba(self, x):
+            nearest = ((x[:, None] - self.means) ** 2).sum((2, 3)).argmin(1)
+            return np.eye(3)[nearest]
+
+    task = ragged_task("values")
+    result, probabilities = fitted("quant", NearestMean(), task)
+    train = task.train
+    assert seen[0].shape == (len(train), 2, train.x.shape[1])
+    for row, length in enumerate(train.lengths):
+        np.testing.assert_array_equal(seen[0][row, :, :length], train.x[row, :length].T)
+        assert not seen[0][row, :, length:].any()
+    assert probabilities.shape == (len(task.test), 3)
+    assert result.test.acc == np.mean(probabilities.argmax(1) == task.test.y)
 
 
 def test_a_classical_model_has_one_run_for_all_seeds():

@@ -205,7 +205,7 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
     [
         (
             ["compare", "--arms=scratch,nope"],
-            ["--arms nope", "scratch, spt, scratch-long, joint, mimetic, bias, rotary, classical"],
+            ["--arms nope", "scratch, spt, scratch-long, joint, joint-corrupted, mimetic, mimetic-qk, "],
         ),
         (["compare", "--dept=3"], ["unknown option --dept", "did you mean --depth?", "--mask-ratio"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),

@@ -16,7 +16,7 @@ from selfpretrain.comparison.cleaning import unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.summary import is_clear
-from selfpretrain.config import ObjectiveConfig, PhaseConfig, TrainConfig
+from selfpretrain.config import CompareConfig, ObjectiveConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import DamagedError, NonFiniteError, RequestError
 from selfpretrain.events import Done, Note, Planned
 from selfpretrain.explain.diagnose import diagnose
@@ -90,7 +90,7 @@ def test_the_summary_has_the_promised_keys(everything):
         for key in ("train_acc", "val_acc", "test_acc", "seconds"):
             assert len(entry[key]) == 3
         assert {"lr", "flops_pretrain", "flops_label"} <= entry.keys()
-    declared = [(name, *versus) for name in known_arms() for versus in contrasts_of(name)]
+    declared = [(name, *versus) for name in ARMS for versus in contrasts_of(name) if versus.against in ARMS]
     said = [(c["arm"], c["against"], c["matched"], c["primary"]) for c in summary["comparisons"]]
     assert said == declared
     assert not summary["tested"]  # 12 steps of self-pretraining learn nothing
@@ -193,7 +193,7 @@ def test_the_report_covers_the_latest_request_alone_and_what_is_left_over_is_sai
 
 def test_rivals_stand_for_the_default_arms_and_all_that_are_free(tmp_path, tiny_task):
     answer = compare(tiny_task, tiny_config(train=ONE_RATE, arms=("rivals",)), out=tmp_path / "o").answer
-    assert set(answer.arms) == {"scratch", "spt", "scratch-long", "classical", "mimetic", "bias", "rotary"}
+    assert set(answer.arms) == {*CompareConfig().arms, *(name for name, arm in known_arms().items() if arm.is_free)}
     assert {c.against for c in answer.comparisons if c.arm == "spt"} == set(answer.arms) - {"spt"}
     with pytest.raises(RequestError, match="leave it out"):
         asked(tiny_task, tmp_path / "p", arms=("rotary",), model=replace(tiny_config().model, positions="rotary"))

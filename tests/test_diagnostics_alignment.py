@@ -125,7 +125,7 @@ def test_every_part_of_a_disguise_is_undone_by_itself(part):
     assert_close_weights(align(other, model), model, 1e-10)
 
 
-@pytest.mark.parametrize("config", [{"heads": 3, "proximity_bias": 0.7}, {"qk_init": "tied"}, {"qk_init": "mimetic"}])
+@pytest.mark.parametrize("config", [{"heads": 3, "proximity_bias": 0.7}, {"init": "tied"}, {"init": "mimetic"}])
 def test_disguises_of_other_models_are_undone(config):
     model = make(**config)
     assert_close_weights(align(disguised(model, seed=2), model), model, 1e-10)

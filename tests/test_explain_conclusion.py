@@ -13,6 +13,7 @@ from selfpretrain.explain.evidence import Evidence, Pairs, Shape, Signals
 from selfpretrain.explain.transplants.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
+    MAPS,
     NOISE,
     SHUFFLED,
     Cell,
@@ -206,6 +207,11 @@ def test_what_frozen_cells_recover_is_told_and_not_confused_with_free_ones():
     assert re.findall(r"\d+%", told) == ["20%"] * 3
 
 
+def test_copied_maps_are_told():
+    found = conclude(evidence(lambda c: 0.7 if c == MAPS else carried_by("query-key")(c), noise=1e-6))
+    assert "Copied attention maps, while everything else learns, have 70% of it." in found.sentences
+
+
 def test_controls_are_told_with_what_they_recover():
     shares = {NOISE: 0.1, SHUFFLED: 0.3, everything(GROUPS, "shuffled"): 0.9}
     found = conclude(evidence(lambda c: shares.get(c, carried_by("query-key")(c)), noise=1e-6))
@@ -259,7 +265,7 @@ def test_every_family_is_corrected_for_itself():
     carrier = [cell for group in GROUPS for cell in (alone(group), all_but(group, GROUPS))]
     controls = [cell for cell in p if cell.donor != "spt" and not cell.frozen]
     rest = [cell for cell in p if cell not in (*carrier, *controls)]
-    assert (len(carrier), len(controls)) == (10, 4)
+    assert (len(carrier), len(controls)) == (10, 5)
     found = {recovery.cell: recovery.p_holm for recovery in conclude(table).recoveries}
     for family in (carrier, controls, rest):
         expected = holm_by_hand([p[cell] for cell in family])

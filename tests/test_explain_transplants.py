@@ -19,10 +19,12 @@ from selfpretrain.comparison.runs import Run
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Done, ignore
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.transplants import candidates
 from selfpretrain.explain.transplants import conduct as module
 from selfpretrain.explain.transplants.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
+    MAPS,
     NOISE,
     SHUFFLED,
     Cell,
@@ -34,7 +36,6 @@ from selfpretrain.explain.transplants.cells import (
 from selfpretrain.model.groups import ENCODER
 from selfpretrain.results import TrainingResult
 from selfpretrain.serial import from_dict, to_dict
-from selfpretrain.tasks.task import shuffled
 from selfpretrain.training.store import TrainingFolder
 from selfpretrain.training.training import Start
 from stand_in import fail
@@ -46,6 +47,7 @@ CELLS = [
     Cell("random", "query-key", ("query-key",), ("query-key",)),
     SHUFFLED,
     everything(("embedding", "query-key"), "shuffled"),
+    MAPS,
     HANDMADE,
     HANDMADE_FROZEN,
 ]
@@ -55,7 +57,7 @@ def conducted(subject, chosen):
     """Rows and the names of jobs that were done."""
     events = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "cells", lambda groups: chosen)
+        patched.setattr(candidates, "cells", lambda groups: chosen)
         rows = [row.plain() for row in module.conduct(subject, 1, events.append)]
     return rows, [event.job for event in events if isinstance(event, Done)]
 
@@ -74,8 +76,12 @@ def expected(subject, cell, seed, lr):
     """The training of a cell, from those of the arms."""
     labels, donor = subject.run("scratch", SEED).labels, subject.run("spt", SEED).pretraining
     donor = replace(donor, seed=seed)
+    if cell.donor == "maps":
+        return replace(
+            labels, seed=seed, start=Start(source=donor, groups=(), maps=True), plan=replace(labels.plan, lr=lr)
+        )
     if cell.donor == "shuffled":
-        donor = replace(donor, task=shuffled(subject.task, 0).fingerprint)
+        donor = replace(donor, reconstruction=replace(donor.reconstruction, control="shuffled"))
     training = replace(labels, seed=seed, plan=replace(labels.plan, lr=lr), frozen=cell.frozen)
     if cell.donor == "handmade":
         return replace(training, model=replace(labels.model, proximity_bias=SLOPE))
@@ -141,7 +147,8 @@ def test_a_second_call_trains_nothing_and_says_the_same(made):
 
 def test_a_failed_shuffled_donor_costs_its_cells_that_seed_and_no_others(comparison):
     subject = Subject(comparison, replace(TINY_DIAGNOSIS, transplant_seeds=2))
-    donor = replace(subject.run("spt", 0).pretraining, task=shuffled(subject.task, 0).fingerprint)
+    donor = subject.run("spt", 0).pretraining
+    donor = replace(donor, reconstruction=replace(donor.reconstruction, control="shuffled"))
     with TrainingFolder(subject.store, donor) as folder:
         folder.finish(TrainingResult(failure="loss stopped being finite"))
     rows, _ = conducted(subject, [alone("norms"), SHUFFLED, NOISE])
@@ -176,7 +183,7 @@ def test_without_a_seed_of_both_arms_there_is_nothing_to_transplant(finished):
 
 def test_another_number_of_seeds_is_another_experiment(comparison, monkeypatch):
     """Transplants of one seed are no answer to who asks for two; runs that are there are kept."""
-    monkeypatch.setattr(module, "cells", lambda groups: [alone("query-key")])
+    monkeypatch.setattr(candidates, "cells", lambda groups: [alone("query-key")])
     for seeds in (1, 2):
         config = replace(TINY_DIAGNOSIS, sections=("transplants",), transplant_seeds=seeds)
         rows = diagnose(comparison, config).content["sections"]["transplants"]
@@ -200,6 +207,7 @@ def test_the_matrix_has_every_group_alone_and_left_out_free_and_frozen_and_its_c
         *(("shuffled", ("query-key",), frozen) for frozen in ((), ("query-key",))),
         *(("random", ("query-key",), frozen) for frozen in ((), ("query-key",))),
         ("shuffled", groups, ()),
+        ("maps", (), ()),
         *(("handmade", (), frozen) for frozen in ((), ("query-key",))),
     }
     # Nothing taken is the arm scratch, and everything, free, the arm spt.

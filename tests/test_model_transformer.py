@@ -22,7 +22,7 @@ from selfpretrain.model import attention as attention_module
 from selfpretrain.model import transformer as transformer_module
 from selfpretrain.model.transformer import RowDropout
 from selfpretrain.objectives.labels import LabelObjective
-from selfpretrain.training.loop import TrainState, make_optimizer, update
+from selfpretrain.training.loop import TrainState, make_optimizers, update
 from selfpretrain.training.plan import Plan
 from selfpretrain.training.training import Training
 
@@ -432,7 +432,7 @@ def one_step(rows, wrap=lambda model: model):
     model = wrap(tiny_model(DISTRIBUTED).double())
     six = ragged_task().train.rows(np.arange(6))
     batch = make_batch(six.rows(np.array(rows)), torch.device("cpu"), seed=TRAINING.seed, step=0, dropout=True)
-    state = TrainState(make_optimizer(model, TRAINING.plan))
+    state = TrainState(make_optimizers(model, TRAINING.plan))
     loss = update(model, LabelObjective(spec()), batch, TRAINING, state)
     named = {name.removeprefix("module."): p for name, p in model.named_parameters()}
     return {
@@ -496,7 +496,7 @@ from selfpretrain.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.objectives.labels import LabelObjective
 from selfpretrain.tasks.task import Split
-from selfpretrain.training.loop import TrainState, make_optimizer, update
+from selfpretrain.training.loop import TrainState, make_optimizers, update
 from selfpretrain.training.plan import Plan
 from selfpretrain.training.training import Training
 
@@ -514,7 +514,7 @@ model = SequenceModel(config, inputs, generator=torch.Generator().manual_seed(0)
 row = np.random.default_rng(0).integers(4, size=(1, {LONG})).astype(np.uint8)
 batch = make_batch(Split(row, np.array([{LONG}]), np.array([1])), torch.device("cpu"))
 before = model.blocks[0].attention.query.weight.detach().clone()
-loss = update(model, LabelObjective(inputs), batch, training, TrainState(make_optimizer(model, plan)))
+loss = update(model, LabelObjective(inputs), batch, training, TrainState(make_optimizers(model, plan)))
 moved = not torch.equal(before, model.blocks[0].attention.query.weight)
 print(json.dumps({{"start": start, "peak": peak(), "loss": loss, "moved": moved}}))
 """

@@ -3,10 +3,20 @@
 from collections import Counter
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfpretrain.tasks.splitting import SHARES, duplicate_groups, leaks, parts_of, stratified_split
+from selfpretrain.errors import SettingError
+from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.splitting import (
+    SHARES,
+    duplicate_groups,
+    leaks,
+    parts_of,
+    share_of_training,
+    stratified_split,
+)
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 2)), min_size=1, max_size=80), st.integers(0, 3))
@@ -46,3 +56,43 @@ def test_given_parts_stay_and_missing_ones_are_cut_from_labelled_training_rows()
 
 def test_leaks_are_training_rows_that_stand_elsewhere_too():
     assert leaks(np.array([0, 1, 0, 2, 2]), np.array([0, 0, 2, 0, 0])).tolist() == [True, False, False, False, False]
+
+
+# A share of training, and labels at random.
+
+
+@given(st.integers(0, 5), st.lists(st.floats(0.05, 1.0), min_size=2, max_size=2))
+@settings(max_examples=30, deadline=None)
+def test_a_smaller_share_is_part_of_a_larger_one_and_every_class_and_split_stays(seed, fractions):
+    small, large = sorted(fractions)
+    generator = np.random.default_rng(seed)
+    y, parts = generator.integers(-1, 3, 90), generator.integers(0, 3, 90)
+    groups = generator.integers(0, 60, 90)
+    stay = [share_of_training(groups, y, parts, fraction, seed) for fraction in (small, large, 1.0)]
+    assert (stay[0] <= stay[1]).all() and (stay[1] <= stay[2]).all() and stay[2].all()
+    for each in stay:
+        assert each[parts != 0].all()
+        assert set(y[(parts == 0) & each]) == set(y[parts == 0])
+
+
+def test_a_share_has_so_many_of_each_class_and_test_data_stay_the_same():
+    whole, part = (load_task("proximity", sequences=400, fraction=fraction) for fraction in (1.0, 0.25))
+    assert len(part.train) == pytest.approx(len(whole.train) / 4, abs=1)
+    assert abs(int((part.train.y == 0).sum()) - int((part.train.y == 1).sum())) <= 1
+    assert set(part.train.numbers) < set(whole.train.numbers)
+    for split in ("val", "test"):
+        assert np.array_equal(getattr(part, split).x, getattr(whole, split).x)
+    assert any("70 of 280 training sequences are used (--fraction 0.25)" in note for note in part.notes)
+    with pytest.raises(SettingError, match="lies between"):
+        load_task("proximity", fraction=1.5)
+
+
+def test_random_labels_are_as_many_of_each_class_and_say_nothing():
+    true, random = (load_task("digits", random_labels=mixed) for mixed in (False, True))
+    for split in ("train", "val", "test"):
+        one, other = getattr(true, split), getattr(random, split)
+        assert np.array_equal(one.x, other.x)
+        assert np.array_equal(np.bincount(one.y), np.bincount(other.y))
+        assert np.mean(one.y == other.y) < 0.2
+    assert true.fingerprint != random.fingerprint
+    assert any("learnt by heart" in note for note in random.notes)

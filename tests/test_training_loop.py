@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import TINY_MODEL, ragged_task, tiny_training
+from conftest import TINY_MODEL, ragged_task, tiny_model, tiny_training
 from selfpretrain.config import ModelConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import Interrupted, NonFiniteError
 from selfpretrain.feed import Feed, make_batch
@@ -21,7 +21,8 @@ from selfpretrain.objectives.labels import LabelObjective
 from selfpretrain.objectives.objective import make_objective
 from selfpretrain.streams import batch_indices, torch_stream
 from selfpretrain.tasks.load import load_task
-from selfpretrain.training.loop import TrainState, make_optimizer, train, update_ratios
+from selfpretrain.training.loop import TrainState, make_optimizers, train, update_ratios
+from selfpretrain.training.plan import Plan
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -264,7 +265,7 @@ def test_a_state_survives_its_dump():
     model, _, state = run(task)
     tensors, meta = state.dump(model)
     fresh = model_of(task, seed=3)
-    other = TrainState(make_optimizer(fresh, training_of(task).plan))
+    other = TrainState(make_optimizers(fresh, training_of(task).plan))
     other.load(fresh, tensors, meta)
     again, meta_again = other.dump(fresh)
     assert meta_again == meta
@@ -304,7 +305,7 @@ def test_plain_descent_moves_by_rate_times_gradient_and_decay_is_taken_out():
     optimizer = torch.optim.SGD([{"params": [model.query.weight], "lr": 0.1, "weight_decay": 0.5}])
     optimizer.step()
     expected = 0.1 * float(torch.arange(6.0).norm() / before["query.weight"].norm())
-    assert update_ratios(before, model, optimizer)["query-key"] == pytest.approx(expected, rel=1e-5)
+    assert update_ratios(before, model, optimizer.param_groups)["query-key"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_frozen_weights_neither_learn_nor_decay():
@@ -336,3 +337,63 @@ def test_the_order_within_a_batch_changes_nothing_beyond_rounding(phase, monkeyp
     monkeypatch.setattr("selfpretrain.feed.batch_indices", by_length)
     _, other, _ = run(task, phase, config=config)
     np.testing.assert_allclose(other.losses, recorder.losses, rtol=1e-4)
+
+
+# Optimisers.
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+def test_other_optimisers_resume_bit_for_bit(optimizer):
+    task = ragged_task()
+    how = {"duration": "6", "optimizer": optimizer, "weight_decay": 0.1}
+    whole, _, _ = run(task, **how)
+    stopped = Memory(stop_at=3)
+    with pytest.raises(Interrupted):
+        run(task, recorder=stopped, **how)
+    again, _, _ = run(task, resume=stopped.checkpoints[-1], **how)
+    assert same(again, whole)
+
+
+def test_momentum_is_the_sum_of_past_gradients():
+    """w <- w - lr m, m <- .9 m + g, by hand."""
+    weight = torch.nn.Parameter(torch.tensor([[1.0, -2.0]]))
+    model = torch.nn.Module()
+    model.label_head = torch.nn.Linear(2, 1, bias=False)
+    model.label_head.weight = weight
+    plan = Plan(phase="label", steps=3, batch_size=1, lr=0.1, evaluate_every=1, optimizer="sgd")
+    (optimizer,) = make_optimizers(model, plan)
+    by_hand, m = weight.detach().clone(), torch.zeros(1, 2)
+    for _ in range(3):
+        weight.grad = 2 * weight.detach()
+        m = 0.9 * m + 2 * by_hand
+        by_hand = by_hand - 0.1 * m
+        optimizer.step()
+    torch.testing.assert_close(weight.detach(), by_hand)
+
+
+def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest_and_neither_what_is_frozen():
+    model = tiny_model()
+    freeze(model, ("feedforward",))
+    plan = Plan(phase="label", steps=3, batch_size=1, lr=0.1, evaluate_every=1, optimizer="muon")
+    muon, adamw = make_optimizers(model, plan)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    moved = [{names[p] for group in each.param_groups for p in group["params"]} for each in (muon, adamw)]
+    assert moved[0] == {n for n in names.values() if "attention." in n and n.endswith("weight")}
+    assert moved[0] | moved[1] == {
+        n for n in names.values() if "feedforward_in" not in n and "feedforward_out" not in n
+    }
+    assert not moved[0] & moved[1]
+
+
+def test_muon_s_first_step_is_orthogonal_and_of_adam_s_size():
+    """Newton-Schulz brings singular values near 1; scaled by .2 sqrt(D), an entry moves by about .2 lr."""
+    model = tiny_model(replace(TINY_MODEL, width=48))
+    weight = model.blocks[0].attention.value.weight
+    plan = Plan(phase="label", steps=3, batch_size=1, lr=0.01, evaluate_every=1, optimizer="muon")
+    muon, _ = make_optimizers(model, plan)
+    before = weight.detach().clone()
+    weight.grad = torch.randn(48, 48, generator=torch.Generator().manual_seed(0))
+    muon.step()
+    change = (weight.detach() - before).double() / (0.01 * 0.2 * 48**0.5)
+    singular = torch.linalg.svdvals(change)
+    assert 0.5 < singular.median() < 1.3 and singular.max() < 1.4

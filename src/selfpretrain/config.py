@@ -17,8 +17,12 @@ from tyro.constructors import PrimitiveConstructorSpec
 from selfpretrain.errors import SettingError, require_at_least, require_between
 
 Kind = Literal["symbols", "bytes", "values"]
-QKInit = Literal["independent", "tied", "mimetic"]
+Init = Literal["default", "tied", "mimetic-qk", "mimetic", "impulse"]
 PhaseName = Literal["pretrain", "label"]
+ObjectiveName = Literal["labels", "cutmix", "smoothing", "masked-labels", "reconstruction", "joint", "joint-corrupted"]
+"""What a training minimises; each is a class in ``objectives``."""
+ABSOLUTE = ("sinusoidal", "learned")
+"""Position codes that are added to the embedding."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +51,16 @@ class TaskConfig:
     """Replace missing or infinite values by the channel's training mean instead of refusing them."""
     data_seed: int = 0
     """Seed of generated data and of the split; independent of the training seeds."""
+    fraction: float = 1.0
+    """Share of the training sequences that is used; a smaller share is part of a larger one. Test stays whole."""
+    random_labels: bool = False
+    """Control: the sequences of each split get each other's labels at random, so that they can only be memorised."""
     options: Suppress[dict[str, Any]] = field(default_factory=dict)
     """Options of a built-in task, by name; each task has its own."""
 
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
+        require_between(self, fraction=(1e-6, 1.0))
         if self.time is not None and self.series is None:
             raise SettingError("time", self.time, "orders the rows of a series; name the series with --series")
         if isinstance(self.test, str):  # as a person writes it in Python
@@ -81,16 +90,20 @@ class ModelConfig:
     """How positions become one vector for the label head."""
     label_head: Literal["linear", "mlp"] = "linear"
     """Label head: one linear layer, or two with a ReLU."""
-    qk_init: QKInit = "independent"
-    """Start of the query and key weights: independent, tied or mimetic.
-    Tied: equal, as in the code of Amos et al. Mimetic: near a scaled identity, after Trockman and Kolter (2023)."""
+    position_scale: float = 1.0
+    """Factor on the sinusoidal code, or on the start of learned positions."""
+    init: Init = "default"
+    """How attention starts: torch's default, tied, mimetic-qk, mimetic or impulse.
+    Tied: query and key equal, as in the code of Amos et al. Mimetic-qk: both near a scaled identity.
+    Mimetic: values and outputs, too, as published by Trockman and Kolter (2023).
+    Impulse: each head looks at one offset, as published by Zheng et al. (2025); needs absolute positions."""
     causal: bool = False
     """Attention looks back only. Always so where the next position is predicted (objective causal)."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, depth=1, width=2, heads=1, ff_factor=0.01, proximity_bias=0.0)
+        require_at_least(self, depth=1, width=2, heads=1, ff_factor=0.01, proximity_bias=0.0, position_scale=0.0)
         require_between(self, dropout=(0.0, 0.99))
         if self.width % self.heads:
             raise SettingError("heads", self.heads, f"does not divide the width {self.width}")
@@ -101,6 +114,10 @@ class ModelConfig:
             raise SettingError(
                 "heads", self.heads, f"leaves {each} of the width to each head; rotary needs an even one"
             )
+
+        if self.init == "impulse" and (self.positions not in ABSOLUTE or self.pooling == "cls"):
+            said = "looks at offsets of absolute positions; use sinusoidal or learned ones, and no class token"
+            raise SettingError("init", self.init, said)
 
     @property
     def hidden_width(self) -> int:
@@ -123,6 +140,9 @@ class ObjectiveConfig:
     """Reconstruction loss for values (l1: Amos et al. for images)."""
     joint_weight: float = 1.0
     """Weight of the masked loss beside the label loss in the arm joint (ours)."""
+    control: Literal["none", "shuffled", "random"] = "none"
+    """Controls, from which nothing about order can be learnt: none of them, shuffled or random.
+    Shuffled: every sequence in a random order, always the same. Random: what is asked for is another sequence's."""
 
     def __post_init__(self) -> None:
         require_between(self, mask_ratio=(0.01, 0.99))
@@ -177,8 +197,10 @@ class PhaseConfig:
     """Linear warm-up of the learning rate: 100steps, 1epochs or 5% of the phase (5%: ours)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate after the warm-up (constant: Amos et al.)."""
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    """adamw; sgd with momentum; or muon for the matrices of the blocks, and AdamW for the rest."""
     weight_decay: float = 0.0
-    """AdamW weight decay of matrices; biases, norms and embeddings have none."""
+    """Weight decay of matrices; biases, norms and embeddings have none."""
     evaluate_every: str = "10%"
     """How often to validate: 50steps, 1epochs or 10% of the phase."""
     patience: int | None = None
@@ -226,6 +248,8 @@ class TrainConfig:
         require_at_least(self, tune_seeds=1, threads=1, clip=1e-6, snapshots=0, checkpoint_seconds=0.0)
 
 
+FITTED = 0.9
+"""Clean training accuracy from which the training set counts as fitted (ours)."""
 MIN_SEEDS, MAX_SEEDS = 3, 1000
 """No verdict from fewer, and no request for more (ours); tuning seeds begin far above."""
 

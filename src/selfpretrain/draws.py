@@ -77,12 +77,25 @@ def bernoulli(keys: Tensor, count: int, probability: float) -> Tensor:
     return halves[:, :count] < min(round(probability * 2**32) - 2**31, 2**31 - 1)
 
 
-def below(keys: Tensor, bound: Tensor | int) -> Tensor:
-    """One draw of each key from 0 to ``bound - 1``, (B,) int64, independent of those of ``bernoulli``: word 0.
+def below(keys: Tensor, bound: Tensor | int, word: int = 0) -> Tensor:
+    """One draw of each key from 0 to ``bound - 1``, (B,) int64.
 
     ``floor(u bound)`` with u of 32 bits, in integers, which every device has.
 
     Args:
         bound: below 2^31.
+        word: which word of the key; word 0 is independent of the draws of ``bernoulli``.
     """
-    return (((words(keys, 1)[:, 0] >> 32) & (2**32 - 1)) * bound) >> 32
+    return (((words(keys, 1, first=word)[:, 0] >> 32) & (2**32 - 1)) * bound) >> 32
+
+
+def permutation(keys: Tensor, count: int, keep_mask: Tensor | None = None) -> Tensor:
+    """A random order of the real positions of each key, (B, count) int64; padding stays where it is, at the end.
+
+    Args:
+        keep_mask: (B, count), True = a real position; None when all are.
+    """
+    order = words(keys, count, first=1)
+    if keep_mask is not None:
+        order = order.masked_fill(~keep_mask, 2**63 - 1)
+    return order.argsort(dim=1, stable=True)

@@ -22,6 +22,7 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.feed import evaluation_batches
 from selfpretrain.kinds import InputSpec
+from selfpretrain.model.borrowed import BorrowedAttention
 from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.objectives.labels import predict_logits
 from selfpretrain.serial import to_dict
@@ -35,7 +36,9 @@ FILES = (CONFIG, CODEC, WEIGHTS, MANIFEST, DONE)
 CPU = torch.device("cpu")
 
 
-def probabilities_of(model: SequenceModel, rows: Split, device: torch.device) -> NDArray[np.float64]:
+def probabilities_of(
+    model: SequenceModel | BorrowedAttention, rows: Split, device: torch.device
+) -> NDArray[np.float64]:
     """Class probabilities of coded rows, (N, classes)."""
     logits = predict_logits(model, evaluation_batches(rows, device), model.inputs).numpy()
     found: NDArray[np.float64] = softmax(logits, axis=1)

@@ -39,7 +39,7 @@ def _amos(*, lr: tuple[float, ...] = (1e-3, 5e-4, 1e-4), **row: Any) -> Preset:
     rows: pre-norm, GELU, no dropout, no clipping, constant rate after a linear warm-up.
     """
     config = CompareConfig(
-        model=ModelConfig(qk_init="tied", **row["model"]),
+        model=ModelConfig(init="tied", **row["model"]),
         objective=ObjectiveConfig(mask_ratio=row["mask_ratio"]),
         pretrain=PhaseConfig(**row["pretrain"]),
         label=PhaseConfig(**row["label"]),

@@ -29,6 +29,10 @@ Stream = Literal[
     "curvature",
     "train-sample",
     "pair-sample",
+    "label-masks",
+    "cutmix",
+    "fraction",
+    "random-labels",
 ]
 # The numbers are part of every published result: add at the end, never renumber.
 _NUMBERS: dict[Stream, int] = {
@@ -46,6 +50,10 @@ _NUMBERS: dict[Stream, int] = {
     "curvature": 12,
     "train-sample": 13,
     "pair-sample": 14,
+    "label-masks": 15,
+    "cutmix": 16,
+    "fraction": 17,
+    "random-labels": 18,
 }
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from selfpretrain.config import CompareConfig, ModelConfig
+from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveName
 from selfpretrain.machine import resolve_device
 from selfpretrain.training.plan import Plan
 from selfpretrain.training.training import Start, Training, relevant
@@ -49,7 +49,7 @@ class Setting:
         lr: float,
         *,
         start: Start | None = None,
-        joint: bool = False,
+        objective: ObjectiveName = "labels",
         extra_steps: int = 0,
         frozen: tuple[Any, ...] = (),
         **of_model: Any,
@@ -57,13 +57,13 @@ class Setting:
         """Label training, from a fresh start where ``start`` says nothing else.
 
         Args:
-            joint: fill in masked positions at the same time.
+            objective: a trick that the labels are learnt with, or a second loss beside theirs.
             extra_steps: beyond the label budget.
             frozen: groups of weights that stay as they start.
             **of_model: fields of ``ModelConfig``, instead of the model's own.
         """
         plan = Plan.of("label", self.config.label, n_rows=len(self.task.train), lr=lr, extra_steps=extra_steps)
-        training = self._training("joint" if joint else "labels", plan, seed, replace(self.model, **of_model))
+        training = self._training(objective, plan, seed, replace(self.model, **of_model))
         return replace(training, start=start, frozen=frozen)
 
     @cached_property
@@ -76,7 +76,7 @@ class Setting:
         cost = pretraining.plan.steps * step_flops(pretraining, self.task)
         return round(cost / step_flops(labels, self.task))
 
-    def _training(self, objective: Any, plan: Plan, seed: int, model: ModelConfig) -> Training:
+    def _training(self, objective: ObjectiveName, plan: Plan, seed: int, model: ModelConfig) -> Training:
         settings = self.config.train
         return Training(
             task=self.task.fingerprint,
@@ -116,6 +116,7 @@ class Arm:
         contrasts: with other arms, in the order of interest.
         train: the label training with a seed and a rate; what it starts from hangs on it. None for a classical model.
         fit: a classical model instead.
+        obstacle: of a classical model: why it cannot be fitted to a task, after its name; None if it can.
         own_start: starts from another model than the others, in its weights or in what is built in.
         is_free: costs nothing beyond ``scratch``: a rival that self-pretraining should beat.
     """
@@ -128,5 +129,6 @@ class Arm:
     contrasts: tuple[Versus, ...] = ()
     train: Callable[[Setting, int, float], Training] | None = None
     fit: Fit | None = None
+    obstacle: Callable[["Task"], str | None] | None = None
     own_start: bool = False
     is_free: bool = False

@@ -13,7 +13,7 @@ def train(setting: Setting, seed: int, lr: float) -> Training:
     """
     if setting.config.objective.objective == "causal":
         raise RequestError("the arm joint fills in masked positions; use the objective masked or span")
-    return setting.labels(seed, lr, joint=True)
+    return setting.labels(seed, lr, objective="joint")
 
 
 JOINT = Arm(

@@ -3,18 +3,29 @@
 from collections.abc import Sequence
 
 from selfpretrain.arms.arm import Arm, Versus
+from selfpretrain.arms.augment import AUGMENT
 from selfpretrain.arms.bias import BIAS
 from selfpretrain.arms.classical import CLASSICAL
+from selfpretrain.arms.cutmix import CUTMIX
+from selfpretrain.arms.impulse import IMPULSE
 from selfpretrain.arms.joint import JOINT
+from selfpretrain.arms.joint_corrupted import JOINT_CORRUPTED
 from selfpretrain.arms.mimetic import MIMETIC
+from selfpretrain.arms.mimetic_qk import MIMETIC_QK
+from selfpretrain.arms.quant import QUANT
+from selfpretrain.arms.rocket import ROCKET
 from selfpretrain.arms.rotary import ROTARY
 from selfpretrain.arms.scratch import SCRATCH
 from selfpretrain.arms.scratch_long import SCRATCH_LONG
+from selfpretrain.arms.smoothing import SMOOTHING
 from selfpretrain.arms.spt import SPT
 from selfpretrain.config import CompareConfig
 from selfpretrain.errors import SettingError
 
-_ARMS = {arm.name: arm for arm in (SCRATCH, SPT, SCRATCH_LONG, JOINT, MIMETIC, BIAS, ROTARY, CLASSICAL)}
+_STARTS = (MIMETIC, MIMETIC_QK, IMPULSE, BIAS, ROTARY)
+_TRICKS = (CUTMIX, SMOOTHING, AUGMENT)
+_BUILT_IN = (SCRATCH, SPT, SCRATCH_LONG, JOINT, JOINT_CORRUPTED, *_STARTS, *_TRICKS, CLASSICAL, QUANT, ROCKET)
+_ARMS = {arm.name: arm for arm in _BUILT_IN}
 RIVALS = "rivals"
 """Stands for the arms that are compared by default, and every arm that is free."""
 
@@ -50,8 +61,8 @@ def contrasts_of(name: str) -> tuple[Versus, ...]:
 def expanded(names: Sequence[str]) -> tuple[str, ...]:
     """Names of arms, with those for which ``rivals`` stands; each once.
 
-    >>> expanded(("scratch", "rivals"))
-    ('scratch', 'spt', 'scratch-long', 'classical', 'mimetic', 'bias', 'rotary')
+    >>> expanded(("joint", "rivals"))[:6]
+    ('joint', 'scratch', 'spt', 'scratch-long', 'classical', 'mimetic')
     """
     free = [name for name, arm in _ARMS.items() if arm.is_free]
     named = [each for name in names for each in ((*CompareConfig().arms, *free) if name == RIVALS else (name,))]

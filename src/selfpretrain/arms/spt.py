@@ -19,7 +19,10 @@ SPT = Arm(
         Versus("scratch", "label compute", primary=True),
         Versus("scratch-long", "total compute", primary=True),
         Versus("joint", "label steps"),
+        Versus("joint-corrupted", "label steps"),
         Versus("classical", "data"),
+        Versus("quant", "data"),
+        Versus("rocket", "data"),
     ),
     train=train,
 )

@@ -92,6 +92,8 @@ def compare(
     for arm in arms:  # an arm that cannot do this refuses before anything is written
         if arm.train is not None:
             arm.train(setting, 0, config.train.lr[0])
+        if arm.obstacle is not None and (why := arm.obstacle(task)) is not None:
+            raise RequestError(f"the arm {arm.name} {why}")
     with folder.claimed(config, task, None if store is None else Path(store), None if resolved is None else asked):
         folder.write_environment(environment(setting.device))
         for text in task.notes:

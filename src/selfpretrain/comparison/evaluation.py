@@ -19,7 +19,7 @@ from selfpretrain.events import Note, Watch
 from selfpretrain.inference import FILES as MODEL_FILES
 from selfpretrain.inference import probabilities_of, save_model
 from selfpretrain.machine import threads
-from selfpretrain.model.transformer import fresh_model
+from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.results import RunResult, TrainingResult
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import (
@@ -33,7 +33,7 @@ from selfpretrain.storage import (
 )
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
-from selfpretrain.training.perform import Workshop
+from selfpretrain.training.perform import Workshop, model_of
 from selfpretrain.training.store import rows_to_text
 from selfpretrain.training.training import Training
 
@@ -99,7 +99,7 @@ class EvaluateJob:
         if labels.result.failure is not None:
             return RunResult(**known, failure=labels.result.failure)
         task = shop.tasks[self.record.task]
-        model = fresh_model(training.model, task.inputs, training.seed)
+        model = model_of(training, task.inputs)
         model.load_state_dict(labels.weights)
         model.to(training.device)
         with threads(training.threads):
@@ -107,7 +107,8 @@ class EvaluateJob:
         if not np.isfinite(probabilities).all():
             return RunResult(**known, failure="predictions of the test split are not finite")
         self._save_predictions(probabilities, task)
-        save_model(self.path / MODEL, model, task.codec)
+        if isinstance(model, SequenceModel):  # one that borrows attention is an experiment, and nothing to take away
+            save_model(self.path / MODEL, model, task.codec)
         pretrained = next((done.result for each, done in finished if each.phase == "pretrain"), TrainingResult())
         memory = [done.result.peak_memory_bytes for _, done in finished]
         for each, done in finished:

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import numpy as np
 
 from selfpretrain.config import MIN_SEEDS
-from selfpretrain.explain.evidence import Evidence, Pairs
+from selfpretrain.explain.evidence import Evidence, Pairs, Signals
 from selfpretrain.explain.transplants.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
+    MAPS,
     NOISE,
     QUERY_KEY,
     SHUFFLED,
@@ -235,11 +236,12 @@ def _frozen(found: Mapping[Cell, Recovery]) -> list[str]:
         all_taken: "everything taken, with query-key frozen",
     }
     said = [f"{what} {found[cell].percent}" for cell, what in words.items() if cell is not None and cell in found]
-    return (
-        [f"Share of the gain with query-key frozen, so that labels cannot change it: {'; '.join(said)}."]
-        if said
-        else []
+    frozen = [f"Share of the gain with query-key frozen, so that labels cannot change it: {'; '.join(said)}."]
+    maps = found.get(MAPS)
+    copied = (
+        [] if maps is None else [f"Copied attention maps, while everything else learns, have {maps.percent} of it."]
     )
+    return [*(frozen if said else []), *copied]
 
 
 def _controls(found: Mapping[Cell, Recovery]) -> list[str]:
@@ -249,9 +251,9 @@ def _controls(found: Mapping[Cell, Recovery]) -> list[str]:
         SHUFFLED: "query-key from self-pretraining on shuffled sequences",
         everything(groups, "shuffled"): "everything from self-pretraining on shuffled sequences",
     }
-    answers = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
+    said_of = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
     said = [
-        f"{what} {found[cell].percent} ({answers[found[cell].answer]})" for cell, what in words.items() if cell in found
+        f"{what} {found[cell].percent} ({said_of[found[cell].answer]})" for cell, what in words.items() if cell in found
     ]
     return [f"Controls, share of the gain: {'; '.join(said)}."] if said else []
 
@@ -276,9 +278,14 @@ def _pairs(pairs: Pairs) -> str:
     return f"Pairs of near positions do not clearly tell a linear classifier more than shuffled ones: it gets {found}."
 
 
+def clear_signals(evidence: Evidence) -> list[Signals]:
+    """Signals at the start, of the seeds in which the reconstruction's own is above chance."""
+    return [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
+
+
 def _blindness(evidence: Evidence, *, briefly: bool = False) -> list[str]:
     """Whether the label's gradient says less about proximity than the reconstruction's, and what to know of that."""
-    clear = [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
+    clear = clear_signals(evidence)
     if len(clear) < MIN_SEEDS:
         return [
             "At the start the reconstruction's own signal on proximity is not above chance in enough seeds, so whether "

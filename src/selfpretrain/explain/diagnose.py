@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.config import DiagnoseConfig
+from selfpretrain.config import ABSOLUTE, DiagnoseConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
 from selfpretrain.explain.conclusion import conclude, plain
@@ -74,7 +74,7 @@ def diagnose(
         if left:
             said = f"left out, as damaged or measured under other settings: {', '.join(left)}"
             watch(Note(f"{said}; --sections has them measured again"))
-        absolute = subject.request.model.positions in ("sinusoidal", "learned")
+        absolute = subject.request.model.positions in ABSOLUTE
         evidence = gather(subject.summary, sections, absolute_positions=absolute)
         findings = Findings(protocol_of(subject, None), sections, plain(conclude(evidence), evidence))
         write_json(out / CONCLUSION, {"protocol": findings.protocol, "conclusion": findings.conclusion})

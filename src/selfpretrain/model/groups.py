@@ -10,6 +10,9 @@ ENCODER: tuple[Group, ...] = tuple(group for group in GROUPS if group != "head")
 DECAYING: tuple[Group, ...] = ("query-key", "value-output", "feedforward", "head")
 """Groups whose weights decay; their biases do not, nor do embeddings, positions and norms."""
 
+ORTHOGONALISED: tuple[Group, ...] = ("query-key", "value-output", "feedforward")
+"""Groups whose matrices Muon moves, where it is asked for: what lies inside the blocks."""
+
 _GROUP_OF: dict[str, Group] = {
     "embedding": "embedding",
     "cls": "embedding",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from selfpretrain.config import ModelConfig
+from selfpretrain.config import ABSOLUTE, ModelConfig
 from selfpretrain.draws import bernoulli
 from selfpretrain.kinds import KINDS, InputSpec
 from selfpretrain.model.attention import BLOCK, Attention
@@ -90,7 +90,8 @@ class SequenceModel(nn.Module):
         if config.positions == "learned":
             self.positions = nn.Parameter(torch.empty(n_positions, width))
         elif config.positions == "sinusoidal":
-            self.register_buffer("positions", sinusoidal(n_positions, width).float(), persistent=False)
+            code = config.position_scale * sinusoidal(n_positions, width)
+            self.register_buffer("positions", code.float(), persistent=False)
         slopes = alibi_slopes(config.heads).float() if config.positions == "alibi" else None
         if config.proximity_bias:
             slopes = torch.full((config.heads,), config.proximity_bias)
@@ -108,7 +109,7 @@ class SequenceModel(nn.Module):
         else:
             self.label_head = nn.Linear(width, inputs.classes)
         self.reconstruction_head = nn.Linear(width, kind.targets(inputs))
-        initialise(self, config.qk_init, generator)
+        initialise(self, config, generator)
 
     @property
     def label_layer(self) -> nn.Linear:
@@ -118,8 +119,13 @@ class SequenceModel(nn.Module):
         return last
 
     def forward(
-        self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
-    ) -> Tensor:
+        self,
+        x: Tensor,
+        keep_mask: Tensor | None = None,
+        chosen: Tensor | None = None,
+        keys: Tensor | None = None,
+        both: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Class logits (B, Y); or with ``chosen``, predictions at the chosen positions only, (M, V) or (M, C).
 
         Args:
@@ -127,13 +133,15 @@ class SequenceModel(nn.Module):
             keep_mask: (B, T), True = a real position; None when all are.
             chosen: (B, T), True = predict here; M of them.
             keys: (B,) of the batch's rows, for dropout in training.
+            both: give logits and predictions, from one pass.
         """
         h = self.encode(x, keep_mask, keys)
-        if chosen is None:
+        if chosen is None or both:
             logits: Tensor = self.label_head(self.pool(h, keep_mask))
-            return logits
-        out: Tensor = self.reconstruction_head(h[..., -chosen.shape[-1] :, :][chosen])  # without cls
-        return out
+            if chosen is None:
+                return logits
+        predictions: Tensor = self.reconstruction_head(h[..., -chosen.shape[-1] :, :][chosen])  # without cls
+        return (logits, predictions) if both else predictions
 
     def encode(self, x: Tensor, keep_mask: Tensor | None, keys: Tensor | None = None) -> Tensor:
         """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling."""
@@ -142,7 +150,7 @@ class SequenceModel(nn.Module):
         if self.cls is not None:
             h = torch.cat((self.cls.expand(*h.shape[:-2], 1, -1), h), dim=-2)
             mask = mask.behind(1)
-        if self.config.positions in ("learned", "sinusoidal"):
+        if self.config.positions in ABSOLUTE:
             h = h + self.positions[: h.shape[-2]]
         h = self.embedding_dropout(h, keys)
         for block in self.blocks:

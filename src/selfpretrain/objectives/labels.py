@@ -15,9 +15,13 @@ from selfpretrain.kinds import KINDS, InputSpec
 from selfpretrain.results import Metrics
 
 
-def class_logits(model: nn.Module, batch: Batch, inputs: InputSpec) -> Tensor:
-    """Class logits of a batch with nothing masked, (B, Y) float32 or wider."""
-    x = KINDS[inputs.kind].hide(batch.x, None, inputs)
+def class_logits(model: nn.Module, batch: Batch, inputs: InputSpec, hidden: Tensor | None = None) -> Tensor:
+    """Class logits of a batch, (B, Y) float32 or wider.
+
+    Args:
+        hidden: (B, T), True = masked; None masks nothing.
+    """
+    x = KINDS[inputs.kind].hide(batch.x, hidden, inputs)
     logits: Tensor = model(x, batch.keep_mask, keys=batch.dropout_keys)
     return logits.float() if logits.dtype == torch.bfloat16 else logits
 

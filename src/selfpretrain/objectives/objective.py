@@ -1,15 +1,20 @@
 """What the training loop asks of an objective, and which there are."""
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from torch import Tensor, nn
 
-from selfpretrain.config import ObjectiveConfig
+from selfpretrain.config import ObjectiveConfig, ObjectiveName
 from selfpretrain.feed import Batch, Feed
 from selfpretrain.kinds import InputSpec
+from selfpretrain.objectives.corrupted import CorruptedObjective
+from selfpretrain.objectives.cutmix import CutMixObjective
 from selfpretrain.objectives.joint import JointObjective
 from selfpretrain.objectives.labels import LabelObjective
+from selfpretrain.objectives.masked_labels import MaskedLabelObjective
 from selfpretrain.objectives.reconstruction import ReconstructionObjective
+from selfpretrain.objectives.smoothing import SmoothedObjective
 
 
 class Objective(Protocol):
@@ -28,10 +33,21 @@ class Objective(Protocol):
         """By what weights are selected: the larger, the better."""
 
 
-def make_objective(
-    name: Literal["labels", "reconstruction", "joint"], config: ObjectiveConfig | None, inputs: InputSpec
-) -> Objective:
+OF_LABELS: dict[ObjectiveName, Callable[[InputSpec], Objective]] = {
+    "labels": LabelObjective,
+    "cutmix": CutMixObjective,
+    "smoothing": SmoothedObjective,
+    "masked-labels": MaskedLabelObjective,
+}
+OF_RECONSTRUCTION: dict[ObjectiveName, Callable[[ObjectiveConfig, InputSpec], Objective]] = {
+    "reconstruction": ReconstructionObjective,
+    "joint": JointObjective,
+    "joint-corrupted": CorruptedObjective,
+}
+
+
+def make_objective(name: ObjectiveName, config: ObjectiveConfig | None, inputs: InputSpec) -> Objective:
     """The objective of that name; ``config`` says how positions are hidden, where it hides any."""
     if config is None:
-        return LabelObjective(inputs)
-    return (JointObjective if name == "joint" else ReconstructionObjective)(config, inputs)
+        return OF_LABELS[name](inputs)
+    return OF_RECONSTRUCTION[name](config, inputs)

@@ -3,10 +3,13 @@
 Shapes: B batch, T positions, C channels, M chosen positions.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from selfpretrain.config import ObjectiveConfig
+from selfpretrain.draws import permutation
 from selfpretrain.feed import Batch, Feed
 from selfpretrain.kinds import KINDS, InputSpec
 from selfpretrain.objectives.masking import choose_positions
@@ -19,12 +22,32 @@ def entry_losses(model: nn.Module, batch: Batch, chosen: Tensor, config: Objecti
         chosen: (B, T), as from ``choose_positions``.
     """
     kind, causal = KINDS[inputs.kind], config.objective == "causal"
-    x = kind.hide(batch.x, None if causal else chosen, inputs)
-    predictions: Tensor = model(x, batch.keep_mask, chosen, batch.dropout_keys)
+    seen, truth = controlled(batch, config)
+    predictions: Tensor = model(
+        kind.hide(seen, None if causal else chosen, inputs), batch.keep_mask, chosen, batch.dropout_keys
+    )
     if predictions.dtype == torch.bfloat16:
         predictions = predictions.float()
-    truth = batch.x.roll(-1, dims=1) if causal else batch.x
-    return kind.losses(predictions, truth[chosen], config)
+    return kind.losses(predictions, (truth.roll(-1, dims=1) if causal else truth)[chosen], config)
+
+
+def controlled(batch: Batch, config: ObjectiveConfig) -> tuple[Tensor, Tensor]:
+    """What is hidden from, and what is asked for, both (B, T) or (B, T, C): the sequences, unless this is a control.
+
+    ``shuffled``: every sequence in a random order, the same in every epoch. ``random``: asked for is what the next
+    sequence of the batch has at these positions, so that nothing in sight says it.
+    """
+    x = batch.x
+    if config.control == "shuffled":
+        order = permutation(replace(batch.draws, step=0).keys("shuffle"), x.shape[1], batch.keep_mask)
+        x = x.gather(1, order if x.ndim == 2 else order[..., None].expand(x.shape))
+    if config.control != "random":
+        return x, x
+    other = x.roll(-1, dims=0)
+    if batch.keep_mask is not None:  # a shorter neighbour is read again from its beginning
+        place = torch.arange(x.shape[1], device=x.device) % batch.keep_mask.sum(1).roll(-1)[:, None]
+        other = other.gather(1, place if x.ndim == 2 else place[..., None].expand(x.shape))
+    return x, other
 
 
 def reconstruction_losses(

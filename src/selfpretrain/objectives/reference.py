@@ -64,7 +64,7 @@ def lowest_loss(config: ObjectiveConfig, inputs: InputSpec, feed: Feed, posterio
     Args:
         posterior: the task's.
     """
-    if posterior is None or config.objective == "causal":
+    if posterior is None or config.objective == "causal" or config.control != "none":
         return None
     return ReconstructionObjective(config, inputs).validate(KnownLaw(posterior, inputs), feed)["val_loss"]
 
@@ -75,6 +75,6 @@ def _tables(rows: Split, config: ObjectiveConfig, inputs: InputSpec) -> Iterator
     x = x if x.is_floating_point() else x.long()
     overall = kind.constant(x[torch.arange(length) < lengths[:, None]], inputs, config, None)
     yield overall.expand(length, -1)
-    if int(lengths.min()) == length:
+    if int(lengths.min()) == length and config.control != "shuffled":
         here = torch.stack([kind.constant(x[:, t], inputs, config, overall) for t in range(length)])
         yield here.roll(-1, dims=0) if config.objective == "causal" else here  # position t predicts the next

@@ -7,9 +7,10 @@ import numpy as np
 
 from selfpretrain.config import Kind, TaskConfig
 from selfpretrain.errors import RequestError
+from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.codec import Codec, code_symbols
 from selfpretrain.tasks.parsing import Sequences, numbers_first
-from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of
+from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of, share_of_training
 from selfpretrain.tasks.task import Split, Task
 
 
@@ -50,6 +51,13 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
     sequences, table = code_symbols(sequences) if kind == "symbols" else (sequences, None)
     groups = duplicate_groups(sequences)
     parts = parts_of(groups, y, material.split, config.data_seed)
+    numbers = np.arange(len(y)) if material.numbers is None else np.array(material.numbers, dtype=np.int64)
+    if config.fraction < 1:
+        stay = share_of_training(groups, y, parts, config.fraction, config.data_seed)
+        of = int((parts[stay] == 0).sum()), int((parts == 0).sum())
+        notes.append(f"{of[0]} of {of[1]} training sequences are used (--fraction {config.fraction:g})")
+        sequences = [sequence for sequence, stays in zip(sequences, stay, strict=True) if stays]
+        groups, y, parts, numbers = groups[stay], y[stay], parts[stay], numbers[stay]
     training = np.flatnonzero(parts == 0)
     labelled = training[y[training] != UNLABELLED]
     if not len(labelled):
@@ -70,7 +78,6 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
     x, lengths = codec.arrays(sequences, table)
     if kind == "symbols" and (unseen := int((x[parts != 0] == len(codec.vocabulary)).sum())):
         notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
-    numbers = np.arange(len(y)) if material.numbers is None else np.array(material.numbers, dtype=np.int64)
     everything = Split(x, lengths, y, numbers)
     leaking = leaks(groups, parts)
     if count := int(leaking[y != UNLABELLED].sum()):
@@ -91,7 +98,19 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
         grid=material.grid,
     )
     _check_parts(where, task)
+    if config.random_labels:
+        task = with_random_labels(task, config.data_seed)
+        notes.append("control: labels are exchanged at random, so that they can only be learnt by heart")
     return replace(task, notes=tuple(notes), source=config)
+
+
+def with_random_labels(task: Task, data_seed: int) -> Task:
+    """The task with the labels of each split handed out anew at random: as many of each class, and nothing to find."""
+
+    def shuffle(split: Split, part: int) -> Split:
+        return replace(split, y=numpy_stream(data_seed, "random-labels", part).permutation(split.y))
+
+    return replace(task, train=shuffle(task.train, 0), val=shuffle(task.val, 1), test=shuffle(task.test, 2))
 
 
 def _cut(material: Material, config: TaskConfig) -> Sequences:

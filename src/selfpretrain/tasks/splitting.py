@@ -72,6 +72,27 @@ def parts_of(
     return parts
 
 
+def share_of_training(
+    groups: NDArray[np.int64], y: NDArray[np.int64], parts: NDArray[np.int64], fraction: float, data_seed: int
+) -> NDArray[np.bool_]:
+    """Which rows stay (N,) if training has only so much of its rows; validation and test stay whole.
+
+    Of each class (rows without a label are one) the sets of duplicates are put in random order, and the first of them
+    stay, at least one. The order does not depend on the fraction, so that a smaller share is part of a larger one.
+
+    >>> stay = share_of_training(np.arange(8), np.repeat([0, 1], 4), np.zeros(8, dtype=np.int64), 0.5, data_seed=0)
+    >>> int(stay[:4].sum()), int(stay[4:].sum())
+    (2, 2)
+    """
+    stay = np.ones(len(y), dtype=np.bool_)
+    for label in np.unique(y):
+        rows = np.flatnonzero((parts == 0) & (y == label))
+        sets = numpy_stream(data_seed, "fraction", int(label) + 1).permutation(np.unique(groups[rows]))
+        kept = sets[: max(1, round(fraction * len(sets)))]
+        stay[rows] = np.isin(groups[rows], kept)
+    return stay
+
+
 def leaks(groups: NDArray[np.int64], parts: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which training rows (part 0) also stand, exactly equal, in validation or test (N,)."""
     leaking: NDArray[Any] = (parts == 0) & np.isin(groups, groups[parts != 0])

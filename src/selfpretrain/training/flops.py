@@ -62,9 +62,14 @@ def reconstruction_step_flops(
 def step_flops(training: Training, task: Task) -> int:
     """One step of a training, as planned: real positions of its rows, on average."""
     inputs, batch_size, flops = task.inputs, training.plan.batch_size, 0
-    if training.objective in ("labels", "joint"):
+    if training.phase == "label":
         flops += label_step_flops(training.model, inputs, task.train.lengths, batch_size)
-    if training.reconstruction is not None:
-        rows = task.train if training.objective == "joint" else task.pretrain_rows
+    if training.objective == "joint-corrupted":  # one pass; the second head runs on all positions
+        head = 2 * float(np.mean(task.train.lengths)) * training.model.width * KINDS[inputs.kind].targets(inputs)
+        flops += round(TRAIN_FACTOR * batch_size * head)
+    elif training.start is not None and training.start.maps:  # the lender's pass forward
+        flops += round(batch_size * encoder_flops(training.start.source.model, inputs, task.train.lengths))
+    elif training.reconstruction is not None:
+        rows = task.train if training.phase == "label" else task.pretrain_rows
         flops += reconstruction_step_flops(training.model, inputs, rows.lengths, batch_size, training.reconstruction)
     return flops

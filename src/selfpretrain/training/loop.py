@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,13 +11,15 @@ from torch import Tensor, nn
 
 from selfpretrain.errors import Interrupted, NonFiniteError
 from selfpretrain.feed import Batch, Feed
-from selfpretrain.model.groups import decays, group_of
+from selfpretrain.model.groups import ORTHOGONALISED, decays, group_of
 from selfpretrain.objectives.objective import Objective
 from selfpretrain.training.plan import Plan
 from selfpretrain.training.training import Training
 
 ADAM_BETAS = (0.9, 0.999)
 """AdamW moments (Amos et al. 2024; torch's default)."""
+SGD_MOMENTUM = 0.9
+"""Momentum of plain gradient descent (the usual one)."""
 
 
 class Recorder(Protocol):
@@ -46,7 +48,7 @@ class Recorder(Protocol):
 class TrainState:
     """Everything a phase needs to go on, besides the model and its plan."""
 
-    optimizer: torch.optim.AdamW
+    optimizers: Sequence[torch.optim.Optimizer]
     step: int = 0
     best_step: int = 0
     best_score: tuple[float, ...] = (-math.inf,)
@@ -65,8 +67,9 @@ class TrainState:
         """Tensors and JSON-able scalars from which ``load`` makes the same state."""
         tensors = {f"model.{name}": weight.detach() for name, weight in model.state_dict().items()}
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in slots.items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, slots in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{index}.{name}": tensor for name, tensor in slots.items()}
         return tensors, {name: getattr(self, name) for name in self._SCALARS}
 
     def load(self, model: nn.Module, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
@@ -77,29 +80,42 @@ class TrainState:
             parts[part][name] = tensor
         model.load_state_dict(parts["model"])
         self.best_weights = parts["best"]
-        optimizer = self.optimizer.state_dict()
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
         for key, tensor in parts["optimizer"].items():
-            index, name = key.split(".")
-            optimizer["state"].setdefault(int(index), {})[name] = tensor
-        self.optimizer.load_state_dict(optimizer)
+            number, index, name = key.split(".")
+            states[int(number)]["state"].setdefault(int(index), {})[name] = tensor
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
         for name in self._SCALARS:
             setattr(self, name, meta[name])
         self.best_score = tuple(self.best_score)
 
 
-def make_optimizer(model: nn.Module, plan: Plan) -> torch.optim.AdamW:
-    """AdamW of all weights but frozen ones; weight decay by ``groups.decays``.
+def make_optimizers(model: nn.Module, plan: Plan) -> list[torch.optim.Optimizer]:
+    """The plan's optimiser of all weights but frozen ones; weight decay by ``groups.decays``.
 
-    A frozen weight is left out altogether: with a rate of 0 it would still decay.
+    AdamW; or gradient descent with momentum; or Muon (Jordan et al. 2024, as torch has it) for the matrices of the
+    blocks and AdamW for the rest. Muon's updates are scaled to the size of AdamW's (Liu et al., arXiv 2502.16982), so
+    that one grid of rates serves both. A frozen weight is left out altogether: with a rate of 0 it would still decay.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    matrices = [
+        p for name, p in trained if plan.optimizer == "muon" and p.ndim == 2 and group_of(name) in ORTHOGONALISED
+    ]
+    muon: list[torch.optim.Optimizer] = []
+    if matrices:
+        muon = [torch.optim.Muon(matrices, plan.lr, plan.weight_decay, adjust_lr_fn="match_rms_adamw")]
+        theirs = set(matrices)
+        trained = [(name, p) for name, p in trained if p not in theirs]
     groups = [
         {"params": [p for name, p in trained if decays(name)], "weight_decay": plan.weight_decay},
         {"params": [p for name, p in trained if not decays(name)], "weight_decay": 0.0},
     ]
+    if plan.optimizer == "sgd":
+        return [torch.optim.SGD(groups, lr=plan.lr, momentum=SGD_MOMENTUM)]
     # One kernel for all weights, on the devices for which torch has one.
     fused = trained[0][1].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=plan.lr, betas=ADAM_BETAS, fused=fused)
+    return [*muon, torch.optim.AdamW(groups, lr=plan.lr, betas=ADAM_BETAS, fused=fused)]
 
 
 def train(
@@ -126,7 +142,7 @@ def train(
         Interrupted: ``recorder`` asked to stop; a checkpoint was written first.
     """
     plan = training.plan
-    state = TrainState(make_optimizer(model, plan))
+    state = TrainState(make_optimizers(model, plan))
     if resume is not None:
         state.load(model, *resume)
     begun = time.monotonic() - state.seconds
@@ -165,30 +181,34 @@ def update(model: nn.Module, objective: Objective, batch: Batch, training: Train
     """One optimiser step; gives the loss before it."""
     model.train()
     plan = training.plan
-    for group in state.optimizer.param_groups:
+    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+    for group in groups:
         group["lr"] = plan.learning_rate(state.step)
     with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
         loss = objective.loss(model, batch)
     value = loss.item()
     if not math.isfinite(value):
         raise NonFiniteError("loss", plan.phase, state.step + 1)
-    state.optimizer.zero_grad(set_to_none=True)
+    for optimizer in state.optimizers:
+        optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if training.clip is not None:
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
         if not torch.isfinite(norm):
             raise NonFiniteError("gradient norm", plan.phase, state.step + 1)
-    if not plan.validates_after(state.step + 1):
-        state.optimizer.step()
-        return value
-    before = {name: p.detach().clone() for name, p in model.named_parameters() if p.grad is not None}
-    state.optimizer.step()
-    state.update_ratio = update_ratios(before, model, state.optimizer)
+    measured = plan.validates_after(state.step + 1)
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if measured and p.grad is not None}
+    for optimizer in state.optimizers:
+        optimizer.step()
+    if measured:
+        state.update_ratio = update_ratios(before, model, groups)
     return value
 
 
 @torch.no_grad()
-def update_ratios(before: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+def update_ratios(
+    before: Mapping[str, Tensor], model: nn.Module, groups: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
     """``||dW|| / ||W||`` of each group of weights for the step just made, weight decay taken out of ``dW``.
 
     Plain SGD gives ``lr ||g|| / ||W||``; the first step of Adam gives about ``lr sqrt(P) / ||W||`` for P entries,
@@ -196,10 +216,9 @@ def update_ratios(before: Mapping[str, Tensor], model: nn.Module, optimizer: tor
 
     Args:
         before: the weights before the step, of those that moved; ``W`` above.
+        groups: of the optimisers' weights, with rate and decay.
     """
-    decay = {
-        p: group["lr"] * group.get("weight_decay", 0.0) for group in optimizer.param_groups for p in group["params"]
-    }
+    decay = {p: group["lr"] * group["weight_decay"] for group in groups for p in group["params"]}
     moved: dict[str, float] = {}
     size: dict[str, float] = {}
     for name, now in model.named_parameters():

@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from selfpretrain.config import FITTED
 from selfpretrain.errors import NonFiniteError, TrainingFailed
 from selfpretrain.events import Done, Watch
 from selfpretrain.feed import Feed
+from selfpretrain.kinds import InputSpec
 from selfpretrain.machine import peak_memory_bytes, threads
+from selfpretrain.model.borrowed import BorrowedAttention
 from selfpretrain.model.transfer import freeze, transfer
 from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.objectives.labels import label_metrics
@@ -23,9 +26,6 @@ from selfpretrain.tasks.task import Task
 from selfpretrain.training.loop import train
 from selfpretrain.training.store import Finished, Store, TrainingFolder
 from selfpretrain.training.training import Training
-
-FITTED = 0.9
-"""Clean training accuracy from which the training set counts as fitted, where speed is compared (ours)."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +87,17 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
         device=torch.device(training.device),
         dropout=training.model.dropout > 0,
     )
-    model = fresh_model(training.model, task.inputs, training.seed)
+    model = model_of(training, task.inputs)
     freeze(model, training.frozen)
     model.to(feed.device)
     taken, weights = None, None
     try:
         if start is not None:
-            taken = transfer(
-                _donated(shop.store.finished(start.source)),
-                model,
-                start.groups,
-                noise=torch_stream(training.seed, "noise") if start.noise else None,
-            )
+            donated = _donated(shop.store.finished(start.source))
+            noise = torch_stream(training.seed, "noise") if start.noise else None
+            taken = transfer(donated, model, start.groups, noise=noise)
+            if isinstance(model, BorrowedAttention):
+                model.lender.load_state_dict(donated)
         state = train(model, objective, feed, training, recorder=folder, snapshots=snapshots, resume=folder.latest())
         result = TrainingResult(
             steps=state.step,
@@ -113,6 +112,14 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
     folder.finish(result, taken, weights)
 
 
+def model_of(training: Training, inputs: InputSpec) -> SequenceModel | BorrowedAttention:
+    """The model of a training at its fresh start; one that borrows attention holds the lender's weights, too."""
+    own = fresh_model(training.model, inputs, training.seed)
+    if training.start is None or not training.start.maps:
+        return own
+    return BorrowedAttention(own, fresh_model(training.start.source.model, inputs, training.seed))
+
+
 def _donated(source: Finished) -> dict[str, Tensor]:
     """The weights to start from."""
     if (why := source.result.failure) is not None:
@@ -121,7 +128,12 @@ def _donated(source: Finished) -> dict[str, Tensor]:
 
 
 def _scores(
-    training: Training, task: Task, model: SequenceModel, feed: Feed, rows: list[Row], best_step: int
+    training: Training,
+    task: Task,
+    model: SequenceModel | BorrowedAttention,
+    feed: Feed,
+    rows: list[Row],
+    best_step: int,
 ) -> dict[str, Any]:
     """What the kept weights score: beside what needs no context, or on labels and on the way there."""
     selected = next(row for row in rows if row["step"] == best_step)

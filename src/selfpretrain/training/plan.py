@@ -17,6 +17,7 @@ class Plan:
     lr: float
     warmup_steps: int = 0
     schedule: Literal["constant", "cosine"] = "constant"
+    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
     weight_decay: float = 0.0
     evaluate_every: int
     patience: int | None = None
@@ -48,6 +49,7 @@ class Plan:
             lr=lr,
             warmup_steps=steps(config.warmup, own + extra_steps, 0),
             schedule=config.schedule,
+            optimizer=config.optimizer,
             weight_decay=config.weight_decay,
             evaluate_every=steps(config.evaluate_every, own, 1),
             patience=config.patience,

@@ -16,7 +16,7 @@ from selfpretrain.objectives.labels import label_metrics
 from selfpretrain.objectives.objective import make_objective
 from selfpretrain.serial import fingerprint
 from selfpretrain.tasks.task import Task
-from selfpretrain.training.loop import TrainState, make_optimizer, update
+from selfpretrain.training.loop import TrainState, make_optimizers, update
 from selfpretrain.training.training import Training
 
 WARM_STEPS, LEAST_STEPS = 3, 5
@@ -50,8 +50,9 @@ class Timing:
 
 def cost_kind(training: Training) -> str:
     """What trainings that cost alike have in common."""
-    model = replace(training.model, qk_init="independent", proximity_bias=0.0)
-    return fingerprint(training.task, training.objective, model, training.plan.batch_size, training.precision)
+    model = replace(training.model, init="default", proximity_bias=0.0, position_scale=1.0)
+    plan = training.plan
+    return fingerprint(training.task, training.objective, model, plan.batch_size, plan.optimizer, training.precision)
 
 
 def time_trainings(
@@ -85,7 +86,7 @@ def _time(tasks: Mapping[str, Task], training: Training, tell: Watch, stop: Call
         model = fresh_model(training.model, task.inputs, training.seed).to(device)
         feed = Feed(task, training.phase, seed=0, batch_size=plan.batch_size, device=device, dropout=dropout)
         objective = make_objective(training.objective, training.reconstruction, task.inputs)
-        state = TrainState(make_optimizer(model, training.plan))
+        state = TrainState(make_optimizers(model, training.plan))
         for number in range(WARM_STEPS):
             update(model, objective, feed.batch(number), training, state)
         begun, steps = time.monotonic(), 0

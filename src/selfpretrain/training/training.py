@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from selfpretrain.config import Kind, ModelConfig, ObjectiveConfig, PhaseName
+from selfpretrain.config import Kind, ModelConfig, ObjectiveConfig, ObjectiveName, PhaseName
 from selfpretrain.model.groups import ENCODER, Group
 from selfpretrain.serial import fingerprint, from_dict, to_dict
 from selfpretrain.training.plan import Plan
@@ -23,11 +23,13 @@ class Start:
     Attributes:
         groups: what is taken; the rest stays fresh.
         noise: take Gaussian noise instead, of the norm that each of the source's tensors has.
+        maps: attend as the source does, all along; see ``model.borrowed``.
     """
 
     source: "Training"
     groups: tuple[Group, ...] = ENCODER
     noise: bool = False
+    maps: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class Training:
 
     task: str
     model: ModelConfig
-    objective: Literal["labels", "reconstruction", "joint"]
+    objective: ObjectiveName
     reconstruction: ObjectiveConfig | None = None
     plan: Plan
     seed: int
@@ -80,18 +82,21 @@ class Training:
         yield self
 
 
-def relevant(config: ObjectiveConfig, kind: Kind, objective: str) -> ObjectiveConfig | None:
+def relevant(config: ObjectiveConfig, kind: Kind, objective: ObjectiveName) -> ObjectiveConfig | None:
     """The settings that change the numbers of an objective; the others at their defaults.
 
-    >>> relevant(ObjectiveConfig(span_length=3, mask_ratio=0.25), "symbols", "reconstruction")
-    ObjectiveConfig(objective='masked', mask_ratio=0.25, span_length=8, value_loss='l1', joint_weight=1.0)
+    >>> config = relevant(ObjectiveConfig(span_length=3, mask_ratio=0.25), "symbols", "reconstruction")
+    >>> config.span_length, config.mask_ratio
+    (8, 0.25)
     """
-    if objective == "labels":
+    if objective not in ("reconstruction", "joint", "joint-corrupted"):
         return None
-    default = ObjectiveConfig()
+    default, corrupted = ObjectiveConfig(), objective == "joint-corrupted"  # which has a way of its own to hide
     unused = {
-        "mask_ratio": config.objective == "causal",
-        "span_length": config.objective != "span",
+        "objective": corrupted,
+        "mask_ratio": config.objective == "causal" or corrupted,
+        "span_length": config.objective != "span" or corrupted,
+        "control": corrupted,
         "value_loss": kind != "values",
         "joint_weight": objective != "joint",
     }

@@ -6,7 +6,7 @@ from typing import Literal
 
 from selfpretrain.model.groups import Group
 
-Donor = Literal["spt", "shuffled", "random", "handmade"]
+Donor = Literal["spt", "shuffled", "random", "handmade", "maps"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Cell:
     """One cell of the matrix.
 
     Attributes:
-        donor: whose weights: of SPT, of SPT on shuffled sequences, noise of SPT's norm; or nobody's and a bias by hand.
+        donor: whose weights: of SPT, of SPT on shuffled sequences, noise of SPT's norm; or nobody's and a bias by hand,
+            or nobody's and the attention maps of SPT all along.
         what: what is taken: a group, "all", "all but" a group, groups with "and" between them, or "proximity bias".
         taken: the groups of weights that come from the donor.
         frozen: groups that stay as they start.
@@ -50,6 +51,7 @@ class Cell:
             "shuffled": f"{what} from SPT on shuffled",
             "random": f"{what} noise of the same norm",
             "handmade": f"hand-made {what}",
+            "maps": f"{what} of SPT, copied",
         }[self.donor]
         return words if not self.frozen else f"{words}, {self.kind}"
 
@@ -68,6 +70,7 @@ def all_but(group: Group, groups: Sequence[Group], *, frozen: bool = False) -> C
 QUERY_KEY: tuple[Group, ...] = ("query-key",)
 NOISE = Cell("random", "query-key", QUERY_KEY)
 SHUFFLED = Cell("shuffled", "query-key", QUERY_KEY)
+MAPS = Cell("maps", "attention maps", ())
 HANDMADE = Cell("handmade", "proximity bias", ())
 HANDMADE_FROZEN = Cell("handmade", "proximity bias", (), QUERY_KEY)
 
@@ -81,7 +84,8 @@ def cells(groups: Sequence[Group]) -> list[Cell]:
     """The matrix, for a model that has these groups in its encoder.
 
     Groups alone, what belongs together, everything, and everything but one; free and frozen. Then the controls:
-    self-pretraining without any order to learn, noise of the same norm, and a bias that nobody learnt.
+    self-pretraining without any order to learn, noise of the same norm, attention maps that are copied while everything
+    else learns, and a bias that nobody learnt.
     """
     inputs: tuple[Group, ...] = tuple(group for group in groups if group in ("embedding", "positions"))
     sets = [alone(group) for group in groups]
@@ -93,4 +97,4 @@ def cells(groups: Sequence[Group]) -> list[Cell]:
     matrix += [everything(groups, frozen=groups), everything(groups, frozen=QUERY_KEY)]
     matrix += [SHUFFLED, Cell("shuffled", "query-key", QUERY_KEY, QUERY_KEY)]
     matrix += [NOISE, Cell("random", "query-key", QUERY_KEY, QUERY_KEY)]
-    return [*matrix, everything(groups, "shuffled"), HANDMADE, HANDMADE_FROZEN]
+    return [*matrix, everything(groups, "shuffled"), MAPS, HANDMADE, HANDMADE_FROZEN]

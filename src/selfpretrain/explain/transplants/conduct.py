@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from selfpretrain.arms.arm import Setting
-from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
 from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.runs import Run, RunRecord, run_name
@@ -17,15 +16,13 @@ from selfpretrain.errors import RequestError
 from selfpretrain.events import Watch
 from selfpretrain.explain.measurement import Measurement
 from selfpretrain.explain.subject import Subject
-from selfpretrain.explain.transplants.cells import Cell, cells
-from selfpretrain.model.groups import ENCODER, present_groups
-from selfpretrain.model.transformer import fresh_model
+from selfpretrain.explain.transplants.candidates import candidates, matrix
+from selfpretrain.explain.transplants.cells import Cell
 from selfpretrain.serial import to_dict
 from selfpretrain.storage import own_folder
-from selfpretrain.tasks.task import shuffled
 from selfpretrain.training.laboratory import Laboratory
 from selfpretrain.training.perform import Workshop
-from selfpretrain.training.training import Start, Training
+from selfpretrain.training.training import Training
 
 
 def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
@@ -37,32 +34,17 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         RequestError: no seed in which both scratch and spt ended well.
     """
     task, settings = subject.task, subject.request.train
-    setting = Setting(subject.request, task)
-    # Order that is lost stays lost: one fixed shuffle serves all seeds, so that workers share one task.
-    mixed = Setting(subject.request, shuffled(task, 0))
-    seeds = _seeds(subject)
-    model = fresh_model(setting.model, task.inputs, seed=0)
-    groups = [group for group in present_groups(n for n, _ in model.named_parameters()) if group in ENCODER]
+    setting, seeds = Setting(subject.request, task), _seeds(subject)
     lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
-    shop = Workshop({task.fingerprint: task, mixed.task.fingerprint: mixed.task}, subject.store)
-    found: dict[str, Cell] = {cell.name: cell for cell in cells(groups)}
+    shop = Workshop({task.fingerprint: task}, subject.store)
+    found = {cell.name: cell for cell in matrix(setting)}
     root = own_folder(subject.comparison.transplants)
-
-    def candidate(cell: Cell) -> Candidate:
-        def train(seed: int, rate: float) -> Training:
-            if cell.donor == "handmade":
-                return setting.labels(seed, rate, proximity_bias=SLOPE, frozen=cell.frozen)
-            donor = (mixed if cell.donor == "shuffled" else setting).pretraining(seed, lr)
-            start = Start(source=donor, groups=cell.taken, noise=cell.donor == "random")
-            return setting.labels(seed, rate, start=start, frozen=cell.frozen)
-
-        return Candidate(cell.name, train, seeds)
 
     def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
         record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
         return f"{record.name} test", EvaluateJob(root / record.name, record)
 
-    every = [candidate(cell) for cell in found.values()]
+    every = candidates(setting, seeds, lr)
     rates = [(seed, rate) for seed in (*tuning_seeds(settings), *seeds) for rate in settings.lr]
     wanted = {each.key for c in every if c.train for pair in rates for each in c.train(*pair).chain}
     # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
