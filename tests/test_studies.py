@@ -10,15 +10,20 @@ import numpy as np
 import pytest
 
 from conftest import tiny_config
-from selfpretrain import studies
+from selfpretrain.cli import STUDYS_OWN, _data_of_study
 from selfpretrain.config import TaskConfig, TrainConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Done, Note, Planned
+from selfpretrain.explain.conclusion import conclude
+from selfpretrain.explain.evidence import Evidence, Shape, Signals
+from selfpretrain.explain.transplants.cells import alone
 from selfpretrain.report.write import write_report
 from selfpretrain.stats import t_interval
-from selfpretrain.studies import conduct
+from selfpretrain.studies import Ground, conduct, ground
 from selfpretrain.studies.case import Case
-from selfpretrain.studies.claims import Ahead, Changes, decide
+from selfpretrain.studies.claims import Ahead, Blind, Changes, Fits, Generalises, LooksNear, Recovers
+from selfpretrain.studies.claims.claim import Diagnosed, Finding
+from selfpretrain.studies.claims.decide import decide
 from selfpretrain.studies.conduct import run_study
 from selfpretrain.studies.folder import StudyFolder
 from selfpretrain.studies.registry import known_studies, study_named
@@ -58,7 +63,7 @@ def decided(claims, found, axis="case", values=None):
     values = values or {name: name for name in found}
     cases = [Case({axis: value}, tiny_config(arms=("scratch", "spt")), TASK) for value in values.values()]
     names = {case.name: name for case, name in zip(cases, values, strict=True)}
-    renamed = {case: found[name] for case, name in names.items() if name in found}
+    renamed = {case: Finding(found[name]) for case, name in names.items() if name in found}
     claims = [
         replace(claim, case=f"{axis}-{claim.case}", other=None if claim.other is None else f"{axis}-{claim.other}")
         if isinstance(claim, Ahead)
@@ -153,8 +158,7 @@ def test_a_claim_is_made_at_the_level_of_its_looks(everything):
 @pytest.mark.parametrize("profile", ["small", "full"])
 @pytest.mark.parametrize("study", known_studies().values(), ids=lambda study: study.name)
 def test_every_claim_of_a_built_in_study_is_about_its_cases(study, profile):
-    cases = {case.name: case for case in study.cases(profile)}
-    assert len(cases) == len(study.cases(profile))
+    cases = {case.name: case for case in study.cases_on(ground(profile))}
     assert study.minutes <= 20
     for claim in study.claims:
         assert claim.wrong(list(cases.values())) is None
@@ -198,10 +202,183 @@ def test_a_range_of_seeds_is_no_number_for_a_study():
         Case({"n": 1}, tiny_config(seeds="3-10"), TASK)
 
 
+# Claims about one case.
+
+
+def one_case(claim, finding, **settings):
+    """What is said of a claim about a case."""
+    case = Case({"n": 1}, tiny_config(arms=("scratch", "spt")), TASK, **settings)
+    assert claim.wrong([case]) is None
+    (answer,) = decide([claim], [case], {"n-1": finding})
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("best", "outcome"),
+    [((0.98, 0.97, 0.99), "holds"), ((0.6, 0.61, 0.62), "does not hold"), ((0.8, 0.9, 1.0), "undecided")],
+)
+def test_what_fits_its_training_labels_is_reliably_above_nine_in_ten(everything, best, outcome):
+    answer = everything[0].answer
+    arms = {**answer.arms, "scratch": replace(answer.arms["scratch"], best_train_acc=best)}
+    said = one_case(Fits(text="it fits", case="n-1"), Finding(replace(answer, arms=arms)))
+    assert (said.outcome, said.effect) == (outcome, pytest.approx(np.mean(best) - 0.9))
+
+
+@pytest.mark.parametrize(
+    ("gaps", "outcome"),
+    [((0.0, 0.001, -0.001), "holds"), ((0.2, 0.21, 0.19), "does not hold"), ((0.0, 0.03, 0.06), "undecided")],
+)
+def test_what_generalises_has_a_gap_below_three_points(everything, gaps, outcome):
+    answer = everything[0].answer
+    entry = replace(answer.arms["scratch"], train_acc=tuple(0.7 + gap for gap in gaps), test_acc=(0.7, 0.7, 0.7))
+    found = Finding(replace(answer, arms={**answer.arms, "scratch": entry}))
+    said = one_case(Generalises(text="it does", case="n-1"), found)
+    assert (said.outcome, said.effect) == (outcome, pytest.approx(0.03 - np.mean(gaps)))
+
+
+def diagnosed(everything, shares, *, outcome="helps", **seen):
+    """A finding in which transplants have so much of a gain of 40 points, with small differences between seeds."""
+    noise = np.array([0.0, 0.002, -0.002])
+    scratch = np.array([0.5, 0.5, 0.5])
+    evidence = Evidence(
+        outcome=outcome,
+        n_seeds=3,
+        scratch=scratch,
+        spt=scratch + 0.4,
+        cells={cell: scratch + 0.4 * share + noise for cell, share in shares.items()},
+        **seen,
+    )
+    return Finding(everything[0].answer, Diagnosed(evidence, conclude(evidence)))
+
+
+def test_a_transplant_recovers_the_gain_or_does_not_and_without_a_gain_it_is_open(everything):
+    shares = {alone("query-key"): 0.9, alone("norms"): 0.1}
+    found = diagnosed(everything, shares)
+    for cell, fails, outcome, effect in (
+        ("query-key", False, "holds", 0.16),
+        ("query-key", True, "does not hold", -0.16),
+        ("norms", False, "does not hold", -0.16),
+        ("norms", True, "holds", 0.16),
+    ):
+        claim = Recovers(text="it does", case="n-1", cell=f"spt.{cell}.free", fails=fails)
+        said = one_case(claim, found, sections=("transplants",))
+        assert (said.outcome, said.effect) == (outcome, pytest.approx(effect))
+    claim = Recovers(text="it does", case="n-1")
+    for finding, why in (
+        (diagnosed(everything, shares, outcome="no detectable effect"), "there is no gain to carry in n-1"),
+        (diagnosed(everything, {}), "there is no transplant spt.query-key.free in n-1"),
+        (Finding(everything[0].answer), "n-1 is not diagnosed"),
+    ):
+        said = one_case(claim, finding, sections=("transplants",))
+        assert (said.outcome, said.why) == ("undecided", why)
+
+
+def test_near_attention_and_blind_labels_are_measured_over_seeds(everything):
+    flat = Shape(1.0, 0.1, 0.0)
+    near = [(flat, Shape(mass, 0.9, -1.0)) for mass in (3.0, 3.1, 2.9)]
+    said = one_case(LooksNear(text="near", case="n-1"), diagnosed(everything, {}, shapes=near), sections=("attention",))
+    assert (said.outcome, said.effect) == ("holds", pytest.approx(1.5))
+    far = [(flat, Shape(mass, 0.9, -1.0)) for mass in (1.0, 1.1, 0.9)]
+    said = one_case(LooksNear(text="near", case="n-1"), diagnosed(everything, {}, shapes=far), sections=("attention",))
+    assert said.outcome == "does not hold"
+    signals = [Signals(0.001 * k, 0.5, 0.0, 0.0, 256) for k in range(3)]
+    blind = Blind(text="blind", case="n-1")
+    said = one_case(blind, diagnosed(everything, {}, signals=signals), sections=("gradients",))
+    assert (said.outcome, said.effect) == ("holds", pytest.approx(0.1 - 0.002))
+    said = one_case(blind, diagnosed(everything, {}), sections=("gradients",))
+    assert (said.outcome, "not above chance" in said.why) == ("undecided", True)
+
+
+@pytest.mark.parametrize("claim", [Recovers, LooksNear, Blind])
+def test_a_claim_about_a_diagnosis_needs_one(claim):
+    case = Case({"n": 1}, tiny_config(arms=("scratch", "spt")), TASK)
+    assert "is not diagnosed with" in claim(text="it does", case="n-1").wrong([case])
+
+
+# Why scratch fails: planted.
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        (
+            ("does not hold", "holds", "undecided", "holds", "undecided"),
+            "Optimisation: within its steps scratch does not",
+        ),
+        (("does not hold", "does not hold", "undecided", "holds", "undecided"), "nor within 10 times the steps"),
+        (
+            ("holds", "holds", "holds", "does not hold", "undecided"),
+            "Generalisation: scratch fits its training labels, and",
+        ),
+        (("holds", "holds", "undecided", "holds", "undecided"), "Scratch does not fail"),
+        (("undecided", "holds", "holds", "holds", "holds"), "Open"),
+    ],
+)
+def test_the_reading_of_why_scratch_fails(everything, outcomes, said):
+    study = known_studies()["why-scratch-fails"]
+    (claim,) = decided([ahead()], {"a": summary_of(everything, FLAT, FLAT)})
+    answers = [replace(claim, outcome=outcome) for outcome in outcomes]
+    assert said in study.reading(answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rule", "word"), [("plateau", "Optimisation"), ("overfit", "Generalisation")])
+def test_a_plateau_and_an_overfit_that_were_planted_are_told_apart(tmp_path, rule, word):
+    """Proximity is never fitted in so few steps; labels drawn at random over few sequences are learnt by heart."""
+    generator = np.random.default_rng(0)
+    path = tmp_path / "planted.jsonl"
+    if rule == "overfit":
+        rows = [(generator.integers(0, 30, 8).tolist(), int(generator.integers(2))) for _ in range(120)]
+        path.write_text(
+            "".join(f'{{"sequence": {list(map(str, x))}, "label": {y}}}\n'.replace("'", '"') for x, y in rows)
+        )
+        task = TaskConfig(data=str(path))
+    else:
+        task = TaskConfig()
+    result = run_study(known_studies()["why-scratch-fails"], "small", task, out=tmp_path / "o", workers=2)
+    assert result.answer.answer.startswith(word)
+
+
+# Everybody's data.
+
+
+def test_a_study_can_be_asked_about_own_data_and_one_with_tasks_of_its_own_refuses(tmp_path):
+    own = TaskConfig(options={"symbols": 4, "length": 10, "sequences": 150})
+    seen = []
+    asks = replace(TINY, own_data=True, cases=lambda ground: (seen.append(ground.task), tiny_cases())[1])
+    run_study(asks, "small", own, out=tmp_path / "o")
+    assert seen == [own]
+    with pytest.raises(RequestError, match="is about tasks of its own"):
+        run_study(TINY, "small", own, out=tmp_path / "p")
+    assert not (tmp_path / "p").exists()
+
+
+def test_data_that_are_not_at_hand_are_left_out_with_the_cure_and_the_rest_goes_on(tmp_path):
+    missing = Case(
+        {"steps": 1}, tiny_config(), TaskConfig(data="nowhere.csv"), left_out="nowhere.csv is not there; get it"
+    )
+    study = replace(TINY, cases=lambda ground: [missing, *tiny_cases()], claims=(ahead("steps-1"), *TINY.claims))
+    notes = []
+    answer = run_study(study, out=tmp_path / "o", watch=notes.append).answer
+    assert [case.left_out for case in answer.cases] == [missing.left_out, None, None]
+    assert answer.claims[0].outcome == "undecided"
+    assert "without an answer" not in answer.answer
+    assert any("left out: nowhere.csv" in note.text for note in notes if isinstance(note, Note))
+    assert "nowhere.csv is not there; get it" in write_report(tmp_path / "o").read_text()
+
+
+@pytest.mark.fast
+def test_options_of_data_without_data_are_refused():
+    assert _data_of_study(TaskConfig(data=STUDYS_OWN)) is None
+    assert _data_of_study(TaskConfig(data="my.csv", label="y")) == TaskConfig(data="my.csv", label="y")
+    with pytest.raises(RequestError, match="is of no use without DATA"):
+        _data_of_study(TaskConfig(data=STUDYS_OWN, label="y"))
+
+
 # What a run leaves.
 
 
-def tiny_cases(profile="small"):
+def tiny_cases(ground=None):
     """Two label budgets, which share their self-pretraining."""
     config = tiny_config(arms=("scratch", "spt"), train=ONE_RATE)
     return [Case({"steps": n}, replace(config, label=replace(config.label, duration=str(n))), TASK) for n in (6, 9)]
@@ -288,9 +465,9 @@ def test_what_cannot_be_planned_is_refused_before_anything_is_written(tmp_path):
     causal = tiny_config(arms=("joint",), objective=replace(tiny_config().objective, objective="causal"))
     for case in (Case({"steps": 0}, causal, TASK), Case({"steps": 0}, tiny_config(), TaskConfig(data="nowhere.csv"))):
         with pytest.raises(RequestError):
-            run_study(replace(TINY, cases=lambda profile, case=case: [*tiny_cases(), case]), out=tmp_path / "o")
+            run_study(replace(TINY, cases=lambda ground, case=case: [*tiny_cases(), case]), out=tmp_path / "o")
     with pytest.raises(RequestError, match="two cases of one name"):
-        run_study(replace(TINY, cases=lambda profile: tiny_cases() * 2), out=tmp_path / "o")
+        run_study(replace(TINY, cases=lambda ground: tiny_cases() * 2), out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
 
 
@@ -304,7 +481,7 @@ def test_what_answers_another_request_is_no_answer(ran, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(conduct, "compare", stop)
-    edited = replace(TINY, cases=lambda profile: [replace(c, config=replace(c.config, seeds=4)) for c in tiny_cases()])
+    edited = replace(TINY, cases=lambda ground: [replace(c, config=replace(c.config, seeds=4)) for c in tiny_cases()])
     with pytest.raises(KeyboardInterrupt):
         run_study(edited, out=folder)
     assert [claim.outcome for claim in seen[0].claims] == ["undecided", "undecided"]
@@ -356,8 +533,8 @@ def test_a_damaged_answer_is_said_with_the_cure_and_the_study_mends_it(ran, tmp_
 
 def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
     (tmp_path / "heads.py").write_text(GUIDE_STUDY)
-    ground = (tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK)
-    monkeypatch.setattr(studies, "ground", lambda profile: ground)
+    tiny = Ground("small", tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK, tmp_path)
+    monkeypatch.setattr(conduct, "ground", lambda *asked, **where: tiny)
     result = run_study(study_named(str(tmp_path / "heads.py")), out=tmp_path / "o")
     assert [case.name for case in result.answer.cases] == ["heads-1", "heads-2"]
     assert result.answer.claims[0].outcome == "undecided"  # self-pretraining of so few steps has learnt nothing
@@ -382,9 +559,9 @@ def test_a_file_with_an_error_is_refused_with_its_line(tmp_path, text, said):
 
 
 def test_an_error_in_the_cases_names_the_line_and_leaves_no_folder(tmp_path):
-    (tmp_path / "mine.py").write_text(GUIDE_STUDY.replace("ground(profile)", "grounds(profile)"))
+    (tmp_path / "mine.py").write_text(GUIDE_STUDY.replace("ground.along", "grounds.along"))
     study = study_named(str(tmp_path / "mine.py"))
-    line = 1 + GUIDE_STUDY[: GUIDE_STUDY.index("ground(profile)")].count("\n")
+    line = 1 + GUIDE_STUDY[: GUIDE_STUDY.index("ground.along")].count("\n")
     with pytest.raises(RequestError, match=f"mine.py, line {line}: NameError"):
         run_study(study, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()

@@ -47,6 +47,7 @@ DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, 
 Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
 """
 
+STUDYS_OWN = "the study's own"
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
@@ -104,16 +105,19 @@ class DiagnoseArguments:
 class StudyArguments:
     """Run a study: many comparisons along one axis, and the claims that they decide, declared before they run.
 
-    The same command goes on where an interrupted one stopped. What two comparisons share is trained once. One's own
-    study is a Python file that defines STUDY.
+    The same command goes on where an interrupted one stopped. What two comparisons share is trained once. Most studies
+    can be asked about DATA of one's own. One's own study is a Python file that defines STUDY.
     """
 
     study: Positional[str]
     """list, a study's name (see below), or a Python file."""
+    task: OmitArgPrefixes[TaskConfig] = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
+    data_dir: Path | None = None
+    """Folder of data files that some studies ask for; None: what SELFPRETRAIN_DATA says, or data."""
     profile: Literal["small", "full"] = "small"
     """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator."""
     out: Path | None = None
-    """Folder for everything that is written; None: runs/study-<name>."""
+    """Folder for everything that is written; None: runs/study-<name>, with the data's name behind it."""
     workers: int | None = None
     """Runs at a time on the CPU; None: the cores."""
     json: bool = False
@@ -270,12 +274,14 @@ def _diagnose(argv: list[str]) -> None:
 def _study(argv: list[str]) -> int:
     from selfpretrain.studies.registry import known_studies, study_named
 
-    lines = [f"{each.name:12s} {each.question} ({each.minutes:g} min)" for each in known_studies().values()]
+    lines = [f"{each.name:18s} {each.question} ({each.minutes:g} min)" for each in known_studies().values()]
+    argv, options = take_task_options(argv)
     arguments = parse(StudyArguments, argv, "study", more="\nstudies:\n" + "".join(f"  {line}\n" for line in lines))
     if arguments.study == "list":
         sys.stdout.write("".join(f"{line}\n" for line in lines))
         return 0
     study = study_named(arguments.study)
+    task = _data_of_study(replace(arguments.task, options=options))
     signal.signal(signal.SIGTERM, _interrupt)
     from rich.console import Console
 
@@ -290,7 +296,13 @@ def _study(argv: list[str]) -> int:
         raise SettingError("workers", arguments.workers, f"is more than this machine's {cores()} cores")
     with Watcher(console) as watch:
         result = run_study(
-            study, arguments.profile, out=arguments.out, workers=arguments.workers or cores(), watch=watch
+            study,
+            arguments.profile,
+            task,
+            data_folder=arguments.data_dir,
+            out=arguments.out,
+            workers=arguments.workers or cores(),
+            watch=watch,
         )
     report = write_report(result.folder)
     if arguments.json:
@@ -298,6 +310,20 @@ def _study(argv: list[str]) -> int:
     print_study(console, result.answer)
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
     return int(any(case.failure is not None for case in result.answer.cases))
+
+
+def _data_of_study(task: TaskConfig) -> TaskConfig | None:
+    """The data that a study is to be asked about; None where nobody named any.
+
+    Raises:
+        SettingError: an option of data without data.
+    """
+    if task.data != STUDYS_OWN:
+        return task
+    for name, value in to_dict(task).items():
+        if value != to_dict(TaskConfig(data=STUDYS_OWN))[name]:
+            raise SettingError(name, value, "is of no use without DATA; name it behind the study")
+    return None
 
 
 def _report(argv: list[str]) -> None:

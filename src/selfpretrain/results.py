@@ -250,6 +250,7 @@ class CaseAnswer:
     Attributes:
         request: fingerprint of the comparison and its data: an answer to anything else is none.
         failure: why it has no answer; None while it has one or is still to come.
+        left_out: why nobody tried, and the cure.
         warnings: what should be known before its answer is believed.
     """
 
@@ -257,6 +258,7 @@ class CaseAnswer:
     axes: Mapping[str, str]
     request: str
     failure: str | None = None
+    left_out: str | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -35,7 +35,8 @@ class StudyContent:
             RequestError: something is damaged.
         """
         answer = folder.answer
-        return cls(answer, folder.found([case for case in answer.cases if case.failure is None]))
+        found = folder.found([case for case in answer.cases if case.failure is None])
+        return cls(answer, {name: finding.summary for name, finding in found.items()})
 
     @property
     def labels(self) -> dict[str, str]:
@@ -153,7 +154,7 @@ def render_study(content: StudyContent) -> str:
         for arm, entry in content.found[name].arms.items()
     ]
     answer = content.answer
-    pending = [c.name for c in answer.cases if c.name not in content.found and c.failure is None]
+    pending = [c.name for c in answer.cases if c.name not in content.found and c.failure is c.left_out is None]
     return page_of(
         "study.html",
         answer=answer,
@@ -162,5 +163,6 @@ def render_study(content: StudyContent) -> str:
         rows=rows,
         flops_unit=unit,
         failures=[case for case in answer.cases if case.failure is not None],
+        left_out=[case for case in answer.cases if case.left_out is not None],
         pending=pending,
     )

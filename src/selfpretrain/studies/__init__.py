@@ -1,7 +1,20 @@
 """Studies: many comparisons, and the claims that they decide. The built-in ones are in ``builtin``, a file each."""
 
 from selfpretrain.studies.case import Case
-from selfpretrain.studies.claims import Ahead, Changes, Claim
-from selfpretrain.studies.study import Profile, Study, along, ground
+from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers
+from selfpretrain.studies.study import Ground, Study, ground
 
-__all__ = ["Ahead", "Case", "Changes", "Claim", "Profile", "Study", "along", "ground"]
+__all__ = [
+    "Ahead",
+    "Blind",
+    "Case",
+    "Changes",
+    "Claim",
+    "Fits",
+    "Generalises",
+    "Ground",
+    "LooksNear",
+    "Recovers",
+    "Study",
+    "ground",
+]

@@ -18,6 +18,8 @@ class Case:
 
     Attributes:
         axes: where it lies, for example {"depth": 2}.
+        sections: of the diagnosis, which are then looked at, too.
+        left_out: why it cannot be compared here, and the cure: data that are not at hand. Its claims stay undecided.
 
     Raises:
         ValueError: its name is no name for a folder, an axis has the name of a column of table.csv, or seeds are a
@@ -27,6 +29,8 @@ class Case:
     axes: Mapping[str, Axis]
     config: CompareConfig
     task: TaskConfig
+    sections: tuple[str, ...] = ()
+    left_out: str | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.+-]{0,99}", self.name) or ".." in self.name:

@@ -7,17 +7,24 @@ from pathlib import Path
 
 import selfpretrain
 from selfpretrain.arms.arm import Setting
+from selfpretrain.arms.tuning import reported
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.planning import trainings_of
+from selfpretrain.config import TaskConfig
+from selfpretrain.errors import RequestError
 from selfpretrain.events import Done, Event, Note, Planned, Progress, Watch, ignore
-from selfpretrain.results import CaseAnswer, ClaimAnswer, StudyAnswer, Summary
+from selfpretrain.explain.diagnose import diagnose
+from selfpretrain.explain.transplants.candidates import candidates
+from selfpretrain.results import CaseAnswer, ClaimAnswer, StudyAnswer
 from selfpretrain.studies.case import Case
-from selfpretrain.studies.claims import decide
+from selfpretrain.studies.claims import Found
+from selfpretrain.studies.claims.decide import decide
 from selfpretrain.studies.folder import StudyFolder, fingerprint_of
-from selfpretrain.studies.study import Profile, Study
+from selfpretrain.studies.study import Profile, Reading, Study, ground
 from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
+from selfpretrain.training.training import Training
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,23 @@ class StudyResult:
 
 
 def run_study(
-    study: Study, profile: Profile = "small", *, out: Path | str | None = None, workers: int = 1, watch: Watch = ignore
+    study: Study,
+    profile: Profile = "small",
+    task: TaskConfig | None = None,
+    *,
+    data_folder: Path | str | None = None,
+    out: Path | str | None = None,
+    workers: int = 1,
+    watch: Watch = ignore,
 ) -> StudyResult:
     """Compare every case, decide the claims, and write both down; what is there is found and not done again.
 
     A comparison that fails is recorded with its traceback, and the others go on.
 
     Args:
-        out: the folder; None is ``runs/study-<name>``.
+        task: a person's own data, for a study that can be asked about them; None is what the study says.
+        data_folder: where data files lie; see ``ground``.
+        out: the folder; None is ``runs/study-<name>``, with the data's name behind it.
         workers: processes on the CPU.
         watch: gets progress, of the whole study.
 
@@ -44,23 +60,31 @@ def run_study(
         RequestError: the folder belongs to something else, or the cases do not fit or cannot be planned; then nothing
             is written.
     """
-    cases = study.cases_of(profile)
+    if task is not None and not study.own_data:
+        raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
+    cases = study.cases_on(ground(profile, task, data_folder=data_folder))
     tasks = _tasks(cases)
-    answers = [_answer_of(case, task) for case, task in zip(cases, tasks, strict=True)]
-    folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}")
+    answers = [_answer_of(case, tasks) for case in cases]
+    about = "" if task is None else f"-{Path(task.data).stem}"
+    folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{about}")
     costs = _costs(cases, tasks, folder)
     with folder.claimed(study.name, profile):
         record = _Record(study, profile, cases, folder, _changed_after(study, folder))
         for line in study.declaration:
             watch(Note(line))
         record.write(answers)
-        for number, (case, task) in enumerate(zip(cases, tasks, strict=True)):
+        for number, case in enumerate(cases):
             tell = _Whole(case.name, sum(costs[number + 1 :]), watch)
+            if case.left_out is not None:
+                tell(Note(f"left out: {case.left_out}"))
+                continue
             tell(Note(f"comparison {number + 1} of {len(cases)}"))
             folder.forget_error(case.name)
-            out_case = folder.case(case.name).path
+            out_case, data = folder.case(case.name).path, tasks[repr(case.task)]
             try:
-                compare(task, case.request, out=out_case, store=folder.store, workers=workers, watch=tell)
+                compare(data, case.request, out=out_case, store=folder.store, workers=workers, watch=tell)
+                if case.sections:
+                    diagnose(out_case, sections=case.sections, task=data, workers=workers, watch=tell)
             except Exception as error:  # the others go on, and this one can be asked for again
                 answers[number] = replace(answers[number], failure=f"{type(error).__name__}: {error}")
                 tell(Note(f"failed: {error} ({folder.write_error(case.name, traceback.format_exc())})"))
@@ -68,33 +92,42 @@ def run_study(
     return StudyResult(folder.path, folder.answer)
 
 
-def _tasks(cases: Sequence[Case]) -> list[Task]:
-    """The data of each case, read once where several share them."""
-    read: dict[str, Task] = {}
-    for case in cases:
-        if repr(case.task) not in read:
-            read[repr(case.task)] = load_task(case.task)
-    return [read[repr(case.task)] for case in cases]
+Tasks = Mapping[str, Task]
+"""The data of the cases, by ``repr`` of their configuration."""
 
 
-def _answer_of(case: Case, task: Task) -> CaseAnswer:
+def _tasks(cases: Sequence[Case]) -> Tasks:
+    """The data of every case that has any, read once where several share them."""
+    wanted = {repr(case.task): case.task for case in cases if case.left_out is None}
+    return {name: load_task(config) for name, config in wanted.items()}
+
+
+def _answer_of(case: Case, tasks: Tasks) -> CaseAnswer:
     """A case without an answer."""
+    data = "" if case.left_out is not None else tasks[repr(case.task)].fingerprint
     return CaseAnswer(
         name=case.name,
         axes={axis: str(value) for axis, value in case.axes.items()},
-        request=fingerprint_of(case.request, task.fingerprint),
+        request=fingerprint_of(case.request, data),
+        left_out=case.left_out,
     )
 
 
-def _costs(cases: Sequence[Case], tasks: Sequence[Task], folder: StudyFolder) -> list[float]:
+def _costs(cases: Sequence[Case], tasks: Tasks, folder: StudyFolder) -> list[float]:
     """FLOPs that each case adds to those before it: what they share, and what is there, is not done again."""
     seen: set[str] = set()
     costs = []
-    for case, task in zip(cases, tasks, strict=True):
-        every = trainings_of(Setting(case.request, task))
-        new = {key: each for key, each in every.items() if key not in seen and not folder.has_training(key)}
-        costs.append(float(sum(each.plan.steps * step_flops(each, task) for each in new.values())))
-        seen |= every.keys()
+    for case in cases:
+        new: dict[str, Training] = {}
+        if case.left_out is None:
+            setting = Setting(case.request, tasks[repr(case.task)])
+            every = trainings_of(setting)
+            if "transplants" in case.sections:
+                moved = reported(candidates(setting, range(case.request.seeds), case.request.train.lr[0]), 0.0)
+                every |= {f"{number} of the transplants": each for number, each in enumerate(moved)}
+            new = {key: each for key, each in every.items() if key not in seen and not folder.has_training(key)}
+            seen |= every.keys()
+        costs.append(float(sum(each.plan.steps * step_flops(each, setting.task) for each in new.values())))
     return costs
 
 
@@ -153,22 +186,28 @@ class _Record:
             changed_after=self.changed_after,
             claims=tuple(claims),
             cases=tuple(replace(each, warnings=_warnings(each.name, found)) for each in answers),
-            answer=_in_words(claims, len(answers) - len(found), self.changed_after),
+            answer=_in_words(claims, self._missing(answers, found), self.changed_after, self.study.reading),
         )
         self.folder.write(answer, found)
 
+    @staticmethod
+    def _missing(answers: Sequence[CaseAnswer], found: Found) -> int:
+        """Comparisons that have no answer and are not left out."""
+        return sum(each.name not in found and each.left_out is None for each in answers)
 
-def _warnings(name: str, found: Mapping[str, Summary]) -> tuple[str, ...]:
+
+def _warnings(name: str, found: Found) -> tuple[str, ...]:
     """What should be known before a comparison is believed: its caveats, and runs that failed."""
     if name not in found:
         return ()
-    lost = [f"{len(entry.failures)} runs of {arm} failed." for arm, entry in found[name].arms.items() if entry.failures]
-    return (*lost, *(caveat.text for caveat in found[name].warnings))
+    summary = found[name].summary
+    lost = [f"{len(entry.failures)} runs of {arm} failed." for arm, entry in summary.arms.items() if entry.failures]
+    return (*lost, *(caveat.text for caveat in summary.warnings))
 
 
-def _in_words(claims: Sequence[ClaimAnswer], missing: int, changed_after: int | None) -> str:
-    """What holds, what does not, what is undecided."""
-    said = []
+def _in_words(claims: Sequence[ClaimAnswer], missing: int, changed_after: int | None, reading: Reading | None) -> str:
+    """What the claims say together; what holds, what does not, what is undecided."""
+    said = [] if reading is None else [reading(claims)]
     for outcome, words in (("holds", "Holds"), ("does not hold", "Does not hold"), ("undecided", "Undecided")):
         if of_it := [_claimed(claim) for claim in claims if claim.outcome == outcome]:
             said.append(f"{words}: {'; '.join(of_it)}.")

@@ -9,17 +9,22 @@ report.html   the page
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from selfpretrain.arms.registry import reported_seeds
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
-from selfpretrain.config import CompareConfig
+from selfpretrain.comparison.runs import run_name
+from selfpretrain.config import ABSOLUTE, CompareConfig
 from selfpretrain.errors import DamagedError, SettingError
-from selfpretrain.results import CaseAnswer, StudyAnswer, Summary
+from selfpretrain.explain.conclusion import conclude
+from selfpretrain.explain.evidence import gather
+from selfpretrain.explain.files import read_diagnosis
+from selfpretrain.results import CaseAnswer, StudyAnswer
 from selfpretrain.serial import fingerprint, to_dict
 from selfpretrain.storage import DONE, own_folder, read_record, remove_half_written, write_atomically, write_json
+from selfpretrain.studies.claims.claim import Diagnosed, Finding, Found
 
 STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.html"
 
@@ -78,8 +83,8 @@ class StudyFolder:
         """Whether a training seems to be there; it is checked where it is used."""
         return (self.store / key / DONE).exists()
 
-    def found(self, cases: Sequence[CaseAnswer]) -> dict[str, Summary]:
-        """The answers of the comparisons that are finished, to just what the study asks, by name."""
+    def found(self, cases: Sequence[CaseAnswer]) -> dict[str, Finding]:
+        """What is known of the comparisons that are finished, to just what the study asks, by name."""
         answers = {}
         for case in cases:
             folder = self.case(case.name)
@@ -87,7 +92,7 @@ class StudyFolder:
                 if not folder.is_comparison or not folder.is_finished:
                     continue
                 if fingerprint_of(folder.request.request, folder.request.task) == case.request:
-                    answers[case.name] = folder.summary
+                    answers[case.name] = Finding(folder.summary, _diagnosed(folder))
             except DamagedError:  # it has no answer until its comparison mends it
                 continue
         return answers
@@ -114,7 +119,7 @@ class StudyFolder:
             remove_half_written(self.path)
             yield
 
-    def write(self, answer: StudyAnswer, found: Mapping[str, Summary]) -> None:
+    def write(self, answer: StudyAnswer, found: Found) -> None:
         """Write what is known: study.json and table.csv."""
         write_json(self.path / STUDY, to_dict(answer))
         write_atomically(self.path / TABLE, _table(answer, found))
@@ -131,7 +136,18 @@ class StudyFolder:
             (folder / ERROR).unlink(missing_ok=True)
 
 
-def _table(answer: StudyAnswer, found: Mapping[str, Summary]) -> str:
+def _diagnosed(folder: ComparisonFolder) -> Diagnosed | None:
+    """What a diagnosis of the folder's answer found; None if there is none."""
+    request = folder.request
+    findings = read_diagnosis(folder.path, {run_name(*run): folder.run(*run) for run in request.runs})
+    if findings is None:
+        return None
+    absolute = request.request.model.positions in ABSOLUTE
+    evidence = gather(folder.summary, findings.sections, absolute_positions=absolute)
+    return Diagnosed(evidence, conclude(evidence))
+
+
+def _table(answer: StudyAnswer, found: Found) -> str:
     """One row a run, in the order of cases, arms and seeds; FLOPs are the mean over an arm's seeds."""
     axes = list(dict.fromkeys(axis for case in answer.cases for axis in case.axes))
     text = io.StringIO()
@@ -141,7 +157,7 @@ def _table(answer: StudyAnswer, found: Mapping[str, Summary]) -> str:
     for case in answer.cases:
         if case.name not in found:
             continue
-        summary = found[case.name]
+        summary = found[case.name].summary
         for arm, entry in summary.arms.items():
             for seed in reported_seeds(arm, len(entry.test_acc)):
                 row = (entry.lr, entry.train_acc[seed], entry.val_acc[seed], entry.test_acc[seed])

@@ -7,18 +7,42 @@ import traceback
 from pathlib import Path
 
 from selfpretrain.errors import RequestError
+from selfpretrain.studies.builtin.augment import AUGMENT
 from selfpretrain.studies.builtin.budget import BUDGET
+from selfpretrain.studies.builtin.data_size import DATA_SIZE
 from selfpretrain.studies.builtin.depth import DEPTH
-from selfpretrain.studies.builtin.length import LENGTH
+from selfpretrain.studies.builtin.joint import JOINT
 from selfpretrain.studies.builtin.masking import MASKING
+from selfpretrain.studies.builtin.online import ONLINE
 from selfpretrain.studies.builtin.pooling import POOLING
 from selfpretrain.studies.builtin.positions import POSITIONS
 from selfpretrain.studies.builtin.replicate import REPLICATE
 from selfpretrain.studies.builtin.rivals import RIVALS
+from selfpretrain.studies.builtin.scaling_length import SCALING_LENGTH
+from selfpretrain.studies.builtin.transfer import TRANSFER
+from selfpretrain.studies.builtin.tuning import TUNING
+from selfpretrain.studies.builtin.why_scratch_fails import WHY_SCRATCH_FAILS
 from selfpretrain.studies.builtin.width import WIDTH
 from selfpretrain.studies.study import Study
 
-_BUILT_IN = (REPLICATE, RIVALS, DEPTH, WIDTH, BUDGET, MASKING, POSITIONS, POOLING, LENGTH)
+_BUILT_IN = (
+    REPLICATE,
+    DEPTH,
+    WIDTH,
+    DATA_SIZE,
+    ONLINE,
+    TUNING,
+    TRANSFER,
+    MASKING,
+    BUDGET,
+    POSITIONS,
+    RIVALS,
+    JOINT,
+    POOLING,
+    AUGMENT,
+    SCALING_LENGTH,
+    WHY_SCRATCH_FAILS,
+)
 _STUDIES = {study.name: study for study in _BUILT_IN}
 
 

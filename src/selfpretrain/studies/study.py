@@ -1,24 +1,82 @@
-"""What a study is: comparisons along one axis or more, and the claims that they are to decide. Imports no torch.
-
-Everything is declared before anything runs: the question, what is expected, the claims in their order, and what would
-refute each.
-"""
+"""What a study is, and what the built-in ones stand on. Imports no torch."""
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.presets import preset
+from selfpretrain.results import ClaimAnswer
 from selfpretrain.serial import fingerprint
 from selfpretrain.studies.case import Axis, Case
 from selfpretrain.studies.claims import Claim
 
 Profile = Literal["small", "full"]
 """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator (both ours)."""
+Reading = Callable[[Sequence[ClaimAnswer]], str]
+DATA_FOLDER = "SELFPRETRAIN_DATA"
+"""Environment variable that names the folder of data files, where nobody names another."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the cases of a study stand on; each changes what the study is about.
+
+    Attributes:
+        config: a comparison of scratch and spt.
+        task: ``proximity``, or a person's own data.
+        data_folder: where data files lie that some studies ask for.
+    """
+
+    profile: Profile
+    config: CompareConfig
+    task: TaskConfig
+    data_folder: Path
+
+    def along(
+        self, axis: str, values: Sequence[Axis], change: Callable[[CompareConfig, Any], CompareConfig]
+    ) -> list[Case]:
+        """A case for each value of an axis, by what it changes in the comparison."""
+        return [Case({axis: value}, change(self.config, value), self.task) for value in values]
+
+    def along_model(self, setting: str, values: Sequence[Axis]) -> list[Case]:
+        """A case for each value of one setting of the model, by which the axis is called."""
+
+        def change(config: CompareConfig, value: Axis) -> CompareConfig:
+            model: dict[str, Any] = {setting: value}
+            return replace(config, model=replace(config.model, **model))
+
+        return self.along(setting, values, change)
+
+    def over(self, tasks: Sequence[str], config: CompareConfig) -> list[Case]:
+        """A case for each of these built-in tasks; where it is the ground's own, with the ground's options."""
+        return [
+            Case({"data": name}, config, self.task if name == self.task.data else TaskConfig(data=name))
+            for name in tasks
+        ]
+
+
+def ground(
+    profile: Profile = "small", task: TaskConfig | None = None, *, data_folder: Path | str | None = None
+) -> Ground:
+    """The comparison and the task on which studies stand.
+
+    Args:
+        task: a person's own data; None is ``proximity``.
+        data_folder: None is what ``SELFPRETRAIN_DATA`` says, or ``data``.
+    """
+    folder = Path(data_folder or os.environ.get(DATA_FOLDER) or "data")
+    if profile == "small":
+        config = replace(CompareConfig(), arms=("scratch", "spt"), seeds=3)
+        return Ground(profile, config, task or TaskConfig(), folder)
+    config = replace(preset("small").config, arms=("scratch", "spt"), seeds=10)
+    long = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
+    return Ground(profile, config, task or long, folder)
 
 
 @dataclass(frozen=True)
@@ -30,7 +88,9 @@ class Study:
         expected: what its authors expected before it ran.
         minutes: expected on two cores, profile small.
         claims: the first two are primary and taken in their order; Holm's rule corrects the others.
-        cases: the comparisons of a profile.
+        cases: the comparisons on a ground.
+        own_data: whether it can be asked about a person's own data, instead of the tasks that it names.
+        reading: what the claims say together, in a sentence; None leaves them to speak for themselves.
     """
 
     name: str
@@ -38,7 +98,9 @@ class Study:
     expected: str
     minutes: float
     claims: Sequence[Claim]
-    cases: Callable[[Profile], Sequence[Case]]
+    cases: Callable[[Ground], Sequence[Case]]
+    own_data: bool = False
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if not self.claims:
@@ -55,14 +117,14 @@ class Study:
         """Fingerprint of the declaration."""
         return fingerprint(*self.declaration, *map(repr, self.claims))
 
-    def cases_of(self, profile: Profile) -> list[Case]:
-        """The comparisons of a profile, checked against each other and the claims.
+    def cases_on(self, ground: Ground) -> list[Case]:
+        """The comparisons on a ground, checked against each other and the claims.
 
         Raises:
             RequestError: its function fails, or what it gives does not fit; the message names the line.
         """
         try:
-            cases = list(self.cases(profile))
+            cases = list(self.cases(ground))
         except Exception as error:
             where = inspect.getsourcefile(inspect.unwrap(self.cases)) or self.name
             lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
@@ -75,29 +137,3 @@ class Study:
             if (wrong := claim.wrong(cases)) is not None:
                 raise RequestError(f"the study {self.name} claims '{claim.text}', but {wrong}")
         return cases
-
-
-def ground(profile: Profile) -> tuple[CompareConfig, TaskConfig]:
-    """The comparison and the task on which built-in studies stand: scratch and spt on ``proximity``."""
-    if profile == "small":
-        return replace(CompareConfig(), arms=("scratch", "spt"), seeds=3), TaskConfig()
-    config = replace(preset("small").config, arms=("scratch", "spt"), seeds=10)
-    return config, TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-
-
-def along(
-    axis: str, values: Sequence[Axis], change: Callable[[CompareConfig, Any], CompareConfig], profile: Profile
-) -> list[Case]:
-    """A case for each value of an axis, by what it changes in the ground's comparison."""
-    config, task = ground(profile)
-    return [Case({axis: value}, change(config, value), task) for value in values]
-
-
-def along_model(setting: str, values: Sequence[Axis], profile: Profile) -> list[Case]:
-    """A case for each value of one setting of the model, by which the axis is called."""
-
-    def change(config: CompareConfig, value: Axis) -> CompareConfig:
-        model: dict[str, Any] = {setting: value}
-        return replace(config, model=replace(config.model, **model))
-
-    return along(setting, values, change, profile)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Profile, Study, along
+from selfpretrain.studies.study import Ground, Profile, Study
 
 STEPS: dict[Profile, tuple[int, ...]] = {
     "small": (100, 200, 400, 800),
@@ -13,11 +13,11 @@ STEPS: dict[Profile, tuple[int, ...]] = {
 }
 
 
-def _cases(profile: Profile) -> list[Case]:
+def _cases(ground: Ground) -> list[Case]:
     def change(config: CompareConfig, steps: int) -> CompareConfig:
         return replace(config, pretrain=replace(config.pretrain, duration=f"{steps}steps"))
 
-    return along("spt-steps", STEPS[profile], change, profile)
+    return ground.along("spt-steps", STEPS[ground.profile], change)
 
 
 BUDGET = Study(
@@ -33,4 +33,5 @@ BUDGET = Study(
         Changes(text="The gain rises with the steps of self-pretraining", axis="spt-steps", even_untested=True),
     ),
     cases=_cases,
+    own_data=True,
 )

@@ -2,13 +2,13 @@
 
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Profile, Study, along_model
+from selfpretrain.studies.study import Ground, Profile, Study
 
 DEPTHS: dict[Profile, tuple[int, ...]] = {"small": (1, 2, 4), "full": (1, 2, 4, 8)}
 
 
-def _cases(profile: Profile) -> list[Case]:
-    return along_model("depth", DEPTHS[profile], profile)
+def _cases(ground: Ground) -> list[Case]:
+    return ground.along_model("depth", DEPTHS[ground.profile])
 
 
 DEPTH = Study(
@@ -22,4 +22,5 @@ DEPTH = Study(
         Changes(text="The gain falls with depth", axis="depth", falls=True),
     ),
     cases=_cases,
+    own_data=True,
 )

@@ -6,7 +6,7 @@ from typing import Any
 from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, along
+from selfpretrain.studies.study import Ground, Study
 
 WAYS: dict[str, dict[str, Any]] = {
     "ratio-0.15": {"mask_ratio": 0.15},
@@ -14,21 +14,23 @@ WAYS: dict[str, dict[str, Any]] = {
     "ratio-0.85": {"mask_ratio": 0.85},
     "span": {"objective": "span"},
     "next": {"objective": "causal"},
+    "shuffled": {"control": "shuffled"},
+    "random": {"control": "random"},
 }
 
 
-def _cases(profile: Profile) -> list[Case]:
+def _cases(ground: Ground) -> list[Case]:
     def change(config: CompareConfig, way: str) -> CompareConfig:
         return replace(config, objective=replace(config.objective, **WAYS[way]))
 
-    return along("hide", tuple(WAYS), change, profile)
+    return ground.along("hide", tuple(WAYS), change)
 
 
 MASKING = Study(
     name="masking",
     question="Which way of hiding positions does the gain need: how many, alone or in stretches, or just the next one?",
     expected="Independent masks at a ratio of a half teach neighbours best; stretches hide the neighbours themselves.",
-    minutes=6,
+    minutes=8,
     claims=tuple(
         Ahead(text=f"{said} beats scratch", case=f"hide-{way}")
         for way, said in (
@@ -38,6 +40,14 @@ MASKING = Study(
             ("ratio-0.85", "Self-pretraining with 85% masked"),
             ("span", "Self-pretraining on masked stretches"),
         )
+    )
+    + tuple(  # that nothing can be learnt from them is the answer here
+        Ahead(text=f"{said} beats scratch", case=f"hide-{way}", even_untested=True)
+        for way, said in (
+            ("shuffled", "Self-pretraining on shuffled sequences, a control,"),
+            ("random", "Self-pretraining that asks for another sequence's symbols, a control,"),
+        )
     ),
     cases=_cases,
+    own_data=True,
 )

@@ -2,13 +2,13 @@
 
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, along_model
+from selfpretrain.studies.study import Ground, Study
 
 WAYS = ("mean", "max", "cls", "last")
 
 
-def _cases(profile: Profile) -> list[Case]:
-    return along_model("pooling", WAYS, profile)
+def _cases(ground: Ground) -> list[Case]:
+    return ground.along_model("pooling", WAYS)
 
 
 POOLING = Study(
@@ -26,4 +26,5 @@ POOLING = Study(
         )
     ),
     cases=_cases,
+    own_data=True,
 )

@@ -2,13 +2,13 @@
 
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, along_model
+from selfpretrain.studies.study import Ground, Study
 
 CODES = ("sinusoidal", "learned", "rotary", "alibi", "none")
 
 
-def _cases(profile: Profile) -> list[Case]:
-    return along_model("positions", CODES, profile)
+def _cases(ground: Ground) -> list[Case]:
+    return ground.along_model("positions", CODES)
 
 
 POSITIONS = Study(
@@ -31,4 +31,5 @@ POSITIONS = Study(
         Ahead(text="With ALiBi self-pretraining still beats scratch", case="positions-alibi"),
     ),
     cases=_cases,
+    own_data=True,
 )

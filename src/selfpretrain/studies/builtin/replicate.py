@@ -2,18 +2,16 @@
 
 from dataclasses import replace
 
-from selfpretrain.config import TaskConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, ground
+from selfpretrain.studies.study import Ground, Study
 
 TASKS = ("proximity", "digits", "skew", "noise")
 
 
-def _cases(profile: Profile) -> list[Case]:
-    config, task = ground(profile)
-    config = replace(config, arms=("scratch", "spt", "scratch-long"), seeds=max(5, config.seeds))
-    return [Case({"data": name}, config, task if name == task.data else TaskConfig(data=name)) for name in TASKS]
+def _cases(ground: Ground) -> list[Case]:
+    config = replace(ground.config, arms=("scratch", "spt", "scratch-long"), seeds=max(5, ground.config.seeds))
+    return ground.over(TASKS, config)
 
 
 REPLICATE = Study(

@@ -1,30 +1,28 @@
-"""Can a free start or a label-only trick do as well as self-pretraining?"""
+"""Can a free start do as well as self-pretraining?"""
 
 from dataclasses import replace
 
-from selfpretrain.config import TaskConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Profile, Study, ground
+from selfpretrain.studies.study import Ground, Study
 
 TASKS = ("proximity", "digits")
+STARTS = ("impulse", "bias", "mimetic", "mimetic-qk", "rotary")
 
 
-def _cases(profile: Profile) -> list[Case]:
-    config, task = ground(profile)
-    config = replace(config, arms=("scratch", "spt", "mimetic", "bias", "rotary", "joint"))
-    return [Case({"data": name}, config, task if name == task.data else TaskConfig(data=name)) for name in TASKS]
+def _cases(ground: Ground) -> list[Case]:
+    return ground.over(TASKS, replace(ground.config, arms=("scratch", "spt", *STARTS)))
 
 
 RIVALS = Study(
     name="rivals",
-    question="Can a free start, or a masked loss beside the labels, do as well as self-pretraining?",
-    expected="On proximity a hand-made bias towards near positions does; on digits nothing is needed.",
+    question="Can a start that costs nothing do as well as self-pretraining?",
+    expected="On proximity those that make attention local do; on digits labels alone need less help.",
     minutes=6,
     claims=tuple(
         Ahead(text=f"On {task} self-pretraining beats {rival}", case=f"data-{task}", against=rival)
         for task in TASKS
-        for rival in ("scratch", "bias", "mimetic", "rotary", "joint")
+        for rival in ("scratch", *STARTS)
     ),
     cases=_cases,
 )

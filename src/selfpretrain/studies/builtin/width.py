@@ -2,13 +2,13 @@
 
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Profile, Study, along_model
+from selfpretrain.studies.study import Ground, Profile, Study
 
 WIDTHS: dict[Profile, tuple[int, ...]] = {"small": (16, 32, 64, 128), "full": (16, 32, 64, 128, 256, 512)}
 
 
-def _cases(profile: Profile) -> list[Case]:
-    return along_model("width", WIDTHS[profile], profile)
+def _cases(ground: Ground) -> list[Case]:
+    return ground.along_model("width", WIDTHS[ground.profile])
 
 
 WIDTH = Study(
@@ -22,4 +22,5 @@ WIDTH = Study(
         Changes(text="The gain falls with the width", axis="width", falls=True),
     ),
     cases=_cases,
+    own_data=True,
 )

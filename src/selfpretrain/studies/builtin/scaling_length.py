@@ -4,21 +4,20 @@ from dataclasses import replace
 
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Profile, Study, ground
+from selfpretrain.studies.study import Ground, Profile, Study
 
 LENGTHS: dict[Profile, tuple[int, ...]] = {"small": (20, 40, 80, 160), "full": (20, 40, 80, 160, 320, 640)}
 
 
-def _cases(profile: Profile) -> list[Case]:
-    config, task = ground(profile)
+def _cases(ground: Ground) -> list[Case]:
     return [
-        Case({"length": length}, config, replace(task, options={**task.options, "length": length}))
-        for length in LENGTHS[profile]
+        Case({"length": length}, ground.config, replace(ground.task, options={**ground.task.options, "length": length}))
+        for length in LENGTHS[ground.profile]
     ]
 
 
-LENGTH = Study(
-    name="length",
+SCALING_LENGTH = Study(
+    name="scaling-length",
     question="How do scratch and self-pretraining fare as the sequence grows?",
     expected="Short sequences can be learnt from labels alone; the longer they are, the more self-pretraining gains.",
     minutes=10,

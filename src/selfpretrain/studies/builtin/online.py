@@ -1,0 +1,36 @@
+"""Does self-pretraining win where no sequence is seen twice?"""
+
+from dataclasses import replace
+
+from selfpretrain.config import Duration
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import Ahead, Generalises
+from selfpretrain.studies.study import Ground, Study
+from selfpretrain.tasks.splitting import SHARES
+
+
+def _cases(ground: Ground) -> list[Case]:
+    """So many sequences that every phase ends within its first epoch: no loss sees a sequence twice."""
+    steps = [Duration.parse(phase.duration) for phase in (ground.config.pretrain, ground.config.label)]
+    longest = sum(each.steps(epoch=1) for each in steps if each is not None)  # of scratch-long, or nearly
+    sequences = round(1.1 * longest * ground.config.label.batch_size / SHARES[0])
+    task = replace(ground.task, options={**ground.task.options, "sequences": sequences})
+    config = replace(ground.config, arms=("scratch", "spt", "scratch-long"))
+    return [Case({"sequences": "all-new"}, config, task)]
+
+
+ONLINE = Study(
+    name="online",
+    question="Does self-pretraining win where every step brings new sequences, so that nothing can be overfitted?",
+    expected="Yes: what labels have trouble with is learning, not generalising.",
+    minutes=8,
+    claims=(
+        Ahead(text="On sequences that are never seen twice self-pretraining beats scratch", case="sequences-all-new"),
+        Ahead(text="It does so at equal total compute", case="sequences-all-new", against="scratch-long"),
+        *(
+            Generalises(text=f"{arm} is as good on test as on training sequences", case="sequences-all-new", arm=arm)
+            for arm in ("scratch", "spt")
+        ),
+    ),
+    cases=_cases,
+)
