@@ -10,6 +10,7 @@ from selfpretrain.explain.data.pictures import class_difference
 from selfpretrain.explain.files import Findings
 from selfpretrain.explain.gradients.pictures import signal_along, signal_by_group, signal_by_lag, update_ratios
 from selfpretrain.explain.landscape.pictures import paths, planes, proximity_slices, spectra
+from selfpretrain.explain.plateau.pictures import plateau
 from selfpretrain.explain.transplants.cells import alone
 from selfpretrain.explain.transplants.pictures import transplants
 from selfpretrain.explain.view import LOSS_COLOURS, View
@@ -210,3 +211,18 @@ def test_a_transplant_is_measured_against_scratch_of_its_own_seed():
         np.testing.assert_allclose(points.get_xdata(), lead / 0.4)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == [cell.words for cell in cells]
+
+
+def test_the_plateau_is_a_line_for_each_seed_of_an_arm_along_label_training():
+    rows = [
+        row(name, [value + step / 100, value + step / 100 + 0.2], stage="along-label", step=step, seed=seed)
+        for name, value in (("state_cosine", 0.5), ("pattern_mass_relative", 2.0))
+        for seed in (0, 1)
+        for step in (20, 10)
+    ]
+    rows.append(row("state_cosine", [9.0], stage="along-pretrain", step=5))
+    for ax, value in zip(painted(plateau, plateau=rows), (0.5, 2.0), strict=True):
+        assert len(ax.lines) == 2
+        for line in ax.lines:
+            assert list(line.get_xdata()) == [10, 20]
+            np.testing.assert_allclose(line.get_ydata(), [value + 0.2, value + 0.3])  # the mean over layers

@@ -84,6 +84,26 @@ def window_mass(attn: Tensor, window: int) -> Tensor:
     return (attn * near.to(attn)).sum((-2, -1)) / attn.shape[-1]
 
 
+def top_pattern(attn: Tensor, count: int) -> Tensor:
+    """Of every query (..., n, n) the keys with the most attention, True = among the first ``count``.
+
+    >>> top_pattern(torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]]), 1).tolist()
+    [[True, False, False], [False, False, True]]
+    """
+    return torch.zeros_like(attn, dtype=torch.bool).scatter_(-1, attn.topk(count, dim=-1).indices, True)
+
+
+def pattern_mass_relative(attn: Tensor, pattern: Tensor) -> Tensor:
+    """Attention (..., n, n) on a pattern, the mean over queries, relative to uniform attention, (...).
+
+    >>> own = torch.eye(2, dtype=torch.bool)
+    >>> pattern_mass_relative(torch.full((2, 2), 0.5), own).item(), pattern_mass_relative(torch.eye(2), own).item()
+    (1.0, 2.0)
+    """
+    share = pattern.float().mean((-2, -1))
+    return (attn * pattern).sum(-1).mean(-1) / share
+
+
 def skewed(matrix: Tensor) -> Tensor:
     """(..., n, n) to (..., n, 2n-1): diagonals become columns, lag -(n-1) first, 0 where a diagonal is shorter.
 

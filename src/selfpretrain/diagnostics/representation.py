@@ -120,6 +120,23 @@ def symmetry(matrix: Tensor) -> Tensor:
     return (matrix * matrix.transpose(-1, -2)).sum((-2, -1)) / matrix.square().sum((-2, -1))
 
 
+def position_cosine(states: Tensor) -> Tensor:
+    """Mean cosine of the states of two different positions of a sequence, (..., n, D) to (...).
+
+    ``(|sum_i u_i|^2 - n) / (n (n - 1))`` with unit vectors ``u_i``, which is the mean over all pairs. On a plateau of
+    the loss states become nearly parallel.
+
+    Source: Gopalani and Hu (2025), arXiv 2506.13688.
+
+    >>> round(position_cosine(torch.ones(3, 2)).item(), 6), position_cosine(torch.eye(2)).item()
+    (1.0, 0.0)
+    """
+    n = states.shape[-2]
+    unit = states / states.norm(dim=-1, keepdim=True)
+    together: Tensor = unit.sum(-2).square().sum(-1)
+    return (together - n) / (n * (n - 1))
+
+
 def relative_change(now: Tensor, before: Tensor) -> float:
     """``||W - W0|| / ||W0||`` in the Frobenius norm.
 

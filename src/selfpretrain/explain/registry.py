@@ -5,12 +5,13 @@ from selfpretrain.explain.attention.section import ATTENTION
 from selfpretrain.explain.data.section import DATA
 from selfpretrain.explain.gradients.section import GRADIENTS
 from selfpretrain.explain.landscape.section import LANDSCAPE
+from selfpretrain.explain.plateau.section import PLATEAU
 from selfpretrain.explain.representation.section import REPRESENTATION
 from selfpretrain.explain.section import Section
 from selfpretrain.explain.transplants.section import TRANSPLANTS
 
 _SECTIONS: dict[str, Section] = {
-    section.name: section for section in (TRANSPLANTS, ATTENTION, GRADIENTS, LANDSCAPE, DATA, REPRESENTATION)
+    section.name: section for section in (TRANSPLANTS, ATTENTION, PLATEAU, GRADIENTS, LANDSCAPE, DATA, REPRESENTATION)
 }
 """In the order of the report."""
 
