@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from conftest import ARMS, ragged_task, tiny_config, tiny_training
 from selfpretrain.arms.aeon_models import fitted
@@ -28,6 +29,7 @@ def test_arms_say_all_that_figures_and_sentences_need_and_contrast_with_arms_the
         assert arm.says
         assert (arm.train is None) != (arm.fit is None)
         assert {versus.against for versus in arm.contrasts} <= set(known_arms()) - {name}
+        assert Figure().subplots().plot([0], [0], arm.marker)[0].get_marker() == arm.marker
     looks = [(arm.colour, arm.marker) for arm in known_arms().values()]
     assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
 

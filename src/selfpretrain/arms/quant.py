@@ -26,7 +26,7 @@ QUANT = Arm(
     title="QUANT",
     says="quantiles of intervals of a series, and trees (Dempster et al. 2024)",
     colour="#661100",
-    marker="$Q$",
+    marker="x",
     fit=fit,
     obstacle=obstacle,
 )

@@ -26,7 +26,7 @@ ROCKET = Arm(
     title="MultiRocket-Hydra",
     says="random convolutions of a series, and a ridge classifier (Dempster et al. 2023)",
     colour="#6699CC",
-    marker="$R$",
+    marker="+",
     fit=fit,
     obstacle=obstacle,
 )
