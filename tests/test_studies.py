@@ -533,8 +533,8 @@ def test_a_damaged_answer_is_said_with_the_cure_and_the_study_mends_it(ran, tmp_
 
 def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
     (tmp_path / "heads.py").write_text(GUIDE_STUDY)
-    tiny = Ground("small", tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK, tmp_path)
-    monkeypatch.setattr(conduct, "ground", lambda *asked, **where: tiny)
+    tiny = Ground("small", tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK)
+    monkeypatch.setattr(conduct, "ground", lambda *asked: tiny)
     result = run_study(study_named(str(tmp_path / "heads.py")), out=tmp_path / "o")
     assert [case.name for case in result.answer.cases] == ["heads-1", "heads-2"]
     assert result.answer.claims[0].outcome == "undecided"  # self-pretraining of so few steps has learnt nothing

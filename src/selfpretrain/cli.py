@@ -112,8 +112,6 @@ class StudyArguments:
     study: Positional[str]
     """list, a study's name (see below), or a Python file."""
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
-    data_dir: Path | None = None
-    """Folder of data files that some studies ask for; None: what SELFPRETRAIN_DATA says, or data."""
     profile: Literal["small", "full"] = "small"
     """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator."""
     out: Path | None = None
@@ -299,7 +297,6 @@ def _study(argv: list[str]) -> int:
             study,
             arguments.profile,
             task,
-            data_folder=arguments.data_dir,
             out=arguments.out,
             workers=arguments.workers or cores(),
             watch=watch,

@@ -33,3 +33,12 @@ def classification_metrics(logits: NDArray[np.float64], y: NDArray[np.int64]) ->
     """
     loss = -np.mean(log_softmax(logits, axis=1)[np.arange(len(y)), y])
     return Metrics(acc=accuracy(logits.argmax(axis=1), y), loss=float(loss))
+
+
+def probability_metrics(probabilities: NDArray[np.float64], y: NDArray[np.int64]) -> Metrics:
+    """The same of class probabilities (N, Y); one of 0 counts as 1e-300.
+
+    >>> round(probability_metrics(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])).loss, 6)
+    0.490415
+    """
+    return classification_metrics(np.log(np.maximum(probabilities, 1e-300)), y)

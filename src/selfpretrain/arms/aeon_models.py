@@ -26,12 +26,14 @@ def fitted(name: str, model: Any, task: "Task") -> "tuple[RunResult, NDArray[Any
     Returns:
         Its numbers, which hold for every seed; and the probabilities of the test rows (N, classes).
     """
+    from selfpretrain.evaluate import probability_metrics
     from selfpretrain.results import RunResult
 
     begun = time.monotonic()
     model.fit(_series(task.train), task.train.y)
-    probabilities = {part: model.predict_proba(_series(getattr(task, part))) for part in ("train", "val", "test")}
-    train, val, test = (_metrics(probabilities[part], getattr(task, part)) for part in probabilities)
+    splits = (task.train, task.val, task.test)
+    probabilities = [model.predict_proba(_series(split)) for split in splits]
+    train, val, test = (probability_metrics(p, split.y) for p, split in zip(probabilities, splits, strict=True))
     result = RunResult(
         arm=name,
         seed=0,
@@ -43,7 +45,7 @@ def fitted(name: str, model: Any, task: "Task") -> "tuple[RunResult, NDArray[Any
         best_train_acc=train.acc,
         seconds_label=time.monotonic() - begun,
     )
-    return result, probabilities["test"]
+    return result, probabilities[-1]
 
 
 def _series(split: "Split") -> "NDArray[Any]":
@@ -52,11 +54,3 @@ def _series(split: "Split") -> "NDArray[Any]":
 
     here = np.arange(split.x.shape[1]) < split.lengths[:, None]
     return np.ascontiguousarray(np.where(here[..., None], split.x, 0).transpose(0, 2, 1), dtype=np.float64)
-
-
-def _metrics(probabilities: "NDArray[Any]", split: "Split") -> Any:
-    import numpy as np
-
-    from selfpretrain.evaluate import classification_metrics
-
-    return classification_metrics(np.log(np.maximum(probabilities, 1e-300)), split.y)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.evaluate import classification_metrics
+from selfpretrain.evaluate import probability_metrics
 from selfpretrain.results import Metrics, RunResult
 from selfpretrain.tasks.task import Split, Task
 
@@ -92,8 +92,7 @@ def _models(features: Features) -> Iterator[tuple[str, Any]]:
 
 
 def _metrics(classifier: Any, x: Any, y: NDArray[np.int64]) -> Metrics:
-    log_probabilities = np.log(np.maximum(classifier.predict_proba(x), 1e-300))
-    return classification_metrics(log_probabilities, y)
+    return probability_metrics(classifier.predict_proba(x), y)
 
 
 def _features(task: Task) -> Iterator[Features]:

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from selfpretrain.arms.arm import Fit
 from selfpretrain.comparison.runs import CONFIG, METRICS, MODEL, PREDICTIONS, RESULT, START, Run, RunRecord
 from selfpretrain.errors import DamagedError
-from selfpretrain.evaluate import classification_metrics
+from selfpretrain.evaluate import probability_metrics
 from selfpretrain.events import Note, Watch
 from selfpretrain.inference import FILES as MODEL_FILES
 from selfpretrain.inference import probabilities_of, save_model
@@ -122,7 +122,7 @@ class EvaluateJob:
             **known,
             train=labels.result.train,
             val=labels.result.val,
-            test=classification_metrics(np.log(np.maximum(probabilities, 1e-300)), task.test.y),
+            test=probability_metrics(probabilities, task.test.y),
             train_sample_acc=labels.result.train_sample_acc,
             best_train_acc=labels.result.best_train_sample_acc,
             steps_to_fit=labels.result.steps_to_fit,

@@ -31,13 +31,13 @@ class CorruptedObjective(LabelObjective):
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
         """One pass for both."""
-        kind, length = KINDS[self.inputs.kind], batch.x.shape[1]
+        kind = KINDS[self.inputs.kind]
         shown, masked = corrupted(batch)
         real = batch.keep_mask
         if real is None:
             real = torch.ones(batch.x.shape[:2], dtype=torch.bool, device=batch.x.device)
         view = kind.hide(shown, masked, self.inputs)
-        logits, predictions = model(view, batch.keep_mask, real[:, :length], batch.dropout_keys, both=True)
+        logits, predictions = model(view, batch.keep_mask, real, batch.dropout_keys, both=True)
         label = cross_entropy(logits.float() if logits.dtype == torch.bfloat16 else logits, batch.y)
         predictions = predictions.float() if predictions.dtype == torch.bfloat16 else predictions
         return label + kind.losses(predictions, batch.x[real], self.config).mean()

@@ -40,7 +40,6 @@ def run_study(
     profile: Profile = "small",
     task: TaskConfig | None = None,
     *,
-    data_folder: Path | str | None = None,
     out: Path | str | None = None,
     workers: int = 1,
     watch: Watch = ignore,
@@ -51,7 +50,6 @@ def run_study(
 
     Args:
         task: a person's own data, for a study that can be asked about them; None is what the study says.
-        data_folder: where data files lie; see ``ground``.
         out: the folder; None is ``runs/study-<name>``, with the data's name behind it.
         workers: processes on the CPU.
         watch: gets progress, of the whole study.
@@ -62,7 +60,7 @@ def run_study(
     """
     if task is not None and not study.own_data:
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
-    cases = study.cases_on(ground(profile, task, data_folder=data_folder))
+    cases = study.cases_on(ground(profile, task))
     tasks = _tasks(cases)
     answers = [_answer_of(case, tasks) for case in cases]
     about = "" if task is None else f"-{Path(task.data).stem}"

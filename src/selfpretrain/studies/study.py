@@ -1,14 +1,12 @@
 """What a study is, and what the built-in ones stand on. Imports no torch."""
 
 import inspect
-import os
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
-from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.config import CompareConfig, Duration, TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.presets import preset
 from selfpretrain.results import ClaimAnswer
@@ -19,8 +17,6 @@ from selfpretrain.studies.claims import Claim
 Profile = Literal["small", "full"]
 """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator (both ours)."""
 Reading = Callable[[Sequence[ClaimAnswer]], str]
-DATA_FOLDER = "SELFPRETRAIN_DATA"
-"""Environment variable that names the folder of data files, where nobody names another."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +26,11 @@ class Ground:
     Attributes:
         config: a comparison of scratch and spt.
         task: ``proximity``, or a person's own data.
-        data_folder: where data files lie that some studies ask for.
     """
 
     profile: Profile
     config: CompareConfig
     task: TaskConfig
-    data_folder: Path
 
     def along(
         self, axis: str, values: Sequence[Axis], change: Callable[[CompareConfig, Any], CompareConfig]
@@ -61,22 +55,30 @@ class Ground:
         ]
 
 
-def ground(
-    profile: Profile = "small", task: TaskConfig | None = None, *, data_folder: Path | str | None = None
-) -> Ground:
+def longer(config: CompareConfig, factor: int) -> CompareConfig:
+    """The comparison with so many times the label training.
+
+    >>> longer(CompareConfig(), 10).label.duration
+    '3000steps'
+    """
+    duration = Duration.parse(config.label.duration)
+    assert duration is not None, "checked by PhaseConfig"
+    text = f"{factor * duration.amount:g}{duration.unit}"
+    return replace(config, label=replace(config.label, duration=text))
+
+
+def ground(profile: Profile = "small", task: TaskConfig | None = None) -> Ground:
     """The comparison and the task on which studies stand.
 
     Args:
         task: a person's own data; None is ``proximity``.
-        data_folder: None is what ``SELFPRETRAIN_DATA`` says, or ``data``.
     """
-    folder = Path(data_folder or os.environ.get(DATA_FOLDER) or "data")
     if profile == "small":
         config = replace(CompareConfig(), arms=("scratch", "spt"), seeds=3)
-        return Ground(profile, config, task or TaskConfig(), folder)
+        return Ground(profile, config, task or TaskConfig())
     config = replace(preset("small").config, arms=("scratch", "spt"), seeds=10)
     long = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-    return Ground(profile, config, task or long, folder)
+    return Ground(profile, config, task or long)
 
 
 @dataclass(frozen=True)

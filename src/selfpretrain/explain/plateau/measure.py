@@ -34,7 +34,7 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
             where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(sample)}
             cosines = representation.position_cosine(states).mean(1)
             yield Measurement(name="state_cosine", values=cosines, unit="1", axes=("layer",), **where)
-            if pattern is not None and pattern.shape[0] == maps.shape[0]:
+            if pattern is not None:
                 mass = attention.pattern_mass_relative(maps.mean(2), pattern).mean(1)
                 yield Measurement(name="pattern_mass_relative", values=mass, unit="1", axes=("layer",), **where)
 
@@ -61,4 +61,5 @@ def _seen(model: SequenceModel, sample: Sample) -> tuple[Tensor, Tensor]:
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(torch.stack([torch.cat(parts) for parts in kept]) for kept in (states, maps))  # type: ignore[return-value]
+    found, attended = (torch.stack([torch.cat(parts) for parts in kept]) for kept in (states, maps))
+    return found, attended

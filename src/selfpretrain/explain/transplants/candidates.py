@@ -1,4 +1,4 @@
-"""The trainings of the transplants: each cell of the matrix with a seed and a rate. Imports no torch but for groups."""
+"""The trainings of the transplants: each cell of the matrix with a seed and a rate."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,13 +8,12 @@ from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.tuning import Candidate
 from selfpretrain.explain.transplants.cells import Cell, cells
 from selfpretrain.model.groups import ENCODER, present_groups
+from selfpretrain.model.transformer import fresh_model
 from selfpretrain.training.training import Start, Training
 
 
 def matrix(setting: Setting) -> list[Cell]:
     """The cells for the model of a comparison."""
-    from selfpretrain.model.transformer import fresh_model
-
     model = fresh_model(setting.model, setting.task.inputs, seed=0)
     return cells([group for group in present_groups(n for n, _ in model.named_parameters()) if group in ENCODER])
 

@@ -18,7 +18,7 @@ JOINT = Study(
     name="joint",
     question="Does a masked loss beside the label's do what self-pretraining does before it?",
     expected="No: within the label's steps the reconstruction does not leave its plateau, in neither recipe.",
-    minutes=4,
+    minutes=6,
     claims=(
         *(
             Ahead(text=f"On {task} self-pretraining beats {recipe}", case=f"data-{task}", against=recipe)

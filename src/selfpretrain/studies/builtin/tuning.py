@@ -7,7 +7,7 @@ from typing import Any
 from selfpretrain.config import CompareConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Ground, Study, longer
 
 SGD_RATES = (0.03, 0.1, 0.3)
 """Plain gradients are smaller than Adam's steps, so their rates are larger (ours)."""
@@ -23,13 +23,7 @@ def _rates(*rates: float) -> Callable[[CompareConfig], CompareConfig]:
 
 
 def _times(factor: int) -> Callable[[CompareConfig], CompareConfig]:
-    """So many times the label steps, validated as often as before."""
-
-    def change(config: CompareConfig) -> CompareConfig:
-        steps = factor * int(config.label.duration.removesuffix("steps"))
-        return _label(duration=f"{steps}steps")(config)
-
-    return change
+    return lambda config: longer(config, factor)
 
 
 WAYS: dict[str, tuple[str, tuple[Callable[[CompareConfig], CompareConfig], ...]]] = {

@@ -3,31 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfpretrain.config import CompareConfig
 from selfpretrain.results import ClaimAnswer
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Fits, Generalises
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Ground, Study, longer
 
 TIMES = 10
-
-
-def _longer(config: CompareConfig) -> CompareConfig:
-    return replace(config, label=replace(config.label, duration=_times(config.label.duration)))
-
-
-def _times(duration: str) -> str:
-    unit = "epochs" if duration.endswith("epochs") else "steps"
-    return f"{TIMES * float(duration.removesuffix(unit)):g}{unit}"
 
 
 def _cases(ground: Ground) -> list[Case]:
     alone, random = replace(ground.config, arms=("scratch",)), replace(ground.task, random_labels=True)
     return [
         Case({"labels": "true", "steps": "as-given"}, ground.config, ground.task),
-        Case({"labels": "true", "steps": f"{TIMES}x"}, _longer(alone), ground.task),
+        Case({"labels": "true", "steps": f"{TIMES}x"}, longer(alone, TIMES), ground.task),
         Case({"labels": "random", "steps": "as-given"}, alone, random),
-        Case({"labels": "random", "steps": f"{TIMES}x"}, _longer(alone), random),
+        Case({"labels": "random", "steps": f"{TIMES}x"}, longer(alone, TIMES), random),
     ]
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from selfpretrain.explain.transplants.cells import Cell
 from selfpretrain.stats import Interval
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims.claim import Found, OfACase
@@ -43,12 +42,10 @@ class Recovers(OfACase):
             return f"{self.case} is not diagnosed"
         if diagnosed.evidence.outcome != "helps":
             return f"there is no gain to carry in {self.case}"
-        known: dict[str, tuple[Cell, Interval]] = {
-            each.cell.name: (each.cell, each.interval) for each in diagnosed.conclusion.recoveries
-        }
+        known = {each.cell.name: each.interval for each in diagnosed.conclusion.recoveries}
         if self.cell not in known:
             return f"there is no transplant {self.cell} in {self.case}"
-        interval = known[self.cell][1]
+        interval = known[self.cell]
         if not self.fails:
             return interval
         low, high = interval.bounds
