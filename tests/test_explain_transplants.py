@@ -16,7 +16,7 @@ from selfpretrain import diagnose
 from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.tuning import FIRST_TUNING_SEED, pick_lr
 from selfpretrain.comparison.runs import Run
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.events import Done, ignore
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.transplants import candidates
@@ -101,6 +101,18 @@ def test_seeds_in_which_an_arm_failed_are_left_out(made):
     _, rows, _ = made
     assert {row["seed"] for row in rows} == {SEED}
     assert {from_dict(Cell, row["of"]) for row in rows} == set(CELLS)
+
+
+def test_some_cells_alone_can_be_asked_for_and_a_wrong_name_is_refused_before_anything_is_measured(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "comparison")
+    names = (all_but("query-key", ENCODER).name, alone("query-key").name)
+    subject = Subject(folder, replace(TINY_DIAGNOSIS, cells=names))
+    assert {cell.name for cell in candidates.matrix(subject.setting, names)} == set(names)
+    assert {from_dict(Cell, row.of).name for row in module.conduct(subject, 1, ignore)} == set(names)
+    (path := folder / "summary.json").write_text(path.read_text().replace('"no detectable effect"', '"helps"'))
+    with pytest.raises(SettingError, match=r"spt\.key\.free is no transplant here; they are spt\.embedding\.free"):
+        diagnose(folder, TINY_DIAGNOSIS, sections=("data", "transplants"), cells=("spt.key.free",))
+    assert not list((folder / "diagnosis").glob("*.json"))
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)

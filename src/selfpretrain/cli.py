@@ -114,6 +114,8 @@ class StudyArguments:
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
     profile: Literal["small", "full"] = "small"
     """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator."""
+    data_dir: Path | None = None
+    """Folder with files of real data (domains, paper); None: what SELFPRETRAIN_DATA names, or data."""
     out: Path | None = None
     """Folder for everything that is written; None: runs/study-<name>, with the data's name behind it."""
     workers: int | None = None
@@ -298,6 +300,7 @@ def _study(argv: list[str]) -> int:
             arguments.profile,
             task,
             out=arguments.out,
+            data_dir=arguments.data_dir,
             workers=arguments.workers or cores(),
             watch=watch,
         )

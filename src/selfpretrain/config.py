@@ -349,6 +349,9 @@ class DiagnoseConfig:
     """HEIGHT,WIDTH of sequences that are images read row by row: distances are then measured on the image, too."""
     transplant_seeds: int | None = None
     """Seeds of every transplant, the first ones of the comparison; None: all of them. No claim is made below three."""
+    cells: tuple[str, ...] | None = None
+    """Transplants to make, separated by commas, like spt.query-key.free,spt.all-but-query-key.free; None: all.
+    Donor, what is taken, and whether it may learn: the names of the folders in transplants/, without the seed."""
 
     def __post_init__(self) -> None:
         if isinstance(self.sections, str):

@@ -171,9 +171,11 @@ def _recoveries(evidence: Evidence) -> list[Recovery]:
 
 def _pairs_of_cells(cells: Collection[Cell]) -> dict[Group, tuple[Cell, Cell]]:
     """Of each group the two cells that decide about it, where both are there: it alone, and everything but it."""
+    named = {cell.name: cell for cell in cells}
     groups = [cell.taken[0] for cell in cells if len(cell.taken) == 1 and cell == alone(cell.taken[0])]
-    pairs = {group: (alone(group), all_but(group, groups)) for group in groups}
-    return {group: pair for group, pair in pairs.items() if pair[1] in cells}
+    # By name, since what "all but" takes depends on the model's groups, and some cells may not have been asked for.
+    pairs = {group: (alone(group), named.get(all_but(group, groups).name)) for group in groups}
+    return {group: (one, rest) for group, (one, rest) in pairs.items() if rest is not None}
 
 
 def _carrier(found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
@@ -245,15 +247,17 @@ def _frozen(found: Mapping[Cell, Recovery]) -> list[str]:
 
 
 def _controls(found: Mapping[Cell, Recovery]) -> list[str]:
-    groups = [cell.taken[0] for cell in found if len(cell.taken) == 1 and cell == alone(cell.taken[0])]
     words = {
-        NOISE: "query-key noise of the same norm",
-        SHUFFLED: "query-key from self-pretraining on shuffled sequences",
-        everything(groups, "shuffled"): "everything from self-pretraining on shuffled sequences",
+        NOISE.name: "query-key noise of the same norm",
+        SHUFFLED.name: "query-key from self-pretraining on shuffled sequences",
+        everything((), "shuffled").name: "everything from self-pretraining on shuffled sequences",
     }
+    by_name = {cell.name: recovery for cell, recovery in found.items()}
     said_of = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
     said = [
-        f"{what} {found[cell].percent} ({said_of[found[cell].answer]})" for cell, what in words.items() if cell in found
+        f"{what} {by_name[name].percent} ({said_of[by_name[name].answer]})"
+        for name, what in words.items()
+        if name in by_name
     ]
     return [f"Controls, share of the gain: {'; '.join(said)}."] if said else []
 

@@ -61,7 +61,7 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
     if isinstance(section, Experiment):
         return {**common, **{name: request[name] for name in section.protocol}}
     if section is not None:
-        del request["transplant_seeds"]
+        del request["transplant_seeds"], request["cells"]
     return {
         **common,
         **request,

@@ -40,6 +40,7 @@ def measure_sections(subject: Subject, out: Path, workers: int, watch: Watch) ->
     """Every section that was asked for or is there already."""
     found: Sections = {}
     asked = sections_named(subject.config.sections)
+    obstacles = {each.name: each.obstacle(subject) for each in asked if isinstance(each, Experiment)}
     looks: dict[str, list[Look]] = {}
     for name, section in known_sections().items():
         known = read_section(out, name, protocol_of(subject, section))
@@ -51,7 +52,11 @@ def measure_sections(subject: Subject, out: Path, workers: int, watch: Watch) ->
         _look(subject, looks, out, workers, watch, found)
     for section in asked:
         if isinstance(section, Experiment) and section.name not in found:
-            _conduct(subject, section, out, workers, watch, found)
+            if (why := obstacles[section.name]) is not None:
+                watch(Note(why))
+                continue
+            found[section.name] = [row.plain() for row in section.conduct(subject, workers, watch)]
+            write_section(out, section.name, protocol_of(subject, section), found[section.name])
     return {name: found[name] for name in known_sections() if name in found}
 
 
@@ -77,15 +82,6 @@ def _look(
     engine = LocalEngine(_perform, subject, workers=min(workers, len(jobs)), watch=watch)
     with engine:
         engine.do(jobs, keep)
-
-
-def _conduct(subject: Subject, section: Experiment, out: Path, workers: int, watch: Watch, found: Sections) -> None:
-    obstacle = section.obstacle(subject)
-    if obstacle is not None:
-        watch(Note(obstacle))
-        return
-    found[section.name] = [row.plain() for row in section.conduct(subject, workers, watch)]
-    write_section(out, section.name, protocol_of(subject, section), found[section.name])
 
 
 def _perform(subject: Subject, look: Look, tell: Watch, stop: Callable[[], bool]) -> list[Row]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+from selfpretrain.arms.arm import Setting
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.runs import run_name
 from selfpretrain.config import CompareConfig, DiagnoseConfig, ModelConfig, TrainConfig
@@ -50,6 +51,11 @@ class Subject:
                 said = f"has not the {self.length} positions of the sample"
                 raise SettingError("grid", ",".join(map(str, self.grid)), said)
             self.grid = None
+
+    @property
+    def setting(self) -> Setting:
+        """What its arms were trained under."""
+        return Setting(self.request, self.task)
 
     @property
     def length(self) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from selfpretrain.arms.registry import expanded
-from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.config import CompareConfig, DiagnoseConfig, TaskConfig
 
 Axis = str | int | float
 COLUMNS = ("study", "comparison", "task", "arm", "seed", "lr", "train_acc", "val_acc", "test_acc", "flops", "seconds")
@@ -18,7 +18,7 @@ class Case:
 
     Attributes:
         axes: where it lies, for example {"depth": 2}.
-        sections: of the diagnosis, which are then looked at, too.
+        diagnosis: what is then looked at, too; None is nothing.
         left_out: why it cannot be compared here, and the cure: data that are not at hand. Its claims stay undecided.
 
     Raises:
@@ -29,7 +29,7 @@ class Case:
     axes: Mapping[str, Axis]
     config: CompareConfig
     task: TaskConfig
-    sections: tuple[str, ...] = ()
+    diagnosis: DiagnoseConfig | None = None
     left_out: str | None = None
 
     def __post_init__(self) -> None:
@@ -48,6 +48,10 @@ class Case:
         'depth-2'
         """
         return "-".join(f"{axis}-{value}" for axis, value in self.axes.items())
+
+    def looks_at(self, section: str) -> bool:
+        """Whether its diagnosis has that section; one that names none has all."""
+        return self.diagnosis is not None and section in (self.diagnosis.sections or (section,))
 
     @property
     def request(self) -> CompareConfig:

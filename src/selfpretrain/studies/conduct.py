@@ -14,7 +14,7 @@ from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Done, Event, Note, Planned, Progress, Watch, ignore
 from selfpretrain.explain.diagnose import diagnose
-from selfpretrain.explain.transplants.candidates import candidates
+from selfpretrain.explain.transplants.candidates import candidates, matrix
 from selfpretrain.results import CaseAnswer, ClaimAnswer, StudyAnswer
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Found
@@ -41,6 +41,7 @@ def run_study(
     task: TaskConfig | None = None,
     *,
     out: Path | str | None = None,
+    data_dir: Path | None = None,
     workers: int = 1,
     watch: Watch = ignore,
 ) -> StudyResult:
@@ -51,6 +52,7 @@ def run_study(
     Args:
         task: a person's own data, for a study that can be asked about them; None is what the study says.
         out: the folder; None is ``runs/study-<name>``, with the data's name behind it.
+        data_dir: where files of real data are; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
         workers: processes on the CPU.
         watch: gets progress, of the whole study.
 
@@ -60,7 +62,7 @@ def run_study(
     """
     if task is not None and not study.own_data:
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
-    cases = study.cases_on(ground(profile, task))
+    cases = study.cases_on(ground(profile, task, data_dir))
     tasks = _tasks(cases)
     answers = [_answer_of(case, tasks) for case in cases]
     about = "" if task is None else f"-{Path(task.data).stem}"
@@ -81,8 +83,8 @@ def run_study(
             out_case, data = folder.case(case.name).path, tasks[repr(case.task)]
             try:
                 compare(data, case.request, out=out_case, store=folder.store, workers=workers, watch=tell)
-                if case.sections:
-                    diagnose(out_case, sections=case.sections, task=data, workers=workers, watch=tell)
+                if case.diagnosis is not None:
+                    diagnose(out_case, case.diagnosis, task=data, workers=workers, watch=tell)
             except Exception as error:  # the others go on, and this one can be asked for again
                 answers[number] = replace(answers[number], failure=f"{type(error).__name__}: {error}")
                 tell(Note(f"failed: {error} ({folder.write_error(case.name, traceback.format_exc())})"))
@@ -120,8 +122,10 @@ def _costs(cases: Sequence[Case], tasks: Tasks, folder: StudyFolder) -> list[flo
         if case.left_out is None:
             setting = Setting(case.request, tasks[repr(case.task)])
             every = trainings_of(setting)
-            if "transplants" in case.sections:
-                moved = reported(candidates(setting, range(case.request.seeds), case.request.train.lr[0]), 0.0)
+            if case.looks_at("transplants"):
+                assert case.diagnosis is not None
+                cells = matrix(setting, case.diagnosis.cells)
+                moved = reported(candidates(setting, cells, range(case.request.seeds), case.request.train.lr[0]), 0.0)
                 every |= {f"{number} of the transplants": each for number, each in enumerate(moved)}
             new = {key: each for key, each in every.items() if key not in seen and not folder.has_training(key)}
             seen |= every.keys()

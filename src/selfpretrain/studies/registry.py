@@ -11,9 +11,11 @@ from selfpretrain.studies.builtin.augment import AUGMENT
 from selfpretrain.studies.builtin.budget import BUDGET
 from selfpretrain.studies.builtin.data_size import DATA_SIZE
 from selfpretrain.studies.builtin.depth import DEPTH
+from selfpretrain.studies.builtin.domains import DOMAINS
 from selfpretrain.studies.builtin.joint import JOINT
 from selfpretrain.studies.builtin.masking import MASKING
 from selfpretrain.studies.builtin.online import ONLINE
+from selfpretrain.studies.builtin.paper import PAPER
 from selfpretrain.studies.builtin.pooling import POOLING
 from selfpretrain.studies.builtin.positions import POSITIONS
 from selfpretrain.studies.builtin.replicate import REPLICATE
@@ -42,6 +44,8 @@ _BUILT_IN = (
     AUGMENT,
     SCALING_LENGTH,
     WHY_SCRATCH_FAILS,
+    DOMAINS,
+    PAPER,
 )
 _STUDIES = {study.name: study for study in _BUILT_IN}
 

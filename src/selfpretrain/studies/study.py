@@ -4,6 +4,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from selfpretrain.config import CompareConfig, Duration, TaskConfig
@@ -13,6 +14,7 @@ from selfpretrain.results import ClaimAnswer
 from selfpretrain.serial import fingerprint
 from selfpretrain.studies.case import Axis, Case
 from selfpretrain.studies.claims import Claim
+from selfpretrain.studies.real_data import FOLDER, VARIABLE, RealData, data_folder
 
 Profile = Literal["small", "full"]
 """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator (both ours)."""
@@ -26,11 +28,13 @@ class Ground:
     Attributes:
         config: a comparison of scratch and spt.
         task: ``proximity``, or a person's own data.
+        data_dir: where files of real data are.
     """
 
     profile: Profile
     config: CompareConfig
     task: TaskConfig
+    data_dir: Path = FOLDER
 
     def along(
         self, axis: str, values: Sequence[Axis], change: Callable[[CompareConfig, Any], CompareConfig]
@@ -54,6 +58,18 @@ class Ground:
             for name in tasks
         ]
 
+    def real(self, data: RealData, config: CompareConfig, **case: Any) -> Case:
+        """A case of real data; left out where its file is not at hand.
+
+        Args:
+            case: further fields of the case; ``axes`` come after the data's name.
+        """
+        path = self.data_dir / data.file
+        cure = f"{path} is not there: examples/real_data.py makes it, --data-dir or {VARIABLE} names its folder"
+        axes = {"data": data.name, **case.pop("axes", {})}
+        missing = None if path.is_file() else cure
+        return Case(axes, config, TaskConfig(data=str(path)), left_out=missing, **case)
+
 
 def longer(config: CompareConfig, factor: int) -> CompareConfig:
     """The comparison with so many times the label training.
@@ -67,18 +83,20 @@ def longer(config: CompareConfig, factor: int) -> CompareConfig:
     return replace(config, label=replace(config.label, duration=text))
 
 
-def ground(profile: Profile = "small", task: TaskConfig | None = None) -> Ground:
+def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir: Path | None = None) -> Ground:
     """The comparison and the task on which studies stand.
 
     Args:
         task: a person's own data; None is ``proximity``.
+        data_dir: where files of real data are; None as in ``data_folder``.
     """
+    where = data_folder(data_dir)
     if profile == "small":
         config = replace(CompareConfig(), arms=("scratch", "spt"), seeds=3)
-        return Ground(profile, config, task or TaskConfig())
+        return Ground(profile, config, task or TaskConfig(), where)
     config = replace(preset("small").config, arms=("scratch", "spt"), seeds=10)
     long = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-    return Ground(profile, config, task or long)
+    return Ground(profile, config, task or long, where)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ label training. "Nothing taken" is the arm scratch and "everything taken, free" 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from selfpretrain.arms.arm import Setting
 from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
 from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.runs import Run, RunRecord, run_name
@@ -34,17 +33,17 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         RequestError: no seed in which both scratch and spt ended well.
     """
     task, settings = subject.task, subject.request.train
-    setting, seeds = Setting(subject.request, task), _seeds(subject)
+    setting, seeds = subject.setting, _seeds(subject)
     lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
     shop = Workshop({task.fingerprint: task}, subject.store)
-    found = {cell.name: cell for cell in matrix(setting)}
+    chosen = matrix(setting, subject.config.cells)
     root = own_folder(subject.comparison.transplants)
 
     def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:
         record = RunRecord(arm=candidate.name, seed=seed, task=task.fingerprint, training=training)
         return f"{record.name} test", EvaluateJob(root / record.name, record)
 
-    every = candidates(setting, seeds, lr)
+    every = candidates(setting, chosen, seeds, lr)
     rates = [(seed, rate) for seed in (*tuning_seeds(settings), *seeds) for rate in settings.lr]
     wanted = {each.key for c in every if c.train for pair in rates for each in c.train(*pair).chain}
     # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
@@ -62,9 +61,9 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
         subject.comparison.write_transplants(laboratory.used)
     return [
         measurement
-        for name, cell in found.items()
+        for cell in chosen
         for seed in seeds
-        for measurement in _measurements(cell, Run(root / run_name(name, seed)), tuned[name].lr)
+        for measurement in _measurements(cell, Run(root / run_name(cell.name, seed)), tuned[cell.name].lr)
     ]
 
 

@@ -2,21 +2,24 @@
 
 from dataclasses import replace
 
-from selfpretrain.config import Duration
+from selfpretrain.config import Duration, TaskConfig
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Generalises
 from selfpretrain.studies.study import Ground, Study
 from selfpretrain.tasks.splitting import SHARES
 
 
-def _cases(ground: Ground) -> list[Case]:
+def always_new(ground: Ground) -> TaskConfig:
     """So many sequences that every phase ends within its first epoch: no loss sees a sequence twice."""
     steps = [Duration.parse(phase.duration) for phase in (ground.config.pretrain, ground.config.label)]
     longest = sum(each.steps(epoch=1) for each in steps if each is not None)  # of scratch-long, or nearly
     sequences = round(1.1 * longest * ground.config.label.batch_size / SHARES[0])
-    task = replace(ground.task, options={**ground.task.options, "sequences": sequences})
+    return replace(ground.task, options={**ground.task.options, "sequences": sequences})
+
+
+def _cases(ground: Ground) -> list[Case]:
     config = replace(ground.config, arms=("scratch", "spt", "scratch-long"))
-    return [Case({"sequences": "all-new"}, config, task)]
+    return [Case({"sequences": "all-new"}, config, always_new(ground))]
 
 
 ONLINE = Study(

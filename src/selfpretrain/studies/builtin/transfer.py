@@ -1,5 +1,6 @@
 """Which weights carry the gain?"""
 
+from selfpretrain.config import DiagnoseConfig
 from selfpretrain.explain.transplants.cells import HANDMADE, MAPS, NOISE, QUERY_KEY, SHUFFLED, alone
 from selfpretrain.model.groups import Group
 from selfpretrain.studies.case import Case
@@ -11,7 +12,8 @@ OTHERS: tuple[Group, ...] = ("embedding", "value-output", "feedforward", "norms"
 
 
 def _cases(ground: Ground) -> list[Case]:
-    return [Case({"moved": "groups"}, ground.config, ground.task, sections=("attention", "gradients", "transplants"))]
+    look = DiagnoseConfig(sections=("attention", "gradients", "transplants"))
+    return [Case({"moved": "groups"}, ground.config, ground.task, diagnosis=look)]
 
 
 TRANSFER = Study(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from selfpretrain.stats import Interval, t_interval
 from selfpretrain.studies.case import Case
@@ -11,14 +12,16 @@ from selfpretrain.verdict.claims import GAIN
 
 @dataclass(frozen=True, kw_only=True)
 class Ahead(Claim):
-    """An arm of a case scores more on the test split than an arm of the same case or of another.
+    """An arm of a case scores more than an arm of the same case or of another.
 
     Of two arms that ``compare`` sets against each other the interval is over seeds and test sequences, as it gives it;
-    of any others it is the paired t-interval over seeds.
+    of any others, and of a lead beyond something, it is the paired t-interval over seeds.
 
     Attributes:
         case: name of the case.
         other: name of the other arm's case; None is the same.
+        split: on which they score.
+        beyond: by how much it must lead; the effect is the lead beyond it.
         even_untested: self-pretraining that has learnt nothing counts as well, where that is the question.
     """
 
@@ -26,17 +29,25 @@ class Ahead(Claim):
     arm: str = "spt"
     against: str = "scratch"
     other: str | None = None
+    split: Literal["test", "train"] = "test"
+    beyond: float = 0.0
     even_untested: bool = False
 
     @property
     def least(self) -> float:
-        """Three points."""
-        return GAIN
+        """Three points of lead."""
+        return GAIN - self.beyond
 
     @property
     def refuted_by(self) -> str:
         """A small lead."""
         return f"a lead that is reliably below {100 * GAIN:g} points"
+
+    @property
+    def unit(self) -> str:
+        """Of the lead, or of what it leaves."""
+        split = "" if self.split == "test" else " of training accuracy"
+        return f"points{split}" if not self.beyond else f"points{split} beyond {100 * self.beyond:g}"
 
     def rests_on(self, cases: Sequence[Case]) -> list[str]:
         """One case, or two."""
@@ -48,14 +59,14 @@ class Ahead(Claim):
         return next((said for name, arm in pairs if (said := wrong_case(cases, name, (arm,))) is not None), None)
 
     def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
-        """The lead in test accuracy."""
+        """The lead in accuracy."""
         one, two = found[self.case].summary, found[self.other or self.case].summary
         pairs = ((self.case, self.arm, one), (self.other or self.case, self.against, two))
         for name, arm, summary in pairs:
             if not self.even_untested and untested(summary, arm):
                 return f"self-pretraining has learnt nothing in {name}"
         contrast = one.contrast(self.arm, self.against)
-        if self.other is None and contrast is not None:
+        if self.other is None and contrast is not None and self.split == "test" and not self.beyond:
             return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds)
-        by_seed = leads(one, self.arm, two, self.against)
+        by_seed = [lead - self.beyond for lead in leads(one, self.arm, two, self.against, self.split)]
         return t_interval(by_seed) if by_seed else "runs failed, or the cases have different seeds"

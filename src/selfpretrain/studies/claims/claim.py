@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.explain.conclusion import Conclusion
@@ -109,7 +110,7 @@ class OfACase(Claim):
 
     def _unseen(self, cases: Sequence[Case]) -> str | None:
         case = next(case for case in cases if case.name == self.case)
-        lacking = [name for name in self.needs_sections if name not in case.sections]
+        lacking = [name for name in self.needs_sections if not case.looks_at(name)]
         return f"the case {case.name} is not diagnosed with {lacking[0]}" if lacking else None
 
 
@@ -128,9 +129,11 @@ def untested(summary: Summary, arm: str) -> bool:
     return bool(outcomes) and set(outcomes) == {"not tested"}
 
 
-def leads(one: Summary, arm: str, two: Summary, against: str) -> list[float]:
-    """Leads in test accuracy by seed; none if a run failed or seeds differ, since seeds are paired."""
-    pairs = list(zip(one.arms[arm].test_acc, two.arms[against].test_acc, strict=False))
-    found = [a - b for a, b in pairs if a is not None and b is not None]
-    complete = len(found) == len(one.arms[arm].test_acc) == len(two.arms[against].test_acc)
+def leads(one: Summary, arm: str, two: Summary, against: str, split: Literal["test", "train"] = "test") -> list[float]:
+    """Leads in accuracy by seed; none if a run failed or seeds differ, since seeds are paired."""
+    ours, theirs = (
+        entry.test_acc if split == "test" else entry.train_acc for entry in (one.arms[arm], two.arms[against])
+    )
+    found = [a - b for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
+    complete = len(found) == len(ours) == len(theirs)
     return found if complete else []

@@ -1,0 +1,33 @@
+"""Does self-pretraining help on real data of other kinds?"""
+
+from dataclasses import replace
+
+from selfpretrain.studies.case import Case
+from selfpretrain.studies.claims import Ahead
+from selfpretrain.studies.real_data import CARTPOLE, MNIST_ROWS, NEWSGROUPS, SMARTWATCH, SPLICE, VOWELS
+from selfpretrain.studies.study import Ground, Study
+
+REAL = (SMARTWATCH, SPLICE, NEWSGROUPS, VOWELS, MNIST_ROWS, CARTPOLE)
+
+
+def _cases(ground: Ground) -> list[Case]:
+    config = replace(ground.config, arms=("scratch", "spt", "scratch-long", "classical"))
+    return [ground.real(data, config) for data in REAL]
+
+
+DOMAINS = Study(
+    name="domains",
+    question="Does self-pretraining help on real time series, DNA, text, audio, images and reinforcement learning?",
+    expected="By a few points at most where sequences are short: labels alone learn most of these within minutes.",
+    minutes=20,
+    claims=tuple(
+        Ahead(
+            text=f"On {data.kind} ({data.name}) self-pretraining beats {against} at equal {compute} compute",
+            case=f"data-{data.name}",
+            against=against,
+        )
+        for against, compute in (("scratch", "label"), ("scratch-long", "total"))
+        for data in REAL
+    ),
+    cases=_cases,
+)
