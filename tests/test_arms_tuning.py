@@ -7,6 +7,7 @@ import pytest
 from conftest import tiny_training
 from selfpretrain.arms.tuning import FIRST_TUNING_SEED, Candidate, pick_lr, tune_and_train, tuning_seeds
 from selfpretrain.config import TrainConfig
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.events import Note, Planned
 from selfpretrain.results import Metrics, TrainingResult
 from selfpretrain.training.laboratory import Laboratory
@@ -66,7 +67,9 @@ def test_every_candidate_tries_the_same_rates_with_seeds_that_are_not_reported(t
         return tiny_training(tiny_task, arm, seed=seed, lr=lr)
 
     shop = Workshop({tiny_task.fingerprint: tiny_task}, Store(tmp_path))
-    with Laboratory(shop, settings=settings, device="cpu", workers=1, watch=events.append) as laboratory:
+    with Laboratory(
+        shop, settings=settings, device="cpu", workers=1, engine=LocalEngine, watch=events.append
+    ) as laboratory:
 
         def run():
             return tune_and_train(
@@ -105,6 +108,7 @@ def test_what_candidates_share_is_counted_once_in_the_time_left(tmp_path, tiny_t
         settings=settings,
         device="cpu",
         workers=1,
+        engine=LocalEngine,
         watch=events.append,
     ) as laboratory:
         tune_and_train(

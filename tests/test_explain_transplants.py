@@ -16,6 +16,7 @@ from selfpretrain import diagnose
 from selfpretrain.arms.bias import SLOPE
 from selfpretrain.arms.tuning import FIRST_TUNING_SEED, pick_lr
 from selfpretrain.comparison.runs import Run
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.events import Done, ignore
 from selfpretrain.explain.subject import Subject
@@ -58,7 +59,7 @@ def conducted(subject, chosen):
     events = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(candidates, "cells", lambda groups: chosen)
-        rows = [row.plain() for row in module.conduct(subject, 1, events.append)]
+        rows = [row.plain() for row in module.conduct(subject, 1, LocalEngine, events.append)]
     return rows, [event.job for event in events if isinstance(event, Done)]
 
 
@@ -108,7 +109,7 @@ def test_some_cells_alone_can_be_asked_for_and_a_wrong_name_is_refused_before_an
     names = (all_but("query-key", ENCODER).name, alone("query-key").name)
     subject = Subject(folder, replace(TINY_DIAGNOSIS, cells=names))
     assert {cell.name for cell in candidates.matrix(subject.setting, names)} == set(names)
-    assert {from_dict(Cell, row.of).name for row in module.conduct(subject, 1, ignore)} == set(names)
+    assert {from_dict(Cell, row.of).name for row in module.conduct(subject, 1, LocalEngine, ignore)} == set(names)
     (path := folder / "summary.json").write_text(path.read_text().replace('"no detectable effect"', '"helps"'))
     with pytest.raises(SettingError, match=r"spt\.key\.free is no transplant here; they are spt\.embedding\.free"):
         diagnose(folder, TINY_DIAGNOSIS, sections=("data", "transplants"), cells=("spt.key.free",))
@@ -190,7 +191,7 @@ def test_without_a_seed_of_both_arms_there_is_nothing_to_transplant(finished):
     subject = Subject(finished, TINY_DIAGNOSIS)
     subject.runs = [run for run in subject.runs if (run.arm == "spt") == (run.seed == 0)]
     with pytest.raises(RequestError):
-        module.conduct(subject, 1, ignore)
+        module.conduct(subject, 1, LocalEngine, ignore)
 
 
 def test_another_number_of_seeds_is_another_experiment(comparison, monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 
 from conftest import tiny_config, tiny_training
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.events import Done, Planned
 from selfpretrain.training.flops import step_flops
 from selfpretrain.training.laboratory import Laboratory
@@ -14,7 +15,10 @@ from selfpretrain.training.store import Store
 def open_laboratory(tmp_path, tiny_task):
     def make(events, workers=1):
         shop = Workshop({tiny_task.fingerprint: tiny_task}, Store(tmp_path / "trainings"))
-        return Laboratory(shop, settings=tiny_config().train, device="cpu", workers=workers, watch=events.append)
+        settings = tiny_config().train
+        return Laboratory(
+            shop, settings=settings, device="cpu", workers=workers, engine=LocalEngine, watch=events.append
+        )
 
     return make
 

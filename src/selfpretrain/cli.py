@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +19,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 import selfpretrain
 from selfpretrain.arms.registry import RIVALS, arm_named, expanded, known_arms
 from selfpretrain.config import CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.explain.registry import known_sections, sections_named
 from selfpretrain.options import explained, parse, take_task_options, task_help, value_of
@@ -47,6 +49,7 @@ DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, 
 Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
 """
 
+EngineName = Literal["local", "ray"]
 STUDYS_OWN = "the study's own"
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
@@ -74,6 +77,10 @@ class CompareArguments:
     """Folder for everything that is written; None: runs/<task>."""
     workers: int | None = None
     """Runs at a time on the CPU; None: the cores divided by --threads."""
+    engine: EngineName = "local"
+    """local: worker processes here; ray: Ray (an extra), started here or at --ray-address."""
+    ray_address: str | None = None
+    """A running Ray cluster, like auto or ray://host:10001. Give --out a folder that all its machines reach."""
     json: bool = False
     """Print summary.json alone on standard output."""
 
@@ -120,6 +127,10 @@ class StudyArguments:
     """Folder for everything that is written; None: runs/study-<name>, with the data's name behind it."""
     workers: int | None = None
     """Runs at a time on the CPU; None: the cores."""
+    engine: EngineName = "local"
+    """local: worker processes here; ray: Ray (an extra), started here or at --ray-address."""
+    ray_address: str | None = None
+    """A running Ray cluster, like auto or ray://host:10001. Give --out a folder that all its machines reach."""
     json: bool = False
     """Print study.json alone on standard output."""
 
@@ -215,16 +226,12 @@ def _compare(argv: list[str]) -> None:
     from selfpretrain.comparison.compare import compare
     from selfpretrain.comparison.planning import planned
     from selfpretrain.events import ignore
-    from selfpretrain.machine import cores
     from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_summary
     from selfpretrain.report.write import write_report
 
     console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
-    workers = arguments.workers or max(1, cores() // config.train.threads)
-    if workers * config.train.threads > cores():
-        said = f"times {config.train.threads} threads needs more than this machine's {cores()} cores"
-        raise SettingError("workers", workers, said)
+    engine, workers = _engine(arguments, config.train.threads)
     if arguments.plan:
         plan = planned(task, config, ground.config, arguments.budget, workers=workers, watch=ignore)
         sys.stderr.write("".join(f"{line}\n" for line in (*task.notes, *plan.lines)))
@@ -237,6 +244,7 @@ def _compare(argv: list[str]) -> None:
             budget=arguments.budget,
             default=ground.config,
             workers=workers,
+            engine=engine,
             watch=watch,
         )
     report = write_report(comparison.folder)
@@ -285,15 +293,13 @@ def _study(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     from rich.console import Console
 
-    from selfpretrain.machine import cores
     from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_study
     from selfpretrain.report.write import write_report
     from selfpretrain.studies.conduct import run_study
 
     console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
-    if (arguments.workers or 1) > cores():
-        raise SettingError("workers", arguments.workers, f"is more than this machine's {cores()} cores")
+    engine, workers = _engine(arguments)
     with Watcher(console) as watch:
         result = run_study(
             study,
@@ -301,7 +307,8 @@ def _study(argv: list[str]) -> int:
             task,
             out=arguments.out,
             data_dir=arguments.data_dir,
-            workers=arguments.workers or cores(),
+            workers=workers,
+            engine=engine,
             watch=watch,
         )
     report = write_report(result.folder)
@@ -310,6 +317,26 @@ def _study(argv: list[str]) -> int:
     print_study(console, result.answer)
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
     return int(any(case.failure is not None for case in result.answer.cases))
+
+
+def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> tuple[MakeEngine, int]:
+    """What does the trainings, and how many at a time."""
+    from selfpretrain.engines.local import LocalEngine
+    from selfpretrain.machine import cores
+
+    address, most = arguments.ray_address, cores()
+    if arguments.engine == "local" and address is not None:
+        raise SettingError("ray_address", address, "is of no use without --engine ray")
+    if arguments.engine == "ray":
+        from selfpretrain.engines.ray import RayEngine, start
+
+        most = start(address, most)
+    workers = arguments.workers or max(1, most // threads)
+    if workers * threads > most:
+        whose = "this machine's" if address is None else "the cluster's"
+        each = "" if threads == 1 else f"times {threads} threads "
+        raise SettingError("workers", workers, f"{each}is more than {whose} {most} cores")
+    return (LocalEngine if arguments.engine == "local" else partial(RayEngine, address=address)), workers
 
 
 def _data_of_study(task: TaskConfig) -> TaskConfig | None:

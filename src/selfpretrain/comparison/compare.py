@@ -16,6 +16,8 @@ from selfpretrain.comparison.planning import candidates, plan_of, seconds_of, wi
 from selfpretrain.comparison.runs import RunRecord
 from selfpretrain.comparison.summary import is_clear, summarise
 from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.engines.engine import MakeEngine
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
 from selfpretrain.machine import environment
@@ -51,6 +53,7 @@ def compare(
     budget: str | None = None,
     default: CompareConfig | None = None,
     workers: int = 1,
+    engine: MakeEngine = LocalEngine,
     watch: Watch = ignore,
     **settings: Any,
 ) -> Comparison:
@@ -66,7 +69,8 @@ def compare(
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
         budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.
         default: under a budget, settings that differ from these were asked for and stay; None is ``CompareConfig()``.
-        workers: processes on the CPU; above 1, a script needs the ``if __name__ == "__main__"`` guard.
+        workers: trainings at a time; above 1, a script needs the ``if __name__ == "__main__"`` guard.
+        engine: makes what does them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
         watch: gets progress.
         **settings: fields of ``CompareConfig`` that replace the config's.
 
@@ -119,7 +123,9 @@ def compare(
             plan = plan_of(task, config)
         for line in plan.lines:
             watch(Note(line))
-        with Laboratory(shop, settings=config.train, device=setting.device, workers=workers, watch=watch) as laboratory:
+        with Laboratory(
+            shop, settings=config.train, device=setting.device, workers=workers, engine=engine, watch=watch
+        ) as laboratory:
             for stage in config.stages:
                 folder.write_request(stage, asked)
                 tuned = tune_and_train(

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.config import ABSOLUTE, DiagnoseConfig
+from selfpretrain.engines.engine import MakeEngine
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Watch, ignore
 from selfpretrain.explain.conclusion import conclude, plain
@@ -36,6 +38,7 @@ def diagnose(
     *,
     task: Task | None = None,
     workers: int = 1,
+    engine: MakeEngine = LocalEngine,
     watch: Watch = ignore,
     **settings: Any,
 ) -> Diagnosis:
@@ -48,7 +51,8 @@ def diagnose(
         folder: of a comparison, or of a run in it.
         config: what to look at; None is the default.
         task: the comparison's task, if it came from Python; None loads it again.
-        workers: processes; above 1, a script needs the ``if __name__ == "__main__"`` guard.
+        workers: jobs at a time; above 1, a script needs the ``if __name__ == "__main__"`` guard.
+        engine: makes what does the trainings of transplants; looking is done on this machine.
         watch: gets progress.
         **settings: fields of ``DiagnoseConfig`` that replace the config's.
 
@@ -69,7 +73,7 @@ def diagnose(
         remove_half_written(out)
         for text in subject.skipped:
             watch(Note(f"left out: {text}"))
-        sections = measure_sections(subject, out, workers, watch)
+        sections = measure_sections(subject, out, workers, engine, watch)
         left = [name for name in known_sections() if name not in sections and (out / f"{name}.json").exists()]
         if left:
             said = f"left out, as damaged or measured under other settings: {', '.join(left)}"

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from selfpretrain.engines.local import POLL_SECONDS, Job, LocalEngine
+from selfpretrain.engines.engine import POLL_SECONDS, Job, MakeEngine
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.events import Done, Note, Planned, Progress, Watch
 from selfpretrain.explain.files import Sections, protocol_of, read_section, write_section
 from selfpretrain.explain.measurement import Measurement, Row
 from selfpretrain.explain.registry import known_sections, sections_named
 from selfpretrain.explain.section import Experiment, Part
 from selfpretrain.explain.subject import Subject
-from selfpretrain.machine import threads
+from selfpretrain.machine import cores, threads
 from selfpretrain.progress import duration_text
 
 EXPECTED_ROWS = 50
@@ -36,8 +37,12 @@ class Look:
         return " ".join((self.section, *self.part))
 
 
-def measure_sections(subject: Subject, out: Path, workers: int, watch: Watch) -> Sections:
-    """Every section that was asked for or is there already."""
+def measure_sections(subject: Subject, out: Path, workers: int, engine: MakeEngine, watch: Watch) -> Sections:
+    """Every section that was asked for or is there already.
+
+    Args:
+        engine: makes what trains; looking is done on this machine.
+    """
     found: Sections = {}
     asked = sections_named(subject.config.sections)
     obstacles = {each.name: each.obstacle(subject) for each in asked if isinstance(each, Experiment)}
@@ -49,13 +54,13 @@ def measure_sections(subject: Subject, out: Path, workers: int, watch: Watch) ->
         elif section in asked and not isinstance(section, Experiment):
             looks[name] = [Look(name, section.measure, part) for part in section.parts(subject)]
     if looks:
-        _look(subject, looks, out, workers, watch, found)
+        _look(subject, looks, out, min(workers, cores()), watch, found)
     for section in asked:
         if isinstance(section, Experiment) and section.name not in found:
             if (why := obstacles[section.name]) is not None:
                 watch(Note(why))
                 continue
-            found[section.name] = [row.plain() for row in section.conduct(subject, workers, watch)]
+            found[section.name] = [row.plain() for row in section.conduct(subject, workers, engine, watch)]
             write_section(out, section.name, protocol_of(subject, section), found[section.name])
     return {name: found[name] for name in known_sections() if name in found}
 

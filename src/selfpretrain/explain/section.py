@@ -6,6 +6,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.events import Watch
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class Experiment(Section):
 
     Attributes:
         obstacle: why this subject can have no such experiment; None if it can.
-        conduct: the experiment.
+        conduct: the experiment, with so many workers of an engine.
         protocol: the settings of ``DiagnoseConfig`` that it depends on.
     """
 
     parts: Callable[["Subject"], Sequence[Part]] = lambda subject: ()
     measure: Callable[["Subject", Part], Iterable["Measurement"]] = lambda subject, part: ()
     obstacle: Callable[["Subject"], str | None]
-    conduct: Callable[["Subject", int, Watch], Iterable["Measurement"]]
+    conduct: Callable[["Subject", int, MakeEngine, Watch], Iterable["Measurement"]]
     protocol: tuple[str, ...] = ()
 
 

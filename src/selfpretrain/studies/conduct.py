@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import selfpretrain
 from selfpretrain.arms.arm import Setting
@@ -11,6 +12,8 @@ from selfpretrain.arms.tuning import reported
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.planning import trainings_of
 from selfpretrain.config import TaskConfig
+from selfpretrain.engines.engine import MakeEngine
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Done, Event, Note, Planned, Progress, Watch, ignore
 from selfpretrain.explain.diagnose import diagnose
@@ -43,6 +46,7 @@ def run_study(
     out: Path | str | None = None,
     data_dir: Path | None = None,
     workers: int = 1,
+    engine: MakeEngine = LocalEngine,
     watch: Watch = ignore,
 ) -> StudyResult:
     """Compare every case, decide the claims, and write both down; what is there is found and not done again.
@@ -53,7 +57,8 @@ def run_study(
         task: a person's own data, for a study that can be asked about them; None is what the study says.
         out: the folder; None is ``runs/study-<name>``, with the data's name behind it.
         data_dir: where files of real data are; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
-        workers: processes on the CPU.
+        workers: trainings at a time.
+        engine: makes what does them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
         watch: gets progress, of the whole study.
 
     Raises:
@@ -82,9 +87,10 @@ def run_study(
             folder.forget_error(case.name)
             out_case, data = folder.case(case.name).path, tasks[repr(case.task)]
             try:
-                compare(data, case.request, out=out_case, store=folder.store, workers=workers, watch=tell)
+                how: dict[str, Any] = {"workers": workers, "engine": engine, "watch": tell}
+                compare(data, case.request, out=out_case, store=folder.store, **how)
                 if case.diagnosis is not None:
-                    diagnose(out_case, case.diagnosis, task=data, workers=workers, watch=tell)
+                    diagnose(out_case, case.diagnosis, task=data, **how)
             except Exception as error:  # the others go on, and this one can be asked for again
                 answers[number] = replace(answers[number], failure=f"{type(error).__name__}: {error}")
                 tell(Note(f"failed: {error} ({folder.write_error(case.name, traceback.format_exc())})"))

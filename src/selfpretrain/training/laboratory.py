@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from selfpretrain.config import TrainConfig
-from selfpretrain.engines.local import Job, LocalEngine
+from selfpretrain.engines.engine import Engine, Job, MakeEngine
 from selfpretrain.events import Note, Planned, Watch
-from selfpretrain.machine import processes
 from selfpretrain.results import TrainingResult
 from selfpretrain.storage import own_folder
 from selfpretrain.training.flops import step_flops
@@ -38,13 +37,17 @@ class Laboratory:
     """A store and an engine that fills it. Use as a context manager.
 
     Args:
-        workers: processes on the CPU; an accelerator is used from one.
+        workers: trainings at a time.
+        engine: makes what does them.
     """
 
-    def __init__(self, shop: Workshop, *, settings: TrainConfig, device: str, workers: int, watch: Watch) -> None:
+    def __init__(
+        self, shop: Workshop, *, settings: TrainConfig, device: str, workers: int, engine: MakeEngine, watch: Watch
+    ) -> None:
         self.shop, self._settings, self._watch = shop, settings, watch
-        workers = processes(device, workers)
-        self._engine: LocalEngine[Workshop, Work, None] = LocalEngine(perform, shop, workers=workers, watch=watch)
+        self._engine: Engine[Workshop, Work, None] = engine(
+            perform, shop, workers=workers, watch=watch, threads=settings.threads, device=device
+        )
         self._there: set[str] = set()
         self._used: set[str] = set()
         own_folder(shop.store.folder)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from selfpretrain.engines.local import Job, LocalEngine
+from selfpretrain.engines.engine import Job
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.events import Watch
 from selfpretrain.feed import Feed
 from selfpretrain.machine import threads

@@ -11,6 +11,7 @@ from dataclasses import replace
 from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
 from selfpretrain.comparison.evaluation import EvaluateJob
 from selfpretrain.comparison.runs import Run, RunRecord, run_name
+from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Watch
 from selfpretrain.explain.measurement import Measurement
@@ -24,7 +25,7 @@ from selfpretrain.training.perform import Workshop
 from selfpretrain.training.training import Training
 
 
-def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
+def conduct(subject: Subject, workers: int, engine: MakeEngine, watch: Watch) -> list[Measurement]:
     """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
 
     Trainings that are there are found; a second call goes on where the first stopped.
@@ -48,7 +49,9 @@ def conduct(subject: Subject, workers: int, watch: Watch) -> list[Measurement]:
     wanted = {each.key for c in every if c.train for pair in rates for each in c.train(*pair).chain}
     # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
     subject.comparison.write_transplants(sorted({*subject.comparison.uses.transplants, *wanted}))
-    with Laboratory(shop, settings=settings, device=setting.device, workers=workers, watch=watch) as laboratory:
+    with Laboratory(
+        shop, settings=settings, device=setting.device, workers=workers, engine=engine, watch=watch
+    ) as laboratory:
         tuned = tune_and_train(
             laboratory,
             every,
