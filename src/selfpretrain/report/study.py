@@ -51,20 +51,30 @@ class StudyContent:
 
 
 def effects(content: StudyContent, figure: Figure) -> bool:
-    """The effect of every claim that was measured, with its interval, in the order of the declaration."""
-    shown = [(claim, claim.effect) for claim in content.answer.claims if claim.effect is not None]
-    ax = figure.subplots()
-    for place, (claim, effect) in enumerate(reversed(shown)):
-        colour = OUTCOME_COLOURS[claim.outcome]
-        interval_bar(ax, place, 100 * effect, in_points(claim.ci95), across=True, fmt="o", color=colour)
-        ax.plot([100 * claim.least] * 2, [place - 0.3, place + 0.3], color="black", linestyle=":", linewidth=1)
-    ax.axvline(0, color="black", linewidth=1)
-    labels = ["\n".join(textwrap.wrap(claim.claim, 44)) for claim, _ in reversed(shown)]
-    ax.set_yticks(range(len(shown)), labels, fontsize=8.5)
-    ax.set_ylim(-0.6, len(shown) - 0.4)
-    units = " or ".join(dict.fromkeys(claim.unit for claim, _ in shown))
-    ax.set_xlabel(f"effect, {units}")
-    return bool(shown)
+    """The effect of every claim that was measured, with its interval, in the order of the declaration.
+
+    Points of accuracy and percentages of something else have an axis each.
+    """
+    shown = [claim for claim in content.answer.claims if claim.effect is not None]
+    scales = [
+        claims for points in (True, False) if (claims := [c for c in shown if c.unit.startswith("points") == points])
+    ]
+    if not scales:
+        return False
+    figure.set_figheight(0.4 + sum(0.5 + 0.33 * len(claims) for claims in scales))
+    axes = figure.subplots(len(scales), squeeze=False, height_ratios=[len(claims) for claims in scales])[:, 0]
+    for ax, claims in zip(axes, scales, strict=True):
+        for place, claim in enumerate(reversed(claims)):
+            colour = OUTCOME_COLOURS[claim.outcome]
+            effect = 100 * (claim.effect or 0.0)
+            interval_bar(ax, place, effect, in_points(claim.ci95), across=True, fmt="o", color=colour)
+            ax.plot([100 * claim.least] * 2, [place - 0.3, place + 0.3], color="black", linestyle=":", linewidth=1)
+        ax.axvline(0, color="black", linewidth=1)
+        labels = ["\n".join(textwrap.wrap(claim.claim, 60)) for claim in reversed(claims)]
+        ax.set_yticks(range(len(claims)), labels, fontsize=8.5)
+        ax.set_ylim(-0.6, len(claims) - 0.4)
+        ax.set_xlabel("\n".join(dict.fromkeys(claim.unit for claim in claims)), fontsize=8.5)
+    return True
 
 
 def accuracies(content: StudyContent, figure: Figure) -> bool:

@@ -214,7 +214,7 @@ def _warnings(name: str, found: Found) -> tuple[str, ...]:
 
 
 def _in_words(claims: Sequence[ClaimAnswer], missing: int, changed_after: int | None, reading: Reading | None) -> str:
-    """What the claims say together; what holds, what does not, what is undecided."""
+    """What the claims say together; what holds, what does not, what is undecided: a line for each."""
     said = [] if reading is None else [reading(claims)]
     for outcome, words in (("holds", "Holds"), ("does not hold", "Does not hold"), ("undecided", "Undecided")):
         if of_it := [_claimed(claim) for claim in claims if claim.outcome == outcome]:
@@ -223,7 +223,7 @@ def _in_words(claims: Sequence[ClaimAnswer], missing: int, changed_after: int | 
         said.append(f"Comparisons without an answer: {missing}.")
     if changed_after is not None:
         said.append(f"The declaration was changed after {changed_after} comparisons had finished.")
-    return " ".join(said)
+    return "\n".join(said)
 
 
 def _claimed(claim: ClaimAnswer) -> str:
@@ -232,4 +232,4 @@ def _claimed(claim: ClaimAnswer) -> str:
     if None in numbers:
         return f"{claim.claim} (not measured: {claim.why or 'no interval'})"
     effect, low, high = numbers
-    return f"{claim.claim} ({effect} {claim.unit}, 95% interval {low} to {high}, {claim.n_seeds} seeds)"
+    return f"{claim.claim} ({effect} {claim.unit}, {low} to {high})"
