@@ -37,7 +37,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   report DIR       draw the report of a finished comparison or study again; never trains
   clean DIR        list, then remove, trainings that the latest request does not use
 
-DATA is a built-in task (proximity, digits, noise, skew) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
+DATA is a built-in task (proximity, digits, noise, skew, lra-listops) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
 
   selfpretrain compare                            the built-in example, a few minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes

@@ -45,8 +45,9 @@ class TaskConfig:
     """File: how to read a sequence: symbols, bytes or values; guessed and printed when not given."""
     test: Path | None = None
     """File: a second file with the test sequences, columns as in the first."""
-    max_length: int = 1024
-    """Longer sequences are cut to this many positions, and the count is printed."""
+    max_length: int | None = None
+    """Longer sequences are cut to this many positions, and the count is printed.
+    None: 1,024 for files, and never for built-in tasks."""
     allow_missing: bool = False
     """Replace missing or infinite values by the channel's training mean instead of refusing them."""
     data_seed: int = 0

@@ -177,7 +177,7 @@ def options_of(cls: type[Any], prefix: str = "") -> Iterator[str]:
 
 def _unknown(argument: str, options: Sequence[str]) -> str:
     if not argument.startswith("-"):
-        return f"unexpected argument '{argument}'; only one comes first, and everything else is an option"
+        return f"unexpected argument '{argument}'; that is one too many, everything else is an option"
     close = difflib.get_close_matches(argument.partition("=")[0], options, n=1)
     meant = f"; did you mean {close[0]}?" if close else ";"
     return f"unknown option {argument}{meant} the options are {', '.join(options)}"

@@ -13,6 +13,9 @@ from selfpretrain.tasks.parsing import Sequences, numbers_first
 from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of, share_of_training
 from selfpretrain.tasks.task import Split, Task
 
+LONGEST = 1024
+"""Positions that are read of a sequence in a file (ours)."""
+
 
 @dataclass
 class Material:
@@ -24,6 +27,7 @@ class Material:
         split: train, val or test for each row; None cuts.
         numbers: where each row stands in its file; None counts.
         classes: their order; None sorts the labels.
+        longest: positions to which longer sequences are cut unless ``--max-length`` says otherwise; None cuts none.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Material:
     numbers: list[int] | None = None
     classes: tuple[str, ...] | None = None
     grid: tuple[int, int] | None = None
+    longest: int | None = LONGEST
     notes: list[str] = field(default_factory=list)
 
 
@@ -114,11 +119,11 @@ def with_random_labels(task: Task, data_seed: int) -> Task:
 
 
 def _cut(material: Material, config: TaskConfig) -> Sequences:
-    """The sequences, no longer than ``config.max_length``."""
-    long = sum(len(sequence) > config.max_length for sequence in material.sequences)
-    if long:
-        material.notes.append(f"{long} sequences were longer than --max-length {config.max_length} and were cut")
-    return [sequence[: config.max_length] for sequence in material.sequences]
+    """The sequences, no longer than they may be."""
+    most = config.max_length or material.longest
+    if most is not None and (long := sum(len(sequence) > most for sequence in material.sequences)):
+        material.notes.append(f"{long} sequences were longer than --max-length {most} and were cut")
+    return [sequence[:most] for sequence in material.sequences]
 
 
 def _check_parts(where: Path | str, task: Task) -> None:

@@ -25,7 +25,7 @@ def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
     """A built-in task, a file of labelled sequences, or sequences in memory.
 
     Args:
-        task: a name (proximity, digits, noise, skew), a file, or a whole ``TaskConfig``; or, with ``y``, sequences:
+        task: a name (proximity, digits, noise, skew, lra-listops), a file, or a whole ``TaskConfig``; or, with ``y``, sequences:
             (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths.
         y: (N,) classes of sequences in memory; None or -1 are rows without a label.
         **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
@@ -78,6 +78,8 @@ def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
         labels=[made.classes[label] for label in made.y],
         classes=made.classes,
         grid=cls.grid,
+        split=made.split,
+        longest=None,
         notes=[f"built-in task {cls.name}" + (f": {said}" if said else "")],
     )
     task = assemble(cls.name, material, replace(config, options=options))

@@ -134,8 +134,8 @@ def _entries(path: Path | str, row: int, cell: Any) -> Any:
 def _parse_symbols(path: Path | str, row: int, cell: Any) -> NDArray[Any]:
     entries = _entries(path, row, cell)
     if isinstance(entries, np.ndarray):
-        if entries.dtype.kind in "iu" and entries.ndim == 1:
-            return entries.astype(np.str_)
+        if entries.dtype.kind in "iuU" and entries.ndim == 1:
+            return entries.astype(np.str_, copy=False)
         entries = entries.tolist()
     for position, entry in enumerate(entries):
         if isinstance(entry, list | dict):

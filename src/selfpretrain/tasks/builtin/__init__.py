@@ -1,20 +1,22 @@
 """Tasks that need no file: each a dataclass of its options with the rule that makes its sequences.
 
-| task      | sequences                        | label                              | what it is for                  |
-|-----------|----------------------------------|------------------------------------|---------------------------------|
-| proximity | symbols, a chain of local steps  | direction of the step              | the effect, at its smallest     |
-| digits    | 64 grey values of an 8x8 image   | the digit                          | small real data                 |
-| noise     | uniform symbols                  | drawn without looking              | the null: nothing helps         |
-| skew      | values, exponential AR process   | sign of the third cumulant         | labels blind to pair statistics |
+| task        | sequences                       | label                          | what it is for              |
+|-------------|---------------------------------|--------------------------------|-----------------------------|
+| proximity   | symbols, a chain of local steps | direction of the step          | the effect, at its smallest |
+| digits      | 64 grey values of an 8x8 image  | the digit                      | small real data             |
+| noise       | uniform symbols                 | drawn without looking          | the null: nothing helps     |
+| skew        | values, exponential AR process  | sign of the third cumulant     | labels blind to pairs       |
+| lra-listops | nested lists of operators       | what the list comes to         | the Long Range Arena        |
 """
 
 from selfpretrain.tasks.builtin.base import BuiltinTask, Made, builtin_tasks, register
 from selfpretrain.tasks.builtin.digits import Digits
+from selfpretrain.tasks.builtin.listops import ListOps
 from selfpretrain.tasks.builtin.noise import Noise
 from selfpretrain.tasks.builtin.proximity import Proximity
 from selfpretrain.tasks.builtin.skew import Skew
 
-__all__ = ["BuiltinTask", "Digits", "Made", "Noise", "Proximity", "Skew", "builtin_tasks", "register"]
+__all__ = ["BuiltinTask", "Digits", "ListOps", "Made", "Noise", "Proximity", "Skew", "builtin_tasks", "register"]
 
-for _task in (Proximity, Digits, Noise, Skew):
+for _task in (Proximity, Digits, Noise, Skew, ListOps):
     register(_task)
