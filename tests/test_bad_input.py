@@ -36,7 +36,12 @@ CHANNEL_ROWS = [{"sequence": [[0.5, 1.5], [2.5, 3.5]], "label": "ab"[i % 2]} for
 # name: (file name, content, options, what the line must say)
 FILES = {
     "missing": ("no.csv", None, [], ["no.csv: no such file", "check the path"]),
-    "unknown name": ("proximiti", None, [], ["neither a built-in task (proximity, digits, noise, skew, lra-listops) nor a file"]),
+    "unknown name": (
+        "proximiti",
+        None,
+        [],
+        ["neither a built-in task (proximity, digits, noise, skew,", "nor a file"],
+    ),
     "unknown extension": ("a.xlsx", b"x", [], ["a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"]),
     "empty": ("a.csv", b"", [], ["a.csv: the file is empty", "header and rows"]),
     "header only": ("a.csv", csv(), [], ["a.csv: there are no rows"]),

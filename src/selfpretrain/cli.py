@@ -34,6 +34,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   compare [DATA]   train with and without self-pretraining, in pairs, and answer
   diagnose DIR     say why: attention, gradients, landscape, and weights moved one group at a time
   study NAME       many comparisons along one axis, and the claims that they decide (study list names them)
+  data             list the built-in tasks, describe one, or make a file of it
   report DIR       draw the report of a finished comparison or study again; never trains
   clean DIR        list, then remove, trainings that the latest request does not use
 
@@ -139,6 +140,23 @@ class StudyArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataArguments:
+    """List the built-in tasks, describe one, or write its sequences to a file that compare reads."""
+
+    what: Positional[Literal["list", "describe", "make"]]
+    """list, describe TASK or make TASK --out FILE."""
+    task: Positional[str] = ""
+    """The task's name. Its own options go behind it: lra-listops --sequences 5000."""
+    data_seed: int = 0
+    """Seed of the generated data."""
+    out: Path | None = None
+    """File to write: .jsonl for symbols, .npz for values."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, data_seed=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """Draw report.html of a finished comparison or study again, from its folder alone."""
 
@@ -167,6 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "diagnose": _diagnose,
         "study": _study,
+        "data": _data,
         "report": _report,
         "clean": _clean,
     }
@@ -351,6 +370,26 @@ def _data_of_study(task: TaskConfig) -> TaskConfig | None:
         if value != to_dict(TaskConfig(data=STUDYS_OWN))[name]:
             raise SettingError(name, value, "is of no use without DATA; name it behind the study")
     return None
+
+
+def _data(argv: list[str]) -> None:
+    argv, options = take_task_options(argv)
+    arguments = parse(DataArguments, argv, "data", more=f"\n{task_help()}")
+    from selfpretrain.tasks.catalogue import described, listed, make_file
+
+    if arguments.what == "list":
+        sys.stdout.write("".join(f"{line}\n" for line in listed()))
+        return
+    if not arguments.task:
+        raise RequestError(f"data {arguments.what}: name a task; selfpretrain data list gives them")
+    config = TaskConfig(data=arguments.task, data_seed=arguments.data_seed, options=options)
+    if arguments.what == "describe":
+        sys.stdout.write(f"{described(config)}\n")
+        return
+    if arguments.out is None:
+        raise RequestError("data make: name the file with --out, like --out sequences.jsonl")
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.stderr.write(f"{make_file(config, arguments.out)}\n")
 
 
 def _report(argv: list[str]) -> None:

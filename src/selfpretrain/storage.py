@@ -21,13 +21,17 @@ HALF_WRITTEN = ".selfpretrain-"
 """How the names of files begin that are being written."""
 
 
-def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file that appears whole or not at all, also when the power fails; its mode follows the umask."""
-    data = data.encode() if isinstance(data, str) else data
+def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
+    """Write a file that appears whole or not at all, also when the power fails; its mode follows the umask.
+
+    Args:
+        data: what it holds; or pieces of it, where the whole would be much.
+    """
+    pieces = [data.encode()] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
     beside = path.parent / f"{HALF_WRITTEN}{secrets.token_hex(8)}"
     try:
         with beside.open("xb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

@@ -25,8 +25,8 @@ def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
     """A built-in task, a file of labelled sequences, or sequences in memory.
 
     Args:
-        task: a name (proximity, digits, noise, skew, lra-listops), a file, or a whole ``TaskConfig``; or, with ``y``, sequences:
-            (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths.
+        task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``; or, with ``y``,
+            sequences: (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths.
         y: (N,) classes of sequences in memory; None or -1 are rows without a label.
         **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
             val or test.
@@ -59,7 +59,12 @@ def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
     return load_file(path, config)
 
 
-def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
+def rule_of(cls: type[BuiltinTask], config: TaskConfig) -> BuiltinTask:
+    """A built-in task with the options of a request.
+
+    Raises:
+        SettingError: an option that it has not, or that is for files.
+    """
     valid = [field.name for field in fields(cls)]
     strangers = [name for name in config.options if name not in valid]
     strangers += [name for name in OF_FILES if getattr(config, name) is not None]
@@ -67,7 +72,11 @@ def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
         value = config.options.get(strangers[0], getattr(config, strangers[0], None))
         known = ", ".join(valid) or "none"
         raise SettingError(strangers[0], value, f"does not apply to the task '{cls.name}'; its options: {known}")
-    rule = from_dict(cls, config.options)
+    return from_dict(cls, config.options)
+
+
+def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
+    rule = rule_of(cls, config)
     made = rule.build(numpy_stream(config.data_seed, "data"))
     options = to_dict(rule)
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())

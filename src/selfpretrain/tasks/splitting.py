@@ -11,6 +11,8 @@ from selfpretrain.tasks.parsing import Sequences
 
 SHARES = (0.70, 0.15, 0.15)
 """Train, validation and test shares of a split made here (ours)."""
+PARTS = ("train", "val", "test")
+"""Names of the parts, which are 0, 1 and 2."""
 UNLABELLED = -1
 """The class of a row without a label."""
 
@@ -61,7 +63,7 @@ def parts_of(
     if given is None:
         parts = np.zeros(len(y), dtype=np.int64)
     else:
-        parts = np.array([("train", "val", "test").index(name) for name in given], dtype=np.int64)
+        parts = np.array([PARTS.index(name) for name in given], dtype=np.int64)
     wanted = [part for part in (0, 1, 2) if part == 0 or not (parts == part).any()]
     shares = tuple(SHARES[part] / sum(SHARES[p] for p in wanted) for part in wanted)
     labelled = np.flatnonzero((parts == 0) & (y != UNLABELLED))

@@ -35,6 +35,8 @@ class BuiltinTask:
 
     name: ClassVar[str]
     """What a person types."""
+    licence: ClassVar[str] = "made here by a rule, so none is needed"
+    """Of the data."""
     grid: ClassVar[tuple[int, int] | None] = None
     """Height and width, if the sequences are images read row by row."""
 

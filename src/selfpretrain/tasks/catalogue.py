@@ -1,0 +1,105 @@
+"""The built-in tasks as a person meets them: what each is, and its sequences as a file that ``compare`` reads."""
+
+import inspect
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.options import flag
+from selfpretrain.storage import own_folder, write_atomically
+from selfpretrain.streams import numpy_stream
+from selfpretrain.tasks.builtin import BuiltinTask, Made, builtin_tasks
+from selfpretrain.tasks.load import load_task, rule_of
+from selfpretrain.tasks.splitting import PARTS, duplicate_groups, parts_of
+
+DESCRIBED = 2000
+"""Sequences of which statistics are given, where a task makes more (ours)."""
+
+
+def listed() -> list[str]:
+    """A line for each task: its name, and what it is."""
+    return [f"{name:14s} {_rules(cls).splitlines()[0]}" for name, cls in builtin_tasks().items()]
+
+
+def described(config: TaskConfig) -> str:
+    """Rules, source, options, licence, and statistics of a task.
+
+    Raises:
+        RequestError: there is no such task, or an option that it has not.
+    """
+    cls = _named(config.data)
+    options = dict(config.options)
+    if "sequences" in {field.name for field in fields(cls)}:
+        options.setdefault("sequences", min(DESCRIBED, cls().sequences))  # type: ignore[attr-defined]
+    task = load_task(TaskConfig(data=config.data, data_seed=config.data_seed, options=options))
+    whole = task.train + task.val + task.test
+    shares = np.bincount(whole.y, minlength=len(task.classes)) / len(whole)
+    lengths = np.percentile(whole.lengths, [0, 5, 50, 95, 100]).round().astype(int)
+    lines = [
+        _rules(cls),
+        "",
+        *(f"{flag(field.name):14s} {field.default}" for field in fields(cls)),
+        "",
+        f"licence: {cls.licence}",
+        f"statistics of {len(whole)} sequences:",
+        f"  {task.kind}, {len(task.train)} for training, {len(task.val)} for validation, {len(task.test)} for the test",
+        f"  positions, least, 5%, median, 95%, most: {', '.join(map(str, lengths))}",
+        f"  classes: {', '.join(f'{name} {share:.3f}' for name, share in zip(task.classes, shares, strict=True))}",
+        f"  always the commonest class of the test: {task.majority:.3f}",
+    ]
+    return "\n".join(lines)
+
+
+def make_file(config: TaskConfig, out: Path) -> str:
+    """Write the sequences of a task, before anything is coded.
+
+    Symbols become JSON lines with a sequence, a label and a split; values an NPZ with x_train (N, T) or (N, T, C),
+    y_train, and the same for val and test. So a comparison of the file has the splits of the task.
+
+    Returns:
+        What was written, in a line.
+
+    Raises:
+        RequestError: there is no such task, or the file's ending does not fit.
+    """
+    cls = _named(config.data)
+    made = rule_of(cls, config).build(numpy_stream(config.data_seed, "data"))
+    wanted = ".jsonl" if made.kind == "symbols" else ".npz"
+    if out.suffix != wanted:
+        raise SettingError("out", out, f"does not fit {made.kind}; name a file that ends in {wanted}")
+    own_folder(out.parent)
+    parts = parts_of(duplicate_groups(list(made.x)), made.y, made.split, config.data_seed)
+    write_atomically(out, _lines(made, parts) if made.kind == "symbols" else _archive(made, parts))
+    return f"{out}: {len(made.y)} sequences of {cls.name}"
+
+
+def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
+    for x, y, part in zip(made.x, made.y, parts, strict=True):
+        row = {"sequence": x.tolist(), "label": made.classes[y], "split": PARTS[part]}
+        yield json.dumps(row).encode() + b"\n"
+
+
+def _archive(made: Made, parts: NDArray[np.int64]) -> bytes:
+    whole = {"x": np.asarray(made.x), "y": np.array(made.classes)[made.y]}
+    arrays = {f"{name}_{part}": a[parts == k] for k, part in enumerate(PARTS) for name, a in whole.items()}
+    data = io.BytesIO()
+    np.savez_compressed(data, allow_pickle=False, **arrays)
+    return data.getvalue()
+
+
+def _named(name: str) -> type[BuiltinTask]:
+    known = builtin_tasks()
+    if name not in known:
+        raise RequestError(f"'{name}' is no built-in task; they are {', '.join(known)}")
+    return known[name]
+
+
+def _rules(cls: type[BuiltinTask]) -> str:
+    return inspect.getdoc(cls) or ""
