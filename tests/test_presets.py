@@ -28,8 +28,33 @@ def test_minimal_is_the_default():
     assert preset("minimal") == Preset()
 
 
+@pytest.mark.parametrize(
+    ("argv", "shown"),
+    [
+        (["lra-listops"], "(default: 512)"),
+        (["lra-listops", "--profile=small"], "(default: 64)"),
+        (["lra-listops", "--profile", "small", "--preset", "minimal"], "(default: 32)"),
+        (["lra-listops", "--preset=minimal"], "(default: 32)"),
+        (["digits"], "(default: 32)"),
+    ],
+)
+def test_a_task_has_a_preset_of_its_own_unless_another_is_named(argv, shown, capsys):
+    with pytest.raises(SystemExit):
+        main(["compare", *argv, "--help"])
+    of_width = capsys.readouterr().out.partition("Model width D.")[2]
+    assert of_width.split(")")[0].strip(" │\n") + ")" == shown
+
+
+@pytest.mark.parametrize(
+    "argv", [["digits", "--profile=small"], ["--profile=small"], ["--profile=small", "lra-listops"]]
+)
+def test_a_profile_that_a_task_has_not_is_refused(argv, capsys):
+    assert main(["compare", *argv, "--profile=small"]) == 2
+    assert "--profile small needs one of lra-listops as DATA, in front of all options" in capsys.readouterr().err
+
+
 def test_an_unknown_preset_is_refused():
-    with pytest.raises(RequestError, match="the presets are minimal, small, amos-listops"):
+    with pytest.raises(RequestError, match="the presets are minimal, small, lra-listops-small, amos-listops"):
         preset("nope")
 
 

@@ -25,6 +25,7 @@ from selfpretrain.explain.registry import known_sections, sections_named
 from selfpretrain.options import explained, parse, take_task_options, task_help, value_of
 from selfpretrain.presets import preset
 from selfpretrain.serial import to_dict
+from selfpretrain.tasks.builtin import builtin_tasks
 
 USAGE = """\
 usage: selfpretrain VERB ...
@@ -38,7 +39,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   report DIR       draw the report of a finished comparison or study again; never trains
   clean DIR        list, then remove, trainings that the latest request does not use
 
-DATA is a built-in task (proximity, digits, noise, skew, lra-listops) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
+DATA is a built-in task (selfpretrain data list gives them) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
 
   selfpretrain compare                            the built-in example, a few minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
@@ -67,8 +68,11 @@ class CompareArguments:
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=TaskConfig)
     config: Annotated[CompareConfig, arg(name="")] = field(default_factory=CompareConfig)
     preset: str = "minimal"
-    """A named set of model and training settings, on which single options stand: minimal, small, or amos-NAME.
-    NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc."""
+    """A named set of model and training settings, on which single options stand: minimal, small, lra-listops-small,
+    or amos-NAME. NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc.
+    Tasks of the Long Range Arena have their own, unless another is named."""
+    profile: Literal["full", "small"] = "full"
+    """small: the short sister of a long task, with a small model: minutes on two cores instead of days."""
     budget: str | None = None
     """A time, like 10m or 1h. Steps are timed here, then durations, rates and seeds are chosen that fill it.
     They are the same for every arm. What other options set stays."""
@@ -220,7 +224,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compare(argv: list[str]) -> None:
-    named = value_of("--preset", argv) or CompareArguments.preset
+    argv = _of_profile(argv)
+    tasks = builtin_tasks()
+    own = tasks[argv[0]].preset if argv and argv[0] in tasks else CompareArguments.preset
+    named = value_of("--preset", argv) or own
     ground = preset(named)
     argv, options = take_task_options(argv)
     arms = "\n".join(f"  {name:14s} {arm.says}" for name, arm in known_arms().items())
@@ -271,6 +278,21 @@ def _compare(argv: list[str]) -> None:
         sys.stdout.write(json.dumps(comparison.summary, indent=2, allow_nan=False) + "\n")
     print_summary(console, comparison.answer)
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+
+
+def _of_profile(argv: list[str]) -> list[str]:
+    """Arguments in which a task is replaced by its small sister, where that was asked for.
+
+    Raises:
+        SettingError: the task has none.
+    """
+    if value_of("--profile", argv) != "small":
+        return argv
+    tasks = builtin_tasks()
+    small = [name.removesuffix("-small") for name in tasks if name.endswith("-small")]
+    if not argv or argv[0] not in small:
+        raise SettingError("profile", "small", f"needs one of {', '.join(small)} as DATA, in front of all options")
+    return [f"{argv[0]}-small", *argv[1:]]
 
 
 def _diagnose(argv: list[str]) -> None:

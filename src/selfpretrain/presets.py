@@ -1,5 +1,8 @@
-"""Named settings. ``minimal`` is the smallest model that shows the effect (ours), ``small`` a first model for real
-data (ours), ``amos-*`` one for each row of the configurations published with Amos et al. (2024).
+"""Named settings.
+
+``minimal`` is the smallest model that shows the effect (ours), ``small`` a first model for real data (ours), ``amos-*`` one
+for each row of the configurations published with Amos et al. (2024), ``lra-*-small`` one for each short sister of a long
+task (ours, but for the mask ratio).
 """
 
 from dataclasses import dataclass, field
@@ -66,6 +69,17 @@ PRESETS: dict[str, Preset] = {
             pretrain=PhaseConfig(duration="3000steps"),
             label=PhaseConfig(duration="2000steps"),
             train=TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
+        )
+    ),
+    "lra-listops-small": Preset(
+        CompareConfig(
+            arms=("scratch", "spt", "scratch-long"),
+            seeds=3,
+            model=ModelConfig(depth=2, width=64, heads=4),
+            objective=ObjectiveConfig(mask_ratio=0.10),
+            pretrain=PhaseConfig(duration="1500steps"),
+            label=PhaseConfig(duration="800steps"),
+            train=TrainConfig(lr=(1e-3,)),
         )
     ),
     "amos-listops": _amos(

@@ -7,16 +7,29 @@
 | noise       | uniform symbols                 | drawn without looking          | the null: nothing helps     |
 | skew        | values, exponential AR process  | sign of the third cumulant     | labels blind to pairs       |
 | lra-listops | nested lists of operators       | what the list comes to         | the Long Range Arena        |
+
+A task that takes hours has a small sister, ``lra-listops-small``, which ``--profile small`` names.
 """
 
 from selfpretrain.tasks.builtin.base import BuiltinTask, Made, builtin_tasks, register
 from selfpretrain.tasks.builtin.digits import Digits
-from selfpretrain.tasks.builtin.listops import ListOps
+from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
 from selfpretrain.tasks.builtin.noise import Noise
 from selfpretrain.tasks.builtin.proximity import Proximity
 from selfpretrain.tasks.builtin.skew import Skew
 
-__all__ = ["BuiltinTask", "Digits", "ListOps", "Made", "Noise", "Proximity", "Skew", "builtin_tasks", "register"]
+__all__ = [
+    "BuiltinTask",
+    "Digits",
+    "ListOps",
+    "ListOpsSmall",
+    "Made",
+    "Noise",
+    "Proximity",
+    "Skew",
+    "builtin_tasks",
+    "register",
+]
 
-for _task in (Proximity, Digits, Noise, Skew, ListOps):
+for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall):
     register(_task)

@@ -35,6 +35,8 @@ class BuiltinTask:
 
     name: ClassVar[str]
     """What a person types."""
+    preset: ClassVar[str] = "minimal"
+    """Settings with which it is compared where nobody names others; see ``presets.py``."""
     licence: ClassVar[str] = "made here by a rule, so none is needed"
     """Of the data."""
     grid: ClassVar[tuple[int, int] | None] = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfpretrain.errors import SettingError, require_at_least
 from selfpretrain.tasks.builtin.base import BuiltinTask, Made
@@ -15,8 +15,6 @@ MIN, MAX, MED, SM, CLOSE = 10, 11, 12, 13, 14
 TOKENS = (*"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
 """By their numbers: digits, operators, and what closes a list."""
 MAX_DEPTH, MAX_ARGUMENTS, LEAF = 10, 10, 0.75
-HELD_OUT = 0.02
-"""Share of the sequences for validation, and for the test: 2,000 each of 100,000."""
 TREES = 100_000
 """Trees that are grown together; the data depend on it."""
 
@@ -37,6 +35,9 @@ class ListOps(BuiltinTask):
     """
 
     name = "lra-listops"
+    preset = "amos-listops"
+    held_out: ClassVar[float] = 0.02
+    """Share of the sequences for validation, and for the test: 2,000 each of 100,000."""
     sequences: int = 100_000
     """Number of sequences N, before the split: 96% for training, 2% for validation and 2% for the test."""
     min_tokens: int = 501
@@ -60,10 +61,28 @@ class ListOps(BuiltinTask):
                 rows.setdefault(tokens.tobytes(), value)
                 if len(rows) == self.sequences:
                     break
-        held_out = max(1, round(HELD_OUT * self.sequences))
+        held_out = max(1, round(self.held_out * self.sequences))
         split = ["train"] * (self.sequences - 2 * held_out) + ["val"] * held_out + ["test"] * held_out
         x = [names[np.frombuffer(row, dtype=np.uint8)] for row in rows]
         return Made("symbols", tuple("0123456789"), x, np.array(list(rows.values()), dtype=np.int64), split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOpsSmall(ListOps):
+    """ListOps with short and few sequences, for a look within minutes: no task of the Long Range Arena.
+
+    Trees grow as in ``lra-listops``, and those with 20 to 100 tokens are kept (ours).
+    """
+
+    name = "lra-listops-small"
+    preset = "lra-listops-small"
+    held_out = 0.15
+    sequences: int = 6000
+    """Number of sequences N, before the split: 70% for training, 15% for validation and 15% for the test."""
+    min_tokens: int = 20
+    """Fewest tokens of a sequence."""
+    max_tokens: int = 100
+    """Most tokens of a sequence."""
 
 
 def evaluate(tokens: Sequence[str]) -> int:
