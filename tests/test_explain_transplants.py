@@ -59,7 +59,7 @@ def conducted(subject, chosen):
     events = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(candidates, "cells", lambda groups: chosen)
-        rows = [row.plain() for row in module.conduct(subject, 1, LocalEngine, events.append)]
+        rows = [row.plain() for row in module.conduct(subject, (), 1, LocalEngine, events.append)]
     return rows, [event.job for event in events if isinstance(event, Done)]
 
 
@@ -109,11 +109,30 @@ def test_some_cells_alone_can_be_asked_for_and_a_wrong_name_is_refused_before_an
     names = (all_but("query-key", ENCODER).name, alone("query-key").name)
     subject = Subject(folder, replace(TINY_DIAGNOSIS, cells=names))
     assert {cell.name for cell in candidates.matrix(subject.setting, names)} == set(names)
-    assert {from_dict(Cell, row.of).name for row in module.conduct(subject, 1, LocalEngine, ignore)} == set(names)
-    (path := folder / "summary.json").write_text(path.read_text().replace('"no detectable effect"', '"helps"'))
+    assert {from_dict(Cell, row.of).name for row in module.conduct(subject, (), 1, LocalEngine, ignore)} == set(names)
     with pytest.raises(SettingError, match=r"spt\.key\.free is no transplant here; they are spt\.embedding\.free"):
         diagnose(folder, TINY_DIAGNOSIS, sections=("data", "transplants"), cells=("spt.key.free",))
     assert not list((folder / "diagnosis").glob("*.json"))
+
+
+def test_cells_that_are_known_stay_when_others_are_asked_for(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "comparison")
+    (path := folder / "summary.json").write_text(path.read_text().replace('"no detectable effect"', '"helps"'))
+    one, two = alone("query-key").name, alone("norms").name
+
+    def made(*cells):
+        events = []
+        content = diagnose(
+            folder, TINY_DIAGNOSIS, sections=("transplants",), cells=cells or None, watch=events.append
+        ).content
+        named = {from_dict(Cell, row["of"]).name for row in content["sections"]["transplants"]}
+        return named, [event.job for event in events if isinstance(event, Done)]
+
+    assert made(one)[0] == {one}
+    both, jobs = made(two)
+    assert both == {one, two}
+    assert not any(one in job for job in jobs)
+    assert made(one) == ({one, two}, [])
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
@@ -191,7 +210,7 @@ def test_without_a_seed_of_both_arms_there_is_nothing_to_transplant(finished):
     subject = Subject(finished, TINY_DIAGNOSIS)
     subject.runs = [run for run in subject.runs if (run.arm == "spt") == (run.seed == 0)]
     with pytest.raises(RequestError):
-        module.conduct(subject, 1, LocalEngine, ignore)
+        module.conduct(subject, (), 1, LocalEngine, ignore)
 
 
 def test_another_number_of_seeds_is_another_experiment(comparison, monkeypatch):

@@ -125,7 +125,7 @@ class StudyArguments:
     """list, a study's name (see below), or a Python file."""
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
     profile: Literal["small", "full"] = "small"
-    """small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator."""
+    """small: at most 20 minutes on two cores (paper: 90); full: ten seeds and a larger model, for an accelerator."""
     data_dir: Path | None = None
     """Folder with files of real data (domains, paper); None: what SELFPRETRAIN_DATA names, or data."""
     out: Path | None = None
@@ -242,7 +242,6 @@ def _compare(argv: list[str]) -> None:
     config = replace(arguments.config, arms=expanded(arguments.config.arms))
     for name in config.arms:
         arm_named(name)
-    signal.signal(signal.SIGTERM, _interrupt)
     # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
     from selfpretrain.tasks.load import load_task
 
@@ -258,6 +257,7 @@ def _compare(argv: list[str]) -> None:
 
     console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     engine, workers = _engine(arguments, config.train.threads)
+    signal.signal(signal.SIGTERM, _interrupt)  # behind Ray, which has a handler of its own
     if arguments.plan:
         plan = planned(task, config, ground.config, arguments.budget, workers=workers, watch=ignore)
         sys.stderr.write("".join(f"{line}\n" for line in (*task.notes, *plan.lines)))
@@ -331,7 +331,6 @@ def _study(argv: list[str]) -> int:
         return 0
     study = study_named(arguments.study)
     task = _data_of_study(replace(arguments.task, options=options))
-    signal.signal(signal.SIGTERM, _interrupt)
     from rich.console import Console
 
     from selfpretrain.progress import Watcher
@@ -341,6 +340,7 @@ def _study(argv: list[str]) -> int:
 
     console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     engine, workers = _engine(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)  # behind Ray, which has a handler of its own
     with Watcher(console) as watch:
         result = run_study(
             study,

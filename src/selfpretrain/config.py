@@ -357,6 +357,8 @@ class DiagnoseConfig:
     def __post_init__(self) -> None:
         if isinstance(self.sections, str):
             raise SettingError("sections", repr(self.sections), f"is no tuple; give ({self.sections!r},)")
+        if isinstance(self.cells, str):
+            raise SettingError("cells", repr(self.cells), f"is no tuple; give ({self.cells!r},)")
         require_at_least(
             self, sample=LEAST_SAMPLE, large_sample=LEAST_SAMPLE, curvature_sample=4, max_lag=1, transplant_seeds=1
         )

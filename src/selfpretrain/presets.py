@@ -1,8 +1,8 @@
 """Named settings.
 
-``minimal`` is the smallest model that shows the effect (ours), ``small`` a first model for real data (ours), ``amos-*`` one
-for each row of the configurations published with Amos et al. (2024), ``lra-*-small`` one for each short sister of a long
-task (ours, but for the mask ratio).
+``minimal`` is the smallest model that shows the effect (ours), ``small`` a first model for real data (ours), ``amos-*``
+one for each row of the configurations published with Amos et al. (2024), ``lra-*-small`` one for each short sister of a
+long task (ours, but for the mask ratio).
 """
 
 from dataclasses import dataclass, field

@@ -13,7 +13,7 @@ from selfpretrain.arms.tuning import Candidate, reported, trials
 from selfpretrain.config import CompareConfig
 from selfpretrain.errors import SettingError
 from selfpretrain.events import Watch
-from selfpretrain.machine import processes
+from selfpretrain.machine import cores, processes
 from selfpretrain.progress import duration_text
 from selfpretrain.stats import expected_half_width
 from selfpretrain.tasks.task import Task
@@ -105,7 +105,7 @@ def time_request(task: Task, config: CompareConfig, *, workers: int, watch: Watc
     """Time every kind of training that a request has; and how long processes took to start."""
     work = _work(Setting(config, task))
     every = [each for phase in work for training in phase for each in training.chain]
-    return time_trainings({task.fingerprint: task}, every, workers=workers, watch=watch)
+    return time_trainings({task.fingerprint: task}, every, workers=min(workers, cores()), watch=watch)
 
 
 def planned(

@@ -1,7 +1,7 @@
 """What does jobs, wherever they run: each begins when all that it comes after are done."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -55,6 +55,7 @@ class Engine(ABC, Generic[Shared, Payload, Result]):
     ) -> None:
         self._perform, self._shared, self._workers, self._watch = perform, shared, workers, watch
         self._threads, self._device = threads, device
+        self._running: dict[Any, Job[Payload]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,27 +79,29 @@ class Engine(ABC, Generic[Shared, Payload, Result]):
             WorkerKilled: a worker process ended without a word.
         """
         waiting = list(jobs)
-        running: dict[Any, Job[Payload]] = {}
+        running = self._running
         results: dict[str, Result] = {}
         while len(results) < len(jobs):
             ready = [job for job in waiting if all(key in results for key in job.after)]
             assert ready or running, "jobs wait for each other, or for one that is not there"
+            ready.sort(key=lambda job: bool(job.after))  # what others may wait for goes first
             begun = ready[: self._workers - len(running)]
-            running |= self._begin(begun)
+            for job in begun:
+                running[self._begin(job)] = job
             waiting = [job for job in waiting if job not in begun]
-            for handle in self._ended(running):
+            for handle in self._ended():
                 job = running.pop(handle)
                 results[job.key] = self._result(handle)  # raises what has failed, before others are waited for
                 done(job, results[job.key])
         return [results[job.key] for job in jobs]
 
     @abstractmethod
-    def _begin(self, jobs: Sequence[Job[Payload]]) -> Mapping[Any, Job[Payload]]:
-        """Have jobs begun; a handle for each."""
+    def _begin(self, job: Job[Payload]) -> Any:
+        """Have a job begun; a handle on it."""
 
     @abstractmethod
-    def _ended(self, running: Collection[Any]) -> Sequence[Any]:
-        """Handles of jobs that have ended, after waiting a moment; what was told until then is passed on."""
+    def _ended(self) -> Sequence[Any]:
+        """Handles of running jobs that have ended, after waiting a moment; what was told until then is passed on."""
 
     @abstractmethod
     def _result(self, handle: Any) -> Result:

@@ -7,7 +7,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.synchronize import Event as StopSignal
@@ -57,12 +57,13 @@ class LocalEngine(Engine[Shared, Payload, Result]):
     def _processes(self) -> int:
         return processes(self._device, self._workers)
 
-    def _begin(self, jobs: Sequence[Job[Payload]]) -> Mapping[Any, Job[Payload]]:
+    def _begin(self, job: Job[Payload]) -> Future[Result]:
         pool = self._started()
         with _deaf_children():
-            return {pool.submit(_work, job.payload): job for job in jobs}
+            return pool.submit(_work, job.payload)
 
-    def _ended(self, running: Collection[Any]) -> Sequence[Any]:
+    def _ended(self) -> Sequence[Any]:
+        running = list(self._running)
         wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         self._pass_on_events()
         return [future for future in running if future.done()]

@@ -9,16 +9,17 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from selfpretrain.engines.engine import POLL_SECONDS, Engine, Job, Payload, Result, Shared
-from selfpretrain.errors import Interrupted, RequestError, WorkerKilled
+from selfpretrain.errors import Interrupted, RequestError, SettingError, WorkerKilled
 from selfpretrain.events import Event
+from selfpretrain.machine import cores
 
 RETRIES = 3
-"""How often a job may lose its worker."""
+"""How often a job is done again that lost its worker."""
 CONNECT_SECONDS = 10.0
 """Patience with a cluster's address."""
 STOP_SECONDS = 60.0
@@ -46,7 +47,8 @@ def start(address: str | None, cpus: int) -> int:
     except ImportError:
         raise RequestError("the engine ray needs the package ray: pip install 'selfpretrain[ray]'") from None
     if not ray.is_initialized():
-        own = [path for path in sys.path if path and not path.startswith((sys.prefix, sys.base_prefix))]
+        installed = (sys.prefix, sys.base_prefix)
+        own = [path for path in sys.path if path and not any(Path(path).is_relative_to(root) for root in installed)]
         settings: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
         settings["runtime_env"] = {"env_vars": {"PYTHONPATH": os.pathsep.join(own)}}  # for modules beside one's study
         if address is None:
@@ -54,8 +56,10 @@ def start(address: str | None, cpus: int) -> int:
         try:
             _reach(address)
             ray.init(address=address or "local", **settings)
-        except (OSError, ValueError) as error:  # Python's ConnectionError is an OSError
-            raise RequestError(f"no Ray cluster at {address}: {error}; start one with ray start --head") from None
+        except (OSError, ValueError, RuntimeError) as error:  # Python's ConnectionError is an OSError
+            where = "Ray cannot be started here" if address is None else f"no Ray cluster to work with at {address}"
+            cure = "" if address is None else "; start one with ray start --head, of this version of Ray and Python"
+            raise RequestError(f"{where}: {error}{cure}") from None
     return int(ray.cluster_resources().get("CPU", 1))
 
 
@@ -80,15 +84,22 @@ class RayEngine(Engine[Shared, Payload, Result]):
 
     def __init__(self, *arguments: Any, address: str | None = None, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        start(address, self._workers * self._threads)
+        start(address, max(self._workers * self._threads, cores()))
         import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._ray = ray
-        self._board = ray.remote(num_cpus=0)(_Board).remote()
-        needs = {"num_cpus": self._threads, "num_gpus": int(self._device == "cuda"), "max_retries": RETRIES}
-        self._work = ray.remote(**needs)(_work)
+        needs = {"CPU": self._threads, "GPU": int(self._device == "cuda")}
+        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(all(machine.get(name, 0) >= n for name, n in needs.items()) for machine in machines):
+            has = ", ".join(f"{each.get('CPU', 0):g} CPUs and {each.get('GPU', 0):g} GPUs" for each in machines)
+            said = f"and --device {self._device} fit no machine of the Ray cluster; they have {has}"
+            raise SettingError("threads", self._threads, said)
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
+        settled = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "max_retries": RETRIES}
+        self._work = ray.remote(**settled)(_work)
         self._sent = (ray.put(self._perform), ray.put(self._shared))
-        self._running: Collection[Any] = ()
 
     def __exit__(self, *exception: object) -> None:
         if self._running:
@@ -98,28 +109,30 @@ class RayEngine(Engine[Shared, Payload, Result]):
                 self._ray.cancel(handle, force=True)
         self._ray.kill(self._board)
 
-    def _begin(self, jobs: Sequence[Job[Payload]]) -> Mapping[Any, Job[Payload]]:
-        return {self._work.remote(*self._sent, job.payload, self._board, str(Path.cwd())): job for job in jobs}
+    def _begin(self, job: Job[Payload]) -> Any:
+        return self._work.remote(*self._sent, job.payload, self._board, str(Path.cwd()))
 
-    def _ended(self, running: Collection[Any]) -> Sequence[Any]:
-        self._running = list(running)
+    def _ended(self) -> Sequence[Any]:
         ended: Sequence[Any]
-        ended, self._running = self._ray.wait(self._running, timeout=POLL_SECONDS)
-        for event in self._ray.get(self._board.taken.remote()):
+        ended, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS)
+        for event in self._got(self._board.taken.remote()):
             self._watch(event)
         return ended
 
     def _result(self, handle: Any) -> Result:
+        result: Result = self._got(handle)
+        return result
+
+    def _got(self, handle: Any) -> Any:
         try:
-            result: Result = self._ray.get(handle)
+            return self._ray.get(handle)
         except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+            raise error.cause from error  # which has the traceback of the worker
         except self._ray.exceptions.RayError as error:
             raise WorkerKilled(
-                f"a job lost its worker {RETRIES + 1} times ({type(error).__name__}); finished work is kept, and the "
-                "same command goes on from there"
+                f"a worker was lost, also when its job was done again ({type(error).__name__}: {error}); finished work "
+                "is kept, and the same command goes on from there"
             ) from None
-        return result
 
 
 class _Board:

@@ -171,11 +171,9 @@ def _recoveries(evidence: Evidence) -> list[Recovery]:
 
 def _pairs_of_cells(cells: Collection[Cell]) -> dict[Group, tuple[Cell, Cell]]:
     """Of each group the two cells that decide about it, where both are there: it alone, and everything but it."""
-    named = {cell.name: cell for cell in cells}
     groups = [cell.taken[0] for cell in cells if len(cell.taken) == 1 and cell == alone(cell.taken[0])]
-    # By name, since what "all but" takes depends on the model's groups, and some cells may not have been asked for.
-    pairs = {group: (alone(group), named.get(all_but(group, groups).name)) for group in groups}
-    return {group: (one, rest) for group, (one, rest) in pairs.items() if rest is not None}
+    pairs = {group: (alone(group), all_but(group, groups)) for group in groups}
+    return {group: pair for group, pair in pairs.items() if pair[1] in cells}
 
 
 def _carrier(found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
@@ -186,6 +184,11 @@ def _carrier(found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
             "No transplants were made under these settings, so no group of weights can be named as the gain's carrier.",
         )
     pairs = {group: (found[one], found[rest]) for group, (one, rest) in _pairs_of_cells(found).items()}
+    if not pairs:
+        return (
+            None,
+            "No group was moved both alone and left out, so none can be named as the gain's carrier.",
+        )
     both = [g for g, (one, rest) in pairs.items() if one.answer == "recovers" and rest.answer == "does not"]
     if len(both) == 1:
         one, rest = pairs[both[0]]
@@ -200,7 +203,10 @@ def _carrier(found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
         return "undecided", f"Which weights carry the gain takes {MIN_SEEDS} seeds of every transplant to say."
     if any(recovery.answer == "undecided" for recovery in deciding):
         return "undecided", "These seeds do not decide which weights carry the gain; more of them may."
-    return "several", "No single group of weights carries the gain: none is both enough alone and missed when left out."
+    return "several", (
+        f"No single group of weights carries the gain: of {', '.join(pairs)} none is both enough alone and missed when "
+        "left out."
+    )
 
 
 def _mechanism(evidence: Evidence, found: Mapping[Cell, Recovery]) -> tuple[str | None, str]:
@@ -216,8 +222,8 @@ def _mechanism(evidence: Evidence, found: Mapping[Cell, Recovery]) -> tuple[str 
     seen = "The position part of their scores is a preference for near positions that every sequence gets"
     for control in (NOISE, SHUFFLED):
         if control not in found or found[control].answer != "does not":
-            said = f"the control '{control.words}' does not clearly fail"
-            return None, f"{seen}; but {said}, so order is not shown to matter."
+            failed = "was not tried" if control not in found else "does not clearly fail"
+            return None, f"{seen}; but the control '{control.words}' {failed}, so order is not shown to matter."
     handmade = found.get(HANDMADE)
     if handmade is None or handmade.answer != "recovers":
         share = "was not tried" if handmade is None else f"recovers {handmade.percent} of the gain"
@@ -248,16 +254,13 @@ def _frozen(found: Mapping[Cell, Recovery]) -> list[str]:
 
 def _controls(found: Mapping[Cell, Recovery]) -> list[str]:
     words = {
-        NOISE.name: "query-key noise of the same norm",
-        SHUFFLED.name: "query-key from self-pretraining on shuffled sequences",
-        everything((), "shuffled").name: "everything from self-pretraining on shuffled sequences",
+        NOISE: "query-key noise of the same norm",
+        SHUFFLED: "query-key from self-pretraining on shuffled sequences",
+        everything((), "shuffled"): "everything from self-pretraining on shuffled sequences",
     }
-    by_name = {cell.name: recovery for cell, recovery in found.items()}
     said_of = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
     said = [
-        f"{what} {by_name[name].percent} ({said_of[by_name[name].answer]})"
-        for name, what in words.items()
-        if name in by_name
+        f"{what} {found[cell].percent} ({said_of[found[cell].answer]})" for cell, what in words.items() if cell in found
     ]
     return [f"Controls, share of the gain: {'; '.join(said)}."] if said else []
 

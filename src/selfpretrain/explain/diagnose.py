@@ -15,6 +15,7 @@ from selfpretrain.explain.files import CONCLUSION, FOLDER, Findings, protocol_of
 from selfpretrain.explain.measuring import measure_sections
 from selfpretrain.explain.registry import known_sections, sections_named
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.transplants.candidates import matrix
 from selfpretrain.storage import own_folder, remove_half_written, write_json
 from selfpretrain.tasks.task import Task
 
@@ -64,6 +65,7 @@ def diagnose(
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
     subject = Subject(Path(folder), config, task)
+    matrix(subject.setting, config.cells)  # refuses names that are none
     out = subject.target / FOLDER
     try:
         own_folder(out)

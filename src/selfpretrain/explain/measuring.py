@@ -45,7 +45,6 @@ def measure_sections(subject: Subject, out: Path, workers: int, engine: MakeEngi
     """
     found: Sections = {}
     asked = sections_named(subject.config.sections)
-    obstacles = {each.name: each.obstacle(subject) for each in asked if isinstance(each, Experiment)}
     looks: dict[str, list[Look]] = {}
     for name, section in known_sections().items():
         known = read_section(out, name, protocol_of(subject, section))
@@ -56,11 +55,15 @@ def measure_sections(subject: Subject, out: Path, workers: int, engine: MakeEngi
     if looks:
         _look(subject, looks, out, min(workers, cores()), watch, found)
     for section in asked:
-        if isinstance(section, Experiment) and section.name not in found:
-            if (why := obstacles[section.name]) is not None:
+        if not isinstance(section, Experiment):
+            continue
+        known = found.get(section.name)
+        if known is None or section.missing(subject, known):
+            if (why := section.obstacle(subject)) is not None:
                 watch(Note(why))
                 continue
-            found[section.name] = [row.plain() for row in section.conduct(subject, workers, engine, watch)]
+            made = section.conduct(subject, known or (), workers, engine, watch)
+            found[section.name] = [row.plain() for row in made]
             write_section(out, section.name, protocol_of(subject, section), found[section.name])
     return {name: found[name] for name in known_sections() if name in found}
 

@@ -11,7 +11,7 @@ from selfpretrain.events import Watch
 
 if TYPE_CHECKING:
     from selfpretrain.drawing import Picture
-    from selfpretrain.explain.measurement import Measurement
+    from selfpretrain.explain.measurement import Measurement, Row
     from selfpretrain.explain.subject import Subject
 
 Part = tuple[str, ...]
@@ -45,15 +45,17 @@ class Experiment(Section):
 
     Attributes:
         obstacle: why this subject can have no such experiment; None if it can.
-        conduct: the experiment, with so many workers of an engine.
+        conduct: the experiment, with what is known of it, by so many workers of an engine.
         protocol: the settings of ``DiagnoseConfig`` that it depends on.
+        missing: whether what is known lacks something that was asked for.
     """
 
     parts: Callable[["Subject"], Sequence[Part]] = lambda subject: ()
     measure: Callable[["Subject", Part], Iterable["Measurement"]] = lambda subject, part: ()
     obstacle: Callable[["Subject"], str | None]
-    conduct: Callable[["Subject", int, MakeEngine, Watch], Iterable["Measurement"]]
+    conduct: Callable[["Subject", Sequence["Row"], int, MakeEngine, Watch], Iterable["Measurement"]]
     protocol: tuple[str, ...] = ()
+    missing: Callable[["Subject", Sequence["Row"]], bool] = lambda subject, known: False
 
 
 def once(subject: "Subject") -> list[Part]:

@@ -14,7 +14,7 @@ from selfpretrain.comparison.planning import trainings_of
 from selfpretrain.config import TaskConfig
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.engines.local import LocalEngine
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.events import Done, Event, Note, Planned, Progress, Watch, ignore
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants.candidates import candidates, matrix
@@ -65,6 +65,8 @@ def run_study(
         RequestError: the folder belongs to something else, or the cases do not fit or cannot be planned; then nothing
             is written.
     """
+    if data_dir is not None and not data_dir.is_dir():
+        raise SettingError("data_dir", data_dir, "is no folder; name the one with the files of examples/real_data.py")
     if task is not None and not study.own_data:
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
     cases = study.cases_on(ground(profile, task, data_dir))
@@ -131,7 +133,8 @@ def _costs(cases: Sequence[Case], tasks: Tasks, folder: StudyFolder) -> list[flo
             if case.looks_at("transplants"):
                 assert case.diagnosis is not None
                 cells = matrix(setting, case.diagnosis.cells)
-                moved = reported(candidates(setting, cells, range(case.request.seeds), case.request.train.lr[0]), 0.0)
+                seeds = range(min(case.request.seeds, case.diagnosis.transplant_seeds or case.request.seeds))
+                moved = reported(candidates(setting, cells, seeds, case.request.train.lr[0]), 0.0)
                 every |= {f"{number} of the transplants": each for number, each in enumerate(moved)}
             new = {key: each for key, each in every.items() if key not in seen and not folder.has_training(key)}
             seen |= every.keys()

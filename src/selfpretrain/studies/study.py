@@ -17,7 +17,7 @@ from selfpretrain.studies.claims import Claim
 from selfpretrain.studies.real_data import FOLDER, VARIABLE, RealData, data_folder
 
 Profile = Literal["small", "full"]
-"""small: at most 20 minutes on two cores; full: ten seeds and a larger model, for an accelerator (both ours)."""
+"""small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
 Reading = Callable[[Sequence[ClaimAnswer]], str]
 
 

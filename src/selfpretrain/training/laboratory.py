@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from selfpretrain.config import TrainConfig
 from selfpretrain.engines.engine import Engine, Job, MakeEngine
+from selfpretrain.errors import RequestError
 from selfpretrain.events import Note, Planned, Watch
 from selfpretrain.results import TrainingResult
 from selfpretrain.storage import own_folder
@@ -111,6 +112,7 @@ class Laboratory:
                 after = () if each.source is None or each.source.key not in jobs else (each.source.key,)
                 jobs[each.key] = Job(each.key, work, after)
                 costs[called] = self.cost(each)
+        trained = set(jobs)
         for name, more, waits_for in then:
             waits = waits_for is not None and waits_for.key in jobs
             if waits or not more.is_done:
@@ -118,6 +120,11 @@ class Laboratory:
         self._watch(Planned(costs, later))
 
         def remember(job: Job[Any], result: None) -> None:
+            if job.key in trained and not self.shop.store.shows(job.key):
+                raise RequestError(
+                    f"{self.shop.store.folder}: what a worker wrote there is not seen here; give --out a folder that "
+                    "all machines share"
+                )
             self._there.add(job.key)
 
         self._engine.do(list(jobs.values()), remember)

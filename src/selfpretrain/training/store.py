@@ -50,6 +50,8 @@ CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "
 WEIGHTS, CHECKPOINTS, SNAPSHOTS = "weights.safetensors", "checkpoint", "snapshots"
 KEPT_CHECKPOINTS = 2
 """The latest, and one to fall back on when it is damaged."""
+SEEN_TRIES, SEEN_SECONDS = 60, 1.0
+"""How often, and after how long, one looks for what another machine has written."""
 PROGRESS_SECONDS = 0.2
 """Least time between two progress events of a training."""
 
@@ -116,6 +118,15 @@ class Store:
             DamagedError: it is not finished, or its seal is broken.
         """
         return Finished(Sealed(self.path(training)))
+
+    def shows(self, key: str) -> bool:
+        """Whether a training that somebody has finished is seen from here: on a shared folder that may take a while."""
+        for _ in range(SEEN_TRIES):
+            if is_sealed(self.folder / key):
+                return True
+            list(self.folder.iterdir())  # has a network's folder read anew
+            time.sleep(SEEN_SECONDS)
+        return False
 
     def has(self, training: Training, note: Callable[[str], None]) -> bool:
         """Whether the training is finished and whole. What is damaged is told of, and counts as not begun."""

@@ -1,7 +1,7 @@
 """The matrix of transplants. Imports no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from selfpretrain.model.groups import Group
@@ -17,13 +17,13 @@ class Cell:
         donor: whose weights: of SPT, of SPT on shuffled sequences, noise of SPT's norm; or nobody's and a bias by hand,
             or nobody's and the attention maps of SPT all along.
         what: what is taken: a group, "all", "all but" a group, groups with "and" between them, or "proximity bias".
-        taken: the groups of weights that come from the donor.
+        taken: the groups of weights that come from the donor; what a model's groups make of ``what``.
         frozen: groups that stay as they start.
     """
 
     donor: Donor
     what: str
-    taken: tuple[Group, ...]
+    taken: tuple[Group, ...] = field(compare=False)
     frozen: tuple[Group, ...] = ()
 
     @property

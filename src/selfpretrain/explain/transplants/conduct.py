@@ -5,7 +5,7 @@ training write. So every transplant goes into the start of the donor's own seed.
 label training. "Nothing taken" is the arm scratch and "everything taken, free" the arm spt: both are in the comparison.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from selfpretrain.arms.tuning import Candidate, tune_and_train, tuning_seeds
@@ -14,21 +14,32 @@ from selfpretrain.comparison.runs import Run, RunRecord, run_name
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.errors import RequestError
 from selfpretrain.events import Watch
-from selfpretrain.explain.measurement import Measurement
+from selfpretrain.explain.measurement import Measurement, Row
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.transplants.candidates import candidates, matrix
 from selfpretrain.explain.transplants.cells import Cell
-from selfpretrain.serial import to_dict
+from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.storage import own_folder
 from selfpretrain.training.laboratory import Laboratory
 from selfpretrain.training.perform import Workshop
 from selfpretrain.training.training import Training
 
 
-def conduct(subject: Subject, workers: int, engine: MakeEngine, watch: Watch) -> list[Measurement]:
+def missing(subject: Subject, known: Sequence[Row]) -> bool:
+    """Whether a cell that was asked for is not among what is known."""
+    return not set(matrix(subject.setting, subject.config.cells)) <= _cells_of(known)
+
+
+def _cells_of(rows: Sequence[Row]) -> set[Cell]:
+    return {from_dict(Cell, row["of"]) for row in rows}
+
+
+def conduct(
+    subject: Subject, known: Sequence[Row], workers: int, engine: MakeEngine, watch: Watch
+) -> list[Measurement]:
     """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
 
-    Trainings that are there are found; a second call goes on where the first stopped.
+    Trainings that are there are found; a second call goes on where the first stopped. Cells that are known stay.
 
     Raises:
         RequestError: no seed in which both scratch and spt ended well.
@@ -37,7 +48,8 @@ def conduct(subject: Subject, workers: int, engine: MakeEngine, watch: Watch) ->
     setting, seeds = subject.setting, _seeds(subject)
     lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
     shop = Workshop({task.fingerprint: task}, subject.store)
-    chosen = matrix(setting, subject.config.cells)
+    asked, there = matrix(setting, subject.config.cells), _cells_of(known)
+    chosen = [cell for cell in matrix(setting) if cell in asked or cell in there]
     root = own_folder(subject.comparison.transplants)
 
     def evaluate(candidate: Candidate, seed: int, training: Training | None) -> tuple[str, EvaluateJob]:

@@ -9,11 +9,7 @@ if TYPE_CHECKING:
 
 
 def obstacle(subject: "Subject") -> str | None:
-    """Why this subject can have no transplants, or why they would have nothing to explain; None if it can.
-
-    Raises:
-        SettingError: transplants that are not there were asked for.
-    """
+    """Why this subject can have no transplants, or why they would have nothing to explain; None if it can."""
     if not subject.whole:
         return "transplants need a whole comparison, not a single run"
     lacking = [arm for arm in ("scratch", "spt") if arm not in subject.request.arms]
@@ -23,10 +19,6 @@ def obstacle(subject: "Subject") -> str | None:
     outcome = "not compared" if contrast is None else contrast.outcome
     if outcome != "helps":
         return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
-    if subject.config.cells is not None:
-        from selfpretrain.explain.transplants.candidates import matrix  # needs torch
-
-        matrix(subject.setting, subject.config.cells)  # refuses names that are none
     return None
 
 
@@ -35,6 +27,7 @@ TRANSPLANTS = Experiment(
     says="which group of weights carries the gain, by moving them one by one; trains",
     obstacle=obstacle,
     conduct=later("selfpretrain.explain.transplants.conduct", "conduct"),
-    protocol=("transplant_seeds", "cells"),
+    protocol=("transplant_seeds",),
+    missing=later("selfpretrain.explain.transplants.conduct", "missing"),
     pictures=later("selfpretrain.explain.transplants.pictures", "pictures"),
 )

@@ -15,13 +15,12 @@ class Ahead(Claim):
     """An arm of a case scores more than an arm of the same case or of another.
 
     Of two arms that ``compare`` sets against each other the interval is over seeds and test sequences, as it gives it;
-    of any others, and of a lead beyond something, it is the paired t-interval over seeds.
+    of any others, and on training labels, it is the paired t-interval over seeds.
 
     Attributes:
         case: name of the case.
         other: name of the other arm's case; None is the same.
-        split: on which they score.
-        beyond: by how much it must lead; the effect is the lead beyond it.
+        split: on which they score: the test split, or training labels at the best that each came to along the way.
         even_untested: self-pretraining that has learnt nothing counts as well, where that is the question.
     """
 
@@ -30,13 +29,12 @@ class Ahead(Claim):
     against: str = "scratch"
     other: str | None = None
     split: Literal["test", "train"] = "test"
-    beyond: float = 0.0
     even_untested: bool = False
 
     @property
     def least(self) -> float:
-        """Three points of lead."""
-        return GAIN - self.beyond
+        """Three points."""
+        return GAIN
 
     @property
     def refuted_by(self) -> str:
@@ -45,9 +43,8 @@ class Ahead(Claim):
 
     @property
     def unit(self) -> str:
-        """Of the lead, or of what it leaves."""
-        split = "" if self.split == "test" else " of training accuracy"
-        return f"points{split}" if not self.beyond else f"points{split} beyond {100 * self.beyond:g}"
+        """Of accuracy."""
+        return "points" if self.split == "test" else "points of training accuracy"
 
     def rests_on(self, cases: Sequence[Case]) -> list[str]:
         """One case, or two."""
@@ -66,7 +63,7 @@ class Ahead(Claim):
             if not self.even_untested and untested(summary, arm):
                 return f"self-pretraining has learnt nothing in {name}"
         contrast = one.contrast(self.arm, self.against)
-        if self.other is None and contrast is not None and self.split == "test" and not self.beyond:
+        if self.other is None and contrast is not None and self.split == "test":
             return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds)
-        by_seed = [lead - self.beyond for lead in leads(one, self.arm, two, self.against, self.split)]
+        by_seed = leads(one, self.arm, two, self.against, self.split)
         return t_interval(by_seed) if by_seed else "runs failed, or the cases have different seeds"

@@ -43,9 +43,11 @@ class Claim(ABC):
 
     Attributes:
         text: the claim, in plain words.
+        family: claims that are not primary are corrected together with those of the same family.
     """
 
     text: str
+    family: str = ""
 
     @property
     @abstractmethod
@@ -132,7 +134,7 @@ def untested(summary: Summary, arm: str) -> bool:
 def leads(one: Summary, arm: str, two: Summary, against: str, split: Literal["test", "train"] = "test") -> list[float]:
     """Leads in accuracy by seed; none if a run failed or seeds differ, since seeds are paired."""
     ours, theirs = (
-        entry.test_acc if split == "test" else entry.train_acc for entry in (one.arms[arm], two.arms[against])
+        entry.test_acc if split == "test" else entry.best_train_acc for entry in (one.arms[arm], two.arms[against])
     )
     found = [a - b for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
     complete = len(found) == len(ours) == len(theirs)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.results import ClaimAnswer
-from selfpretrain.stats import Interval
+from selfpretrain.stats import Interval, holm
 from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims.claim import Claim, Found
 from selfpretrain.verdict.claims import ALPHA, adjusted_p
@@ -23,7 +23,7 @@ PRIMARY = 2
 
 
 def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list[ClaimAnswer]:
-    """What the comparisons say of each claim; the first two are primary, in their order, the others corrected.
+    """What the comparisons say of each claim; the first two are primary, the others corrected in their families.
 
     A claim is made at the level of the latest looks at its comparisons (see ``verdict.claims``).
     """
@@ -37,7 +37,7 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list
         1.0 if isinstance(m, str) or m.p is None or m.n < MIN_SEEDS or m.mean <= 0 or against else m.p
         for m, against in zip(measured, refuted, strict=True)
     ]
-    adjusted = adjusted_p(p_values, [number < PRIMARY for number in range(len(claims))])
+    adjusted = _adjusted(p_values, [None if n < PRIMARY else claim.family for n, claim in enumerate(claims)])
     answers = []
     for number, (claim, m, against, p) in enumerate(zip(claims, measured, refuted, adjusted, strict=True)):
         level = min((found[name].summary.level for name in claim.rests_on(cases) if name in found), default=ALPHA)
@@ -58,6 +58,17 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list
             )
         )
     return answers
+
+
+def _adjusted(p_values: Sequence[float], families: Sequence[str | None]) -> list[float]:
+    """Adjusted p-values: primary claims (of no family) in their order, the others by Holm's rule in each family."""
+    adjusted = adjusted_p(p_values, [family is None for family in families])
+    for family in {family for family in families if family is not None}:
+        members = [number for number, each in enumerate(families) if each == family]
+        corrected = holm([p_values[number] for number in members])
+        for number, p in zip(members, corrected, strict=True):
+            adjusted[number] = p
+    return adjusted
 
 
 def _measured(claim: Claim, cases: Sequence[Case], found: Found) -> Interval | str:
