@@ -15,8 +15,10 @@ from selfpretrain.explain.transplants.cells import Cell
 from selfpretrain.explain.view import View
 from selfpretrain.report.content import Content
 from selfpretrain.report.figures import PICTURES
+from selfpretrain.report.records import Published, published
 from selfpretrain.results import ArmSummary
-from selfpretrain.serial import from_dict
+from selfpretrain.serial import from_dict, to_dict
+from selfpretrain.tasks.builtin import builtin_tasks
 from selfpretrain.verdict.cause import MARGIN
 from selfpretrain.verdict.wording import CAUSES
 
@@ -32,6 +34,7 @@ def render(content: Content) -> str:
         figures=drawn(PICTURES, content),
         arms=[_arm_row(name, entry, size) for name, entry in summary.arms.items()],
         flops_unit=unit,
+        published=_published(content),
         reconstructions=[row for arm in summary.arms.items() if (row := _reconstruction(*arm)) is not None],
         failures=[(name, seed, why) for name, entry in summary.arms.items() for seed, why in entry.failures.items()],
         causes=CAUSES,
@@ -90,6 +93,14 @@ def _why(diagnosis: Findings | None, *, of_one_run: bool = False) -> dict[str, A
         "more": [each for name, of in pictures.items() if brief and name != "data" for each in of],
         "protocol": _flat(diagnosis.protocol),
     }
+
+
+def _published(content: Content) -> list[Published]:
+    """What others report on the task, if it was made as it is published: without options of one's own."""
+    name, source = content.summary.task.name, content.request["source"]
+    if name not in builtin_tasks() or source is None or source["options"] != to_dict(builtin_tasks()[name]()):
+        return []
+    return published(name)
 
 
 def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
