@@ -191,3 +191,45 @@ def test_dimensions_are_counted_from_the_right(padded, causal, distance, kernel,
         for number, keep in enumerate(keeps):
             alone = module(x[number], replace(mask, keep=keep))
             torch.testing.assert_close(found[number], alone, rtol=1e-12, atol=1e-13)
+
+
+@EVERY
+@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize("positions", ["none", "rotary"])
+def test_block_local_attention_equals_full_attention_under_a_dense_mask(positions, padded, causal, distance, block):
+    """Forward and backward, by either kernel: scores of all pairs, of which far ones are taken out by hand."""
+    mask, x = mask_of(padded, causal, distance), normal(B, T, D)
+    explicit, fused = (attention(attention=kernel, positions=positions) for kernel in ("eager", "sdpa"))
+
+    def take_out(scores, inputs, made):
+        places = torch.arange(T) // block
+        far = (places[:, None] - places).abs() > 1
+        own = torch.eye(T, dtype=torch.bool)
+        dot = scores_of_all(inputs[0], inputs[1])
+        return torch.where(own, dot, made.masked_fill(far, -math.inf))
+
+    handle = explicit.scores.register_forward_hook(take_out)
+    expected = out_and_gradients(explicit, x, mask)
+    handle.remove()
+    local = replace(mask, block=block)
+    for module in (explicit, fused):
+        for ours, theirs in zip(out_and_gradients(module, x, local), expected, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-13)
+
+
+def scores_of_all(q, k):
+    """Without any bias."""
+    return q @ k.transpose(-1, -2) / math.sqrt(K)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_block_of_queries_meets_its_neighbourhood_and_no_other_key(padded, monkeypatch):
+    keys, real = [], F.scaled_dot_product_attention
+
+    def watch(q, k, v, attn_mask=None, is_causal=False):
+        keys.append((q.shape[-2], k.shape[-2], attn_mask is None))
+        return real(q, k, v, attn_mask=attn_mask, is_causal=is_causal)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watch)
+    attention()(normal(B, T, D), replace(mask_of(padded, False, "none"), block=1))
+    assert keys == [(1, n, not padded) for n in (2, 3, 3, 3, 2)]

@@ -1,6 +1,7 @@
 """Masks entry by entry: what a kernel adds to the scores of each query and key."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -37,7 +38,7 @@ def entry(b, h, i, j, padded, causal, distance):
 @EVERY
 @pytest.mark.parametrize(("start", "stop"), [(0, T), (0, 1), (2, 5), (T - 1, T)])
 def test_every_entry_by_hand(padded, causal, distance, start, stop):
-    bias = mask_of(padded, causal, distance).bias(start, stop, T, LIKE)
+    bias = mask_of(padded, causal, distance).bias(range(start, stop), range(T), LIKE)
     if bias is None:
         bias = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
     assert bias.ndim == 4 and bias.dtype == torch.float64
@@ -49,13 +50,13 @@ def test_every_entry_by_hand(padded, causal, distance, start, stop):
 @EVERY
 def test_it_is_none_exactly_where_it_adds_nothing(padded, causal, distance):
     nothing = not padded and not causal and distance == "none"
-    assert (mask_of(padded, causal, distance).bias(0, T, T, LIKE) is None) == nothing
+    assert (mask_of(padded, causal, distance).bias(range(T), range(T), LIKE) is None) == nothing
 
 
 @EVERY
 def test_no_real_query_sees_padding_and_none_sees_nothing(padded, causal, distance):
     """Under causal attention padding is not hidden: what is real stands before it."""
-    bias = mask_of(padded, causal, distance).bias(0, T, T, LIKE)
+    bias = mask_of(padded, causal, distance).bias(range(T), range(T), LIKE)
     weights = (torch.zeros(B, H, T, T).double() + (0 if bias is None else bias)).softmax(-1)
     assert weights.isfinite().all()  # padded queries among them: NaN would spread through the backward pass
     if padded:
@@ -68,12 +69,12 @@ def test_padding_is_hidden_key_by_key_unless_the_past_alone_is_seen(padded, caus
     mask = mask_of(padded, causal, "none")
     assert mask.hides_by_key == (padded and not causal)
     if mask.hides_by_key:  # the same for all queries, so that nothing of T squared is made
-        assert mask.bias(0, T, T, LIKE).shape == (B, 1, 1, T)
+        assert mask.bias(range(T), range(T), LIKE).shape == (B, 1, 1, T)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_sequences_of_one_length_share_their_bias(causal):
-    assert mask_of(False, causal, "slopes").bias(0, 3, T, LIKE).shape == (1, H, 3, T)
+    assert mask_of(False, causal, "slopes").bias(range(3), range(T), LIKE).shape == (1, H, 3, T)
 
 
 def test_positions_put_in_front_are_real():
@@ -87,16 +88,70 @@ def test_positions_put_in_front_are_real():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_it_takes_device_and_dtype_of_what_it_is_added_to(dtype, device):
     mask = Mask(KEEP.to(device), False, SLOPES.to(device, torch.float32))
-    bias = mask.bias(0, T, T, torch.zeros(1, dtype=dtype, device=device))
+    bias = mask.bias(range(T), range(T), torch.zeros(1, dtype=dtype, device=device))
     assert (bias.dtype, bias.device.type) == (dtype, device.type)
-    expected = mask_of(True, False, "slopes").bias(0, T, T, LIKE)
+    expected = mask_of(True, False, "slopes").bias(range(T), range(T), LIKE)
     assert torch.equal(bias.cpu().double(), expected)  # halves and doubles up to 12: exact in any of them
 
 
 def test_dimensions_are_counted_from_the_right():
     """Padding of two batches beside each other: (2, B, T)."""
     both = torch.stack((KEEP, KEEP.flip(0)))
-    found = Mask(both, False, SLOPES).bias(1, 4, T, LIKE)
+    found = Mask(both, False, SLOPES).bias(range(1, 4), range(T), LIKE)
     assert found.shape == (2, B, H, 3, T)
     for number, keep in enumerate(both):
-        assert torch.equal(found[number], Mask(keep, False, SLOPES).bias(1, 4, T, LIKE))
+        assert torch.equal(found[number], Mask(keep, False, SLOPES).bias(range(1, 4), range(T), LIKE))
+
+
+# Block-local attention.
+
+EVERY_BLOCK = pytest.mark.parametrize("block", [1, 2, 3, 6, 7, 9])
+
+
+def blocks_of(block, padded, causal, distance):
+    return replace(mask_of(padded, causal, distance), block=block)
+
+
+@EVERY
+@EVERY_BLOCK
+@pytest.mark.parametrize(
+    ("queries", "keys"),
+    [(range(T), range(T)), (range(2, 5), range(1, T)), (range(2, 3), range(2, 4)), (range(T - 1, T), range(T))],
+)
+def test_every_entry_of_a_block_local_mask_by_hand(block, padded, causal, distance, queries, keys):
+    """As without blocks, but what is two blocks away is hidden; a position of the padding sees itself alone."""
+    bias = blocks_of(block, padded, causal, distance).bias(queries, keys, LIKE)
+    found = (torch.zeros(1, 1, 1, 1).double() if bias is None else bias).expand(B, H, len(queries), len(keys))
+    for b, h, i, j in product(range(B), range(H), queries, keys):
+        expected = entry(b, h, i, j, padded, causal, distance)
+        if abs(i // block - j // block) > 1:
+            expected = -math.inf
+        elif i == j:
+            expected = 0.0
+        assert found[b, h, i - queries.start, j - keys.start] == expected
+
+
+@EVERY_BLOCK
+@pytest.mark.parametrize("length", [1, 5, 7])
+def test_keys_of_a_block_are_its_own_and_its_neighbours(block, length):
+    for start in range(0, length, block):
+        queries = range(start, min(start + block, length))
+        seen = {j for j in range(length) for i in queries if abs(i // block - j // block) <= 1}
+        assert list(Mask(block=block).keys_of(queries, length)) == sorted(seen)
+    assert Mask().keys_of(range(1), length) == range(length)
+
+
+@EVERY_BLOCK
+def test_where_all_see_each_other_nothing_is_added(block):
+    mask = Mask(block=block)
+    assert mask.bias(range(block), range(2 * block), LIKE) is None
+    assert mask.bias(range(block, 2 * block), range(3 * block), LIKE) is None
+    assert mask.bias(range(block), range(3 * block), LIKE) is not None
+
+
+@EVERY
+@EVERY_BLOCK
+def test_nobody_sees_nothing_in_any_block(block, padded, causal, distance):
+    bias = blocks_of(block, padded, causal, distance).bias(range(T), range(T), LIKE)
+    weights = (torch.zeros(B, H, T, T).double() + (0 if bias is None else bias)).softmax(-1)
+    assert weights.isfinite().all()

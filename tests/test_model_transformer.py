@@ -541,3 +541,27 @@ def test_a_step_on_a_long_sequence_stays_under_three_gigabytes(settings):
     print(f"{settings}: {found['start'] / 1e9:.2f} GB before, {found['peak'] / 1e9:.2f} GB at the most")
     assert 0 < found["loss"] < 10 and found["moved"]
     assert found["peak"] < 3e9
+
+
+@pytest.mark.parametrize("settings", [{}, {"dropout": 0.3}, {"attention_block": 2}, {"positions": "alibi"}])
+def test_recomputed_activations_change_no_number(settings):
+    model, batch = tiny_model(replace(TINY_MODEL, depth=2, **settings)), torch.arange(2 * LENGTH).view(2, LENGTH) % 5
+    keep, keys = torch.arange(LENGTH) < torch.tensor([[LENGTH], [3]]), torch.tensor([5, 9])
+    found = []
+    for recompute in (False, True):
+        model.recompute = recompute
+        model.zero_grad()
+        model.train()
+        model(batch, keep, keys=keys).square().sum().backward()
+        found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
+
+
+def test_a_sequence_is_read_alike_beside_a_much_longer_one_under_block_local_attention():
+    """Its padding fills whole blocks, which see nothing real."""
+    model = tiny_model(replace(TINY_MODEL, depth=2, attention_block=2)).eval()
+    alone = torch.tensor([[1, 2, 3]])
+    together = torch.zeros(2, LENGTH, dtype=torch.long)
+    together[0, :3] = alone
+    keep = torch.arange(LENGTH) < torch.tensor([[3], [LENGTH]])
+    torch.testing.assert_close(model(together, keep)[:1], model(alone), rtol=1e-5, atol=1e-6)

@@ -73,3 +73,10 @@ def test_joint_pays_for_a_masked_pass_over_its_label_batch():
     spt, joint = (tiny_training(task, arm, **settings) for arm in ("spt", "joint"))
     extra = flops.step_flops(joint, task) - flops.step_flops(spt, task)
     assert extra == pytest.approx(4 * flops.step_flops(spt.source, task), rel=1e-6)
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 5, 8])
+def test_pairs_of_block_local_attention_are_those_that_are_left_in_the_mask(block):
+    lengths = np.arange(1, 14)
+    by_hand = [sum(abs(i // block - j // block) <= 1 for i in range(n) for j in range(n)) for n in lengths]
+    assert flops.attended_pairs(lengths, block).tolist() == by_hand

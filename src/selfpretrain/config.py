@@ -100,11 +100,15 @@ class ModelConfig:
     Impulse: each head looks at one offset, as published by Zheng et al. (2025); needs absolute positions."""
     causal: bool = False
     """Attention looks back only. Always so where the next position is predicted (objective causal)."""
+    attention_block: int | None = None
+    """Block-local attention: a position sees its own block of so many positions and both neighbours; None: all.
+    Time and memory then grow with the length. Amos et al.: 4096 for 16,384 positions, 8192 for 65,536."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
         require_at_least(self, depth=1, width=2, heads=1, ff_factor=0.01, proximity_bias=0.0, position_scale=0.0)
+        require_at_least(self, attention_block=1)
         require_between(self, dropout=(0.0, 0.99))
         if self.width % self.heads:
             raise SettingError("heads", self.heads, f"does not divide the width {self.width}")
@@ -116,6 +120,8 @@ class ModelConfig:
                 "heads", self.heads, f"leaves {each} of the width to each head; rotary needs an even one"
             )
 
+        if self.attention_block is not None and self.pooling == "cls":
+            raise SettingError("pooling", "cls", "would see its own block alone; use mean, max or last")
         if self.init == "impulse" and (self.positions not in ABSOLUTE or self.pooling == "cls"):
             said = "looks at offsets of absolute positions; use sinusoidal or learned ones, and no class token"
             raise SettingError("init", self.init, said)
@@ -236,6 +242,9 @@ class TrainConfig:
     """Where to train; auto: CUDA, then MPS, then the CPU."""
     threads: int = 1
     """CPU threads of one training. They can change the last bit, so trainings with other threads are others."""
+    recompute: bool = False
+    """Compute the activations of each block again in the backward pass instead of keeping them.
+    Less memory, a third more time, the same numbers."""
     snapshots: int = 8
     """Weights that a reported training keeps, evenly spaced, for diagnose to look along it (ours); 0: none."""
     checkpoint_seconds: float = 10.0

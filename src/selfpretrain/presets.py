@@ -118,17 +118,16 @@ PRESETS: dict[str, Preset] = {
         pretrain=_phase(50, 32, 2500),
         mask_ratio=0.5,
     ),
-    # The three with blocked attention in the original (PathX, PathX-256, SC) use full attention here.
     "amos-pathx": _amos(
         length=16384,
-        model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 1, "pooling": "max"},
+        model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 1, "pooling": "max", "attention_block": 4096},
         label=_phase(200, 32, 5000),
         pretrain=_phase(200, 32, 5000),
         mask_ratio=0.5,
     ),
     "amos-pathx-256": _amos(
         length=65536,
-        model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 4, "pooling": "max"},
+        model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 4, "pooling": "max", "attention_block": 8192},
         label=_phase(200, 32, 5000),
         pretrain=_phase(200, 32, 5000),
         mask_ratio=0.5,
@@ -157,6 +156,7 @@ PRESETS: dict[str, Preset] = {
             "ff_factor": 1,
             "positions": "rotary",
             "pooling": "max",
+            "attention_block": 4000,
         },
         label=_phase(200, 16, 2000, 0.05),
         pretrain=_phase(200, 16, 2000, 0.05),

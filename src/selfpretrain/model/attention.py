@@ -60,8 +60,8 @@ class Attention(nn.Module):
         if self.rotary is not None:
             q, k = rotate(q, self.rotary.to(q.dtype)), rotate(k, self.rotary.to(k.dtype))
         if self.kernel == "eager":
-            length = q.shape[-2]
-            mixed = self.scores(q, k, mask.bias(0, length, length, q)).softmax(dim=-1) @ v
+            every = range(q.shape[-2])
+            mixed = self.scores(q, k, mask.bias(every, every, q)).softmax(dim=-1) @ v
         else:
             mixed = fused(q, k, v, mask)
         out: Tensor = self.output(mixed.transpose(-2, -3).flatten(-2))  # (B, H, T, K) -> (B, T, D)
@@ -72,19 +72,26 @@ def fused(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """The fused attention of torch, (B, H, T, K); its memory grows with T and not with its square.
 
     Padding is hidden by a bias of each key, and causality by the kernel itself. A bias by distance is made for
-    ``BLOCK`` queries at a time, and made again for the backward pass.
+    ``BLOCK`` queries at a time, and made again for the backward pass. Where positions see their blocks' neighbours
+    alone, a block of queries meets those keys and no others, so that time grows with T, too.
     """
     length = q.shape[-2]
-    if mask.slopes is None:
-        bias = mask.bias(0, 1, length, q) if mask.hides_by_key else None
+    if mask.block is None and mask.slopes is None:
+        bias = mask.bias(range(1), range(length), q) if mask.hides_by_key else None
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=mask.causal)
-    if length <= BLOCK:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bias(0, length, length, q))
+    step = mask.block or BLOCK
+    if length <= step:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bias(range(length), range(length), q))
+    is_plain = mask.slopes is None and mask.keep is None and not mask.causal  # then there is no bias to make again
 
-    def some(q: Tensor, k: Tensor, v: Tensor, start: int) -> Tensor:
-        bias = mask.bias(start, start + q.shape[-2], length, q)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    def some(q: Tensor, k: Tensor, v: Tensor, queries: range, keys: range) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask.bias(queries, keys, q))
 
-    starts = range(0, length, BLOCK)
-    parts = (checkpoint(some, q[..., s : s + BLOCK, :], k, v, s, use_reentrant=False) for s in starts)
-    return torch.cat(list(parts), dim=-2)
+    parts = []
+    for start in range(0, length, step):
+        queries = range(start, min(start + step, length))
+        keys = mask.keys_of(queries, length)
+        here, seen = slice(queries.start, queries.stop), slice(keys.start, keys.stop)
+        some_of = (q[..., here, :], k[..., seen, :], v[..., seen, :], queries, keys)
+        parts.append(some(*some_of) if is_plain else checkpoint(some, *some_of, use_reentrant=False))
+    return torch.cat(parts, dim=-2)

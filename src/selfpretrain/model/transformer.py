@@ -8,6 +8,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from selfpretrain.config import ABSOLUTE, ModelConfig
 from selfpretrain.draws import bernoulli
@@ -73,6 +74,10 @@ class SequenceModel(nn.Module):
 
     Args:
         generator: source of the initial weights.
+
+    Attributes:
+        recompute: whether a block's activations are computed again in the backward pass, and not kept: the same
+            numbers with less memory.
     """
 
     slopes: Tensor | None
@@ -81,6 +86,7 @@ class SequenceModel(nn.Module):
     def __init__(self, config: ModelConfig, inputs: InputSpec, *, generator: torch.Generator) -> None:
         super().__init__()
         self.config, self.inputs = config, inputs
+        self.recompute = False
         width, self.cls = config.width, None
         kind = KINDS[inputs.kind]
         self.embedding = kind.embedding(inputs, width)
@@ -146,7 +152,7 @@ class SequenceModel(nn.Module):
     def encode(self, x: Tensor, keep_mask: Tensor | None, keys: Tensor | None = None) -> Tensor:
         """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling."""
         h: Tensor = self.embedding(x)
-        mask = Mask(keep_mask, self.config.causal, self.slopes, self.distance_table)
+        mask = Mask(keep_mask, self.config.causal, self.slopes, self.distance_table, self.config.attention_block)
         if self.cls is not None:
             h = torch.cat((self.cls.expand(*h.shape[:-2], 1, -1), h), dim=-2)
             mask = mask.behind(1)
@@ -154,7 +160,10 @@ class SequenceModel(nn.Module):
             h = h + self.positions[: h.shape[-2]]
         h = self.embedding_dropout(h, keys)
         for block in self.blocks:
-            h = block(h, mask, keys)
+            if self.recompute and torch.is_grad_enabled():
+                h = checkpoint(block, h, mask, keys, use_reentrant=False)
+            else:
+                h = block(h, mask, keys)
         normed: Tensor = self.final_norm(h)
         return normed
 

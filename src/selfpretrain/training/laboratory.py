@@ -108,7 +108,7 @@ class Laboratory:
                 if each.key in jobs or self.has(each):
                     continue
                 called = f"{name} {each.phase}"
-                work = TrainJob(called, each, snapshots, self._settings.checkpoint_seconds)
+                work = TrainJob(called, each, snapshots, self._settings.checkpoint_seconds, self._settings.recompute)
                 after = () if each.source is None or each.source.key not in jobs else (each.source.key,)
                 jobs[each.key] = Job(each.key, work, after)
                 costs[called] = self.cost(each)

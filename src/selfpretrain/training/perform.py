@@ -43,12 +43,14 @@ class TrainJob:
     Attributes:
         name: for the one who watches.
         snapshots: weights to keep along the way.
+        recompute: see ``SequenceModel``.
     """
 
     name: str
     training: Training
     snapshots: int
     checkpoint_seconds: float
+    recompute: bool = False
 
     def perform(self, shop: Workshop, tell: Watch, stop: Callable[[], bool]) -> None:
         """Do the training, or what is left of it.
@@ -69,11 +71,11 @@ class TrainJob:
         with folder:
             if not folder.is_finished:
                 with threads(self.training.threads):
-                    _train(self.training, shop, folder, self.snapshots)
+                    _train(self.training, shop, folder, self.snapshots, self.recompute)
         tell(Done(self.name, _outcome(shop.store.finished(self.training).result)))
 
 
-def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots: int) -> None:
+def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots: int, recompute: bool) -> None:
     """From a fresh start to a finished folder; a training that cannot go on is finished, too, with the reason."""
     task, start = shop.tasks[training.task], training.start
     if training.device == "cuda":
@@ -88,6 +90,7 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
         dropout=training.model.dropout > 0,
     )
     model = model_of(training, task.inputs)
+    (model.own if isinstance(model, BorrowedAttention) else model).recompute = recompute
     freeze(model, training.frozen)
     model.to(feed.device)
     taken, weights = None, None
