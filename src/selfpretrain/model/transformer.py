@@ -5,8 +5,10 @@ Shapes: B batch, T positions, D model width, V symbols, C channels, M chosen pos
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -17,6 +19,7 @@ from selfpretrain.model.attention import BLOCK, Attention
 from selfpretrain.model.init import initialise
 from selfpretrain.model.mask import Mask
 from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
+from selfpretrain.model.ragged import back_in_order, length_groups
 from selfpretrain.streams import torch_stream
 
 
@@ -78,6 +81,8 @@ class SequenceModel(nn.Module):
     Attributes:
         recompute: whether a block's activations are computed again in the backward pass, and not kept: the same
             numbers with less memory.
+        by_length: whether rows of similar lengths are computed by themselves, so that padding costs little: equal but
+            for rounding. Off where hooks look at a pass.
     """
 
     slopes: Tensor | None
@@ -86,7 +91,7 @@ class SequenceModel(nn.Module):
     def __init__(self, config: ModelConfig, inputs: InputSpec, *, generator: torch.Generator) -> None:
         super().__init__()
         self.config, self.inputs = config, inputs
-        self.recompute = False
+        self.recompute = self.by_length = False
         width, self.cls = config.width, None
         kind = KINDS[inputs.kind]
         self.embedding = kind.embedding(inputs, width)
@@ -141,6 +146,48 @@ class SequenceModel(nn.Module):
             keys: (B,) of the batch's rows, for dropout in training.
             both: give logits and predictions, from one pass.
         """
+        if self.by_length and keep_mask is not None:
+            groups = length_groups(keep_mask.sum(-1).cpu().numpy())
+            if len(groups) > 1:
+                return self._by_groups(x, keep_mask, chosen, keys, both, groups)
+        return self._together(x, keep_mask, chosen, keys, both)
+
+    def _by_groups(
+        self,
+        x: Tensor,
+        keep_mask: Tensor,
+        chosen: Tensor | None,
+        keys: Tensor | None,
+        both: bool,
+        groups: list[NDArray[np.int64]],
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """``forward``, a group of rows of similar lengths at a time."""
+        rows = [torch.from_numpy(group).to(x.device) for group in groups]
+        logits, predictions = [], []
+        for of in rows:
+            keep = keep_mask[of]
+            longest = int(keep.sum(-1).max())
+            keep = keep[:, :longest]
+            out = self._together(
+                x[of, :longest],
+                None if bool(keep.all()) else keep,
+                None if chosen is None else chosen[of, :longest],
+                None if keys is None else keys[of],
+                both,
+            )
+            pair = out if isinstance(out, tuple) else (out, out)
+            logits.append(pair[0])
+            predictions.append(pair[1])
+        of_rows = torch.ones(len(x), dtype=torch.long, device=x.device)
+        if chosen is None:
+            return back_in_order(logits, rows, of_rows)
+        found = back_in_order(predictions, rows, chosen.sum(-1))
+        return (back_in_order(logits, rows, of_rows), found) if both else found
+
+    def _together(
+        self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor | None, keys: Tensor | None, both: bool
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """``forward``, all rows padded to the longest."""
         h = self.encode(x, keep_mask, keys)
         if chosen is None or both:
             logits: Tensor = self.label_head(self.pool(h, keep_mask))

@@ -90,7 +90,8 @@ def _train(training: Training, shop: Workshop, folder: TrainingFolder, snapshots
         dropout=training.model.dropout > 0,
     )
     model = model_of(training, task.inputs)
-    (model.own if isinstance(model, BorrowedAttention) else model).recompute = recompute
+    if isinstance(model, SequenceModel):
+        model.recompute, model.by_length = recompute, True
     freeze(model, training.frozen)
     model.to(feed.device)
     taken, weights = None, None
