@@ -69,7 +69,8 @@ class CompareArguments:
     config: Annotated[CompareConfig, arg(name="")] = field(default_factory=CompareConfig)
     preset: str = "minimal"
     """A named set of model and training settings, on which single options stand: minimal, small, lra-listops-small,
-    or amos-NAME. NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc.
+    lra-image-small, or amos-NAME.
+    NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc.
     Tasks of the Long Range Arena have their own, unless another is named."""
     profile: Literal["full", "small"] = "full"
     """small: the short sister of a long task, with a small model: minutes on two cores instead of days."""
@@ -126,8 +127,6 @@ class StudyArguments:
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
     profile: Literal["small", "full"] = "small"
     """small: at most 20 minutes on two cores (paper: 90); full: ten seeds and a larger model, for an accelerator."""
-    data_dir: Path | None = None
-    """Folder with files of real data (domains, paper); None: what SELFPRETRAIN_DATA names, or data."""
     out: Path | None = None
     """Folder for everything that is written; None: runs/study-<name>, with the data's name behind it."""
     workers: int | None = None
@@ -153,6 +152,8 @@ class DataArguments:
     """The task's name. Its own options go behind it: lra-listops --sequences 5000."""
     data_seed: int = 0
     """Seed of the generated data."""
+    data_dir: Path | None = None
+    """Folder of data that somebody has to get; None: what SELFPRETRAIN_DATA names, or data."""
     out: Path | None = None
     """File to write: .jsonl for symbols, .npz for values."""
 
@@ -347,7 +348,7 @@ def _study(argv: list[str]) -> int:
             arguments.profile,
             task,
             out=arguments.out,
-            data_dir=arguments.data_dir,
+            data_dir=arguments.task.data_dir,
             workers=workers,
             engine=engine,
             watch=watch,
@@ -389,7 +390,7 @@ def _data_of_study(task: TaskConfig) -> TaskConfig | None:
     if task.data != STUDYS_OWN:
         return task
     for name, value in to_dict(task).items():
-        if value != to_dict(TaskConfig(data=STUDYS_OWN))[name]:
+        if name != "data_dir" and value != to_dict(TaskConfig(data=STUDYS_OWN))[name]:
             raise SettingError(name, value, "is of no use without DATA; name it behind the study")
     return None
 
@@ -400,11 +401,13 @@ def _data(argv: list[str]) -> None:
     from selfpretrain.tasks.catalogue import described, listed, make_file
 
     if arguments.what == "list":
-        sys.stdout.write("".join(f"{line}\n" for line in listed()))
+        sys.stdout.write("".join(f"{line}\n" for line in listed(arguments.data_dir)))
         return
     if not arguments.task:
         raise RequestError(f"data {arguments.what}: name a task; selfpretrain data list gives them")
-    config = TaskConfig(data=arguments.task, data_seed=arguments.data_seed, options=options)
+    config = TaskConfig(
+        data=arguments.task, data_seed=arguments.data_seed, data_dir=arguments.data_dir, options=options
+    )
     if arguments.what == "describe":
         sys.stdout.write(f"{described(config)}\n")
         return

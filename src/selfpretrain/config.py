@@ -50,6 +50,9 @@ class TaskConfig:
     None: 1,024 for files, and never for built-in tasks."""
     allow_missing: bool = False
     """Replace missing or infinite values by the channel's training mean instead of refusing them."""
+    data_dir: Path | None = None
+    """Folder of data that somebody has to get (lra-image; the studies domains and paper).
+    None: what SELFPRETRAIN_DATA names, or data."""
     data_seed: int = 0
     """Seed of generated data and of the split; independent of the training seeds."""
     fraction: float = 1.0
@@ -64,8 +67,9 @@ class TaskConfig:
         require_between(self, fraction=(1e-6, 1.0))
         if self.time is not None and self.series is None:
             raise SettingError("time", self.time, "orders the rows of a series; name the series with --series")
-        if isinstance(self.test, str):  # as a person writes it in Python
-            object.__setattr__(self, "test", Path(self.test))
+        for name in ("test", "data_dir"):
+            if isinstance(path := getattr(self, name), str):  # as a person writes it in Python
+                object.__setattr__(self, name, Path(path))
 
 
 @dataclass(frozen=True, kw_only=True)

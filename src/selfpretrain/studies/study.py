@@ -14,7 +14,8 @@ from selfpretrain.results import ClaimAnswer
 from selfpretrain.serial import fingerprint
 from selfpretrain.studies.case import Axis, Case
 from selfpretrain.studies.claims import Claim
-from selfpretrain.studies.real_data import FOLDER, VARIABLE, RealData, data_folder
+from selfpretrain.studies.real_data import RealData
+from selfpretrain.tasks.folder import FOLDER, VARIABLE, data_folder
 
 Profile = Literal["small", "full"]
 """small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""

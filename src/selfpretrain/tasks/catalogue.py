@@ -4,7 +4,7 @@ import inspect
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,23 @@ from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.options import flag
 from selfpretrain.storage import own_folder, write_atomically
-from selfpretrain.streams import numpy_stream
-from selfpretrain.tasks.builtin import BuiltinTask, Made, builtin_tasks
-from selfpretrain.tasks.load import load_task, rule_of
+from selfpretrain.tasks.builtin import BuiltinTask, FiledTask, Made, builtin_tasks
+from selfpretrain.tasks.folder import data_folder
+from selfpretrain.tasks.load import load_task, made_of, rule_of
 from selfpretrain.tasks.splitting import PARTS, duplicate_groups, parts_of
 
 DESCRIBED = 2000
 """Sequences of which statistics are given, where a task makes more (ours)."""
 
 
-def listed() -> list[str]:
-    """A line for each task: its name, and what it is."""
-    return [f"{name:14s} {_rules(cls).splitlines()[0]}" for name, cls in builtin_tasks().items()]
+def listed(data_dir: Path | None = None) -> list[str]:
+    """A line for each task: its name, what it is, and what to get where it needs data that are not there."""
+    folder, lines = data_folder(data_dir), []
+    for name, cls in builtin_tasks().items():
+        lines.append(f"{name:18s} {_rules(cls).splitlines()[0]}")
+        if issubclass(cls, FiledTask) and not cls.is_there(folder):
+            lines.append(f"{'':18s} not in {folder}; put there {cls.wants}")
+    return lines
 
 
 def described(config: TaskConfig) -> str:
@@ -38,7 +43,7 @@ def described(config: TaskConfig) -> str:
     options = dict(config.options)
     if "sequences" in {field.name for field in fields(cls)}:
         options.setdefault("sequences", min(DESCRIBED, cls().sequences))  # type: ignore[attr-defined]
-    task = load_task(TaskConfig(data=config.data, data_seed=config.data_seed, options=options))
+    task = load_task(replace(config, options=options))
     whole = task.train + task.val + task.test
     shares = np.bincount(whole.y, minlength=len(task.classes)) / len(whole)
     lengths = np.percentile(whole.lengths, [0, 5, 50, 95, 100]).round().astype(int)
@@ -70,7 +75,7 @@ def make_file(config: TaskConfig, out: Path) -> str:
         RequestError: there is no such task, or the file's ending does not fit.
     """
     cls = _named(config.data)
-    made = rule_of(cls, config).build(numpy_stream(config.data_seed, "data"))
+    made = made_of(rule_of(cls, config), config)
     wanted = ".jsonl" if made.kind == "symbols" else ".npz"
     if out.suffix != wanted:
         raise SettingError("out", out, f"does not fit {made.kind}; name a file that ends in {wanted}")

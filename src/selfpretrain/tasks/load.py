@@ -12,8 +12,9 @@ from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.assemble import Material, assemble
-from selfpretrain.tasks.builtin import BuiltinTask, builtin_tasks
+from selfpretrain.tasks.builtin import BuiltinTask, FiledTask, Made, builtin_tasks
 from selfpretrain.tasks.files import load_file, task_of_arrays
+from selfpretrain.tasks.folder import VARIABLE, data_folder
 from selfpretrain.tasks.parsing import parse_cells
 from selfpretrain.tasks.tables import EXTENSIONS
 from selfpretrain.tasks.task import Posterior, Task
@@ -54,7 +55,8 @@ def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
     path = Path(config.data)
     if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
         raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(known)}) nor a file")
-    for name, value in config.options.items():
+    of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
+    for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
     return load_file(path, config)
 
@@ -67,7 +69,8 @@ def rule_of(cls: type[BuiltinTask], config: TaskConfig) -> BuiltinTask:
     """
     valid = [field.name for field in fields(cls)]
     strangers = [name for name in config.options if name not in valid]
-    strangers += [name for name in OF_FILES if getattr(config, name) is not None]
+    elsewhere = OF_FILES if issubclass(cls, FiledTask) else (*OF_FILES, "data_dir")
+    strangers += [name for name in elsewhere if getattr(config, name) is not None]
     if strangers:
         value = config.options.get(strangers[0], getattr(config, strangers[0], None))
         known = ", ".join(valid) or "none"
@@ -75,9 +78,25 @@ def rule_of(cls: type[BuiltinTask], config: TaskConfig) -> BuiltinTask:
     return from_dict(cls, config.options)
 
 
+def made_of(rule: BuiltinTask, config: TaskConfig) -> Made:
+    """Its sequences: made by its rule, or read from the folder of data.
+
+    Raises:
+        RequestError: they are not there; the message says what to get.
+    """
+    if not isinstance(rule, FiledTask):
+        return rule.build(numpy_stream(config.data_seed, "data"))
+    folder = data_folder(config.data_dir)
+    made = rule.read(folder)
+    if made is None:
+        where = f"--data-dir or {VARIABLE} names another folder"
+        raise RequestError(f"{rule.name}: its data are not in {folder}; put there {rule.wants} ({where})")
+    return made
+
+
 def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
     rule = rule_of(cls, config)
-    made = rule.build(numpy_stream(config.data_seed, "data"))
+    made = made_of(rule, config)
     options = to_dict(rule)
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
     material = Material(

@@ -7,12 +7,15 @@
 | noise       | uniform symbols                 | drawn without looking          | the null: nothing helps     |
 | skew        | values, exponential AR process  | sign of the third cumulant     | labels blind to pairs       |
 | lra-listops | nested lists of operators       | what the list comes to         | the Long Range Arena        |
+| lra-image   | grey images pixel by pixel      | what they show                 | the Long Range Arena        |
 
-A task that takes hours has a small sister, ``lra-listops-small``, which ``--profile small`` names.
+A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images are read
+from files that somebody has to get.
 """
 
-from selfpretrain.tasks.builtin.base import BuiltinTask, Made, builtin_tasks, register
+from selfpretrain.tasks.builtin.base import BuiltinTask, FiledTask, Made, builtin_tasks, register
 from selfpretrain.tasks.builtin.digits import Digits
+from selfpretrain.tasks.builtin.image import Image, ImageSmall
 from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
 from selfpretrain.tasks.builtin.noise import Noise
 from selfpretrain.tasks.builtin.proximity import Proximity
@@ -21,6 +24,9 @@ from selfpretrain.tasks.builtin.skew import Skew
 __all__ = [
     "BuiltinTask",
     "Digits",
+    "FiledTask",
+    "Image",
+    "ImageSmall",
     "ListOps",
     "ListOpsSmall",
     "Made",
@@ -31,5 +37,5 @@ __all__ = [
     "register",
 ]
 
-for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall):
+for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall, Image, ImageSmall):
     register(_task)

@@ -1,6 +1,7 @@
 """What a built-in task is, and which there are."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from selfpretrain.config import Kind
@@ -50,6 +51,26 @@ class BuiltinTask:
     def posterior(self) -> "Posterior | None":
         """What the rule says of hidden symbols, as in ``task.Posterior``, of symbols 0, 1, ... K-1; None if nothing."""
         return None
+
+
+class FiledTask(BuiltinTask):
+    """A task whose sequences somebody has to get first; they are read, and nothing is downloaded."""
+
+    wants: ClassVar[str]
+    """What to put into the folder of data."""
+
+    @classmethod
+    def is_there(cls, folder: Path) -> bool:
+        """Whether something of it lies in the folder."""
+        raise NotImplementedError
+
+    def read(self, folder: Path) -> Made | None:
+        """The sequences, from what lies in the folder; None if nothing of them does.
+
+        Raises:
+            RequestError: what is there cannot be used.
+        """
+        raise NotImplementedError
 
 
 _TASKS: dict[str, type[BuiltinTask]] = {}

@@ -1,0 +1,233 @@
+"""Grey images pixel by pixel: the task Image of the Long Range Arena."""
+
+import io
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from selfpretrain.errors import RequestError
+from selfpretrain.tasks.builtin.base import FiledTask, Made
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SIDE = 32
+LARGEST_PNG = 100_000
+"""Bytes of an image of 32x32 pixels are fewer by far."""
+
+
+class Images(NamedTuple):
+    """CIFAR-10: (N, 1024) uint8 grey values, row by row, and (N,) classes."""
+
+    x_train: "NDArray[np.uint8]"
+    y_train: "NDArray[np.int64]"
+    x_test: "NDArray[np.uint8]"
+    y_test: "NDArray[np.int64]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image(FiledTask):
+    """Image of the Long Range Arena: CIFAR-10 in grey, 1,024 pixels one by one, and what it shows.
+
+    The last 5,000 of the 50,000 training images are for validation, and the 10,000 test images for the test, as there.
+    Grey is luma of ITU-R 601, as Pillow and so torchvision have it. The Arena's own code uses TensorFlow's, which can
+    differ by one of 255.
+
+    Source: Krizhevsky (2009), CIFAR-10; Tay et al. (2021).
+    """
+
+    name = "lra-image"
+    preset = "amos-image"
+    licence = "CIFAR-10 has none in writing; it is used for research by custom"
+    grid = (SIDE, SIDE)
+    wants = (
+        "cifar10-gray.npz (x_train 50000x1024 uint8, y_train, x_test, y_test); or cifar-10-batches-bin, the binary "
+        "version from cs.toronto.edu/~kriz/cifar.html; or cifar10, as datasets.load_dataset('uoft-cs/cifar10') has "
+        "saved it with save_to_disk"
+    )
+    counts: ClassVar[tuple[int, int]] = (50_000, 10_000)
+    """Training and test images, by which what is read is checked."""
+    held_out: ClassVar[int] = 5_000
+    """Of the training images, for validation: the last."""
+
+    @classmethod
+    def is_there(cls, folder: Path) -> bool:
+        """Whether one of the three is."""
+        return any((folder / name).exists() for name in KINDS)
+
+    def read(self, folder: Path) -> Made | None:
+        """Read what is there, the first of the three kinds."""
+        images = read_images(folder, self.counts)
+        return None if images is None else self.made(images)
+
+    def made(self, images: Images) -> Made:
+        """The sequences, of all images."""
+        import numpy as np
+
+        n_train = len(images.y_train) - self.held_out
+        split = ["train"] * n_train + ["val"] * self.held_out + ["test"] * len(images.y_test)
+        x = np.concatenate((images.x_train, images.x_test))
+        return Made("values", CLASSES, x, np.concatenate((images.y_train, images.y_test)), split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSmall(Image):
+    """CIFAR-10 in grey at 16x16 pixels, 5,000 images: for a look within minutes, no task of the Long Range Arena.
+
+    Four pixels become their mean. The first 3,500 training images are for training and the next 500 for validation;
+    the first 1,000 test images are for the test (ours).
+    """
+
+    name = "lra-image-small"
+    preset = "lra-image-small"
+    grid = (SIDE // 2, SIDE // 2)
+
+    def made(self, images: Images) -> Made:
+        """The sequences, of some images."""
+        import numpy as np
+
+        def small(x: "NDArray[Any]") -> "NDArray[Any]":
+            half = SIDE // 2
+            means: NDArray[Any] = x.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half**2)
+            return means
+
+        split = ["train"] * 3500 + ["val"] * 500 + ["test"] * 1000
+        x = small(np.concatenate((images.x_train[:4000], images.x_test[:1000])))
+        y = np.concatenate((images.y_train[:4000], images.y_test[:1000]))
+        return Made("values", CLASSES, x, y, split[: len(y)])
+
+
+def read_images(folder: Path, counts: tuple[int, int]) -> Images | None:
+    """CIFAR-10 in grey from what lies in the folder; None if nothing of it does.
+
+    Raises:
+        RequestError: what is there is damaged, of another size, or a kind that is never read.
+    """
+    for name, read in KINDS.items():
+        if (path := folder / name).exists():
+            return _checked(path, read(path), counts)
+    if (path := folder / "cifar-10-batches-py").exists():
+        raise RequestError(f"{path}: holds pickles, which are never loaded; get the binary version")
+    return None
+
+
+def _checked(path: Path, images: Images, counts: tuple[int, int]) -> Images:
+    for part, x, y, n in (
+        ("training", images.x_train, images.y_train, counts[0]),
+        ("test", images.x_test, images.y_test, counts[1]),
+    ):
+        if x.dtype.name != "uint8" or x.shape != (n, SIDE * SIDE) or y.shape != (n,):
+            said = f"{x.dtype} {x.shape} and {y.shape} classes"
+            raise RequestError(f"{path}: of {part} images it has {said}, not uint8 ({n}, 1024) and {n}; get it again")
+        if len(y) and not (y.min() >= 0 and y.max() < len(CLASSES)):
+            raise RequestError(f"{path}: a class is none of 0 to 9; get it again")
+    return images
+
+
+def grey(rgb: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
+    """Luma of ITU-R 601 as Pillow computes it: (299 R + 587 G + 114 B) / 1000, in 16 bits.
+
+    Args:
+        rgb: (N, 3, P).
+
+    Returns:
+        (N, P).
+    """
+    import numpy as np
+
+    red, green, blue = (rgb[:, channel].astype(np.uint32) for channel in range(3))
+    luma: NDArray[np.uint8] = ((19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16).astype(np.uint8)
+    return luma
+
+
+def _from_npz(path: Path) -> Images:
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            x_train, y_train, x_test, y_test = (arrays[name] for name in Images._fields)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RequestError(f"{path}: no NPZ with x_train, y_train, x_test and y_test ({error}); get it again") from None
+    return Images(x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))
+
+
+def _from_binary(folder: Path) -> Images:
+    """A record is a class and 3 x 1024 bytes: red, green, blue."""
+    import numpy as np
+
+    def records(names: list[str]) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
+        x, y = [], []
+        for path in (folder / name for name in names):
+            try:
+                data = np.fromfile(path, dtype=np.uint8)
+            except OSError as error:
+                raise RequestError(f"{path}: cannot be read ({error.strerror}); get the whole archive again") from None
+            if len(data) % (1 + 3 * SIDE * SIDE):
+                raise RequestError(f"{path}: its {len(data)} bytes are no whole number of records; get it again")
+            rows = data.reshape(-1, 1 + 3 * SIDE * SIDE)
+            x.append(grey(rows[:, 1:].reshape(-1, 3, SIDE * SIDE)))
+            y.append(rows[:, 0].astype(np.int64))
+        return np.concatenate(x), np.concatenate(y)
+
+    return Images(*records([f"data_batch_{k}.bin" for k in range(1, 6)]), *records(["test_batch.bin"]))
+
+
+def _from_arrow(folder: Path) -> Images:
+    """What Hugging Face's datasets saves: Arrow streams of PNG images and classes."""
+    import numpy as np
+
+    def rows(part: str) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
+        files = sorted((folder / part).glob("*.arrow"))
+        if not files:
+            raise RequestError(f"{folder / part}: no .arrow file; save the whole data set again with save_to_disk")
+        x, y = [], []
+        for path in files:
+            for png, label in _pngs(path):
+                x.append(_decoded(path, png))
+                y.append(label)
+        return np.array(x, dtype=np.uint8).reshape(-1, SIDE * SIDE), np.array(y, dtype=np.int64)
+
+    return Images(*rows("train"), *rows("test"))
+
+
+def _pngs(path: Path) -> Iterator[tuple[bytes, int]]:
+    import pyarrow
+
+    try:
+        with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as batches:
+            for batch in batches:
+                for image, label in zip(batch["img"].to_pylist(), batch["label"].to_pylist(), strict=True):
+                    yield image["bytes"], int(label)
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, RequestError):
+            raise
+        raise RequestError(f"{path}: no images with labels as in uoft-cs/cifar10 ({error}); save it again") from None
+
+
+def _decoded(path: Path, png: bytes) -> "NDArray[np.uint8]":
+    """Grey values of one image (1024,)."""
+    import numpy as np
+    from PIL import Image as Picture  # comes with matplotlib
+    from PIL import UnidentifiedImageError
+
+    try:
+        if len(png) > LARGEST_PNG:
+            raise ValueError("too large")
+        with Picture.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            if picture.size != (SIDE, SIDE):
+                raise ValueError(f"{picture.size[0]}x{picture.size[1]} pixels")
+            return np.asarray(picture.convert("RGB").convert("L")).ravel()
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        raise RequestError(f"{path}: an image is no PNG of 32x32 pixels ({error}); save the data set again") from None
+
+
+KINDS: dict[str, Callable[[Path], Images]] = {
+    "cifar10-gray.npz": _from_npz,
+    "cifar-10-batches-bin": _from_binary,
+    "cifar10": _from_arrow,
+}
+"""What is looked for, in this order."""
