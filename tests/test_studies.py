@@ -17,7 +17,9 @@ from selfpretrain.events import Done, Note, Planned
 from selfpretrain.explain.conclusion import conclude
 from selfpretrain.explain.evidence import Evidence, Shape, Signals
 from selfpretrain.explain.transplants.cells import alone
+from selfpretrain.report.study import StudyContent
 from selfpretrain.report.write import write_report
+from selfpretrain.results import StudyAnswer
 from selfpretrain.stats import t_interval
 from selfpretrain.studies import Ground, conduct, ground
 from selfpretrain.studies.case import Case
@@ -419,6 +421,25 @@ def test_options_of_data_without_data_are_refused():
     assert _data_of_study(TaskConfig(data="my.csv", label="y")) == TaskConfig(data="my.csv", label="y")
     with pytest.raises(RequestError, match="is of no use without DATA"):
         _data_of_study(TaskConfig(data=STUDYS_OWN, label="y"))
+
+
+def test_families_of_claims_stand_beside_each_other(everything):
+    """Claims without the name of their family in the rows, a family a column."""
+    found = {name: summary_of(everything, FLAT, (0.7, 0.72, 0.68)) for name in ("a", "b")}
+    claims = [replace(ahead(name), text=f"On {name} it is ahead", family=name) for name in found]
+    claims.append(replace(ahead("b"), text="On b it is needed", family="b"))
+    answers = tuple(decided(claims, found))
+    answer = replace(run_of_tiny_answer(), claims=answers)
+    content = StudyContent(answer, {})
+    assert content.families == ["a", "b"]
+    assert content.matrix == {"it is ahead": [answers[0], answers[1]], "it is needed": [None, answers[2]]}
+    assert StudyContent(replace(answer, claims=answers[:1]), {}).families == []
+
+
+def run_of_tiny_answer():
+    """An answer without anything in it."""
+    words = dict.fromkeys(("study", "question", "expected", "version", "declared", "answer"), "")
+    return StudyAnswer(**words, profile="small", changed_after=None, claims=(), cases=())
 
 
 # What a run leaves.

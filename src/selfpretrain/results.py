@@ -228,6 +228,7 @@ class ClaimAnswer:
         least: effects below this count as none.
         effect: as the claim has it, above 0 in its favour; None where it was not measured.
         why: it was not measured.
+        family: claims that are corrected together, of one data set; "" where the study has one family.
     """
 
     claim: str
@@ -241,6 +242,7 @@ class ClaimAnswer:
     n_seeds: int
     outcome: Literal["holds", "does not hold", "undecided"]
     why: str | None
+    family: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

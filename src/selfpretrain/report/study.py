@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from selfpretrain.arms.registry import arm_named, reported_seeds
 from selfpretrain.drawing import WIDE, Picture, in_points, interval_bar, legend
 from selfpretrain.report.page import drawn, flops_unit, page_of
-from selfpretrain.results import StudyAnswer, Summary
+from selfpretrain.results import ClaimAnswer, StudyAnswer, Summary
 from selfpretrain.studies.folder import StudyFolder
 
 OUTCOME_COLOURS = {"holds": "#009E73", "does not hold": "#D55E00", "undecided": "#777777"}
@@ -43,6 +43,20 @@ class StudyContent:
         """What to call each finished comparison: its values on the axes, in the order of the study."""
         cases = [case for case in self.answer.cases if case.name in self.found]
         return {case.name: ", ".join(case.axes.values()) for case in cases}
+
+    @property
+    def families(self) -> list[str]:
+        """Families of claims, of a data set each; empty where there is but one."""
+        families = list(dict.fromkeys(claim.family for claim in self.answer.claims))
+        return families if len(families) > 1 else []
+
+    @property
+    def matrix(self) -> dict[str, list[ClaimAnswer | None]]:
+        """What is claimed, without the family's name, and what came out of it for each family; None: not claimed."""
+        rows: dict[str, dict[str, ClaimAnswer]] = {}
+        for claim in self.answer.claims:
+            rows.setdefault(claim.claim.removeprefix(f"On {claim.family} "), {})[claim.family] = claim
+        return {text: [found.get(family) for family in self.families] for text, found in rows.items()}
 
     @property
     def axes(self) -> str:
@@ -168,6 +182,8 @@ def render_study(content: StudyContent) -> str:
     return page_of(
         "study.html",
         answer=answer,
+        families=content.families,
+        matrix=content.matrix,
         axes=content.axes,
         figures=drawn(PICTURES, content),
         rows=rows,

@@ -62,8 +62,8 @@ def _cases(ground: Ground) -> list[Case]:
     return cases + [ground.real(data, ground.config, axes={"with": "all"}) for data in OTHERS]
 
 
-def _gain(data: str, name: str = "") -> Claim:
-    text = f"On {data}{name} self-pretraining beats scratch at equal label compute"
+def _gain(data: str) -> Claim:
+    text = f"On {data} self-pretraining beats scratch at equal label compute"
     return Ahead(text=text, family=data, case=f"data-{data}-with-all")
 
 
@@ -113,7 +113,7 @@ PAPER = Study(
         _gain("proximity"),
         _gain(PIXELS),
         _gain("digits"),
-        *(_gain(data.name, f" ({data.kind})") for data in OTHERS),
+        *(_gain(data.name) for data in OTHERS),
         *_about("proximity", "one layer of width 16", tuple(TRICKS), new=True),
         *_about(PIXELS, "one layer of width 32", ("augment",), total=False, larger=False),
         *_about("digits", "one layer of width 16", tuple(TRICKS)),

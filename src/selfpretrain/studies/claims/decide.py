@@ -45,6 +45,7 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list
         answers.append(
             ClaimAnswer(
                 claim=claim.text,
+                family=claim.family,
                 refuted_by=claim.refuted_by,
                 primary=number < PRIMARY,
                 unit=claim.unit,
