@@ -205,3 +205,14 @@ def test_snapshots_are_kept_where_they_are_asked_for(tmp_path, tiny_task):
     assert finished.snapshots == [3, 6, 9]
     assert Store(tmp_path).finished(training.source).snapshots == [4, 8, 12]
     assert do(tiny_training(tiny_task, "scratch"), tiny_task, tmp_path).snapshots == []
+
+
+def test_recomputed_activations_give_the_same_training(tmp_path):
+    task = ragged_task()
+    training = tiny_training(task, "scratch")
+    weights = []
+    for recompute in (False, True):
+        shop = Workshop({task.fingerprint: task}, Store(tmp_path / str(recompute)))
+        TrainJob("it", training, 0, 10.0, recompute).perform(shop, lambda event: None, lambda: False)
+        weights.append(shop.store.finished(training).weights)
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
