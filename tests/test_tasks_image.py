@@ -135,7 +135,7 @@ DAMAGE = {
     "no arrow": (
         "cifar10",
         lambda path: (path / "test/data-00000-of-00001.arrow").write_bytes(b"x" * 100),
-        "no images with labels as in uoft-cs/cifar10",
+        "no stream with img and label as in uoft-cs/cifar10",
     ),
     "no test": (
         "cifar10",

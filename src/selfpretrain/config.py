@@ -51,7 +51,7 @@ class TaskConfig:
     allow_missing: bool = False
     """Replace missing or infinite values by the channel's training mean instead of refusing them."""
     data_dir: Path | None = None
-    """Folder of data that somebody has to get (lra-image; the studies domains and paper).
+    """Folder of data that somebody has to get (lra-image, lra-text; the studies domains and paper).
     None: what SELFPRETRAIN_DATA names, or data."""
     data_seed: int = 0
     """Seed of generated data and of the split; independent of the training seeds."""

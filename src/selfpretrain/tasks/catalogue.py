@@ -17,6 +17,7 @@ from selfpretrain.storage import own_folder, write_atomically
 from selfpretrain.tasks.builtin import BuiltinTask, FiledTask, Made, builtin_tasks
 from selfpretrain.tasks.folder import data_folder
 from selfpretrain.tasks.load import load_task, made_of, rule_of
+from selfpretrain.tasks.parsing import parse_cells
 from selfpretrain.tasks.splitting import PARTS, duplicate_groups, parts_of
 
 DESCRIBED = 2000
@@ -65,8 +66,8 @@ def described(config: TaskConfig) -> str:
 def make_file(config: TaskConfig, out: Path) -> str:
     """Write the sequences of a task, before anything is coded.
 
-    Symbols become JSON lines with a sequence, a label and a split; values an NPZ with x_train (N, T) or (N, T, C),
-    y_train, and the same for val and test. So a comparison of the file has the splits of the task.
+    Symbols and bytes become JSON lines with a sequence, a label and a split; values an NPZ with x_train (N, T) or
+    (N, T, C), y_train, and the same for val and test. So a comparison of the file has the splits of the task.
 
     Returns:
         What was written, in a line.
@@ -76,18 +77,20 @@ def make_file(config: TaskConfig, out: Path) -> str:
     """
     cls = _named(config.data)
     made = made_of(rule_of(cls, config), config)
-    wanted = ".jsonl" if made.kind == "symbols" else ".npz"
+    wanted = ".npz" if made.kind == "values" else ".jsonl"
     if out.suffix != wanted:
         raise SettingError("out", out, f"does not fit {made.kind}; name a file that ends in {wanted}")
     own_folder(out.parent)
-    parts = parts_of(duplicate_groups(list(made.x)), made.y, made.split, config.data_seed)
-    write_atomically(out, _lines(made, parts) if made.kind == "symbols" else _archive(made, parts))
+    parts = parts_of(
+        duplicate_groups(parse_cells(cls.name, list(made.x), made.kind)), made.y, made.split, config.data_seed
+    )
+    write_atomically(out, _archive(made, parts) if made.kind == "values" else _lines(made, parts))
     return f"{out}: {len(made.y)} sequences of {cls.name}"
 
 
 def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
     for x, y, part in zip(made.x, made.y, parts, strict=True):
-        row = {"sequence": x.tolist(), "label": made.classes[y], "split": PARTS[part]}
+        row = {"sequence": x if isinstance(x, str) else x.tolist(), "label": made.classes[y], "split": PARTS[part]}
         yield json.dumps(row).encode() + b"\n"
 
 

@@ -8,9 +8,10 @@
 | skew        | values, exponential AR process  | sign of the third cumulant     | labels blind to pairs       |
 | lra-listops | nested lists of operators       | what the list comes to         | the Long Range Arena        |
 | lra-image   | grey images pixel by pixel      | what they show                 | the Long Range Arena        |
+| lra-text    | reviews byte by byte            | whether they are positive      | the Long Range Arena        |
 
-A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images are read
-from files that somebody has to get.
+A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images and
+reviews are read from files that somebody has to get.
 """
 
 from selfpretrain.tasks.builtin.base import BuiltinTask, FiledTask, Made, builtin_tasks, register
@@ -20,6 +21,7 @@ from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
 from selfpretrain.tasks.builtin.noise import Noise
 from selfpretrain.tasks.builtin.proximity import Proximity
 from selfpretrain.tasks.builtin.skew import Skew
+from selfpretrain.tasks.builtin.text import Text, TextSmall
 
 __all__ = [
     "BuiltinTask",
@@ -33,9 +35,11 @@ __all__ = [
     "Noise",
     "Proximity",
     "Skew",
+    "Text",
+    "TextSmall",
     "builtin_tasks",
     "register",
 ]
 
-for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall, Image, ImageSmall):
+for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall, Image, ImageSmall, Text, TextSmall):
     register(_task)

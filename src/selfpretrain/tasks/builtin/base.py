@@ -18,14 +18,15 @@ class Made(NamedTuple):
 
     Attributes:
         classes: class names, which y indexes.
-        x: (N, T) whole numbers for symbols, (N, T) or (N, T, C) numbers for values; or a list of N arrays.
+        x: (N, T) whole numbers for symbols, (N, T) or (N, T, C) numbers for values; or a list of N arrays, or of N
+            texts for bytes.
         y: (N,) classes.
         split: train, val or test for each row; None leaves that to the usual cut.
     """
 
     kind: Kind
     classes: tuple[str, ...]
-    x: "NDArray[Any] | list[NDArray[Any]]"
+    x: "NDArray[Any] | list[NDArray[Any]] | list[str]"
     y: "NDArray[np.int64]"
     split: list[str] | None = None
 

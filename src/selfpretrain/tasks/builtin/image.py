@@ -2,13 +2,14 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from selfpretrain.errors import RequestError
 from selfpretrain.tasks.builtin.base import FiledTask, Made
+from selfpretrain.tasks.builtin.saved import saved_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -181,31 +182,15 @@ def _from_arrow(folder: Path) -> Images:
     import numpy as np
 
     def rows(part: str) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
-        files = sorted((folder / part).glob("*.arrow"))
-        if not files:
-            raise RequestError(f"{folder / part}: no .arrow file; save the whole data set again with save_to_disk")
         x, y = [], []
-        for path in files:
-            for png, label in _pngs(path):
-                x.append(_decoded(path, png))
-                y.append(label)
+        for path, (image, label) in saved_rows(folder / part, ("img", "label"), "uoft-cs/cifar10"):
+            if not isinstance(image, dict) or not isinstance(image.get("bytes"), bytes) or not isinstance(label, int):
+                raise RequestError(f"{path}: a row is no image with a class; save the data set again")
+            x.append(_decoded(path, image["bytes"]))
+            y.append(label)
         return np.array(x, dtype=np.uint8).reshape(-1, SIDE * SIDE), np.array(y, dtype=np.int64)
 
     return Images(*rows("train"), *rows("test"))
-
-
-def _pngs(path: Path) -> Iterator[tuple[bytes, int]]:
-    import pyarrow
-
-    try:
-        with pyarrow.memory_map(str(path)) as source, pyarrow.ipc.open_stream(source) as batches:
-            for batch in batches:
-                for image, label in zip(batch["img"].to_pylist(), batch["label"].to_pylist(), strict=True):
-                    yield image["bytes"], int(label)
-    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, RequestError):
-            raise
-        raise RequestError(f"{path}: no images with labels as in uoft-cs/cifar10 ({error}); save it again") from None
 
 
 def _decoded(path: Path, png: bytes) -> "NDArray[np.uint8]":
