@@ -9,6 +9,7 @@
 | lra-listops | nested lists of operators       | what the list comes to         | the Long Range Arena        |
 | lra-image   | grey images pixel by pixel      | what they show                 | the Long Range Arena        |
 | lra-text    | reviews byte by byte            | whether they are positive      | the Long Range Arena        |
+| fashion     | grey images pixel by pixel      | which clothes they show        | a stand-in for lra-image    |
 
 A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images and
 reviews are read from files that somebody has to get.
@@ -16,6 +17,7 @@ reviews are read from files that somebody has to get.
 
 from selfpretrain.tasks.builtin.base import BuiltinTask, FiledTask, Made, builtin_tasks, register
 from selfpretrain.tasks.builtin.digits import Digits
+from selfpretrain.tasks.builtin.fashion import Fashion
 from selfpretrain.tasks.builtin.image import Image, ImageSmall
 from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
 from selfpretrain.tasks.builtin.noise import Noise
@@ -26,6 +28,7 @@ from selfpretrain.tasks.builtin.text import Text, TextSmall
 __all__ = [
     "BuiltinTask",
     "Digits",
+    "Fashion",
     "FiledTask",
     "Image",
     "ImageSmall",
@@ -41,5 +44,5 @@ __all__ = [
     "register",
 ]
 
-for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall, Image, ImageSmall, Text, TextSmall):
+for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall, Image, ImageSmall, Text, TextSmall, Fashion):
     register(_task)
