@@ -13,6 +13,7 @@ from selfpretrain.tasks.catalogue import make_file
 from selfpretrain.tasks.load import load_task
 
 FEWER = {"proximity": {"sequences": 40}, "noise": {"sequences": 40}, "skew": {"sequences": 40}, "digits": {}}
+FEWER["lra-pathfinder"] = FEWER["lra-pathfinder-small"] = {"sequences": 30}
 FEWER["lra-listops"] = FEWER["lra-listops-small"] = {"sequences": 60, "min_tokens": 5, "max_tokens": 60}
 
 

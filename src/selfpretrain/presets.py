@@ -88,6 +88,7 @@ PRESETS: dict[str, Preset] = {
     "lra-listops-small": _small(mask_ratio=0.10),
     "lra-image-small": _small(mask_ratio=0.5),
     "lra-text-small": _small(mask_ratio=0.15),
+    "lra-pathfinder-small": _small(mask_ratio=0.5),
     "amos-listops": _amos(
         length=2048,
         model={"depth": 6, "width": 512, "heads": 8, "ff_factor": 4},

@@ -1,15 +1,16 @@
 """Tasks that need no file: each a dataclass of its options with the rule that makes its sequences.
 
-| task        | sequences                       | label                          | what it is for              |
-|-------------|---------------------------------|--------------------------------|-----------------------------|
-| proximity   | symbols, a chain of local steps | direction of the step          | the effect, at its smallest |
-| digits      | 64 grey values of an 8x8 image  | the digit                      | small real data             |
-| noise       | uniform symbols                 | drawn without looking          | the null: nothing helps     |
-| skew        | values, exponential AR process  | sign of the third cumulant     | labels blind to pairs       |
-| lra-listops | nested lists of operators       | what the list comes to         | the Long Range Arena        |
-| lra-image   | grey images pixel by pixel      | what they show                 | the Long Range Arena        |
-| lra-text    | reviews byte by byte            | whether they are positive      | the Long Range Arena        |
-| fashion     | grey images pixel by pixel      | which clothes they show        | a stand-in for lra-image    |
+| task           | sequences                       | label                      | what it is for              |
+|----------------|---------------------------------|----------------------------|-----------------------------|
+| proximity      | symbols, a chain of local steps | direction of the step      | the effect, at its smallest |
+| digits         | 64 grey values of an 8x8 image  | the digit                  | small real data             |
+| noise          | uniform symbols                 | drawn without looking      | the null: nothing helps     |
+| skew           | values, exponential AR process  | sign of the third cumulant | labels blind to pairs       |
+| lra-listops    | nested lists of operators       | what the list comes to     | the Long Range Arena        |
+| lra-pathfinder | contours pixel by pixel         | whether one joins discs    | the Long Range Arena        |
+| lra-image      | grey images pixel by pixel      | what they show             | the Long Range Arena        |
+| lra-text       | reviews byte by byte            | whether they are positive  | the Long Range Arena        |
+| fashion        | grey images pixel by pixel      | which clothes they show    | a stand-in for lra-image    |
 
 A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images and
 reviews are read from files that somebody has to get.
@@ -21,6 +22,7 @@ from selfpretrain.tasks.builtin.fashion import Fashion
 from selfpretrain.tasks.builtin.image import Image, ImageSmall
 from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
 from selfpretrain.tasks.builtin.noise import Noise
+from selfpretrain.tasks.builtin.pathfinder import Pathfinder, PathfinderSmall
 from selfpretrain.tasks.builtin.proximity import Proximity
 from selfpretrain.tasks.builtin.skew import Skew
 from selfpretrain.tasks.builtin.text import Text, TextSmall
@@ -36,6 +38,8 @@ __all__ = [
     "ListOpsSmall",
     "Made",
     "Noise",
+    "Pathfinder",
+    "PathfinderSmall",
     "Proximity",
     "Skew",
     "Text",
@@ -44,5 +48,19 @@ __all__ = [
     "register",
 ]
 
-for _task in (Proximity, Digits, Noise, Skew, ListOps, ListOpsSmall, Image, ImageSmall, Text, TextSmall, Fashion):
+for _task in (
+    Proximity,
+    Digits,
+    Noise,
+    Skew,
+    ListOps,
+    ListOpsSmall,
+    Pathfinder,
+    PathfinderSmall,
+    Image,
+    ImageSmall,
+    Text,
+    TextSmall,
+    Fashion,
+):
     register(_task)
