@@ -216,7 +216,7 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
         (["compare", "--depth=x"], ["--depth", "'x'"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
-        (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, small, amos-listops"]),
+        (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, small, lra-listops-small"]),
         (["compare", "--heads=5"], ["--heads 5 does not divide the width 32"]),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
         (["compare", "--label.duration=1e3"], ["--label.duration '1e3' is no duration"]),
