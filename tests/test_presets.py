@@ -51,7 +51,7 @@ def test_a_task_has_a_preset_of_its_own_unless_another_is_named(argv, shown, cap
 def test_a_profile_that_a_task_has_not_is_refused(argv, capsys):
     assert main(["compare", *argv, "--profile=small"]) == 2
     assert (
-        "--profile small needs one of lra-listops, lra-image, lra-text, lra-pathfinder as DATA, in front of all options"
+        "--profile small needs one of lra-listops, lra-pathfinder, lra-image, lra-text as DATA, in front of all options"
         in capsys.readouterr().err
     )
 
