@@ -1,6 +1,7 @@
 """Studies: what is claimed, what a run of comparisons leaves, and everybody's own file."""
 
 import csv
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -358,10 +359,16 @@ def test_a_plateau_and_an_overfit_that_were_planted_are_told_apart(tmp_path, rul
     generator = np.random.default_rng(0)
     path = tmp_path / "planted.jsonl"
     if rule == "overfit":
-        rows = [(generator.integers(0, 30, 8).tolist(), int(generator.integers(2))) for _ in range(120)]
-        path.write_text(
-            "".join(f'{{"sequence": {list(map(str, x))}, "label": {y}}}\n'.replace("'", '"') for x, y in rows)
-        )
+        parts = ["train"] * 90 + ["val"] * 60 + ["test"] * 400  # so many that chance is seen as chance
+        rows = [
+            {
+                "sequence": list(map(str, generator.integers(0, 30, 8))),
+                "label": int(generator.integers(2)),
+                "split": part,
+            }
+            for part in parts
+        ]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         task = TaskConfig(data=str(path))
     else:
         task = TaskConfig()

@@ -155,7 +155,9 @@ def test_damage_is_refused_with_what_is_wrong(kind, damage, said, colours, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("image", "said"), [(b"no png", "no PNG"), (b"x" * 200_000, "too large"), (None, "8x8 pixels")]
+    ("image", "said"),
+    [(b"no png", "no PNG"), (b"x" * 200_000, "too large"), (None, "8x8 pixels")],
+    ids=["no png", "too large", "8x8"],
 )
 def test_what_is_no_such_image_is_refused(image, said, colours, tmp_path):
     small = io.BytesIO()
