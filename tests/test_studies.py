@@ -355,19 +355,16 @@ def test_the_reading_of_why_scratch_fails(everything, outcomes, said):
 @pytest.mark.slow
 @pytest.mark.parametrize(("rule", "word"), [("plateau", "Optimisation"), ("overfit", "Generalisation")])
 def test_a_plateau_and_an_overfit_that_were_planted_are_told_apart(tmp_path, rule, word):
-    """Proximity is never fitted in so few steps; labels drawn at random over few sequences are learnt by heart."""
+    """Proximity is never fitted in so few steps; what is told by a symbol of each row alone is learnt by heart."""
     generator = np.random.default_rng(0)
     path = tmp_path / "planted.jsonl"
     if rule == "overfit":
-        parts = ["train"] * 90 + ["val"] * 60 + ["test"] * 400  # so many that chance is seen as chance
-        rows = [
-            {
-                "sequence": list(map(str, generator.integers(0, 30, 8))),
-                "label": int(generator.integers(2)),
-                "split": part,
-            }
-            for part in parts
-        ]
+        rows = []  # a training row is told by a symbol of its own; elsewhere the symbols of all are mixed
+        for part, n in (("train", 40), ("val", 60), ("test", 400)):
+            for number in range(n):
+                mixed = [f"s{k}" for k in generator.integers(0, 40, 8)]
+                x, y = ([f"s{number}"] * 8, number % 2) if part == "train" else (mixed, int(generator.integers(2)))
+                rows.append({"sequence": x, "label": y, "split": part})
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         task = TaskConfig(data=str(path))
     else:
