@@ -8,6 +8,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.presets import PRESETS, Preset, preset
+from selfpretrain.tasks.builtin import builtin_tasks
 
 
 def test_every_preset_is_named_in_the_help(capsys):
@@ -26,6 +27,10 @@ def test_an_option_stands_on_its_preset(capsys):
 
 def test_minimal_is_the_default():
     assert preset("minimal") == Preset()
+
+
+def test_every_task_names_a_preset_that_there_is():
+    assert {task.preset for task in builtin_tasks().values()} <= set(PRESETS)
 
 
 @pytest.mark.parametrize(

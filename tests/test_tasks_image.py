@@ -87,10 +87,13 @@ def test_every_format_gives_the_same_images_in_the_same_splits(kind, colours, tm
     assert load_task(task.source).fingerprint == task.fingerprint
 
 
-def test_the_small_sister_has_means_of_four_pixels(colours, tmp_path):
+def test_the_small_sister_has_means_of_four_pixels(colours, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageSmall, "taken", (20, 10, 5))
     as_npz(tmp_path, *colours)
     made = ImageSmall().read(tmp_path)
-    assert made.x.shape == (N_TRAIN + N_TEST, 256)
+    assert made.x.shape == (35, 256)
+    assert made.split == ["train"] * 20 + ["val"] * 10 + ["test"] * 5
+    assert made.y.tolist() == [*colours[1][:30], *colours[1][N_TRAIN : N_TRAIN + 5]]
     first = grey(colours[0])[0].reshape(32, 32)
     assert made.x[0, 17] == pytest.approx(first[2:4, 2:4].mean())
 

@@ -256,7 +256,7 @@ def test_contours_have_their_dashes_at_their_distance_and_do_not_turn_back(drawi
             assert (np.cos(turns) > 0).all()  # a weight of cos squared, and none beyond a right angle
 
 
-def test_every_number_is_of_its_seed_and_compiled_kernels_are_optional():
+def test_every_number_is_of_its_seed():
     one, two = (draw(geometry(), np.random.default_rng(9)) for _ in range(2))
     assert np.array_equal(one.image, two.image)
     assert one.tries == two.tries

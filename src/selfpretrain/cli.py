@@ -69,8 +69,7 @@ class CompareArguments:
     config: Annotated[CompareConfig, arg(name="")] = field(default_factory=CompareConfig)
     preset: str = "minimal"
     """A named set of model and training settings, on which single options stand: minimal, small, lra-listops-small,
-    lra-image-small, lra-text-small, lra-pathfinder-small,
-    or amos-NAME.
+    lra-image-small, lra-text-small, lra-pathfinder-small, or amos-NAME.
     NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc.
     Tasks of the Long Range Arena have their own, unless another is named."""
     profile: Literal["full", "small"] = "full"

@@ -105,7 +105,8 @@ def time_request(task: Task, config: CompareConfig, *, workers: int, watch: Watc
     """Time every kind of training that a request has; and how long processes took to start."""
     work = _work(Setting(config, task))
     every = [each for phase in work for training in phase for each in training.chain]
-    return time_trainings({task.fingerprint: task}, every, workers=min(workers, cores()), watch=watch)
+    tasks, at_a_time = {task.fingerprint: task}, min(workers, cores())
+    return time_trainings(tasks, every, recompute=config.train.recompute, workers=at_a_time, watch=watch)
 
 
 def planned(

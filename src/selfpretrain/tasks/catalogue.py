@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,9 @@ def described(config: TaskConfig) -> str:
         RequestError: there is no such task, or an option that it has not.
     """
     cls = _named(config.data)
-    options = dict(config.options)
-    if "sequences" in {field.name for field in fields(cls)}:
-        options.setdefault("sequences", min(DESCRIBED, cls().sequences))  # type: ignore[attr-defined]
+    own: dict[str, Any] = {field.name: field.default for field in fields(cls)}
+    fewer = {"sequences": min(DESCRIBED, own["sequences"])} if "sequences" in own else {}
+    options = fewer | dict(config.options)
     task = load_task(replace(config, options=options))
     whole = task.train + task.val + task.test
     shares = np.bincount(whole.y, minlength=len(task.classes)) / len(whole)
@@ -51,7 +52,7 @@ def described(config: TaskConfig) -> str:
     lines = [
         _rules(cls),
         "",
-        *(f"{flag(field.name):14s} {field.default}" for field in fields(cls)),
+        *(f"{flag(name):14s} {default}" for name, default in own.items()),
         "",
         f"licence: {cls.licence}",
         f"statistics of {len(whole)} sequences:",
@@ -76,6 +77,8 @@ def make_file(config: TaskConfig, out: Path) -> str:
         RequestError: there is no such task, or the file's ending does not fit.
     """
     cls = _named(config.data)
+    if out.suffix not in (".jsonl", ".npz"):  # before anybody waits for the sequences
+        raise SettingError("out", out, "is no file to make; name one that ends in .jsonl, or in .npz for values")
     made = made_of(rule_of(cls, config), config)
     wanted = ".npz" if made.kind == "values" else ".jsonl"
     if out.suffix != wanted:

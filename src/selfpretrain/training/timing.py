@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,14 +58,23 @@ def cost_kind(training: Training) -> str:
 
 
 def time_trainings(
-    tasks: Mapping[str, Task], trainings: Iterable[Training], *, workers: int, watch: Watch
+    tasks: Mapping[str, Task],
+    trainings: Iterable[Training],
+    *,
+    recompute: bool = False,
+    workers: int,
+    watch: Watch,
 ) -> tuple[dict[str, Timing], float]:
-    """The timing of every kind among these, while all workers are busy; and what starting the workers took."""
+    """The timing of every kind among these, while all workers are busy; and what starting the workers took.
+
+    Args:
+        recompute: as they will be done; see ``SequenceModel``.
+    """
     begun = time.time()
     kinds = {cost_kind(training): training for training in trainings}
     jobs = [Job(f"{kind} {copy}", training) for kind, training in kinds.items() for copy in range(workers)]
     engine: LocalEngine[Mapping[str, Task], Training, tuple[Timing, float]]
-    with LocalEngine(_time, tasks, workers=workers, watch=watch) as engine:
+    with LocalEngine(partial(_time, recompute), tasks, workers=workers, watch=watch) as engine:
         found = engine.do(jobs)
     by_kind = {kind: found[place * workers : (place + 1) * workers] for place, kind in enumerate(kinds)}
     names = ("step", "validation", "sequence")
@@ -75,7 +85,9 @@ def time_trainings(
     return timings, max(0.0, min(at for _, at in found) - begun)
 
 
-def _time(tasks: Mapping[str, Task], training: Training, tell: Watch, stop: Callable[[], bool]) -> tuple[Timing, float]:
+def _time(
+    recompute: bool, tasks: Mapping[str, Task], training: Training, tell: Watch, stop: Callable[[], bool]
+) -> tuple[Timing, float]:
     """Time one kind of training, and say when that began: a function of this module, for the engine."""
     started = time.time()
     task, plan = tasks[training.task], training.plan
@@ -85,6 +97,7 @@ def _time(tasks: Mapping[str, Task], training: Training, tell: Watch, stop: Call
     device = torch.device(training.device)
     with threads(training.threads):
         model = fresh_model(training.model, task.inputs, training.seed).to(device)
+        model.recompute, model.by_length = recompute, True  # as in training
         feed = Feed(task, training.phase, seed=0, batch_size=plan.batch_size, device=device, dropout=dropout)
         objective = make_objective(training.objective, training.reconstruction, task.inputs)
         state = TrainState(make_optimizers(model, training.plan))

@@ -74,6 +74,18 @@ class FiledTask(BuiltinTask):
         raise NotImplementedError
 
 
+def in_order(train: int, val: int, test: int) -> list[str]:
+    """The split of so many rows each, one after the other."""
+    return ["train"] * train + ["val"] * val + ["test"] * test
+
+
+def halved(x: "NDArray[Any]", side: int) -> "NDArray[Any]":
+    """Images (N, side^2), row by row, at half their side: means of four pixels (N, side^2 / 4)."""
+    half = side // 2
+    means: NDArray[Any] = x.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half**2)
+    return means
+
+
 _TASKS: dict[str, type[BuiltinTask]] = {}
 TaskT = TypeVar("TaskT", bound=type[BuiltinTask])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from selfpretrain.errors import RequestError
-from selfpretrain.tasks.builtin.base import FiledTask, Made
+from selfpretrain.tasks.builtin.base import FiledTask, Made, in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,8 +62,7 @@ class Fashion(FiledTask):
         y = np.concatenate((y_train, y_test)).astype(np.int64)
         if len(y) and y.max() >= len(CLASSES):
             raise RequestError(f"{where}: a class is none of 0 to 9; get it again")
-        n_train = len(y_train) - self.held_out
-        split = ["train"] * n_train + ["val"] * self.held_out + ["test"] * len(y_test)
+        split = in_order(len(y_train) - self.held_out, self.held_out, len(y_test))
         return Made("values", CLASSES, np.concatenate((x_train, x_test)).reshape(-1, SIDE * SIDE), y, split)
 
 

@@ -5,10 +5,10 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from selfpretrain.errors import RequestError
-from selfpretrain.tasks.builtin.base import FiledTask, Made
+from selfpretrain.tasks.builtin.base import FiledTask, Made, halved, in_order
 from selfpretrain.tasks.builtin.saved import saved_rows
 
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ class Image(FiledTask):
         """The sequences, of all images."""
         import numpy as np
 
-        n_train = len(images.y_train) - self.held_out
-        split = ["train"] * n_train + ["val"] * self.held_out + ["test"] * len(images.y_test)
+        split = in_order(len(images.y_train) - self.held_out, self.held_out, len(images.y_test))
         x = np.concatenate((images.x_train, images.x_test))
         return Made("values", CLASSES, x, np.concatenate((images.y_train, images.y_test)), split)
 
@@ -87,19 +86,17 @@ class ImageSmall(Image):
     preset = "lra-image-small"
     grid = (SIDE // 2, SIDE // 2)
 
+    taken: ClassVar[tuple[int, int, int]] = (3500, 500, 1000)
+    """Images for training, validation and the test."""
+
     def made(self, images: Images) -> Made:
         """The sequences, of some images."""
         import numpy as np
 
-        def small(x: "NDArray[Any]") -> "NDArray[Any]":
-            half = SIDE // 2
-            means: NDArray[Any] = x.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half**2)
-            return means
-
-        split = ["train"] * 3500 + ["val"] * 500 + ["test"] * 1000
-        x = small(np.concatenate((images.x_train[:4000], images.x_test[:1000])))
-        y = np.concatenate((images.y_train[:4000], images.y_test[:1000]))
-        return Made("values", CLASSES, x, y, split[: len(y)])
+        train, val, test = self.taken
+        x = halved(np.concatenate((images.x_train[: train + val], images.x_test[:test])), SIDE)
+        y = np.concatenate((images.y_train[: train + val], images.y_test[:test]))
+        return Made("values", CLASSES, x, y, in_order(*self.taken))
 
 
 def read_images(folder: Path, counts: tuple[int, int]) -> Images | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfpretrain.errors import SettingError, require_at_least
-from selfpretrain.tasks.builtin.base import BuiltinTask, Made
+from selfpretrain.tasks.builtin.base import BuiltinTask, Made, in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ class ListOps(BuiltinTask):
                 if len(rows) == self.sequences:
                     break
         held_out = max(1, round(self.held_out * self.sequences))
-        split = ["train"] * (self.sequences - 2 * held_out) + ["val"] * held_out + ["test"] * held_out
+        split = in_order(self.sequences - 2 * held_out, held_out, held_out)
         x = [names[np.frombuffer(row, dtype=np.uint8)] for row in rows]
         return Made("symbols", tuple("0123456789"), x, np.array(list(rows.values()), dtype=np.int64), split)
 

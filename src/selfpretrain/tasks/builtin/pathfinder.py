@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfpretrain.errors import SettingError, require_at_least
-from selfpretrain.tasks.builtin.base import BuiltinTask, Made
+from selfpretrain.tasks.builtin.base import BuiltinTask, Made, halved, in_order
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,11 +69,12 @@ class Pathfinder(BuiltinTask):
         seeds = generator.integers(2**63, size=self.sequences)
         x = np.empty((self.sequences, SIDE * SIDE), dtype=np.uint8)
         y = np.empty(self.sequences, dtype=np.int64)
+        arena = geometry()
         for row, seed in enumerate(seeds):
-            drawing = contours.draw(geometry(), np.random.default_rng(seed))
+            drawing = contours.draw(arena, np.random.default_rng(seed))
             x[row], y[row] = drawing.image.ravel(), drawing.connected
         held_out = self.sequences // 10
-        split = ["train"] * (self.sequences - 2 * held_out) + ["val"] * held_out + ["test"] * held_out
+        split = in_order(self.sequences - 2 * held_out, held_out, held_out)
         return Made("values", ("apart", "connected"), self.seen(x), y, split)
 
     def seen(self, x: "NDArray[Any]") -> "NDArray[Any]":
@@ -93,6 +94,4 @@ class PathfinderSmall(Pathfinder):
 
     def seen(self, x: "NDArray[Any]") -> "NDArray[Any]":
         """Means of four pixels (N, 256)."""
-        half = SIDE // 2
-        means: NDArray[Any] = x.reshape(-1, half, 2, half, 2).mean(axis=(2, 4)).reshape(-1, half**2)
-        return means
+        return halved(x, SIDE)
