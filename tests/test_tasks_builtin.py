@@ -24,7 +24,7 @@ def test_every_built_in_task_loads_and_says_what_it_was_made_from():
 def test_proximity_has_the_stated_transition_law():
     """Next = previous + s with probability p + (1-p)/K, any other step (1-p)/K; marginals uniform."""
     rule = Proximity(symbols=5, length=200, probability=0.4, sequences=2000)
-    _, _, x, y, _ = rule.build(numpy_stream(0, "data"))
+    _, _, x, y, *_ = rule.build(numpy_stream(0, "data"))
     for label, step in ((0, 1), (1, -1)):
         rows = x[y == label]
         steps = np.bincount(((rows[:, 1:] - rows[:, :-1]) % 5).ravel(), minlength=5) / rows[:, 1:].size
@@ -35,7 +35,7 @@ def test_proximity_has_the_stated_transition_law():
 
 
 def test_skew_classes_agree_in_pairs_and_differ_in_threes():
-    _, _, x, y, _ = Skew(length=32, sequences=20_000, correlation=0.7).build(numpy_stream(0, "data"))
+    _, _, x, y, *_ = Skew(length=32, sequences=20_000, correlation=0.7).build(numpy_stream(0, "data"))
     lags = {c: np.array([(x[y == c] * np.roll(x[y == c], k, 1)).mean() for k in range(8)]) for c in (0, 1)}
     assert np.abs(lags[0] - lags[1]).max() < 0.02
     kernel = 0.7 ** np.arange(32)

@@ -68,8 +68,8 @@ class CompareArguments:
     task: OmitArgPrefixes[TaskConfig] = field(default_factory=TaskConfig)
     config: Annotated[CompareConfig, arg(name="")] = field(default_factory=CompareConfig)
     preset: str = "minimal"
-    """A named set of model and training settings, on which single options stand: minimal, small, lra-listops-small,
-    lra-image-small, lra-text-small, lra-pathfinder-small, or amos-NAME.
+    """A named set of model and training settings, on which single options stand: minimal, small, amos-NAME, or
+    lra-NAME-small for the short sister of a long task.
     NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc.
     Tasks of the Long Range Arena have their own, unless another is named."""
     profile: Literal["full", "small"] = "full"

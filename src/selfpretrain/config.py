@@ -33,6 +33,8 @@ class TaskConfig:
     """A built-in task (see below) or a file: .csv, .tsv, .parquet, .jsonl, .npz."""
     sequence: str | None = None
     """File: the column that holds the sequence; a list a,b,c or a pattern like 't*' for one column per step."""
+    pair: str | None = None
+    """File: the column of a second sequence, where a row is a pair and its class is about both."""
     label: str | None = None
     """File: the column that holds the class."""
     split: str | None = None
@@ -67,6 +69,8 @@ class TaskConfig:
         require_between(self, fraction=(1e-6, 1.0))
         if self.time is not None and self.series is None:
             raise SettingError("time", self.time, "orders the rows of a series; name the series with --series")
+        if self.pair is not None and self.series is not None:
+            raise SettingError("pair", self.pair, "does not go with --series; put a whole sequence into each cell")
         for name in ("test", "data_dir"):
             if isinstance(path := getattr(self, name), str):  # as a person writes it in Python
                 object.__setattr__(self, name, Path(path))

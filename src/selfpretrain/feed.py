@@ -1,6 +1,6 @@
 """What a training is fed: batch t of its rows, and the rows it is validated on.
 
-Shapes: B batch, T positions, C channels.
+Shapes: B rows of a batch, S sequences of a row (1 or 2), T positions, C channels.
 """
 
 from collections.abc import Iterator
@@ -26,11 +26,11 @@ class Batch:
     """Sequences on the device, trimmed to the longest of them.
 
     Attributes:
-        x: symbols (B, T) int64, or values (B, T, C) float32; nothing is masked yet.
-        keep_mask: (B, T), True = a real position; None when all are.
+        x: symbols (B S, T) int64, or values (B S, T, C) float32; nothing is masked yet.
+        keep_mask: (B S, T), True = a real position; None when all are.
         y: (B,) classes.
         draws: where each sequence's random draws come from.
-        dropout_keys: (B,) for the model's dropout; None where it has none.
+        dropout_keys: (B S,) for the model's dropout; None where it has none.
     """
 
     x: Tensor
@@ -50,14 +50,14 @@ def make_batch(rows: Split, device: torch.device, *, seed: int = 0, step: int = 
     x = torch.from_numpy(rows.x[:, :longest]).to(device)
     if not x.is_floating_point():
         x = x.long()  # small integers on the way, what an embedding takes at its end
-    draws = Draws(seed, step, torch.from_numpy(rows.numbers).to(device))
+    draws = Draws(seed, step, torch.from_numpy(rows.sequence_numbers).to(device))
     keys = draws.keys("dropout") if dropout else None
     return Batch(x, keep_mask, torch.from_numpy(rows.y).to(device), draws, keys)
 
 
 def evaluation_batches(rows: Split, device: torch.device, *, seed: int = 0) -> Iterator[Batch]:
     """All rows in order, so many at a time as have ``EVALUATION_POSITIONS`` together."""
-    size = max(1, EVALUATION_POSITIONS // int(rows.lengths.max()))
+    size = max(1, EVALUATION_POSITIONS // (rows.per_row * int(rows.lengths.max())))
     for start in range(0, len(rows), size):
         yield make_batch(rows.rows(np.arange(start, min(start + size, len(rows)))), device, seed=seed)
 

@@ -61,7 +61,8 @@ class Classifier:
         """Class probabilities of raw rows, (N, classes).
 
         Args:
-            rows: as in the training data: strings, lists or arrays; lists of lists have channels.
+            rows: as in the training data: strings, lists or arrays; lists of lists have channels. Where it had pairs,
+                each row is (first, second).
 
         Raises:
             RequestError: a row that cannot be read as the kind that the model was trained on.
@@ -69,7 +70,7 @@ class Classifier:
         if isinstance(rows, str):
             raise RequestError("rows is one string; give a list of rows, [row]")
         x, lengths = self.codec.encode(list(rows))
-        coded = Split(x, lengths, np.zeros(len(lengths), dtype=np.int64))
+        coded = Split(x, lengths, np.zeros(len(rows), dtype=np.int64), per_row=self.codec.per_row)
         return probabilities_of(self.model, coded, CPU)
 
     def predict(self, rows: Sequence[Any]) -> list[str]:

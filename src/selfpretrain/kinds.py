@@ -30,11 +30,18 @@ class InputSpec:
     length: int
     """The longest sequence."""
     classes: int
+    per_row: int = 1
+    """Sequences of a row: 1, or the 2 of a pair."""
 
     @property
     def mask_id(self) -> int:
         """The id that stands for a masked symbol."""
         return self.symbols + 1
+
+    @property
+    def head_vectors(self) -> int:
+        """Vectors of a row that the label head sees: the pooled one; of a pair a, b the four a, b, a - b and a * b."""
+        return 4 if self.per_row == 2 else 1
 
 
 class KindOfData(Protocol):

@@ -88,6 +88,7 @@ PRESETS: dict[str, Preset] = {
     "lra-listops-small": _small(mask_ratio=0.10),
     "lra-image-small": _small(mask_ratio=0.5),
     "lra-text-small": _small(mask_ratio=0.15),
+    "lra-retrieval-small": _small(mask_ratio=0.15),
     "lra-pathfinder-small": _small(mask_ratio=0.5),
     "amos-listops": _amos(
         length=2048,
@@ -103,7 +104,6 @@ PRESETS: dict[str, Preset] = {
         pretrain=_phase(32, 32, 5000, 0.1),
         mask_ratio=0.15,
     ),
-    # The task has two documents a row; this project trains on one sequence, so only the encoder is theirs.
     "amos-retrieval": _amos(
         length=4096,
         model={"depth": 4, "width": 128, "heads": 4, "ff_factor": 4, "label_head": "mlp"},

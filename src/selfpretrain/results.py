@@ -115,6 +115,13 @@ class TaskSummary:
     majority: float
     """Share of the commonest class of the test split."""
     fingerprint: str
+    per_row: int = 1
+    """Sequences of a row: 1, or the 2 of a pair."""
+
+    @property
+    def rows(self) -> str:
+        """What its rows are: sequences, or pairs."""
+        return "sequences" if self.per_row == 1 else "pairs"
 
 
 @dataclass(frozen=True, kw_only=True)

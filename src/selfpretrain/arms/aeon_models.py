@@ -15,6 +15,8 @@ def obstacle(task: "Task") -> str | None:
     """Why these classifiers cannot be fitted here; None if they can."""
     if task.kind != "values":
         return f"reads values, and these sequences are {task.kind}; leave it out"
+    if task.inputs.per_row > 1:
+        return "reads one series a row, and these rows are pairs; leave it out"
     if find_spec("aeon") is None:
         return "needs the package aeon: pip install 'selfpretrain[aeon]', or leave it out"
     return None

@@ -37,6 +37,8 @@ class Subject:
         self.request: CompareConfig = asked.request
         self.summary: Summary = self.comparison.summary
         self.task = _load(self.comparison, task)
+        if self.task.inputs.per_row > 1:
+            raise RequestError(f"{folder}: its rows are pairs of sequences, at which diagnose cannot look yet")
         self.whole = only is None
         self.skipped: list[str] = []
         self.store = Store(self.comparison.store)

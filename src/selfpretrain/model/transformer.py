@@ -1,6 +1,7 @@
 """The encoder and its two heads.
 
-Shapes: B batch, T positions, D model width, V symbols, C channels, M chosen positions, Y classes.
+Shapes: B sequences of a batch, S sequences of a row (1, or the 2 of a pair), T positions, D model width, V symbols,
+C channels, M chosen positions, Y classes.
 """
 
 import math
@@ -113,12 +114,13 @@ class SequenceModel(nn.Module):
         self.embedding_dropout = RowDropout(config.dropout, 0)
         self.blocks = nn.ModuleList(Block(config, n_positions, number) for number in range(config.depth))
         self.final_norm = nn.LayerNorm(width)
+        features = width * inputs.head_vectors
         if config.label_head == "mlp":
             self.label_head: nn.Module = nn.Sequential(
-                nn.Linear(width, width), nn.ReLU(), nn.Linear(width, inputs.classes)
+                nn.Linear(features, width), nn.ReLU(), nn.Linear(width, inputs.classes)
             )
         else:
-            self.label_head = nn.Linear(width, inputs.classes)
+            self.label_head = nn.Linear(features, inputs.classes)
         self.reconstruction_head = nn.Linear(width, kind.targets(inputs))
         initialise(self, config, generator)
 
@@ -137,7 +139,7 @@ class SequenceModel(nn.Module):
         keys: Tensor | None = None,
         both: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """Class logits (B, Y); or with ``chosen``, predictions at the chosen positions only, (M, V) or (M, C).
+        """Class logits (B/S, Y); or with ``chosen``, predictions at the chosen positions only, (M, V) or (M, C).
 
         Args:
             x: symbol ids (B, T), or values with the mask flag as last channel (B, T, C+1).
@@ -163,26 +165,23 @@ class SequenceModel(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """``forward``, a group of rows of similar lengths at a time."""
         rows = [torch.from_numpy(group).to(x.device) for group in groups]
-        logits, predictions = [], []
+        vectors, predictions = [], []
         for of in rows:
             keep = keep_mask[of]
             longest = int(keep.sum(-1).max())
             keep = keep[:, :longest]
-            out = self._together(
-                x[of, :longest],
-                None if bool(keep.all()) else keep,
-                None if chosen is None else chosen[of, :longest],
-                None if keys is None else keys[of],
-                both,
-            )
-            pair = out if isinstance(out, tuple) else (out, out)
-            logits.append(pair[0])
-            predictions.append(pair[1])
-        of_rows = torch.ones(len(x), dtype=torch.long, device=x.device)
-        if chosen is None:
-            return back_in_order(logits, rows, of_rows)
+            some = None if bool(keep.all()) else keep
+            h = self.encode(x[of, :longest], some, None if keys is None else keys[of])
+            if chosen is None or both:
+                vectors.append(self.pool(h, some))
+            if chosen is not None:
+                predictions.append(self._reconstruct(h, chosen[of, :longest]))
+        if chosen is None or both:
+            logits = self._classify(back_in_order(vectors, rows, torch.ones_like(keep_mask[:, 0], dtype=torch.long)))
+            if chosen is None:
+                return logits
         found = back_in_order(predictions, rows, chosen.sum(-1))
-        return (back_in_order(logits, rows, of_rows), found) if both else found
+        return (logits, found) if both else found
 
     def _together(
         self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor | None, keys: Tensor | None, both: bool
@@ -190,11 +189,24 @@ class SequenceModel(nn.Module):
         """``forward``, all rows padded to the longest."""
         h = self.encode(x, keep_mask, keys)
         if chosen is None or both:
-            logits: Tensor = self.label_head(self.pool(h, keep_mask))
+            logits = self._classify(self.pool(h, keep_mask))
             if chosen is None:
                 return logits
-        predictions: Tensor = self.reconstruction_head(h[..., -chosen.shape[-1] :, :][chosen])  # without cls
+        predictions = self._reconstruct(h, chosen)
         return (logits, predictions) if both else predictions
+
+    def _classify(self, vectors_BD: Tensor) -> Tensor:
+        """Class logits (B/S, Y). Of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena."""
+        if self.inputs.per_row == 2:
+            a, b = vectors_BD[..., 0::2, :], vectors_BD[..., 1::2, :]
+            vectors_BD = torch.cat((a, b, a - b, a * b), dim=-1)
+        logits: Tensor = self.label_head(vectors_BD)
+        return logits
+
+    def _reconstruct(self, h_BTD: Tensor, chosen: Tensor) -> Tensor:
+        """Predictions at the chosen positions; a class token stands in front of them."""
+        predictions: Tensor = self.reconstruction_head(h_BTD[..., -chosen.shape[-1] :, :][chosen])
+        return predictions
 
     def encode(self, x: Tensor, keep_mask: Tensor | None, keys: Tensor | None = None) -> Tensor:
         """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling."""

@@ -24,18 +24,19 @@ def cut_and_mixed(batch: Batch, classes: int) -> tuple[Batch, Tensor]:
     """The batch with a stretch of each sequence taken from the next one, and the mixed labels (B, Y) of row sum 1.
 
     The stretch has 0 to n positions, all lengths alike, anywhere in the n first positions that both have. Its share of
-    the sequence's real positions is the share of the partner's label.
+    the sequence's real positions is the share of the partner's label; of a pair, the mean of both.
     """
     size, length = batch.x.shape[:2]
     keys = batch.draws.keys("cutmix")
     own = torch.full((size,), length, device=keys.device) if batch.keep_mask is None else batch.keep_mask.sum(1)
-    both = torch.minimum(own, own.roll(-1))
+    per_row = size // len(batch.y)
+    both = torch.minimum(own, own.roll(-per_row))
     count = below(keys, both + 1)
     start = below(keys, both - count + 1, word=1)
     places = torch.arange(length, device=keys.device)
     taken = (places >= start[:, None]) & (places < (start + count)[:, None])
-    x = torch.where(taken if batch.x.ndim == 2 else taken[..., None], batch.x.roll(-1, dims=0), batch.x)
-    share = (count / own)[:, None]
+    x = torch.where(taken if batch.x.ndim == 2 else taken[..., None], batch.x.roll(-per_row, dims=0), batch.x)
+    share = (count / own).view(-1, per_row).mean(1, keepdim=True)
     labels = F.one_hot(batch.y, classes)
     return replace(batch, x=x), (1 - share) * labels + share * labels.roll(-1, dims=0)
 

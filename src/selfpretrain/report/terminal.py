@@ -20,7 +20,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     task = summary.task
     console.print(
         Text(
-            f"\n{task.name}: {task.classes} classes, {task.n_train}/{task.n_val}/{task.n_test} sequences"
+            f"\n{task.name}: {task.classes} classes, {task.n_train}/{task.n_val}/{task.n_test} {task.rows}"
             f" (train/val/test) of length {task.length}, commonest class {percent(task.majority)}%"
         )
     )

@@ -4,14 +4,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfpretrain.config import Kind, TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.codec import Codec, code_symbols
 from selfpretrain.tasks.parsing import Sequences, numbers_first
-from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of, share_of_training
-from selfpretrain.tasks.task import Split, Task
+from selfpretrain.tasks.splitting import UNLABELLED, leaks, parts_of, row_groups, share_of_training
+from selfpretrain.tasks.task import Split, Task, sequences_of
 
 LONGEST = 1024
 """Positions that are read of a sequence in a file (ours)."""
@@ -22,12 +23,13 @@ class Material:
     """What a task is made of.
 
     Attributes:
-        sequences: parsed, one a row.
+        sequences: parsed, ``per_row`` a row, one after the other.
         labels: class names; None where a row has none.
         split: train, val or test for each row; None cuts.
         numbers: where each row stands in its file; None counts.
         classes: their order; None sorts the labels.
         longest: positions to which longer sequences are cut unless ``--max-length`` says otherwise; None cuts none.
+        per_row: sequences of a row: 1, or the 2 of a pair.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Material:
     classes: tuple[str, ...] | None = None
     grid: tuple[int, int] | None = None
     longest: int | None = LONGEST
+    per_row: int = 1
     notes: list[str] = field(default_factory=list)
 
 
@@ -48,20 +51,20 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
     Raises:
         RequestError: a split is empty, a class is not in training, or a channel has no value.
     """
-    notes, kind = material.notes, material.kind
+    notes, kind, per_row = material.notes, material.kind, material.per_row
     sequences = _cut(material, config)
     classes = material.classes or tuple(sorted({name for name in material.labels if name}, key=numbers_first))
     index = {name: number for number, name in enumerate(classes)}
     y = np.array([UNLABELLED if name is None else index[name] for name in material.labels], dtype=np.int64)
     sequences, table = code_symbols(sequences) if kind == "symbols" else (sequences, None)
-    groups = duplicate_groups(sequences)
+    groups = row_groups(sequences, per_row)
     parts = parts_of(groups, y, material.split, config.data_seed)
     numbers = np.arange(len(y)) if material.numbers is None else np.array(material.numbers, dtype=np.int64)
     if config.fraction < 1:
         stay = share_of_training(groups, y, parts, config.fraction, config.data_seed)
         of = int((parts[stay] == 0).sum()), int((parts == 0).sum())
         notes.append(f"{of[0]} of {of[1]} training sequences are used (--fraction {config.fraction:g})")
-        sequences = [sequence for sequence, stays in zip(sequences, stay, strict=True) if stays]
+        sequences = _of_rows(np.flatnonzero(stay), sequences, per_row)
         groups, y, parts, numbers = groups[stay], y[stay], parts[stay], numbers[stay]
     training = np.flatnonzero(parts == 0)
     labelled = training[y[training] != UNLABELLED]
@@ -71,19 +74,22 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
         codec = Codec.fit(
             kind,
             classes,
-            [sequences[row] for row in training],
-            labelled=[sequences[row] for row in labelled],
+            _of_rows(training, sequences, per_row),
+            labelled=_of_rows(labelled, sequences, per_row),
             table=table,
             allow_missing=config.allow_missing,
+            per_row=per_row,
         )
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None
     if longer := sum(len(sequence) > codec.length for sequence in sequences):
         notes.append(f"{longer} sequences outside training are longer than any in it and were cut to {codec.length}")
     x, lengths = codec.arrays(sequences, table)
-    if kind == "symbols" and (unseen := int((x[parts != 0] == len(codec.vocabulary)).sum())):
-        notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
-    everything = Split(x, lengths, y, numbers)
+    everything = Split(x, lengths, y, numbers, per_row)
+    if kind == "symbols":
+        unseen = int((everything.rows(np.flatnonzero(parts != 0)).x == len(codec.vocabulary)).sum())
+        if unseen:
+            notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
     leaking = leaks(groups, parts)
     if count := int(leaking[y != UNLABELLED].sum()):
         notes.append(f"warning: {count} training sequences stand in validation or test too, exactly equal")
@@ -107,6 +113,11 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
         task = with_random_labels(task, config.data_seed)
         notes.append("control: labels are exchanged at random, so that they can only be learnt by heart")
     return replace(task, notes=tuple(notes), source=config)
+
+
+def _of_rows(rows: NDArray[np.int64], sequences: Sequences, per_row: int) -> Sequences:
+    """The sequences of these rows."""
+    return [sequences[number] for number in sequences_of(rows, per_row)]
 
 
 def with_random_labels(task: Task, data_seed: int) -> Task:

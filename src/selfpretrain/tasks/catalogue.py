@@ -19,10 +19,12 @@ from selfpretrain.tasks.builtin import BuiltinTask, FiledTask, Made, builtin_tas
 from selfpretrain.tasks.folder import data_folder
 from selfpretrain.tasks.load import load_task, made_of, rule_of
 from selfpretrain.tasks.parsing import parse_cells
-from selfpretrain.tasks.splitting import PARTS, duplicate_groups, parts_of
+from selfpretrain.tasks.splitting import PARTS, parts_of, row_groups
 
 DESCRIBED = 2000
 """Sequences of which statistics are given, where a task makes more (ours)."""
+SECOND = "sequence2"
+"""The column of a pair's second sequence in a file that is made here."""
 
 
 def listed(data_dir: Path | None = None) -> list[str]:
@@ -55,7 +57,7 @@ def described(config: TaskConfig) -> str:
         *(f"{flag(name):14s} {default}" for name, default in own.items()),
         "",
         f"licence: {cls.licence}",
-        f"statistics of {len(whole)} sequences:",
+        f"statistics of {len(whole)} {task.describe().rows}:",
         f"  {task.kind}, {len(task.train)} for training, {len(task.val)} for validation, {len(task.test)} for the test",
         f"  positions, least, 5%, median, 95%, most: {', '.join(map(str, lengths))}",
         f"  classes: {', '.join(f'{name} {share:.3f}' for name, share in zip(task.classes, shares, strict=True))}",
@@ -67,8 +69,9 @@ def described(config: TaskConfig) -> str:
 def make_file(config: TaskConfig, out: Path) -> str:
     """Write the sequences of a task, before anything is coded.
 
-    Symbols and bytes become JSON lines with a sequence, a label and a split; values an NPZ with x_train (N, T) or
-    (N, T, C), y_train, and the same for val and test. So a comparison of the file has the splits of the task.
+    Symbols and bytes become JSON lines with a sequence (of a pair, two), a label and a split; values an NPZ with
+    x_train (N, T) or (N, T, C), y_train, and the same for val and test. So a comparison of the file has the splits of
+    the task.
 
     Returns:
         What was written, in a line.
@@ -84,17 +87,21 @@ def make_file(config: TaskConfig, out: Path) -> str:
     if out.suffix != wanted:
         raise SettingError("out", out, f"does not fit {made.kind}; name a file that ends in {wanted}")
     own_folder(out.parent)
-    parts = parts_of(
-        duplicate_groups(parse_cells(cls.name, list(made.x), made.kind)), made.y, made.split, config.data_seed
-    )
+    groups = row_groups(parse_cells(cls.name, list(made.x), made.kind), made.per_row)
+    parts = parts_of(groups, made.y, made.split, config.data_seed)
     write_atomically(out, _archive(made, parts) if made.kind == "values" else _lines(made, parts))
-    return f"{out}: {len(made.y)} sequences of {cls.name}"
+    if made.per_row == 1:
+        return f"{out}: {len(made.y)} sequences of {cls.name}"
+    return f"{out}: {len(made.y)} pairs of {cls.name}; compare them with --pair {SECOND}"
 
 
 def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
-    for x, y, part in zip(made.x, made.y, parts, strict=True):
-        row = {"sequence": x if isinstance(x, str) else x.tolist(), "label": made.classes[y], "split": PARTS[part]}
-        yield json.dumps(row).encode() + b"\n"
+    names = ("sequence", SECOND)[: made.per_row]
+    cells = [x if isinstance(x, str) else x.tolist() for x in made.x]
+    for row, (y, part) in enumerate(zip(made.y, parts, strict=True)):
+        of = cells[row * made.per_row : (row + 1) * made.per_row]
+        said = {**dict(zip(names, of, strict=True)), "label": made.classes[y], "split": PARTS[part]}
+        yield json.dumps(said).encode() + b"\n"
 
 
 def _archive(made: Made, parts: NDArray[np.int64]) -> bytes:

@@ -13,7 +13,7 @@ from selfpretrain.config import Kind
 from selfpretrain.errors import RequestError
 from selfpretrain.kinds import InputSpec
 from selfpretrain.tasks import checks
-from selfpretrain.tasks.parsing import Sequences, numbers_first, parse_cells
+from selfpretrain.tasks.parsing import Sequences, interleaved, numbers_first, parse_cells
 
 BYTES = 256
 
@@ -42,6 +42,7 @@ class Codec:
         vocabulary: the symbols; ids index it, and ``len(vocabulary)`` is the unknown symbol. Empty for other kinds.
         mean, std: of each channel over the real positions of the labelled training sequences; empty for symbols.
         allow_missing: whether missing and infinite values become the mean, or are refused.
+        per_row: sequences of a row: 1, or the 2 of a pair.
     """
 
     kind: Kind
@@ -51,6 +52,7 @@ class Codec:
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     allow_missing: bool = False
+    per_row: int = 1
 
     @classmethod
     def fit(
@@ -62,6 +64,7 @@ class Codec:
         labelled: Sequences,
         table: NDArray[np.str_] | None = None,
         allow_missing: bool = False,
+        per_row: int = 1,
     ) -> "Codec":
         """The codec of these training sequences.
 
@@ -90,6 +93,7 @@ class Codec:
             mean=tuple(mean.tolist()),
             std=tuple(std.tolist()),
             allow_missing=allow_missing,
+            per_row=per_row,
         )
 
     @cached_property
@@ -101,6 +105,7 @@ class Codec:
             channels=len(self.mean),
             length=self.length,
             classes=len(self.classes),
+            per_row=self.per_row,
         )
 
     def ids(self, table: NDArray[np.str_]) -> NDArray[np.int64]:
@@ -139,7 +144,7 @@ class Codec:
         """Raw rows, as they stand in a file or as Python has them, as ``arrays`` gives them.
 
         Args:
-            rows: each a string, a list or an array; for values a list of lists has channels.
+            rows: each a string, a list or an array; for values a list of lists has channels. A pair is two of these.
             where: what to call them in a refusal.
 
         Raises:
@@ -147,14 +152,28 @@ class Codec:
         """
         if len(rows) == 0:
             raise RequestError(f"{where}: there are no rows; give one or more")
-        sequences = parse_cells(where, rows, self.kind)
-        checks.check_sequences(where, sequences, self.kind, allow_missing=self.allow_missing)
+        sequences = interleaved([self._parsed(where, column) for column in _columns(where, rows, self.per_row)])
         if self.kind == "values" and sequences[0].shape[1] != len(self.mean):
             there, here = sequences[0].shape[1], len(self.mean)
             raise RequestError(f"{where}: {there} channels where training had {here}; give rows as in training")
         if self.kind == "symbols":
             return self.arrays(*code_symbols(sequences))
         return self.arrays(sequences)
+
+    def _parsed(self, where: Path | str, cells: Sequence[Any]) -> Sequences:
+        sequences = parse_cells(where, cells, self.kind)
+        checks.check_sequences(where, sequences, self.kind, allow_missing=self.allow_missing)
+        return sequences
+
+
+def _columns(where: Path | str, rows: Sequence[Any], per_row: int) -> list[Sequence[Any]]:
+    """The first sequences of all rows, then the second ones, if rows are pairs."""
+    if per_row == 1:
+        return [rows]
+    for number, row in enumerate(rows):
+        if not isinstance(row, tuple | list) or len(row) != per_row:
+            checks.refuse(where, number, "is no pair, and training had pairs; give (first, second)")
+    return list(zip(*rows, strict=True))
 
 
 def _moments(sequences: Sequences) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

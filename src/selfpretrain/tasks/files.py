@@ -23,7 +23,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.tasks import checks
 from selfpretrain.tasks.assemble import Material, assemble
 from selfpretrain.tasks.checks import refuse
-from selfpretrain.tasks.parsing import Sequences, guess_kind, label_text, parse_cells
+from selfpretrain.tasks.parsing import Sequences, guess_kind, interleaved, label_text, parse_cells
 from selfpretrain.tasks.tables import Rows, labels_of, read_rows, some
 from selfpretrain.tasks.task import Task
 
@@ -39,7 +39,11 @@ def load_file(path: Path, config: TaskConfig) -> Task:
     if config.test is not None:
         _add_test_rows(path, config.test, material, config)
     where = f"column {rows.columns}" if path.suffix.lower() != ".npz" else f"array {rows.columns}"
-    return _assembled(path, f"{path.name}: {len(rows.cells)} rows, sequence from {where}", rows, material, config)
+    return _assembled(path, f"{path.name}: {len(rows.labels)} rows, {_what(rows)} from {where}", rows, material, config)
+
+
+def _what(rows: Rows) -> str:
+    return "sequence" if rows.per_row == 1 else "pairs"
 
 
 def task_of_arrays(x: Any, y: Any, config: TaskConfig, split: Sequence[str] | None = None) -> Task:
@@ -75,6 +79,7 @@ def _material(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> M
         split=split,
         numbers=rows.numbers,
         notes=[*rows.notes, *mended],
+        per_row=rows.per_row,
     )
 
 
@@ -101,8 +106,11 @@ def _splits_text(given: set[str]) -> str:
 
 def _sequences(path: Path | str, rows: Rows, kind: Kind, config: TaskConfig) -> tuple[Sequences, list[str]]:
     """The sequences of a file, and notes on what was mended in them."""
-    sequences = parse_cells(path, rows.cells, kind)
-    missing = checks.check_sequences(path, sequences, kind, allow_missing=config.allow_missing)
+    columns = [parse_cells(path, rows.cells[place :: rows.per_row], kind) for place in range(rows.per_row)]
+    missing = sum(checks.check_sequences(path, each, kind, allow_missing=config.allow_missing) for each in columns)
+    sequences = interleaved(columns)
+    if sequences[0].shape[1:] != sequences[-1].shape[1:]:
+        refuse(path, None, "the sequences of a pair have different channels; give both the same")
     return sequences, [f"{missing} missing or infinite values become their channel's training mean"] if missing else []
 
 
@@ -114,7 +122,7 @@ def _add_test_rows(path: Path, test: Path, material: Material, config: TaskConfi
     sequences, _ = _sequences(test, rows, material.kind, config)
     if sequences[0].shape[1:] != material.sequences[0].shape[1:]:
         refuse(test, None, "its sequences have other channels than the training file's")
-    n, here = len(material.sequences), len(sequences)
+    n, here = len(material.labels), len(rows.labels)
     split = material.split or ["train"] * n
     trained = {label for label, part in zip(material.labels, split, strict=True) if part == "train"}
     for row, label in enumerate(rows.labels):

@@ -19,7 +19,7 @@ from selfpretrain.tasks.parsing import parse_cells
 from selfpretrain.tasks.tables import EXTENSIONS
 from selfpretrain.tasks.task import Posterior, Task
 
-OF_FILES = ("sequence", "label", "split", "series", "time", "kind", "test")
+OF_FILES = ("sequence", "pair", "label", "split", "series", "time", "kind", "test")
 
 
 def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
@@ -108,6 +108,7 @@ def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
         grid=cls.grid,
         split=made.split,
         longest=None,
+        per_row=made.per_row,
         notes=[f"built-in task {cls.name}" + (f": {said}" if said else "")],
     )
     task = assemble(cls.name, material, replace(config, options=options))

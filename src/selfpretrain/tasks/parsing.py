@@ -104,6 +104,15 @@ def parse_cells(path: Path | str, cells: Sequence[Any], kind: Kind) -> Sequences
     return [parse(path, row, cell) for row, cell in enumerate(cells)]
 
 
+def interleaved(columns: Sequence[Sequence[Any]]) -> list[Any]:
+    """Entries of columns, row by row: the sequences of a table of pairs, a row's two one after the other.
+
+    >>> interleaved([("a", "c"), ("b", "d")])
+    ['a', 'b', 'c', 'd']
+    """
+    return list(chain.from_iterable(zip(*columns, strict=True)))
+
+
 def numbers_first(name: str) -> tuple[bool, float, str]:
     """Sorts names: numbers by their size, then words."""
     number = as_number(name)

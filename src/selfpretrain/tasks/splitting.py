@@ -25,6 +25,16 @@ def duplicate_groups(sequences: Sequences) -> NDArray[np.int64]:
     return np.array(groups, dtype=np.int64)
 
 
+def row_groups(sequences: Sequences, per_row: int) -> NDArray[np.int64]:
+    """``duplicate_groups`` of rows (N,), each of ``per_row`` sequences, which stand one after the other (N S).
+
+    >>> row_groups([np.array(word) for word in ("ab", "cd", "cd", "ab", "ab", "cd")], 2).tolist()
+    [0, 1, 0]
+    """
+    groups = duplicate_groups(sequences)
+    return groups if per_row == 1 else duplicate_groups(list(groups.reshape(-1, per_row)))
+
+
 def stratified_split(
     groups: NDArray[np.int64], y: NDArray[np.int64], shares: tuple[float, ...], data_seed: int
 ) -> tuple[NDArray[np.int64], ...]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from selfpretrain.config import TaskConfig
 from selfpretrain.tasks import checks
 from selfpretrain.tasks.checks import refuse
-from selfpretrain.tasks.parsing import NUMERIC_SHARE, as_number, first_line, label_text
+from selfpretrain.tasks.parsing import NUMERIC_SHARE, as_number, first_line, interleaved, label_text
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
 SEQUENCE_NAMES = ("sequence", "seq", "text", "x", "values", "tokens")
@@ -33,12 +33,13 @@ class Rows:
     """What a file says, before it is read as numbers.
 
     Attributes:
-        cells: of each row a string, a list, or an array.
+        cells: of each row a string, a list, or an array; of pairs two of these, one after the other.
         labels: None where there is none.
         split: what the split column says; None without one.
         columns, label, ignored: what the columns were taken for, for the note.
         notes: what else was found.
         numbers: where each row stands in its array, if there are several arrays; None counts.
+        per_row: sequences of a row: 1, or the 2 of a pair.
     """
 
     cells: list[Any]
@@ -49,6 +50,7 @@ class Rows:
     ignored: Sequence[str] = ()
     notes: Sequence[str] = ()
     numbers: list[int] | None = None
+    per_row: int = 1
 
 
 def read_rows(path: Path, config: TaskConfig) -> Rows:
@@ -75,21 +77,31 @@ def _read_table(path: Path, config: TaskConfig) -> Rows:
     else:
         names = _header(path)
     sequence, label, split = _choose_columns(path, names, config)
-    others = [name for name in (config.series, config.time, label, split) if name is not None]
+    others = [name for name in (config.series, config.time, config.pair, label, split) if name is not None]
     if objects:
         table = {name: [row.get(name) for row in objects] for name in names}
     else:
-        text = {label, split, config.series, *(sequence if len(sequence) == 1 and not config.series else ())}
+        text = {
+            label,
+            split,
+            config.series,
+            config.pair,
+            *(sequence if len(sequence) == 1 and not config.series else ()),
+        }
         table = _read_arrow(path, (*sequence, *others), text)
     notes: list[str] = []
     if config.series is not None:
         table, cells = _series(path, table, sequence, others, config)
         notes.append(f"a row is a time step; {len(cells)} sequences by column {config.series}")
     elif len(sequence) == 1:
-        cells = table[sequence[0]]
-        for row, cell in enumerate(cells):
-            if cell is None:
-                refuse(path, row, f"column '{sequence[0]}' is empty; fill it in or remove the row")
+        columns_of_row = sequence if config.pair is None else [*sequence, config.pair]
+        for name in columns_of_row:
+            if None in table[name]:
+                refuse(path, table[name].index(None), f"column '{name}' is empty; fill it in or remove the row")
+        cells = interleaved([table[name] for name in columns_of_row])
+    elif config.pair is not None:
+        asked = f"there are {len(sequence)} columns for the first"
+        refuse(path, None, f"--pair names one column for the second sequence, and {asked}; name it with --sequence")
     else:
         if config.sequence is None:
             steps = {name: table[name] for name in sequence}
@@ -98,11 +110,15 @@ def _read_table(path: Path, config: TaskConfig) -> Rows:
             _refuse_mixture(path, {name: table[name] for name in sequence})
         cells = [_trimmed(row) for row in zip(*(table[name] for name in sequence), strict=True)]
     kind_of = "channels" if config.series else "steps"
-    columns = sequence[0] if len(sequence) == 1 else f"{sequence[0]} .. {sequence[-1]}, {len(sequence)} {kind_of}"
+    columns = (
+        " and ".join(columns_of_row)
+        if len(sequence) == 1 and not config.series
+        else f"{sequence[0]} .. {sequence[-1]}, {len(sequence)} {kind_of}"
+    )
     labels = [label_text(cell) for cell in table[label]]
     given = [str(cell or "") for cell in table[split]] if split else None
     ignored = [name for name in names if name not in (*sequence, *others)]
-    return Rows(cells, labels, given, columns, label, ignored, notes)
+    return Rows(cells, labels, given, columns, label, ignored, notes, per_row=1 if config.pair is None else 2)
 
 
 def _series(
@@ -289,6 +305,8 @@ def _read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def _read_npz(path: Path, config: TaskConfig) -> Rows:
+    if config.pair is not None:
+        refuse(path, None, "--pair names a column of a table; write pairs as JSON lines, a list for each sequence")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -355,19 +373,17 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
             refuse(path, None, f"no column is called label; name it with --label (the columns are {some(names)})")
         label = found[0]
     index = [name for name in names if INDEX_NAMES.fullmatch(name)]
-    told = {named(asked, option) for asked, option in ((config.series, "--series"), (config.time, "--time")) if asked}
+    options = ((config.series, "--series"), (config.time, "--time"), (config.pair, "--pair"))
+    told = {named(asked, option) for asked, option in options if asked}
     others = [name for name in names if name not in {label, split, *told}]
     if config.sequence:
         sequence = []
         for asked in config.sequence.split(","):
             matching = [name for name in others if fnmatch.fnmatchcase(name, asked.strip())]
             sequence += matching or [named(asked.strip(), "--sequence")]
-        if label in sequence or split in sequence:
-            refuse(
-                path,
-                None,
-                f"--sequence names the column '{label if label in sequence else split}', which is no sequence",
-            )
+        for name in (label, split):
+            if name in sequence:
+                refuse(path, None, f"--sequence names the column '{name}', which is no sequence")
     else:
         found = [by_lower[name] for name in SEQUENCE_NAMES if name in by_lower and by_lower[name] in others]
         found = [] if config.series else found

@@ -21,20 +21,24 @@ Posterior = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Split:
-    """Some rows of a task. A row of several sequences would have an axis for them before T.
+    """Some rows of a task: a sequence each, or a pair of them. The sequences of all rows stand one after the other.
+
+    Shapes: N rows, S sequences of a row (1 or 2), T positions, C channels.
 
     Attributes:
-        x: symbols and bytes (N, T), small unsigned integers; values (N, T, C) float32. Padded at the end; the padding
-            is never read.
-        lengths: (N,) positions of each sequence, at least 1.
+        x: symbols and bytes (N S, T), small unsigned integers; values (N S, T, C) float32. Padded at the end; the
+            padding is never read.
+        lengths: (N S,) positions of each sequence, at least 1.
         y: (N,) class indices, or ``splitting.UNLABELLED``.
         numbers: (N,) where each row stands in its file, from 0; masks are drawn by it. By default 0 to N - 1.
+        per_row: S.
     """
 
     x: NDArray[Any]
     lengths: NDArray[np.int64]
     y: NDArray[np.int64]
     numbers: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
+    per_row: int = 1
 
     def __post_init__(self) -> None:
         if self.numbers is None:
@@ -45,11 +49,28 @@ class Split:
 
     def rows(self, index: NDArray[Any]) -> "Split":
         """The rows of ``index``, in its order."""
-        return Split(self.x[index], self.lengths[index], self.y[index], self.numbers[index])
+        of = sequences_of(index, self.per_row)
+        return Split(self.x[of], self.lengths[of], self.y[index], self.numbers[index], self.per_row)
+
+    @property
+    def sequence_numbers(self) -> NDArray[np.int64]:
+        """A number for each sequence (N S,), by which it is masked: the row's own, where a row has one sequence."""
+        return sequences_of(self.numbers, self.per_row)
 
     def __add__(self, other: "Split") -> "Split":
-        fields = ("x", "lengths", "y", "numbers")
-        return Split(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in fields))
+        x, lengths, y, numbers = (
+            np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("x", "lengths", "y", "numbers")
+        )
+        return Split(x, lengths, y, numbers, self.per_row)
+
+
+def sequences_of(rows: NDArray[Any], per_row: int) -> NDArray[Any]:
+    """Numbers of the sequences of these rows, (N,) to (N S,).
+
+    >>> sequences_of(np.array([3, 0]), 2).tolist()
+    [6, 7, 0, 1]
+    """
+    return rows if per_row == 1 else (rows[:, None] * per_row + np.arange(per_row)).ravel()
 
 
 @dataclass(frozen=True)
@@ -129,6 +150,7 @@ class Task:
             classes=len(self.classes),
             majority=self.majority,
             fingerprint=self.fingerprint,
+            per_row=self.codec.per_row,
         )
 
 

@@ -54,11 +54,12 @@ def encoder_flops(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.in
 
 
 def label_step_flops(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], batch_size: int) -> int:
-    """One step of label training."""
-    head = 2 * config.width * inputs.classes
+    """One step of label training on so many rows."""
+    features = config.width * inputs.head_vectors
+    head = 2 * features * inputs.classes
     if config.label_head == "mlp":
-        head += 2 * config.width**2
-    return round(TRAIN_FACTOR * batch_size * (encoder_flops(config, inputs, lengths) + head))
+        head = 2 * features * config.width + 2 * config.width * inputs.classes
+    return round(TRAIN_FACTOR * batch_size * (inputs.per_row * encoder_flops(config, inputs, lengths) + head))
 
 
 def reconstruction_step_flops(
@@ -68,10 +69,11 @@ def reconstruction_step_flops(
     batch_size: int,
     objective: ObjectiveConfig,
 ) -> int:
-    """One step of self-pretraining; the head runs on the expected number of masked positions."""
+    """One step of self-pretraining on so many rows; the head runs on the expected number of masked positions."""
     positions = np.mean(lengths - 1) if objective.objective == "causal" else objective.mask_ratio * np.mean(lengths)
     head = 2 * float(positions) * config.width * KINDS[inputs.kind].targets(inputs)
-    return round(TRAIN_FACTOR * batch_size * (encoder_flops(config, inputs, lengths) + head))
+    sequences = batch_size * inputs.per_row
+    return round(TRAIN_FACTOR * sequences * (encoder_flops(config, inputs, lengths) + head))
 
 
 def step_flops(training: Training, task: Task) -> int:
@@ -81,9 +83,10 @@ def step_flops(training: Training, task: Task) -> int:
         flops += label_step_flops(training.model, inputs, task.train.lengths, batch_size)
     if training.objective == "joint-corrupted":  # one pass; the second head runs on all positions
         head = 2 * float(np.mean(task.train.lengths)) * training.model.width * KINDS[inputs.kind].targets(inputs)
-        flops += round(TRAIN_FACTOR * batch_size * head)
+        flops += round(TRAIN_FACTOR * batch_size * inputs.per_row * head)
     elif training.start is not None and training.start.maps:  # the lender's pass forward
-        flops += round(batch_size * encoder_flops(training.start.source.model, inputs, task.train.lengths))
+        sequences = batch_size * inputs.per_row
+        flops += round(sequences * encoder_flops(training.start.source.model, inputs, task.train.lengths))
     elif training.reconstruction is not None:
         rows = task.train if training.phase == "label" else task.pretrain_rows
         flops += reconstruction_step_flops(training.model, inputs, rows.lengths, batch_size, training.reconstruction)

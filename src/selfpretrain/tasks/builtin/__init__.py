@@ -10,24 +10,35 @@
 | lra-pathfinder | contours pixel by pixel         | whether one joins discs    | the Long Range Arena        |
 | lra-image      | grey images pixel by pixel      | what they show             | the Long Range Arena        |
 | lra-text       | reviews byte by byte            | whether they are positive  | the Long Range Arena        |
+| lra-retrieval  | pairs of papers byte by byte    | whether one cites another  | the Long Range Arena        |
 | fashion        | grey images pixel by pixel      | which clothes they show    | a stand-in for lra-image    |
+| mnist5k        | grey images pixel by pixel      | the digit                  | a stand-in for lra-image    |
+| newsgroups     | messages byte by byte           | in which group they stood  | a stand-in for lra-text     |
+| spam           | mails byte by byte              | whether they are spam      | a stand-in for lra-text     |
+| brown-pairs    | pairs of pieces byte by byte    | whether from one document  | a stand-in for lra-retrieval|
 
-A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images and
-reviews are read from files that somebody has to get.
+A task that takes hours has a small sister, like ``lra-listops-small``, which ``--profile small`` names. Images,
+texts and pairs are read from files that somebody has to get.
 """
 
 from selfpretrain.tasks.builtin.base import BuiltinTask, FiledTask, Made, builtin_tasks, register
+from selfpretrain.tasks.builtin.brown import BrownPairs
 from selfpretrain.tasks.builtin.digits import Digits
 from selfpretrain.tasks.builtin.fashion import Fashion
 from selfpretrain.tasks.builtin.image import Image, ImageSmall
 from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
+from selfpretrain.tasks.builtin.mnist5k import Mnist5k
+from selfpretrain.tasks.builtin.newsgroups import Newsgroups
 from selfpretrain.tasks.builtin.noise import Noise
 from selfpretrain.tasks.builtin.pathfinder import Pathfinder, PathfinderSmall
 from selfpretrain.tasks.builtin.proximity import Proximity
+from selfpretrain.tasks.builtin.retrieval import Retrieval, RetrievalSmall
 from selfpretrain.tasks.builtin.skew import Skew
+from selfpretrain.tasks.builtin.spam import Spam
 from selfpretrain.tasks.builtin.text import Text, TextSmall
 
 __all__ = [
+    "BrownPairs",
     "BuiltinTask",
     "Digits",
     "Fashion",
@@ -37,11 +48,16 @@ __all__ = [
     "ListOps",
     "ListOpsSmall",
     "Made",
+    "Mnist5k",
+    "Newsgroups",
     "Noise",
     "Pathfinder",
     "PathfinderSmall",
     "Proximity",
+    "Retrieval",
+    "RetrievalSmall",
     "Skew",
+    "Spam",
     "Text",
     "TextSmall",
     "builtin_tasks",
@@ -61,6 +77,12 @@ for _task in (
     ImageSmall,
     Text,
     TextSmall,
+    Retrieval,
+    RetrievalSmall,
     Fashion,
+    Mnist5k,
+    Newsgroups,
+    Spam,
+    BrownPairs,
 ):
     register(_task)

@@ -19,9 +19,10 @@ class Made(NamedTuple):
     Attributes:
         classes: class names, which y indexes.
         x: (N, T) whole numbers for symbols, (N, T) or (N, T, C) numbers for values; or a list of N arrays, or of N
-            texts for bytes.
+            texts for bytes. Of pairs, the first row's two, then the next one's: 2 N in all.
         y: (N,) classes.
         split: train, val or test for each row; None leaves that to the usual cut.
+        per_row: sequences of a row: 1, or the 2 of a pair.
     """
 
     kind: Kind
@@ -29,6 +30,7 @@ class Made(NamedTuple):
     x: "NDArray[Any] | list[NDArray[Any]] | list[str]"
     y: "NDArray[np.int64]"
     split: list[str] | None = None
+    per_row: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

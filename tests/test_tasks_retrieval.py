@@ -1,0 +1,105 @@
+"""Retrieval: tables of pairs in the true format, small; damage is refused in a line."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from selfpretrain.errors import RequestError
+from selfpretrain.presets import preset
+from selfpretrain.tasks.builtin.retrieval import Retrieval, RetrievalSmall, paper
+from selfpretrain.tasks.load import load_task
+
+PAPERS = ["Attention, again\n\twith tabs", 'A "quoted" title', "Caf\u00e9 graph", "plain words of a paper", "x" * 9000]
+
+
+def rows_of(n, seed):
+    rng = np.random.default_rng(seed)
+    return [(i % 2, *rng.integers(len(PAPERS), size=2).tolist(), int(rng.integers(1000))) for i in range(n)]
+
+
+def write(path, rows, as_bytes=True):
+    """As the archive has them: a label like 1.0, two names, two papers as Python writes bytes."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t")
+        for label, a, b, salt in rows:
+            texts = [f"{salt} {PAPERS[k]}" for k in (a, b)]
+            writer.writerow([f"{label}.0", f"P{a}", f"P{b}", *(str(t.encode()) if as_bytes else t for t in texts)])
+
+
+@pytest.fixture(params=["lra_release/lra_release/tsv_data", "lra_release/tsv_data", "tsv_data"])
+def archive(request, tmp_path):
+    folder = tmp_path / request.param
+    folder.mkdir(parents=True)
+    rows = {part: rows_of(n, n) for part, n in (("train", 30), ("eval", 8), ("test", 6))}
+    for part, of in rows.items():
+        write(folder / f"new_aan_pairs.{part}.tsv", of, as_bytes=request.param != "tsv_data")
+    return rows, folder, tmp_path
+
+
+def test_pairs_are_read_in_their_splits(archive):
+    rows, _, folder = archive
+    task = load_task("lra-retrieval", data_dir=folder)
+    assert (task.kind, task.classes, task.inputs.per_row) == ("bytes", ("no", "yes"), 2)
+    for split, theirs in ((task.train, "train"), (task.val, "eval"), (task.test, "test")):
+        texts = [bytes(x[:n]) for x, n in zip(split.x, split.lengths, strict=True)]
+        expected = [f"{salt} {PAPERS[k]}".encode()[:4000] for _, a, b, salt in rows[theirs] for k in (a, b)]
+        assert texts == expected
+        assert split.y.tolist() == [label for label, *_ in rows[theirs]]
+
+
+def test_the_small_sister_takes_the_first_pairs_and_is_named_so(archive, monkeypatch):
+    rows, _, folder = archive
+    monkeypatch.setattr(RetrievalSmall, "rows", {"train": 20, "val": 4, "test": 5})
+    task = load_task("lra-retrieval-small", data_dir=folder)
+    assert [len(split) for split in (task.train, task.val, task.test)] == [20, 4, 5]
+    assert task.name == "lra-retrieval-small"
+    assert task.length <= RetrievalSmall.bytes_kept
+    assert task.train.y.tolist() == [label for label, *_ in rows["train"][:20]]
+
+
+def test_each_has_its_preset():
+    assert preset(Retrieval.preset).config.model.label_head == "mlp"
+    assert preset(RetrievalSmall.preset).config.seeds == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("1.0\tP1\tP2\tonly one paper\n", "row 3 has 4 columns"),
+        ("2\tP1\tP2\ta\tb\n", "row 3: '2' is no label"),
+        ("1.0\tP1\tP2\ta\tb''\textra\n", "row 3 has 6 columns"),
+        ("0.0\tP1\tP2\t\tb\n", "row 3: a paper is empty"),
+        ("0.0\tP1\tP2\tb''\tb\n", "row 3: a paper is empty"),
+        ("0.0\tP1\tP2\t\ud800\tb\n", "cannot be read"),
+    ],
+)
+def test_damaged_rows_are_refused_with_their_number(archive, line, said):
+    rows, files, folder = archive
+    path = files / "new_aan_pairs.eval.tsv"
+    write(path, rows["eval"][:2])
+    with path.open("ab") as file:
+        file.write(line.encode("utf-8", errors="surrogatepass"))
+    with pytest.raises(RequestError, match=said) as caught:
+        load_task("lra-retrieval", data_dir=folder)
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_not_there_or_not_unpacked_is_said(tmp_path, archive):
+    _, files, folder = archive
+    (files / "new_aan_pairs.test.tsv").unlink()
+    with pytest.raises(RequestError, match=r"new_aan_pairs.test.tsv: cannot be read \(.*unpack the archive again"):
+        load_task("lra-retrieval", data_dir=folder)
+    for name, said in (("a", "put there lra_release"), ("b", "has no folder tsv_data"), ("c", "unpack it there first")):
+        (tmp_path / name).mkdir()
+        if name == "b":
+            (tmp_path / "b/lra_release").mkdir()
+        if name == "c":
+            (tmp_path / "c/lra_release.gz").write_bytes(b"x")
+        with pytest.raises(RequestError, match=said):
+            load_task("lra-retrieval", data_dir=tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["b'", "b'a' + b'b'", 'b"\\xzz"', "b'' if 1 else 2", "bytes"])
+def test_what_is_no_literal_of_bytes_stays_as_it_is(text):
+    assert paper(text) == text
