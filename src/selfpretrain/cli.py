@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -26,6 +26,9 @@ from selfpretrain.options import explained, parse, take_task_options, task_help,
 from selfpretrain.presets import preset
 from selfpretrain.serial import to_dict
 from selfpretrain.tasks.builtin import builtin_tasks
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 USAGE = """\
 usage: selfpretrain VERB ...
@@ -156,9 +159,11 @@ class DataArguments:
     """Folder of data that somebody has to get; None: what SELFPRETRAIN_DATA names, or data."""
     out: Path | None = None
     """File to write: .jsonl for symbols, .npz for values."""
+    workers: int | None = None
+    """Processes that draw a task whose rows take long (lra-pathfinder, lra-pathx); None: the cores."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, data_seed=0)
+        require_at_least(self, data_seed=0, workers=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,19 +249,19 @@ def _compare(argv: list[str]) -> None:
     for name in config.arms:
         arm_named(name)
     # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
+    from selfpretrain.machine import cores
+    from selfpretrain.progress import Watcher
     from selfpretrain.tasks.load import load_task
 
-    task = load_task(replace(arguments.task, options=options))
-    from rich.console import Console
-
+    console = _console()
+    with Watcher(console) as watch:
+        task = load_task(replace(arguments.task, options=options), workers=arguments.workers or cores(), watch=watch)
     from selfpretrain.comparison.compare import compare
     from selfpretrain.comparison.planning import planned
     from selfpretrain.events import ignore
-    from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_summary
     from selfpretrain.report.write import write_report
 
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
     engine, workers = _engine(arguments, config.train.threads)
     signal.signal(signal.SIGTERM, _interrupt)  # behind Ray, which has a handler of its own
     if arguments.plan:
@@ -301,15 +306,13 @@ def _diagnose(argv: list[str]) -> None:
     arguments = parse(DiagnoseArguments, argv, "diagnose", more=f"\nsections:\n{sections}\n")
     sections_named(arguments.config.sections)
     signal.signal(signal.SIGTERM, _interrupt)
-    from rich.console import Console
-
     from selfpretrain.explain.diagnose import diagnose
     from selfpretrain.machine import cores
     from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_conclusion
     from selfpretrain.report.write import write_report
 
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+    console = _console()
     if (arguments.workers or 1) > cores():
         raise SettingError("workers", arguments.workers, f"is more than this machine's {cores()} cores")
     with Watcher(console) as watch:
@@ -332,14 +335,12 @@ def _study(argv: list[str]) -> int:
         return 0
     study = study_named(arguments.study)
     task = _data_of_study(replace(arguments.task, options=options))
-    from rich.console import Console
-
     from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_study
     from selfpretrain.report.write import write_report
     from selfpretrain.studies.conduct import run_study
 
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+    console = _console()
     engine, workers = _engine(arguments)
     signal.signal(signal.SIGTERM, _interrupt)  # behind Ray, which has a handler of its own
     with Watcher(console) as watch:
@@ -398,6 +399,8 @@ def _data_of_study(task: TaskConfig) -> TaskConfig | None:
 def _data(argv: list[str]) -> None:
     argv, options = take_task_options(argv)
     arguments = parse(DataArguments, argv, "data", more=f"\n{task_help()}")
+    from selfpretrain.machine import cores
+    from selfpretrain.progress import Watcher
     from selfpretrain.tasks.catalogue import described, listed, make_file
 
     if arguments.what == "list":
@@ -408,13 +411,13 @@ def _data(argv: list[str]) -> None:
     config = TaskConfig(
         data=arguments.task, data_seed=arguments.data_seed, data_dir=arguments.data_dir, options=options
     )
-    if arguments.what == "describe":
-        sys.stdout.write(f"{described(config)}\n")
-        return
-    if arguments.out is None:
+    if arguments.what == "make" and arguments.out is None:
         raise RequestError("data make: name the file with --out, like --out sequences.jsonl")
     signal.signal(signal.SIGTERM, _interrupt)
-    sys.stderr.write(f"{make_file(config, arguments.out)}\n")
+    with Watcher(_console()) as watch:
+        how: dict[str, Any] = {"workers": arguments.workers or cores(), "watch": watch}
+        said = described(config, **how) if arguments.out is None else make_file(config, arguments.out, **how)
+    (sys.stdout if arguments.what == "describe" else sys.stderr).write(f"{said}\n")
 
 
 def _report(argv: list[str]) -> None:
@@ -446,6 +449,13 @@ def _clean(argv: list[str]) -> None:
         agreed = False
     if agreed:
         sys.stderr.write(f"removed {len(clean(folder, paths))} folders\n")
+
+
+def _console() -> "Console":
+    """Where progress goes."""
+    from rich.console import Console
+
+    return Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -97,21 +97,20 @@ class Watcher:
         self._live = Live(console=console, get_renderable=self._draw, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "Watcher":
-        if self._console.is_terminal:
-            self._live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._console.is_terminal:
-            self._live.stop()
+        self._live.stop()
 
     def __call__(self, event: Event) -> None:
-        """Take in one event."""
+        """Take in one event; the first one begins the display."""
+        if self._console.is_terminal and not self._live.is_started:
+            self._live.start()
         match event:
             case Planned():
                 self._clock.plan(event)
                 if event.costs:
-                    self._say(f"{len(event.costs)} jobs to do")
+                    self._say(f"{len(event.costs)} job{'s' if len(event.costs) > 1 else ''} to do")
             case Note(text, job):
                 self._say(f"{job}: {text}" if job else text)
             case Progress():

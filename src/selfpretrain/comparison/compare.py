@@ -87,7 +87,7 @@ def compare(
         seconds_of(budget)  # refuses what is no time before anything is read
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
-    task = task if isinstance(task, Task) else load_task(task)
+    task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
     folder = ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
     asked = None if budget is None else fingerprint(config, budget)
     resolved = folder.resolved(asked)

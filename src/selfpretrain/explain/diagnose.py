@@ -64,7 +64,7 @@ def diagnose(
     sections_named(config.sections)
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
-    subject = Subject(Path(folder), config, task)
+    subject = Subject(Path(folder), config, task, workers=workers, watch=watch)
     matrix(subject.setting, config.cells)  # refuses names that are none
     out = subject.target / FOLDER
     try:

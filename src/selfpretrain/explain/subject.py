@@ -9,6 +9,7 @@ from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.runs import run_name
 from selfpretrain.config import CompareConfig, DiagnoseConfig, ModelConfig, TrainConfig
 from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.events import Watch, ignore
 from selfpretrain.explain.sample import Sample
 from selfpretrain.explain.sampling import Sampling
 from selfpretrain.explain.stages import Stage, TrainedRun
@@ -25,18 +26,27 @@ class Subject:
     Args:
         folder: of the comparison or the run.
         task: None loads what the comparison names.
+        workers, watch: for a task that has to be drawn again, as for ``load_task``.
 
     Raises:
         RequestError: nothing finished there, something missing or damaged, or a sample that the data cannot fill.
     """
 
-    def __init__(self, folder: Path, config: DiagnoseConfig, task: Task | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: DiagnoseConfig,
+        task: Task | None = None,
+        *,
+        workers: int = 1,
+        watch: Watch = ignore,
+    ) -> None:
         self.target, self.config = folder, config
         self.comparison, only = _find(folder)
         asked = self.comparison.request
         self.request: CompareConfig = asked.request
         self.summary: Summary = self.comparison.summary
-        self.task = _load(self.comparison, task)
+        self.task = _load(self.comparison, task, workers, watch)
         if self.task.inputs.per_row > 1:
             raise RequestError(f"{folder}: its rows are pairs of sequences, at which diagnose cannot look yet")
         self.whole = only is None
@@ -158,14 +168,14 @@ def _find(folder: Path) -> tuple[ComparisonFolder, str | None]:
     return whole, run
 
 
-def _load(comparison: ComparisonFolder, task: Task | None) -> Task:
+def _load(comparison: ComparisonFolder, task: Task | None, workers: int, watch: Watch) -> Task:
     """The comparison's task, checked to be the one it was made with."""
     where, request = comparison.path, comparison.request
     if task is None and request.source is None:
         raise RequestError(f"{where}: its data came from Python; call selfpretrain.diagnose({str(where)!r}, task=...)")
     if task is None:
         try:
-            task = load_task(request.source or "")
+            task = load_task(request.source or "", workers=workers, watch=watch)
         except RequestError as error:
             raise RequestError(
                 f"{where}: its data cannot be read again: {error} (from the folder in which compare ran?)"

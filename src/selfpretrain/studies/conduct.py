@@ -70,7 +70,7 @@ def run_study(
     if task is not None and not study.own_data:
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
     cases = study.cases_on(ground(profile, task, data_dir))
-    tasks = _tasks(cases)
+    tasks = _tasks(cases, workers, watch)
     answers = [_answer_of(case, tasks) for case in cases]
     about = "" if task is None else f"-{Path(task.data).stem}"
     folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{about}")
@@ -104,10 +104,10 @@ Tasks = Mapping[str, Task]
 """The data of the cases, by ``repr`` of their configuration."""
 
 
-def _tasks(cases: Sequence[Case]) -> Tasks:
+def _tasks(cases: Sequence[Case], workers: int, watch: Watch) -> Tasks:
     """The data of every case that has any, read once where several share them."""
     wanted = {repr(case.task): case.task for case in cases if case.left_out is None}
-    return {name: load_task(config) for name, config in wanted.items()}
+    return {name: load_task(config, workers=workers, watch=watch) for name, config in wanted.items()}
 
 
 def _answer_of(case: Case, tasks: Tasks) -> CaseAnswer:

@@ -102,10 +102,10 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
     task = Task(
         name=material.name,
         codec=codec,
-        train=everything.rows(labelled),
-        val=everything.rows(np.flatnonzero(parts == 1)),
-        test=everything.rows(np.flatnonzero(parts == 2)),
-        unlabelled=everything.rows(unlabelled) if len(unlabelled) else None,
+        train=everything.part(labelled),
+        val=everything.part(np.flatnonzero(parts == 1)),
+        test=everything.part(np.flatnonzero(parts == 2)),
+        unlabelled=everything.part(unlabelled) if len(unlabelled) else None,
         grid=material.grid,
     )
     _check_parts(where, task)

@@ -13,18 +13,22 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.events import Watch, ignore
 from selfpretrain.options import flag
-from selfpretrain.storage import own_folder, write_atomically
-from selfpretrain.tasks.builtin import BuiltinTask, FiledTask, Made, builtin_tasks
+from selfpretrain.storage import own_folder, remove_half_written, write_atomically
+from selfpretrain.tasks.builtin import BuiltinTask, DrawnTask, FiledTask, Made, builtin_tasks
 from selfpretrain.tasks.folder import data_folder
 from selfpretrain.tasks.load import load_task, made_of, rule_of
 from selfpretrain.tasks.parsing import parse_cells
+from selfpretrain.tasks.pieces import RECORD, drawn, pieces_beside, record_of
 from selfpretrain.tasks.splitting import PARTS, parts_of, row_groups
 
 DESCRIBED = 2000
 """Sequences of which statistics are given, where a task makes more (ours)."""
 SECOND = "sequence2"
 """The column of a pair's second sequence in a file that is made here."""
+DESCRIBED_SECONDS, FEWEST = 20.0, 20
+"""Time for which rows are drawn to be described, and their least number (ours)."""
 
 
 def listed(data_dir: Path | None = None) -> list[str]:
@@ -37,7 +41,7 @@ def listed(data_dir: Path | None = None) -> list[str]:
     return lines
 
 
-def described(config: TaskConfig) -> str:
+def described(config: TaskConfig, *, workers: int = 1, watch: Watch = ignore) -> str:
     """Rules, source, options, licence, and statistics of a task.
 
     Raises:
@@ -45,9 +49,12 @@ def described(config: TaskConfig) -> str:
     """
     cls = _named(config.data)
     own: dict[str, Any] = {field.name: field.default for field in fields(cls)}
-    fewer = {"sequences": min(DESCRIBED, own["sequences"])} if "sequences" in own else {}
+    most = DESCRIBED
+    if issubclass(cls, DrawnTask):
+        most = max(FEWEST, min(most, int(DESCRIBED_SECONDS / cls().seconds_each)))
+    fewer = {"sequences": min(most, own["sequences"])} if "sequences" in own else {}
     options = fewer | dict(config.options)
-    task = load_task(replace(config, options=options))
+    task = load_task(replace(config, options=options), workers=workers, watch=watch)
     whole = task.train + task.val + task.test
     shares = np.bincount(whole.y, minlength=len(task.classes)) / len(whole)
     lengths = np.percentile(whole.lengths, [0, 5, 50, 95, 100]).round().astype(int)
@@ -66,12 +73,12 @@ def described(config: TaskConfig) -> str:
     return "\n".join(lines)
 
 
-def make_file(config: TaskConfig, out: Path) -> str:
+def make_file(config: TaskConfig, out: Path, *, workers: int = 1, watch: Watch = ignore) -> str:
     """Write the sequences of a task, before anything is coded.
 
     Symbols and bytes become JSON lines with a sequence (of a pair, two), a label and a split; values an NPZ with
     x_train (N, T) or (N, T, C), y_train, and the same for val and test. So a comparison of the file has the splits of
-    the task.
+    the task. What takes long is kept in pieces beside the file until it is whole, so that the same request goes on.
 
     Returns:
         What was written, in a line.
@@ -82,7 +89,10 @@ def make_file(config: TaskConfig, out: Path) -> str:
     cls = _named(config.data)
     if out.suffix not in (".jsonl", ".npz"):  # before anybody waits for the sequences
         raise SettingError("out", out, "is no file to make; name one that ends in .jsonl, or in .npz for values")
-    made = made_of(rule_of(cls, config), config)
+    rule = rule_of(cls, config)
+    if isinstance(rule, DrawnTask):
+        return _make_drawn(rule, config, out, workers, watch)
+    made = made_of(rule, config, workers, watch)
     wanted = ".npz" if made.kind == "values" else ".jsonl"
     if out.suffix != wanted:
         raise SettingError("out", out, f"does not fit {made.kind}; name a file that ends in {wanted}")
@@ -95,6 +105,21 @@ def make_file(config: TaskConfig, out: Path) -> str:
     return f"{out}: {len(made.y)} pairs of {cls.name}; compare them with --pair {SECOND}"
 
 
+def _make_drawn(rule: DrawnTask, config: TaskConfig, out: Path, workers: int, watch: Watch) -> str:
+    if out.suffix != ".npz":
+        raise SettingError("out", out, "does not fit values; name a file that ends in .npz")
+    own_folder(out.parent)
+    keep = pieces_beside(out, rule, config.data_seed)
+    remove_half_written(keep)
+    made = rule.made(*drawn(rule, config.data_seed, workers=workers, watch=watch, keep=keep))
+    record = {RECORD: np.array(record_of(rule, config.data_seed))}
+    write_atomically(out, _archive(made, np.array([PARTS.index(part) for part in made.split or ()]), **record))
+    for path in keep.glob("*.npz"):
+        path.unlink()
+    keep.rmdir()
+    return f"{out}: {len(made.y)} sequences of {rule.name}"
+
+
 def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
     names = ("sequence", SECOND)[: made.per_row]
     cells = [x if isinstance(x, str) else x.tolist() for x in made.x]
@@ -104,11 +129,11 @@ def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
         yield json.dumps(said).encode() + b"\n"
 
 
-def _archive(made: Made, parts: NDArray[np.int64]) -> bytes:
+def _archive(made: Made, parts: NDArray[np.int64], /, **more: NDArray[Any]) -> bytes:
     whole = {"x": np.asarray(made.x), "y": np.array(made.classes)[made.y]}
     arrays = {f"{name}_{part}": a[parts == k] for k, part in enumerate(PARTS) for name, a in whole.items()}
     data = io.BytesIO()
-    np.savez_compressed(data, allow_pickle=False, **arrays)
+    np.savez_compressed(data, allow_pickle=False, **arrays, **more)
     return data.getvalue()
 
 

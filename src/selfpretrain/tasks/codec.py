@@ -178,9 +178,23 @@ def _columns(where: Path | str, rows: Sequence[Any], per_row: int) -> list[Seque
 
 def _moments(sequences: Sequences) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and deviation of each channel over present values; a channel that does not vary has deviation 1."""
+    if all(sequence.dtype == np.uint8 for sequence in sequences):
+        return _moments_of_bytes(sequences)
     observed = np.concatenate(sequences)  # (positions, C)
     observed = np.where(np.abs(observed) < checks.LARGEST, observed, np.nan)
     for channel in np.flatnonzero(np.isnan(observed).all(axis=0)):
         raise RequestError(f"channel {channel + 1} has no value at all in training; leave it out")
     mean, std = np.nanmean(observed, axis=0), np.nanstd(observed, axis=0)
+    return mean, np.where(std > 0, std, 1.0)
+
+
+def _moments_of_bytes(sequences: Sequences) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The same of values from 0 to 255, by how often each occurs: without a copy of all of them."""
+    counts = np.zeros((sequences[0].shape[1], 256), dtype=np.int64)
+    for sequence in sequences:
+        for channel, entries in enumerate(sequence.T):
+            counts[channel] += np.bincount(entries, minlength=256)
+    value, n = np.arange(256.0), counts.sum(axis=1)
+    mean = (counts * value).sum(axis=1) / n
+    std = np.sqrt((counts * (value - mean[:, None]) ** 2).sum(axis=1) / n)
     return mean, np.where(std > 0, std, 1.0)

@@ -9,26 +9,32 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.events import Watch, ignore
 from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.assemble import Material, assemble
-from selfpretrain.tasks.builtin import BuiltinTask, FiledTask, Made, builtin_tasks
+from selfpretrain.tasks.builtin import BuiltinTask, DrawnTask, FiledTask, Made, builtin_tasks
 from selfpretrain.tasks.files import load_file, task_of_arrays
 from selfpretrain.tasks.folder import VARIABLE, data_folder
 from selfpretrain.tasks.parsing import parse_cells
+from selfpretrain.tasks.pieces import drawn_or_found
 from selfpretrain.tasks.tables import EXTENSIONS
 from selfpretrain.tasks.task import Posterior, Task
 
 OF_FILES = ("sequence", "pair", "label", "split", "series", "time", "kind", "test")
 
 
-def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
+def load_task(
+    task: Any = "proximity", y: Any = None, *, workers: int = 1, watch: Watch = ignore, **options: Any
+) -> Task:
     """A built-in task, a file of labelled sequences, or sequences in memory.
 
     Args:
         task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``; or, with ``y``,
             sequences: (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths.
         y: (N,) classes of sequences in memory; None or -1 are rows without a label.
+        workers: processes that draw a task whose rows take long.
+        watch: gets their progress.
         **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
             val or test.
 
@@ -51,7 +57,7 @@ def load_task(task: Any = "proximity", y: Any = None, **options: Any) -> Task:
     config = replace(config, **{"options": config.options | special, **general})
     known = builtin_tasks()
     if config.data in known:
-        return _build(known[config.data], config)
+        return _build(known[config.data], config, workers, watch)
     path = Path(config.data)
     if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
         raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(known)}) nor a file")
@@ -69,7 +75,7 @@ def rule_of(cls: type[BuiltinTask], config: TaskConfig) -> BuiltinTask:
     """
     valid = [field.name for field in fields(cls)]
     strangers = [name for name in config.options if name not in valid]
-    elsewhere = OF_FILES if issubclass(cls, FiledTask) else (*OF_FILES, "data_dir")
+    elsewhere = OF_FILES if issubclass(cls, FiledTask | DrawnTask) else (*OF_FILES, "data_dir")
     strangers += [name for name in elsewhere if getattr(config, name) is not None]
     if strangers:
         value = config.options.get(strangers[0], getattr(config, strangers[0], None))
@@ -78,15 +84,17 @@ def rule_of(cls: type[BuiltinTask], config: TaskConfig) -> BuiltinTask:
     return from_dict(cls, config.options)
 
 
-def made_of(rule: BuiltinTask, config: TaskConfig) -> Made:
+def made_of(rule: BuiltinTask, config: TaskConfig, workers: int, watch: Watch) -> Made:
     """Its sequences: made by its rule, or read from the folder of data.
 
     Raises:
         RequestError: they are not there; the message says what to get.
     """
+    folder = data_folder(config.data_dir)
+    if isinstance(rule, DrawnTask):
+        return drawn_or_found(rule, config, folder, workers, watch)
     if not isinstance(rule, FiledTask):
         return rule.build(numpy_stream(config.data_seed, "data"))
-    folder = data_folder(config.data_dir)
     made = rule.read(folder)
     if made is None:
         where = f"--data-dir or {VARIABLE} names another folder"
@@ -94,9 +102,9 @@ def made_of(rule: BuiltinTask, config: TaskConfig) -> Made:
     return made
 
 
-def _build(cls: type[BuiltinTask], config: TaskConfig) -> Task:
+def _build(cls: type[BuiltinTask], config: TaskConfig, workers: int, watch: Watch) -> Task:
     rule = rule_of(cls, config)
-    made = made_of(rule, config)
+    made = made_of(rule, config, workers, watch)
     options = to_dict(rule)
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
     material = Material(

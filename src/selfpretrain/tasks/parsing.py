@@ -99,7 +99,7 @@ def as_number(token: Any) -> float | None:
 
 
 def parse_cells(path: Path | str, cells: Sequence[Any], kind: Kind) -> Sequences:
-    """Each cell as an array: bytes (T,) uint8, symbols (T,) str, values (T, C) float64."""
+    """Each cell as an array: bytes (T,) uint8, symbols (T,) str, values (T, C) float64, or uint8 if they are that."""
     parse = {"bytes": _parse_bytes, "symbols": _parse_symbols, "values": _parse_values}[kind]
     return [parse(path, row, cell) for row, cell in enumerate(cells)]
 
@@ -157,7 +157,8 @@ def _parse_symbols(path: Path | str, row: int, cell: Any) -> NDArray[Any]:
 def _parse_values(path: Path | str, row: int, cell: Any) -> NDArray[Any]:
     entries = _entries(path, row, cell)
     try:
-        values = np.array(entries, dtype=np.float64)
+        grey = isinstance(entries, np.ndarray) and entries.dtype == np.uint8  # stays small: images come by the gigabyte
+        values = entries if grey else np.array(entries, dtype=np.float64)
     except OverflowError:
         refuse(path, row, "a number is too large; mend it")
     except (TypeError, ValueError):

@@ -8,6 +8,8 @@
 | skew           | values, exponential AR process  | sign of the third cumulant | labels blind to pairs       |
 | lra-listops    | nested lists of operators       | what the list comes to     | the Long Range Arena        |
 | lra-pathfinder | contours pixel by pixel         | whether one joins discs    | the Long Range Arena        |
+| lra-pathx      | the same, 128x128 pixels        | the same                   | the Long Range Arena        |
+| lra-pathx256   | the same, 256x256 pixels        | the same                   | the Long Range Arena        |
 | lra-image      | grey images pixel by pixel      | what they show             | the Long Range Arena        |
 | lra-text       | reviews byte by byte            | whether they are positive  | the Long Range Arena        |
 | lra-retrieval  | pairs of papers byte by byte    | whether one cites another  | the Long Range Arena        |
@@ -21,7 +23,7 @@ A task that takes hours has a small sister, like ``lra-listops-small``, which ``
 texts and pairs are read from files that somebody has to get.
 """
 
-from selfpretrain.tasks.builtin.base import BuiltinTask, FiledTask, Made, builtin_tasks, register
+from selfpretrain.tasks.builtin.base import BuiltinTask, DrawnTask, FiledTask, Made, builtin_tasks, register
 from selfpretrain.tasks.builtin.brown import BrownPairs
 from selfpretrain.tasks.builtin.digits import Digits
 from selfpretrain.tasks.builtin.fashion import Fashion
@@ -30,7 +32,14 @@ from selfpretrain.tasks.builtin.listops import ListOps, ListOpsSmall
 from selfpretrain.tasks.builtin.mnist5k import Mnist5k
 from selfpretrain.tasks.builtin.newsgroups import Newsgroups
 from selfpretrain.tasks.builtin.noise import Noise
-from selfpretrain.tasks.builtin.pathfinder import Pathfinder, PathfinderSmall
+from selfpretrain.tasks.builtin.pathfinder import (
+    Pathfinder,
+    PathfinderSmall,
+    PathX,
+    PathX256,
+    PathX256Small,
+    PathXSmall,
+)
 from selfpretrain.tasks.builtin.proximity import Proximity
 from selfpretrain.tasks.builtin.retrieval import Retrieval, RetrievalSmall
 from selfpretrain.tasks.builtin.skew import Skew
@@ -41,6 +50,7 @@ __all__ = [
     "BrownPairs",
     "BuiltinTask",
     "Digits",
+    "DrawnTask",
     "Fashion",
     "FiledTask",
     "Image",
@@ -51,6 +61,10 @@ __all__ = [
     "Mnist5k",
     "Newsgroups",
     "Noise",
+    "PathX",
+    "PathX256",
+    "PathX256Small",
+    "PathXSmall",
     "Pathfinder",
     "PathfinderSmall",
     "Proximity",
@@ -73,6 +87,10 @@ for _task in (
     ListOpsSmall,
     Pathfinder,
     PathfinderSmall,
+    PathX,
+    PathXSmall,
+    PathX256,
+    PathX256Small,
     Image,
     ImageSmall,
     Text,

@@ -56,6 +56,39 @@ class BuiltinTask:
         return None
 
 
+class DrawnTask(BuiltinTask):
+    """A task whose rows are drawn one by one, each from its own seed: in pieces, by several processes."""
+
+    sequences: int
+    """Number of rows N."""
+
+    @property
+    def seconds_each(self) -> float:
+        """What a row takes on one core, roughly."""
+        raise NotImplementedError
+
+    @property
+    def hint(self) -> str:
+        """How that can be made less, after a comma; nothing where it cannot."""
+        return ""
+
+    def draw(self, seeds: "NDArray[np.int64]") -> "tuple[NDArray[Any], NDArray[np.int64]]":
+        """A row of each seed: sequences (N, T) or (N, T, C), and classes (N,)."""
+        raise NotImplementedError
+
+    def made(self, x: "NDArray[Any]", y: "NDArray[np.int64]") -> Made:
+        """The task, of all rows in the order of their seeds."""
+        raise NotImplementedError
+
+    def seeds(self, generator: "np.random.Generator") -> "NDArray[np.int64]":
+        """A seed for each row."""
+        return generator.integers(2**63, size=self.sequences)
+
+    def build(self, generator: "np.random.Generator") -> Made:
+        """Draw all rows here and now."""
+        return self.made(*self.draw(self.seeds(generator)))
+
+
 class FiledTask(BuiltinTask):
     """A task whose sequences somebody has to get first; they are read, and nothing is downloaded."""
 

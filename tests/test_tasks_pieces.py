@@ -1,0 +1,160 @@
+"""Rows drawn in pieces: the same as at once, whoever draws them; kept, found again, and refused where damaged."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from selfpretrain.cli import main
+from selfpretrain.config import TaskConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.events import Done, Planned, Progress, ignore
+from selfpretrain.streams import numpy_stream
+from selfpretrain.tasks import catalogue, pieces
+from selfpretrain.tasks.builtin import DrawnTask, Made, PathfinderSmall, builtin_tasks
+from selfpretrain.tasks.builtin import base as registry
+from selfpretrain.tasks.builtin.base import in_order
+from selfpretrain.tasks.catalogue import make_file
+from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.pieces import drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cheap(DrawnTask):
+    """Three numbers of a seed."""
+
+    name = "cheap"
+    sequences: int = 40
+    """Number of rows."""
+    seconds_each = 0.001
+
+    def draw(self, seeds):
+        calls.append(len(seeds))
+        if len(calls) > limit[0]:
+            raise KeyboardInterrupt
+        x = np.stack([np.random.default_rng(seed).integers(256, size=3) for seed in seeds]).astype(np.uint8)
+        return x, (x[:, 0] % 2).astype(np.int64)
+
+    def made(self, x, y):
+        held_out = self.sequences // 4
+        return Made("values", ("even", "odd"), x, y, in_order(self.sequences - 2 * held_out, held_out, held_out))
+
+
+calls: list[int] = []
+limit = [10**9]
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch):
+    monkeypatch.setitem(registry._TASKS, "cheap", Cheap)
+    monkeypatch.setattr(pieces, "PIECE", 7)
+    monkeypatch.setattr(Cheap, "seconds_each", 0.001)
+    calls.clear()
+    limit[0] = 10**9
+
+
+def test_pieces_make_the_same_rows_as_all_at_once():
+    rule = Cheap(sequences=40)
+    x, y = drawn(rule, 3, watch=ignore)
+    assert calls == [7] * 5 + [5]
+    whole = rule.build(numpy_stream(3, "data"))
+    assert (x == whole.x).all() and (y == whole.y).all()
+
+
+@pytest.mark.whole
+def test_several_processes_draw_the_same_rows():
+    rule, events = PathfinderSmall(sequences=20), []
+    x, y = drawn(rule, 0, workers=2, watch=events.append)
+    whole = rule.build(numpy_stream(0, "data"))
+    assert (x == whole.x).all() and (y == whole.y).all()
+    assert isinstance(events[0], Planned) and isinstance(events[-1], Done)
+    steps = [event.step for event in events if isinstance(event, Progress)]
+    assert steps[0] == 0 and steps[-1] == 20 and sorted(steps) == steps
+
+
+def test_an_interrupted_file_goes_on_from_its_pieces(tmp_path):
+    config, out = TaskConfig(data="cheap"), tmp_path / "sub" / "cheap.npz"
+    limit[0] = 3
+    with pytest.raises(KeyboardInterrupt):
+        make_file(config, out)
+    (folder,) = out.parent.iterdir()
+    assert folder.name.startswith("cheap.npz.pieces-") and len(list(folder.iterdir())) == 3
+    calls.clear()
+    limit[0] = 10**9
+    (folder / "000001.npz").write_bytes(b"damaged")
+    (folder / ".selfpretrain-abc").write_bytes(b"half")
+    events = []
+    assert make_file(config, out, watch=events.append) == f"{out}: 40 sequences of cheap"
+    assert calls == [7, 7, 7, 5]  # the damaged one, and what was missing
+    assert next(e.step for e in events if isinstance(e, Progress)) == 14
+    assert list(out.parent.iterdir()) == [out]
+    calls.clear()
+    own, read = load_task("cheap"), load_task(out)
+    assert calls  # the folder of data is another one
+    assert (own.train.y == read.train.y).all() and own.classes == read.classes
+    np.testing.assert_array_equal(own.test.x, read.test.x)
+
+
+def test_another_request_has_other_pieces(tmp_path):
+    limit[0] = 2
+    for seed in (0, 1):
+        calls.clear()
+        with pytest.raises(KeyboardInterrupt):
+            make_file(TaskConfig(data="cheap", data_seed=seed), tmp_path / "c.npz")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_made_file_in_the_folder_of_data_is_the_task(tmp_path):
+    make_file(TaskConfig(data="cheap", data_seed=4), tmp_path / "cheap.npz")
+    own = load_task("cheap", data_seed=4)
+    calls.clear()
+    found = load_task("cheap", data_seed=4, data_dir=tmp_path)
+    assert not calls
+    assert (found.fingerprint, found.name) == (own.fingerprint, "cheap")
+    for other in ({"data_seed": 5}, {"data_seed": 4, "sequences": 36}):  # a file of another request is not it
+        load_task("cheap", data_dir=tmp_path, **other)
+        assert sum(calls) == other.get("sequences", 40)
+        calls.clear()
+    whole = (tmp_path / "cheap.npz").read_bytes()
+    for data in (whole[:-30], b"none", whole[:100]):
+        (tmp_path / "cheap.npz").write_bytes(data)
+        with pytest.raises(RequestError, match=r"cheap.npz: is no whole file of cheap .*make it again"):
+            load_task("cheap", data_seed=4, data_dir=tmp_path)
+    np.savez(tmp_path / "cheap.npz", x_train=np.zeros((3, 2)), y_train=np.zeros(3))
+    with pytest.raises(RequestError, match="is no whole file of cheap"):
+        load_task("cheap", data_dir=tmp_path)
+
+
+def test_what_takes_hours_has_to_be_made_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(Cheap, "seconds_each", 90.0)
+    with pytest.raises(RequestError, match=r"sequences 40 take about 1 h 0 min to draw; .* data make cheap --out .*z"):
+        load_task("cheap", data_dir=tmp_path)
+    with pytest.raises(RequestError, match="take about 30 min"):
+        load_task("cheap", workers=2)
+    assert not calls
+    make_file(TaskConfig(data="cheap"), tmp_path / "cheap.npz")  # does not mind
+    assert len(load_task("cheap", data_dir=tmp_path).train) == 20
+
+
+def test_few_rows_are_described_where_one_takes_long(monkeypatch, capsys):
+    monkeypatch.setattr(Cheap, "seconds_each", 0.001)
+    monkeypatch.setattr(catalogue, "DESCRIBED_SECONDS", 0.03)
+    assert main(["data", "describe", "cheap", "--workers", "1"]) == 0
+    assert "statistics of 30 sequences" in capsys.readouterr().out
+    monkeypatch.setattr(Cheap, "seconds_each", 1.0)
+    assert main(["data", "describe", "cheap", "--workers", "1"]) == 0
+    assert "statistics of 20 sequences" in capsys.readouterr().out
+
+
+def test_a_wrong_ending_is_refused_before_anything_is_drawn(tmp_path):
+    with pytest.raises(RequestError, match="does not fit values"):
+        make_file(TaskConfig(data="cheap"), tmp_path / "cheap.jsonl")
+    assert not calls and not list(tmp_path.iterdir())
+
+
+def test_a_file_says_of_what_it_was_made(tmp_path):
+    make_file(TaskConfig(data="cheap", options={"sequences": 36}), tmp_path / "c.npz")
+    with np.load(tmp_path / "c.npz", allow_pickle=False) as arrays:
+        assert json.loads(str(arrays["made"])) == {"task": "cheap", "data_seed": 0, "sequences": 36}
+    assert set(builtin_tasks()) >= {"lra-pathx", "lra-pathx256"}
