@@ -212,14 +212,15 @@ def listed(pickled: bytes) -> tuple[bytes, list[int]]:
     >>> listed(pickle.dumps({"labels": [3, 1], "data": b"pixels!"}, protocol=3))
     (b'pixels!', [3, 1])
     """
-    pixels, labels, last = b"", [], ""
+    pixels, last = b"", ""
+    labels: list[int] = []
     for opcode, argument, _ in pickletools.genops(pickled):
         if "STRING" in opcode.name or "BYTES" in opcode.name or "UNICODE" in opcode.name:
-            raw = argument if isinstance(argument, bytes) else argument.encode("latin-1", errors="replace")
+            raw = argument if isinstance(argument, bytes) else str(argument).encode("latin-1", errors="replace")
             last = raw[:10].decode("latin-1")
             pixels = max(pixels, raw, key=len)
         elif opcode.name.startswith("BININT") and last == "labels":
-            labels.append(argument)
+            labels.append(int(argument or 0))
     return pixels, labels
 
 
