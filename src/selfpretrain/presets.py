@@ -93,12 +93,12 @@ PRESETS: dict[str, Preset] = {
         )
     ),
     "lra-listops-small": _small(mask_ratio=0.10),
-    "lra-image-small": _small(mask_ratio=0.5),
-    "lra-text-small": _small(mask_ratio=0.15),
-    "lra-retrieval-small": _small(mask_ratio=0.15),
-    "lra-pathfinder-small": _small(mask_ratio=0.5),
-    "lra-pathx-small": _small(mask_ratio=0.5, steps=(400, 200), batch_size=16, **LONG_SMALL),
-    "lra-pathx256-small": _small(mask_ratio=0.5, steps=(400, 200), batch_size=16, **LONG_SMALL),
+    "lra-image-small": _small(mask_ratio=0.5, steps=(500, 300), batch_size=32),
+    "lra-text-small": _small(mask_ratio=0.15, steps=(500, 300), batch_size=32),
+    "lra-retrieval-small": _small(mask_ratio=0.15, steps=(500, 300), batch_size=16),
+    "lra-pathfinder-small": _small(mask_ratio=0.5, steps=(500, 300), batch_size=32),
+    "lra-pathx-small": _small(mask_ratio=0.5, steps=(400, 200), batch_size=8, **LONG_SMALL),
+    "lra-pathx256-small": _small(mask_ratio=0.5, steps=(400, 200), batch_size=8, **LONG_SMALL),
     "amos-listops": _amos(
         length=2048,
         model={"depth": 6, "width": 512, "heads": 8, "ff_factor": 4},
