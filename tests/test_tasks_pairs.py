@@ -68,6 +68,16 @@ def test_the_sequences_of_a_row_stand_one_after_the_other(tmp_path, kind):
             assert lengths.tolist() == split.lengths[2 * place : 2 * place + 2].tolist()
 
 
+@pytest.mark.parametrize("kind", ["symbols", "bytes", "values"])
+def test_pairs_in_memory_are_those_of_the_file(tmp_path, kind):
+    rows = pairs(kind)
+    read = pair_task(tmp_path, kind)
+    task = load_task([(row["first"], row["other"]) for row in rows], [row["label"] for row in rows], kind=kind)
+    assert "60 rows in memory, pairs as" in task.notes[0]
+    assert (task.train.x == read.train.x).all() and (task.test.y == read.test.y).all()
+    assert task.codec == read.codec
+
+
 def test_a_csv_of_pairs_is_read_and_said(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("text,text2,label\n" + "".join(f"a{i},b{i % 7},{i % 2}\n" for i in range(40)))

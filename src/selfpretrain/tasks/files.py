@@ -13,6 +13,7 @@ guess is the first note of the task.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +40,16 @@ def load_file(path: Path, config: TaskConfig) -> Task:
     if config.test is not None:
         _add_test_rows(path, config.test, material, config)
     where = f"column {rows.columns}" if path.suffix.lower() != ".npz" else f"array {rows.columns}"
-    return _assembled(path, f"{path.name}: {len(rows.labels)} rows, {_what(rows)} from {where}", rows, material, config)
-
-
-def _what(rows: Rows) -> str:
-    return "sequence" if rows.per_row == 1 else "pairs"
+    what = "sequence" if rows.per_row == 1 else "pairs"
+    return _assembled(path, f"{path.name}: {len(rows.labels)} rows, {what} from {where}", rows, material, config)
 
 
 def task_of_arrays(x: Any, y: Any, config: TaskConfig, split: Sequence[str] | None = None) -> Task:
     """A task from sequences and labels in memory, with the checks that a file gets.
 
     Args:
-        x: (N, T) or (N, T, C), or a list of sequences of any lengths: strings, lists, arrays.
+        x: (N, T) or (N, T, C), or a list of sequences of any lengths: strings, lists, arrays. Of pairs a list of tuples
+            (first, second).
         y: (N,) classes; None, and -1 among whole numbers, are rows without a label.
         split: train, val or test of each row; None cuts.
     """
@@ -60,9 +59,12 @@ def task_of_arrays(x: Any, y: Any, config: TaskConfig, split: Sequence[str] | No
     if not cells:
         raise RequestError("there are no sequences; give some")
     names = [label_text(label) for label in labels] if None in labels else labels_of(np.asarray(labels))
-    rows = Rows(cells, names, None if split is None else list(split), "x", "y")
+    per_row = 2 if all(isinstance(cell, tuple) and len(cell) == 2 for cell in cells) else 1
+    cells = cells if per_row == 1 else list(chain.from_iterable(cells))
+    rows = Rows(cells, names, None if split is None else list(split), "x", "y", per_row=per_row)
     material = _material("arrays", "arrays", rows, config)
-    task = _assembled("arrays", f"{len(cells)} rows in memory, sequences", rows, material, config)
+    what = "sequences" if per_row == 1 else "pairs"
+    task = _assembled("arrays", f"{len(labels)} rows in memory, {what}", rows, material, config)
     return replace(task, source=None)
 
 

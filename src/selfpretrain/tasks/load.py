@@ -31,7 +31,8 @@ def load_task(
 
     Args:
         task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``; or, with ``y``,
-            sequences: (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths.
+            sequences: (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths; tuples (first, second)
+            are pairs.
         y: (N,) classes of sequences in memory; None or -1 are rows without a label.
         workers: processes that draw a task whose rows take long.
         watch: gets their progress.
