@@ -20,7 +20,7 @@ from selfpretrain.results import ArmSummary
 from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.tasks.builtin import builtin_tasks
 from selfpretrain.verdict.cause import MARGIN
-from selfpretrain.verdict.wording import CAUSES
+from selfpretrain.verdict.wording import CAUSES, points
 
 
 def render(content: Content) -> str:
@@ -152,15 +152,6 @@ def percent(share: float | None) -> str:
     '50.0'
     """
     return "-" if share is None else f"{100 * share:.1f}"
-
-
-def points(share: float | None) -> str:
-    """A difference of shares in signed points; a dash for None.
-
-    >>> points(0.1234), points(-0.0001)
-    ('+12.3', '+0.0')
-    """
-    return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
 def p_value(p: float | None) -> str:

@@ -10,9 +10,10 @@ from rich.text import Text
 
 from selfpretrain.explain.files import Findings
 from selfpretrain.explain.transplants.cells import Cell
-from selfpretrain.report.page import flops_unit, percent, points
+from selfpretrain.report.page import flops_unit, percent
 from selfpretrain.results import StudyAnswer, Summary
 from selfpretrain.serial import from_dict
+from selfpretrain.verdict.wording import points
 
 
 def print_summary(console: Console, summary: Summary) -> None:

@@ -28,6 +28,7 @@ from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import Task
 from selfpretrain.training.flops import step_flops
 from selfpretrain.training.training import Training
+from selfpretrain.verdict.wording import points
 
 
 @dataclass(frozen=True)
@@ -231,8 +232,7 @@ def _in_words(claims: Sequence[ClaimAnswer], missing: int, changed_after: int | 
 
 def _claimed(claim: ClaimAnswer) -> str:
     values = (claim.effect, *claim.ci95)
-    numbers = [None if value is None else f"{round(100 * value, 1) + 0.0:+.1f}" for value in values]
-    if None in numbers:
+    if None in values:
         return f"{claim.claim} (not measured: {claim.why or 'no interval'})"
-    effect, low, high = numbers
+    effect, low, high = map(points, values)
     return f"{claim.claim} ({effect} {claim.unit}, {low} to {high})"

@@ -60,24 +60,33 @@ def sentences(judged: Judgement, arms: Mapping[str, ArmSummary]) -> str:
     return " ".join(part for part in said if part)
 
 
+def points(share: float | None) -> str:
+    """A difference of shares in signed points; a dash for None.
+
+    >>> points(0.1234), points(-0.0001)
+    ('+12.3', '+0.0')
+    """
+    return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
+
+
 def _claim(contrast: Contrast, judged: Judgement, *, follows: bool = False) -> str:
     test = contrast.test
     if test.low is None or test.high is None:
         interval = f"no interval from {contrast.n_test} test sequences"
     else:
         rested = f"{test.n} seeds, {contrast.n_test} test sequences"
-        interval = f"95% interval {100 * test.low:+.1f} to {100 * test.high:+.1f}; {rested}"
-    points = f"{100 * test.mean:+.1f} points of test accuracy against {contrast.against}"
+        interval = f"95% interval {points(test.low)} to {points(test.high)}; {rested}"
+    gain = f"{points(test.mean)} points of test accuracy against {contrast.against}"
     doubt = _doubt(contrast, judged.level)
     if follows:
-        return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {points} ({interval}).{doubt}"
+        return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {gain} ({interval}).{doubt}"
     title = arm_named(contrast.arm).title
     if contrast.outcome == "not tested":
         why = next(caveat.text for caveat in judged.caveats if caveat.code == NOTHING)
-        return f"Not tested: {why[0].lower()}{why[1:]} As it is: {points} ({interval})."
+        return f"Not tested: {why[0].lower()}{why[1:]} As it is: {gain} ({interval})."
     verb = "helps" if contrast.outcome == "helps" else f"loses to {contrast.against}"
     verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else verb
-    return f"{title} {verb} here: {points} at equal {contrast.matched} ({interval}).{doubt}"
+    return f"{title} {verb} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
 
 
 def _rivals(contrasts: Sequence[Contrast]) -> str:
