@@ -327,3 +327,14 @@ def test_a_read_only_disk_is_said(cli, small_disk):
         "Read-only file system",
         "name another",
     )
+
+
+def test_a_full_disk_is_said_while_images_are_drawn_and_pieces_stay_whole(cli, small_disk):
+    out = small_disk / "p.npz"
+    (small_disk / "other").write_bytes(bytes(220_000))  # room for one piece of 50 images
+    done = cli("data", "make", "lra-pathfinder-small", "--sequences", "100", "--out", str(out), "--workers", "1")
+    assert (done.returncode, "cannot write" in done.stderr, "make room" in done.stderr) == (2, True, True)
+    assert not out.exists() and not list(small_disk.rglob(".selfpretrain-*"))
+    (piece,) = small_disk.rglob("*.npz")
+    with np.load(piece) as rows:
+        assert len(rows["x"]) == len(rows["y"]) == 50
