@@ -10,6 +10,7 @@ import torch
 from conftest import do, ragged_task, tiny_training
 from selfpretrain.config import ObjectiveConfig
 from selfpretrain.feed import Feed
+from selfpretrain.objectives import reference
 from selfpretrain.objectives.masking import choose_positions
 from selfpretrain.objectives.reference import KnownLaw, loss_without_context, lowest_loss
 from selfpretrain.tasks.load import load_task
@@ -129,3 +130,21 @@ def test_the_lowest_loss_lies_below_that_without_context_and_is_of_this_task_alo
     assert lowest_loss(ObjectiveConfig(objective="causal"), task.inputs, feed_of(task), task.posterior) is None
     for other in (shuffled(task, 0), load_task("noise"), load_task("digits")):
         assert other.posterior is None
+
+
+@pytest.mark.parametrize("kind", ["symbols", "values"])
+def test_of_very_many_positions_some_rows_are_taken_at_even_distances(monkeypatch, kind):
+    """torch takes no median of more than 2**24 numbers, which images of the Long Range Arena have."""
+    task, config = ragged_task(kind), ObjectiveConfig()
+    few = replace(task, train=task.train.rows(np.array([0, 9, 19, 29])))
+    monkeypatch.setattr(reference, "TABLE_POSITIONS", 4 * task.length + 3)
+    found = loss_without_context(config, task.inputs, feed_of(task))
+    monkeypatch.undo()
+    assert found == loss_without_context(config, task.inputs, feed_of(few))
+    assert found != loss_without_context(config, task.inputs, feed_of(task))
+
+
+def test_the_limit_is_what_torch_takes():
+    assert torch.zeros(reference.TABLE_POSITIONS, dtype=torch.float64).quantile(0.5) == 0
+    with pytest.raises(RuntimeError, match="too large"):
+        torch.zeros(reference.TABLE_POSITIONS + 1).quantile(0.5)

@@ -55,7 +55,7 @@ def test_a_task_has_a_preset_of_its_own_unless_another_is_named(argv, shown, cap
     "argv", [["digits", "--profile=small"], ["--profile=small"], ["--profile=small", "lra-listops"]]
 )
 def test_a_profile_that_a_task_has_not_is_refused(argv, capsys):
-    sisters = [name.removesuffix("-small") for name in builtin_tasks() if name.endswith("-small")]
+    sisters = ["lra-listops", "lra-pathfinder", "lra-pathx", "lra-pathx256", "lra-image", "lra-text", "lra-retrieval"]
     assert main(["compare", *argv, "--profile=small"]) == 2
     assert (
         f"--profile small needs one of {', '.join(sisters)} as DATA, in front of all options" in capsys.readouterr().err

@@ -532,6 +532,15 @@ def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(tmp_path, monk
     assert not (tmp_path / "o/steps-6/error.txt").exists()
 
 
+def test_a_study_that_diagnoses_refuses_pairs_before_anything_is_trained(tmp_path):
+    lines = [json.dumps({"a": [i % 3, 1], "b": [1, i % 2], "label": str(i % 2)}) for i in range(40)]
+    (tmp_path / "p.jsonl").write_text("\n".join(lines))
+    task = TaskConfig(data=str(tmp_path / "p.jsonl"), sequence="a", pair="b", kind="symbols")
+    with pytest.raises(RequestError, match="the study transfer diagnoses, and diagnose cannot look at rows that are"):
+        run_study(study_named("transfer"), "small", task, out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
 def test_what_cannot_be_planned_is_refused_before_anything_is_written(tmp_path):
     causal = tiny_config(arms=("joint",), objective=replace(tiny_config().objective, objective="causal"))
     for case in (Case({"steps": 0}, causal, TASK), Case({"steps": 0}, tiny_config(), TaskConfig(data="nowhere.csv"))):

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from selfpretrain.errors import RequestError
 from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.tasks.codec import Codec, code_symbols
+from selfpretrain.tasks.parsing import parse_cells
+from selfpretrain.tasks.splitting import duplicate_groups
 
 RNG = np.random.default_rng(0)
 VALUES = [RNG.normal(3, 2, size=(n, 2)) for n in (3, 5, 1, 4)]
@@ -101,3 +103,19 @@ def test_rows_that_cannot_be_read_are_refused_with_their_number(codec, rows, sai
 def test_a_codec_goes_round_bit_for_bit():
     for codec in (symbol_codec("1 2 x"), Codec.fit("values", ("a", "b"), VALUES, labelled=VALUES)):
         assert from_dict(Codec, json.loads(json.dumps(to_dict(codec)))) == codec
+
+
+def test_grey_values_stay_bytes_until_they_are_standardised_and_come_out_the_same():
+    rows = [RNG.integers(256, size=(n, 2), dtype=np.uint8) for n in (5, 3, 7)]
+    rows[0][:, 1] = rows[1][:, 1] = rows[2][:, 1] = 9  # a channel that does not vary
+    parsed = parse_cells("rows", rows, "values")
+    assert all(sequence.dtype == np.uint8 for sequence in parsed)
+    small, wide = (Codec.fit("values", ("a", "b"), x, labelled=x) for x in (parsed, [r.astype(float) for r in rows]))
+    assert small.mean == pytest.approx(wide.mean, rel=1e-12)
+    assert small.std == pytest.approx(wide.std, rel=1e-12)
+    np.testing.assert_allclose(small.arrays(parsed)[0], wide.arrays(parsed)[0], atol=1e-6)
+
+
+def test_values_of_other_types_are_equal_where_their_numbers_are():
+    row = np.array([[3], [200]], dtype=np.uint8)
+    assert duplicate_groups([row, row.astype(np.float64), row + 1]).tolist() == [0, 0, 1]

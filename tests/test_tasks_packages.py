@@ -231,3 +231,12 @@ def test_an_archive_with_other_content_is_refused(request, monkeypatch, fixture,
     monkeypatch.setattr(cls, "package", replace(cls.package, sha256=_sha256(path)))
     with pytest.raises(RequestError, match="cannot be read"):
         load_task(name, data_dir=folder)
+
+
+def test_bodies_of_which_nothing_is_left_are_left_out(spam, monkeypatch):
+    mails, folder = spam
+    mails = mails | {"package/data/spam-1/00200.txt": "From: a\n\n\u00e9t\u00e9".encode()}
+    monkeypatch.setattr(Spam, "count", 33)
+    monkeypatch.setattr(Spam, "package", packed(Spam.package, folder, mails | {"package/README.txt": b"no mail"}))
+    made = Spam(bytes_kept=1).read(folder)
+    assert set(map(len, made.x)) == {1} and len(made.x) == len(made.y) == 28

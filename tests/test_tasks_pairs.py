@@ -11,7 +11,8 @@ from conftest import spec, tiny_config, tiny_training
 from selfpretrain import load_model
 from selfpretrain.arms.classical_models import best_classical
 from selfpretrain.comparison.compare import compare
-from selfpretrain.config import ModelConfig, TrainConfig
+from selfpretrain.config import ModelConfig, ObjectiveConfig, TrainConfig
+from selfpretrain.draws import below
 from selfpretrain.errors import RequestError
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.feed import Feed, evaluation_batches, make_batch
@@ -19,8 +20,10 @@ from selfpretrain.model import ragged
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.objectives.cutmix import cut_and_mixed
 from selfpretrain.objectives.labels import predict_logits
+from selfpretrain.objectives.reconstruction import controlled
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks.load import load_task
+from selfpretrain.tasks.task import shuffled
 from selfpretrain.training import flops
 
 WORDS = ("red", "green", "blue", "grey")
@@ -78,6 +81,22 @@ def test_pairs_in_memory_are_those_of_the_file(tmp_path, kind):
     assert task.codec == read.codec
 
 
+@pytest.mark.parametrize("wrong", [[["a"], ["b"]], ("a", "b", "c"), "ab", ("a",)])
+def test_a_row_in_memory_that_is_no_pair_among_pairs_is_refused(wrong):
+    rows = [(f"a{i}", f"b{i}") for i in range(20)]
+    rows[7] = wrong
+    with pytest.raises(RequestError, match="row 8: is no pair"):
+        load_task(rows, [str(i % 2) for i in range(20)])
+    with pytest.raises(RequestError, match="pair b is for files"):
+        load_task(rows[:7], ["a", "b"] * 3 + ["a"], pair="b")
+
+
+def test_channels_of_both_sequences_are_checked(tmp_path):
+    task = pair_task(tmp_path, "values")
+    with pytest.raises(RequestError, match="1 channels where training had 2"):
+        task.codec.encode([([[1.0, 2.0]], [[1.0]])])
+
+
 def test_a_csv_of_pairs_is_read_and_said(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("text,text2,label\n" + "".join(f"a{i},b{i % 7},{i % 2}\n" for i in range(40)))
@@ -86,9 +105,10 @@ def test_a_csv_of_pairs_is_read_and_said(tmp_path):
     assert len(task.train) == 28
 
 
-def test_equal_pairs_stay_on_one_side_and_pairs_the_other_way_round_are_others(tmp_path):
+def test_equal_pairs_stay_on_one_side_also_the_other_way_round(tmp_path):
     rows = pairs(n=40)
-    rows += [dict(rows[0]) for _ in range(20)]
+    rows += [dict(rows[0]) for _ in range(10)]
+    rows += [{**rows[0], "first": rows[0]["other"], "other": rows[0]["first"]} for _ in range(10)]
     task = load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other")
     where = [{0, *range(40, 60)} & set(split.numbers.tolist()) for split in (task.train, task.val, task.test)]
     assert sorted(map(len, where)) == [0, 0, 21]
@@ -100,6 +120,8 @@ def test_equal_pairs_stay_on_one_side_and_pairs_the_other_way_round_are_others(t
         ({"pair": "else"}, "no column 'else' \\(--pair\\)"),
         ({"pair": "other", "series": "first"}, "pair other does not go with --series"),
         ({"pair": "other", "sequence": "first,label2"}, "name it with --sequence"),
+        ({"pair": "label"}, "--pair names the column 'label', which is taken"),
+        ({"pair": "first"}, "--pair names the column 'first', which is taken"),
     ],
 )
 def test_wrong_columns_are_refused(tmp_path, change, said):
@@ -177,8 +199,12 @@ def test_a_label_step_of_pairs_counts_both_towers(tmp_path):
         for inputs in (task.inputs, replace(task.inputs, per_row=1))
     )
     assert rows == 2 * half
-    spt = tiny_training(task)
-    assert flops.step_flops(spt.source, task) > 0
+    spt, joint = tiny_training(task), tiny_training(task, "joint-corrupted")
+    lengths, reads = task.train.lengths, flops.encoder_flops(spt.model, task.inputs, task.train.lengths)
+    batch, width = spt.plan.batch_size, spt.model.width
+    assert flops.step_flops(spt, task) == round(3 * batch * (2 * reads + 2 * 4 * width * 2))
+    head = 3 * batch * 2 * 2 * lengths.mean() * width * 5  # four symbols and the unknown one, for both sequences
+    assert flops.step_flops(joint, task) - flops.step_flops(spt, task) == pytest.approx(head, abs=1)
 
 
 def test_mixed_pairs_take_their_stretch_from_the_same_place_of_the_next_pair(tmp_path):
@@ -186,18 +212,67 @@ def test_mixed_pairs_take_their_stretch_from_the_same_place_of_the_next_pair(tmp
     batch = make_batch(task.train, CPU, seed=2, step=5)
     mixed, labels = cut_and_mixed(batch, 2)
     assert labels.sum(1).tolist() == pytest.approx([1.0] * len(task.train))
-    changed = 0
-    for row in range(len(task.train)):
-        kept = 0.0
-        for tower in range(2):
-            k, other = 2 * row + tower, (2 * row + 2 + tower) % (2 * len(task.train))
-            length, other_length = task.train.lengths[k], task.train.lengths[other]
-            differs = [t for t in range(length) if mixed.x[k, t] != batch.x[k, t]]
-            assert all(mixed.x[k, t] == batch.x[other, t] and t < other_length for t in differs)
-            changed += len(differs)
-            kept += 0.5 * (length - len(differs)) / length
-        assert labels[row, batch.y[row]] <= kept + 1e-6 or batch.y[row] == batch.y[(row + 1) % len(task.train)]
-    assert changed > 0
+    n = len(task.train)
+    keys, lengths = batch.draws.keys("cutmix"), torch.from_numpy(task.train.lengths)
+    partner = lengths.roll(-2)
+    both = torch.minimum(lengths, partner)
+    count = below(keys, both + 1)
+    start = below(keys, both - count + 1, word=1)
+    for k in range(2 * n):
+        row = batch.x[k].clone()
+        row[start[k] : start[k] + count[k]] = batch.x[(k + 2) % (2 * n), start[k] : start[k] + count[k]]
+        assert mixed.x[k].tolist() == row.tolist()
+    for row in range(n):
+        share = float((count[2 * row] / lengths[2 * row] + count[2 * row + 1] / lengths[2 * row + 1]) / 2)
+        expected = [0.0, 0.0]
+        expected[batch.y[row]] += 1 - share
+        expected[batch.y[(row + 1) % n]] += share
+        assert labels[row].tolist() == pytest.approx(expected, abs=1e-6)
+    assert int(count.sum()) > 0
+
+
+def test_a_random_target_is_the_same_sequence_of_the_next_pair(tmp_path):
+    task = pair_task(tmp_path)
+    batch = make_batch(task.train, CPU, seed=2, step=5)
+    _, asked = controlled(batch, ObjectiveConfig(control="random"))
+    for k in range(len(batch.x)):
+        other = (k + 2) % len(batch.x)
+        length = int(task.train.lengths[other])
+        assert asked[k].tolist() == [int(batch.x[other, t % length]) for t in range(batch.x.shape[1])]
+
+
+def test_rows_fractions_controls_and_a_test_file_keep_their_pairs(tmp_path):
+    rows = pairs(n=80)
+    by_pair = {(tuple(row["first"]), tuple(row["other"])): row["label"] for row in rows}
+    train, test = written(tmp_path / "a.jsonl", rows[:60]), written(tmp_path / "b.jsonl", rows[60:])
+    hidden = [{**row, "label": None} if i % 3 == 0 else row for i, row in enumerate(rows)]
+    options = {"sequence": "first", "pair": "other", "kind": "symbols"}
+    for task in (
+        load_task(train, test=test, **options),
+        load_task(train, fraction=0.5, **options),
+        load_task(written(tmp_path / "c.jsonl", hidden), **options),
+        shuffled(load_task(train, **options), 0),
+        load_task(train, random_labels=True, **options),
+    ):
+        for split in (task.train, task.val, task.test, task.unlabelled):
+            for row in range(0 if split is None else len(split)):
+                ids = [split.x[k, : split.lengths[k]] for k in (2 * row, 2 * row + 1)]
+                pair = tuple(tuple(task.codec.vocabulary[i] for i in sequence) for sequence in ids)
+                if task.source is not None and not task.source.random_labels and split.y[row] >= 0 and pair in by_pair:
+                    assert task.classes[split.y[row]] == by_pair[pair]
+                alike = [tuple(map(sorted, pair)) == tuple(map(sorted, known)) for known in by_pair]
+                assert any(alike)
+
+
+def test_sequences_that_stand_on_both_sides_are_counted_and_hidden_ones_left_out(tmp_path):
+    rows = [{"sequence": f"question {i % 4}", "answer": f"answer {i}", "label": str(i % 2)} for i in range(80)]
+    rows += [{"sequence": f"question {i % 4}", "answer": f"more {i}", "label": None} for i in range(10)]
+    rows += [{"sequence": f"apart {i}", "answer": f"apart too {i}", "label": None} for i in range(3)]
+    task = load_task(written(tmp_path / "p.jsonl", rows), pair="answer", kind="bytes")
+    n = len(task.train)
+    assert any(f"of {n} training pairs one sequence stands in a pair of validation or test" in s for s in task.notes)
+    assert any("10 rows without a label are left out" in note for note in task.notes)
+    assert len(task.unlabelled) == 3
 
 
 def test_the_classical_model_sees_what_a_pair_shares(tmp_path):

@@ -270,7 +270,7 @@ def test_the_task_is_split_in_order_and_its_sister_has_means(monkeypatch):
     assert small.x.shape == (20, 256)
     assert small.x[0, 17] == pytest.approx(whole.x[0].reshape(32, 32)[2:4, 2:4].mean())
     monkeypatch.setattr(contours, "COMPILED", False)
-    with pytest.raises(RequestError, match=r"sequences 200000 take about 6 h .* hundredth of that with numba \(pip"):
+    with pytest.raises(RequestError, match=r"take one core about 6 h .* hundredth of that with numba \(pip"):
         load_task("lra-pathfinder")
 
 

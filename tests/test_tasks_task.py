@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from conftest import ragged_task
-from selfpretrain.tasks.task import shuffled
+from selfpretrain.tasks.task import Split, shuffled
 
 
 def test_the_fingerprint_sees_data_labels_splits_and_the_codec():
@@ -46,3 +47,16 @@ def test_shuffling_keeps_the_symbols_of_each_sequence_and_the_test_split():
     for before, after, n in zip(task.train.x, mixed.train.x, task.train.lengths, strict=True):
         assert sorted(before[:n]) == sorted(after[:n])
         assert (after[n:] == before[n:]).all()
+
+
+@pytest.mark.parametrize("per_row", [1, 2])
+@pytest.mark.parametrize("index", [[0, 1, 2], [3, 4], [7], [0, 2, 5], [], [6, 7]])
+def test_a_part_is_the_same_as_its_rows_and_a_view_where_they_follow_each_other(per_row, index):
+    generator = np.random.default_rng(0)
+    x, lengths = generator.normal(size=(8 * per_row, 3, 2)), generator.integers(1, 4, size=8 * per_row)
+    whole = Split(x, lengths, np.arange(8) % 3, generator.permutation(8), per_row)
+    one, two = whole.part(np.array(index, dtype=np.int64)), whole.rows(np.array(index, dtype=np.int64))
+    for name in ("x", "lengths", "y", "numbers", "sequence_numbers"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+    assert one.per_row == two.per_row == per_row
+    assert np.shares_memory(one.x, whole.x) == (len(index) > 0 and index[-1] - index[0] + 1 == len(index))

@@ -255,7 +255,8 @@ def _compare(argv: list[str]) -> None:
 
     console = _console()
     with Watcher(console) as watch:
-        task = load_task(replace(arguments.task, options=options), workers=arguments.workers or cores(), watch=watch)
+        workers = _processes(arguments.workers) if arguments.engine == "local" else cores()
+        task = load_task(replace(arguments.task, options=options), workers=workers, watch=watch)
     from selfpretrain.comparison.compare import compare
     from selfpretrain.comparison.planning import planned
     from selfpretrain.events import ignore
@@ -307,16 +308,14 @@ def _diagnose(argv: list[str]) -> None:
     sections_named(arguments.config.sections)
     signal.signal(signal.SIGTERM, _interrupt)
     from selfpretrain.explain.diagnose import diagnose
-    from selfpretrain.machine import cores
     from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_conclusion
     from selfpretrain.report.write import write_report
 
     console = _console()
-    if (arguments.workers or 1) > cores():
-        raise SettingError("workers", arguments.workers, f"is more than this machine's {cores()} cores")
+    workers = _processes(arguments.workers)
     with Watcher(console) as watch:
-        diagnosis = diagnose(arguments.folder, arguments.config, workers=arguments.workers or cores(), watch=watch)
+        diagnosis = diagnose(arguments.folder, arguments.config, workers=workers, watch=watch)
     report = write_report(arguments.folder)
     if arguments.json:
         sys.stdout.write(json.dumps(diagnosis.content, indent=2, allow_nan=False) + "\n")
@@ -382,6 +381,19 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> t
     return (LocalEngine if arguments.engine == "local" else partial(RayEngine, address=address)), workers
 
 
+def _processes(asked: int | None) -> int:
+    """As many as were asked for, or as there are cores.
+
+    Raises:
+        SettingError: there are fewer cores.
+    """
+    from selfpretrain.machine import cores
+
+    if (asked or 1) > cores():
+        raise SettingError("workers", asked, f"is more than this machine's {cores()} cores")
+    return asked or cores()
+
+
 def _data_of_study(task: TaskConfig) -> TaskConfig | None:
     """The data that a study is to be asked about; None where nobody named any.
 
@@ -399,7 +411,6 @@ def _data_of_study(task: TaskConfig) -> TaskConfig | None:
 def _data(argv: list[str]) -> None:
     argv, options = take_task_options(argv)
     arguments = parse(DataArguments, argv, "data", more=f"\n{task_help()}")
-    from selfpretrain.machine import cores
     from selfpretrain.progress import Watcher
     from selfpretrain.tasks.catalogue import described, listed, make_file
 
@@ -415,7 +426,7 @@ def _data(argv: list[str]) -> None:
         raise RequestError("data make: name the file with --out, like --out sequences.jsonl")
     signal.signal(signal.SIGTERM, _interrupt)
     with Watcher(_console()) as watch:
-        how: dict[str, Any] = {"workers": arguments.workers or cores(), "watch": watch}
+        how: dict[str, Any] = {"workers": _processes(arguments.workers), "watch": watch}
         said = described(config, **how) if arguments.out is None else make_file(config, arguments.out, **how)
     (sys.stdout if arguments.what == "describe" else sys.stderr).write(f"{said}\n")
 

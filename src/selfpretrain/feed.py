@@ -39,6 +39,11 @@ class Batch:
     draws: Draws
     dropout_keys: Tensor | None = None
 
+    @property
+    def per_row(self) -> int:
+        """Sequences of a row S."""
+        return len(self.x) // len(self.y)
+
 
 def make_batch(rows: Split, device: torch.device, *, seed: int = 0, step: int = 0, dropout: bool = False) -> Batch:
     """Move rows to the device; ``seed`` and ``step`` decide what is drawn for them."""

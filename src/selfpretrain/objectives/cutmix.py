@@ -29,7 +29,7 @@ def cut_and_mixed(batch: Batch, classes: int) -> tuple[Batch, Tensor]:
     size, length = batch.x.shape[:2]
     keys = batch.draws.keys("cutmix")
     own = torch.full((size,), length, device=keys.device) if batch.keep_mask is None else batch.keep_mask.sum(1)
-    per_row = size // len(batch.y)
+    per_row = batch.per_row
     both = torch.minimum(own, own.roll(-per_row))
     count = below(keys, both + 1)
     start = below(keys, both - count + 1, word=1)

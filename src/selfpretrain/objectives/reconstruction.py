@@ -35,7 +35,8 @@ def controlled(batch: Batch, config: ObjectiveConfig) -> tuple[Tensor, Tensor]:
     """What is hidden from, and what is asked for, both (B, T) or (B, T, C): the sequences, unless this is a control.
 
     ``shuffled``: every sequence in a random order, the same in every epoch. ``random``: asked for is what the next
-    sequence of the batch has at these positions, so that nothing in sight says it.
+    sequence of the batch has at these positions (of a pair, the same one of the next pair), so that nothing in sight
+    says it.
     """
     x = batch.x
     if config.control == "shuffled":
@@ -43,9 +44,9 @@ def controlled(batch: Batch, config: ObjectiveConfig) -> tuple[Tensor, Tensor]:
         x = x.gather(1, order if x.ndim == 2 else order[..., None].expand(x.shape))
     if config.control != "random":
         return x, x
-    other = x.roll(-1, dims=0)
+    other = x.roll(-batch.per_row, dims=0)
     if batch.keep_mask is not None:  # a shorter neighbour is read again from its beginning
-        place = torch.arange(x.shape[1], device=x.device) % batch.keep_mask.sum(1).roll(-1)[:, None]
+        place = torch.arange(x.shape[1], device=x.device) % batch.keep_mask.sum(1).roll(-batch.per_row)[:, None]
         other = other.gather(1, place if x.ndim == 2 else place[..., None].expand(x.shape))
     return x, other
 

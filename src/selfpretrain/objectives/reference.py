@@ -5,6 +5,7 @@ Shapes: B batch, T positions, V symbols, C channels, M chosen positions.
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +14,9 @@ from selfpretrain.feed import Feed
 from selfpretrain.kinds import KINDS, InputSpec
 from selfpretrain.objectives.reconstruction import ReconstructionObjective
 from selfpretrain.tasks.task import Posterior, Split
+
+TABLE_POSITIONS = 2**24
+"""Positions from which a table is taken, of rows at even distances (ours); torch takes no median of more."""
 
 
 class ContextFree(nn.Module):
@@ -37,7 +41,7 @@ def loss_without_context(config: ObjectiveConfig, inputs: InputSpec, feed: Feed)
     """Validation loss of the best of these tables, on the masks on which the model is validated.
 
     Frequencies (symbols, bytes) or medians or means (values) of the training rows: over all positions, and by position
-    where all training sequences are equally long.
+    where all training sequences are equally long. Of more than ``TABLE_POSITIONS`` positions some rows are taken.
     """
     objective = ReconstructionObjective(config, inputs)
     models = (ContextFree(table).to(feed.device) for table in _tables(feed.rows, config, inputs))
@@ -71,6 +75,9 @@ def lowest_loss(config: ObjectiveConfig, inputs: InputSpec, feed: Feed, posterio
 
 def _tables(rows: Split, config: ObjectiveConfig, inputs: InputSpec) -> Iterator[Tensor]:
     kind, length = KINDS[inputs.kind], rows.x.shape[1]
+    most = max(1, TABLE_POSITIONS // (length * rows.per_row))
+    if len(rows) > most:
+        rows = rows.rows(np.linspace(0, len(rows) - 1, most).astype(np.int64))
     x, lengths = torch.from_numpy(rows.x), torch.from_numpy(rows.lengths)
     x = x if x.is_floating_point() else x.long()
     overall = kind.constant(x[torch.arange(length) < lengths[:, None]], inputs, config, None)

@@ -72,6 +72,9 @@ def run_study(
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
     cases = study.cases_on(ground(profile, task, data_dir))
     tasks = _tasks(cases, workers, watch)
+    for case in cases:
+        if case.left_out is None and case.diagnosis is not None and tasks[repr(case.task)].inputs.per_row > 1:
+            raise RequestError(f"the study {study.name} diagnoses, and diagnose cannot look at rows that are pairs yet")
     answers = [_answer_of(case, tasks) for case in cases]
     about = "" if task is None else f"-{Path(task.data).stem}"
     folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{about}")

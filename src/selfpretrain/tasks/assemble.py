@@ -11,7 +11,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.codec import Codec, code_symbols
 from selfpretrain.tasks.parsing import Sequences, numbers_first
-from selfpretrain.tasks.splitting import UNLABELLED, leaks, parts_of, row_groups, share_of_training
+from selfpretrain.tasks.splitting import UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
 from selfpretrain.tasks.task import Split, Task, sequences_of
 
 LONGEST = 1024
@@ -52,6 +52,7 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
         RequestError: a split is empty, a class is not in training, or a channel has no value.
     """
     notes, kind, per_row = material.notes, material.kind, material.per_row
+    what = "sequences" if per_row == 1 else "pairs"
     sequences = _cut(material, config)
     classes = material.classes or tuple(sorted({name for name in material.labels if name}, key=numbers_first))
     index = {name: number for number, name in enumerate(classes)}
@@ -63,7 +64,7 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
     if config.fraction < 1:
         stay = share_of_training(groups, y, parts, config.fraction, config.data_seed)
         of = int((parts[stay] == 0).sum()), int((parts == 0).sum())
-        notes.append(f"{of[0]} of {of[1]} training sequences are used (--fraction {config.fraction:g})")
+        notes.append(f"{of[0]} of {of[1]} training {what} are used (--fraction {config.fraction:g})")
         sequences = _of_rows(np.flatnonzero(stay), sequences, per_row)
         groups, y, parts, numbers = groups[stay], y[stay], parts[stay], numbers[stay]
     training = np.flatnonzero(parts == 0)
@@ -91,12 +92,15 @@ def assemble(where: Path | str, material: Material, config: TaskConfig) -> Task:
         if unseen:
             notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
     leaking = leaks(groups, parts)
+    shared = leaking if per_row == 1 else leaks(duplicate_groups(sequences).reshape(-1, per_row), parts)
     if count := int(leaking[y != UNLABELLED].sum()):
-        notes.append(f"warning: {count} training sequences stand in validation or test too, exactly equal")
+        notes.append(f"warning: {count} training {what} stand in validation or test too, exactly equal")
+    if count := int((shared & ~leaking)[y != UNLABELLED].sum()):
+        notes.append(f"warning: of {count} training pairs one sequence stands in a pair of validation or test, too")
     hidden = (parts == 0) & (y == UNLABELLED)
-    if count := int((hidden & leaking).sum()):
+    if count := int((hidden & shared).sum()):
         notes.append(f"{count} rows without a label are left out: their sequences stand in validation or test")
-    unlabelled = np.flatnonzero(hidden & ~leaking)
+    unlabelled = np.flatnonzero(hidden & ~shared)
     if len(unlabelled):
         notes.append(f"{len(unlabelled)} training rows have no label; self-pretraining alone sees them")
     task = Task(

@@ -1,5 +1,6 @@
 """The built-in tasks as a person meets them: what each is, and its sequences as a file that ``compare`` reads."""
 
+import contextlib
 import inspect
 import io
 import json
@@ -8,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ from selfpretrain.tasks.builtin import BuiltinTask, DrawnTask, FiledTask, Made, 
 from selfpretrain.tasks.folder import data_folder
 from selfpretrain.tasks.load import load_task, made_of, rule_of
 from selfpretrain.tasks.parsing import parse_cells
-from selfpretrain.tasks.pieces import RECORD, drawn, pieces_beside, record_of
+from selfpretrain.tasks.pieces import RECORD, drawn, pieces_beside, record_in, record_of
 from selfpretrain.tasks.splitting import PARTS, parts_of, row_groups
 
 DESCRIBED = 2000
@@ -84,7 +86,7 @@ def make_file(config: TaskConfig, out: Path, *, workers: int = 1, watch: Watch =
         What was written, in a line.
 
     Raises:
-        RequestError: there is no such task, or the file's ending does not fit.
+        RequestError: there is no such task, the file's ending does not fit, or what takes long would replace a file.
     """
     cls = _named(config.data)
     if out.suffix not in (".jsonl", ".npz"):  # before anybody waits for the sequences
@@ -108,16 +110,29 @@ def make_file(config: TaskConfig, out: Path, *, workers: int = 1, watch: Watch =
 def _make_drawn(rule: DrawnTask, config: TaskConfig, out: Path, workers: int, watch: Watch) -> str:
     if out.suffix != ".npz":
         raise SettingError("out", out, "does not fit values; name a file that ends in .npz")
+    record, said = record_of(rule, config.data_seed), f"{out}: {rule.sequences} sequences of {rule.name}"
+    if out.exists():
+        if (there := record_in(out)) == record:
+            return f"{said}, made before"
+        holds = "another file" if there is None else f"what took long, too ({there})"
+        raise SettingError("out", out, f"is there and holds {holds}; name another file, or remove it")
     own_folder(out.parent)
     keep = pieces_beside(out, rule, config.data_seed)
-    remove_half_written(keep)
-    made = rule.made(*drawn(rule, config.data_seed, workers=workers, watch=watch, keep=keep))
-    record = {RECORD: np.array(record_of(rule, config.data_seed))}
-    write_atomically(out, _archive(made, np.array([PARTS.index(part) for part in made.split or ()]), **record))
-    for path in keep.glob("*.npz"):
-        path.unlink()
-    keep.rmdir()
-    return f"{out}: {len(made.y)} sequences of {rule.name}"
+    lock = filelock.FileLock(keep / ".lock", timeout=0)
+    try:
+        held = lock.acquire()
+    except filelock.Timeout:
+        raise RequestError(f"{keep}: another selfpretrain is at work there; wait for it") from None
+    with held:
+        remove_half_written(keep)
+        made = rule.made(*drawn(rule, config.data_seed, workers=workers, watch=watch, keep=keep))
+        parts = np.array([PARTS.index(part) for part in made.split or ()])
+        write_atomically(out, _archive(made, parts, **{RECORD: np.array(record)}))
+        for path in (*keep.glob("*.npz"), Path(lock.lock_file)):
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something of a person's lies in it
+        keep.rmdir()
+    return said
 
 
 def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
@@ -131,10 +146,17 @@ def _lines(made: Made, parts: NDArray[np.int64]) -> Iterator[bytes]:
 
 def _archive(made: Made, parts: NDArray[np.int64], /, **more: NDArray[Any]) -> bytes:
     whole = {"x": np.asarray(made.x), "y": np.array(made.classes)[made.y]}
-    arrays = {f"{name}_{part}": a[parts == k] for k, part in enumerate(PARTS) for name, a in whole.items()}
+    arrays = {f"{name}_{part}": _rows(a, parts == k) for k, part in enumerate(PARTS) for name, a in whole.items()}
     data = io.BytesIO()
     np.savez_compressed(data, allow_pickle=False, **arrays, **more)
     return data.getvalue()
+
+
+def _rows(array: NDArray[Any], chosen: NDArray[np.bool_]) -> NDArray[Any]:
+    """The chosen rows: a view where they follow each other, since images come by the gigabyte."""
+    rows = np.flatnonzero(chosen)
+    in_line = len(rows) and rows[-1] - rows[0] + 1 == len(rows)
+    return array[rows[0] : rows[-1] + 1] if in_line else array[rows]
 
 
 def _named(name: str) -> type[BuiltinTask]:

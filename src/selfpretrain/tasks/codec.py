@@ -153,9 +153,6 @@ class Codec:
         if len(rows) == 0:
             raise RequestError(f"{where}: there are no rows; give one or more")
         sequences = interleaved([self._parsed(where, column) for column in _columns(where, rows, self.per_row)])
-        if self.kind == "values" and sequences[0].shape[1] != len(self.mean):
-            there, here = sequences[0].shape[1], len(self.mean)
-            raise RequestError(f"{where}: {there} channels where training had {here}; give rows as in training")
         if self.kind == "symbols":
             return self.arrays(*code_symbols(sequences))
         return self.arrays(sequences)
@@ -163,6 +160,9 @@ class Codec:
     def _parsed(self, where: Path | str, cells: Sequence[Any]) -> Sequences:
         sequences = parse_cells(where, cells, self.kind)
         checks.check_sequences(where, sequences, self.kind, allow_missing=self.allow_missing)
+        if self.kind == "values" and sequences[0].shape[1] != len(self.mean):
+            there, here = sequences[0].shape[1], len(self.mean)
+            raise RequestError(f"{where}: {there} channels where training had {here}; give rows as in training")
         return sequences
 
 

@@ -59,8 +59,12 @@ def task_of_arrays(x: Any, y: Any, config: TaskConfig, split: Sequence[str] | No
     if not cells:
         raise RequestError("there are no sequences; give some")
     names = [label_text(label) for label in labels] if None in labels else labels_of(np.asarray(labels))
-    per_row = 2 if all(isinstance(cell, tuple) and len(cell) == 2 for cell in cells) else 1
-    cells = cells if per_row == 1 else list(chain.from_iterable(cells))
+    per_row = 2 if any(isinstance(cell, tuple) for cell in cells) else 1
+    if per_row == 2:
+        for row, cell in enumerate(cells):
+            if not isinstance(cell, tuple) or len(cell) != 2:
+                refuse("arrays", row, "is no pair; where one row is a tuple (first, second), all have to be")
+        cells = list(chain.from_iterable(cells))
     rows = Rows(cells, names, None if split is None else list(split), "x", "y", per_row=per_row)
     material = _material("arrays", "arrays", rows, config)
     what = "sequences" if per_row == 1 else "pairs"

@@ -14,6 +14,7 @@ from selfpretrain.serial import from_dict, to_dict
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.assemble import Material, assemble
 from selfpretrain.tasks.builtin import BuiltinTask, DrawnTask, FiledTask, Made, builtin_tasks
+from selfpretrain.tasks.checks import check_lengths
 from selfpretrain.tasks.files import load_file, task_of_arrays
 from selfpretrain.tasks.folder import VARIABLE, data_folder
 from selfpretrain.tasks.parsing import parse_cells
@@ -48,6 +49,9 @@ def load_task(
     """
     if y is not None:
         split = options.pop("split", None)
+        for name in ("sequence", "pair", "label", "series", "time", "test"):
+            if options.get(name) is not None:
+                raise SettingError(name, options[name], "is for files; sequences in memory come with their labels")
         return task_of_arrays(task, y, replace(TaskConfig(data="arrays"), **options), split)
     if not isinstance(task, str | Path | TaskConfig):
         raise RequestError("sequences in memory need their labels: load_task(x, y)")
@@ -108,17 +112,19 @@ def _build(cls: type[BuiltinTask], config: TaskConfig, workers: int, watch: Watc
     made = made_of(rule, config, workers, watch)
     options = to_dict(rule)
     said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+    sequences = parse_cells(cls.name, list(made.x), made.kind)
+    check_lengths(cls.name, sequences)
     material = Material(
         name=cls.name,
         kind=made.kind,
-        sequences=parse_cells(cls.name, list(made.x), made.kind),
+        sequences=sequences,
         labels=[made.classes[label] for label in made.y],
         classes=made.classes,
         grid=cls.grid,
         split=made.split,
         longest=None,
         per_row=made.per_row,
-        notes=[f"built-in task {cls.name}" + (f": {said}" if said else "")],
+        notes=[f"built-in task {cls.name}" + (f": {said}" if said else ""), *made.notes],
     )
     task = assemble(cls.name, material, replace(config, options=options))
     return replace(task, posterior=_of_ids(rule, task))

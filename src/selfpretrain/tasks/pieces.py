@@ -7,7 +7,6 @@ the same command goes on.
 
 import io
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,19 @@ from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.events import Done, Planned, Progress, Watch
+from selfpretrain.options import flag
 from selfpretrain.progress import duration_text
 from selfpretrain.serial import fingerprint, to_dict
 from selfpretrain.storage import own_folder, write_atomically
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.builtin import DrawnTask, Made
+from selfpretrain.tasks.checks import DAMAGED_NPZ
 from selfpretrain.tasks.splitting import PARTS
 
 PIECE = 50
 """Rows that are drawn together (ours: seconds of work, which is what a kill can cost)."""
 PATIENCE_SECONDS = 600.0
-"""What takes longer has to be made first, into a file that is kept (ours)."""
+"""What takes one core longer has to be made first, into a file that is kept (ours)."""
 RECORD = "made"
 """Name of the array that says of what a file was made."""
 
@@ -39,7 +40,8 @@ Rows = tuple[NDArray[Any], NDArray[np.int64]]
 
 def record_of(rule: DrawnTask, data_seed: int) -> str:
     """What a file of these rows says of itself."""
-    return json.dumps({"task": rule.name, "data_seed": data_seed, **to_dict(rule)}, sort_keys=True)
+    said = {"task": rule.name, "version": rule.version, "data_seed": data_seed, **to_dict(rule)}
+    return json.dumps(said, sort_keys=True)
 
 
 def drawn_or_found(rule: DrawnTask, config: TaskConfig, folder: Path, workers: int, watch: Watch) -> Made:
@@ -49,14 +51,16 @@ def drawn_or_found(rule: DrawnTask, config: TaskConfig, folder: Path, workers: i
         RequestError: the file is damaged, or drawing would take longer than anybody waits.
     """
     path = folder / f"{rule.name}.npz"
-    found = _read(path, rule, record_of(rule, config.data_seed)) if path.exists() else None
-    if found is not None:
-        return rule.made(*found)
-    seconds = rule.sequences * rule.seconds_each / workers
+    there = record_in(path) if path.exists() else None
+    if there == record_of(rule, config.data_seed):
+        return rule.made(*_read(path, rule))
+    seconds = rule.sequences * rule.seconds_each
     if seconds > PATIENCE_SECONDS:
-        said = f"take about {duration_text(seconds)} to draw{rule.hint}; ask for fewer, or have them made once, "
-        make = f"with selfpretrain data make {rule.name} --out {path}, which goes on where it was stopped"
-        raise SettingError("sequences", rule.sequences, said + make)
+        options = [f"{flag(name)} {value}" for name, value in {**to_dict(rule), "data_seed": config.data_seed}.items()]
+        make = f"selfpretrain data make {rule.name} {' '.join(options)} --out {path}"
+        moved = "" if there is None else f"; that file, which holds {there}, has to move"
+        said = f"take one core about {duration_text(seconds)} to draw{rule.hint}; ask for fewer, or have them made once"
+        raise SettingError("sequences", rule.sequences, f"{said}: {make}, which goes on where it was stopped{moved}")
     return rule.made(*drawn(rule, config.data_seed, workers=workers, watch=watch))
 
 
@@ -70,7 +74,10 @@ def drawn(rule: DrawnTask, data_seed: int, *, workers: int = 1, watch: Watch, ke
     seeds = rule.seeds(numpy_stream(data_seed, "data"))
     parts = [seeds[start : start + PIECE] for start in range(0, len(seeds), PIECE)]
     names = [f"{number:06d}.npz" for number in range(len(parts))]
-    found = {name: rows for name in names if keep is not None and (rows := _piece(keep / name)) is not None}
+    found = {}
+    for name, part in zip(names, parts, strict=True):
+        if keep is not None and (rows := _piece(keep / name, len(part))) is not None:
+            found[name] = rows
     jobs = [Job(name, part) for name, part in zip(names, parts, strict=True) if name not in found]
     ready = sum(len(y) for _, y in found.values())
 
@@ -92,34 +99,52 @@ def drawn(rule: DrawnTask, data_seed: int, *, workers: int = 1, watch: Watch, ke
 
 def pieces_beside(out: Path, rule: DrawnTask, data_seed: int) -> Path:
     """The folder of pieces of a file; another request has another one."""
-    return own_folder(out.with_name(f"{out.name}.pieces-{fingerprint(record_of(rule, data_seed))}"))
+    return own_folder(out.with_name(f"{out.name}.pieces-{fingerprint(record_of(rule, data_seed), PIECE)}"))
 
 
 def _draw(rule: DrawnTask, seeds: NDArray[np.int64], watch: Watch, stop: Callable[[], bool]) -> Rows:
     return rule.draw(seeds)
 
 
-def _piece(path: Path) -> Rows | None:
+def _piece(path: Path, n_rows: int) -> Rows | None:
     """A finished piece; None where there is none that is whole."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return arrays["x"], arrays["y"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            x, y = arrays["x"], arrays["y"]
+    except DAMAGED_NPZ:
         return None
+    return (x, y) if len(x) == len(y) == n_rows else None
 
 
-def _read(path: Path, rule: DrawnTask, record: str) -> Rows | None:
-    """The rows of a made file; None if it was made of another request."""
+def record_in(path: Path) -> str | None:
+    """What a file says of what it was made; None if it says nothing.
+
+    Raises:
+        RequestError: it is no NPZ, or damaged.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            if str(arrays[RECORD]) != record:
-                return None
+            return str(arrays[RECORD]) if RECORD in arrays.files else None
+    except DAMAGED_NPZ as error:
+        raise _damaged(path, error) from None
+
+
+def _read(path: Path, rule: DrawnTask) -> Rows:
+    """The rows of a file that was made of this request."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             x = np.concatenate([arrays[f"x_{part}"] for part in PARTS])
             names = np.concatenate([arrays[f"y_{part}"] for part in PARTS])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RequestError(f"{path}: is no whole file of {rule.name} ({error}); remove it, or make it again") from None
-    classes = np.array(rule.made(x[:0], np.zeros(0, dtype=np.int64)).classes)
-    return x, (names[:, None] == classes).argmax(axis=1)
+    except DAMAGED_NPZ as error:
+        raise _damaged(path, error) from None
+    here = names[:, None] == np.array(rule.made(x[:0], np.zeros(0, dtype=np.int64)).classes)
+    if len(x) != rule.sequences or len(names) != rule.sequences or not here.any(axis=1).all():
+        raise _damaged(path, f"{len(x)} sequences and {int(here.any(axis=1).sum())} classes")
+    return x, here.argmax(axis=1)
+
+
+def _damaged(path: Path, why: object) -> RequestError:
+    return RequestError(f"{path}: is no whole file that data make has made ({why}); remove it, or make it again")
 
 
 def _bytes(save: Callable[..., None], **arrays: Any) -> bytes:

@@ -20,7 +20,8 @@ UNLABELLED = -1
 def duplicate_groups(sequences: Sequences) -> NDArray[np.int64]:
     """A group number for each row (N,): equal numbers for exactly equal sequences, in order of first sight."""
     seen: dict[bytes, int] = {}
-    rows = (hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest() for row in sequences)
+    alike = (row if row.ndim == 1 else row.astype(np.float64, copy=False) for row in sequences)  # values: whatever type
+    rows = (hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest() for row in alike)
     groups = [seen.setdefault(row, len(seen)) for row in rows]
     return np.array(groups, dtype=np.int64)
 
@@ -28,11 +29,13 @@ def duplicate_groups(sequences: Sequences) -> NDArray[np.int64]:
 def row_groups(sequences: Sequences, per_row: int) -> NDArray[np.int64]:
     """``duplicate_groups`` of rows (N,), each of ``per_row`` sequences, which stand one after the other (N S).
 
-    >>> row_groups([np.array(word) for word in ("ab", "cd", "cd", "ab", "ab", "cd")], 2).tolist()
-    [0, 1, 0]
+    A pair counts as equal to itself the other way round.
+
+    >>> row_groups([np.array(word) for word in ("ab", "cd", "cd", "ab", "ab", "ef")], 2).tolist()
+    [0, 0, 1]
     """
     groups = duplicate_groups(sequences)
-    return groups if per_row == 1 else duplicate_groups(list(groups.reshape(-1, per_row)))
+    return groups if per_row == 1 else duplicate_groups(list(np.sort(groups.reshape(-1, per_row), axis=1)))
 
 
 def stratified_split(
@@ -106,6 +109,11 @@ def share_of_training(
 
 
 def leaks(groups: NDArray[np.int64], parts: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which training rows (part 0) also stand, exactly equal, in validation or test (N,)."""
-    leaking: NDArray[Any] = (parts == 0) & np.isin(groups, groups[parts != 0])
+    """Which training rows (part 0) also stand, exactly equal, in validation or test (N,).
+
+    Args:
+        groups: (N,) of rows; or (N, S) of their sequences, of which one suffices.
+    """
+    there = np.isin(groups, groups[parts != 0])
+    leaking: NDArray[Any] = (parts == 0) & (there if there.ndim == 1 else there.any(axis=1))
     return leaking

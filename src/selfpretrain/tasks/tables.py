@@ -4,7 +4,6 @@ import csv
 import fnmatch
 import json
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -310,7 +309,7 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except checks.DAMAGED_NPZ as error:
         refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
     names = list(arrays)
     parts = [part for part in checks.SPLIT_NAMES if f"x_{part}" in arrays]
@@ -388,6 +387,8 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
         found = [by_lower[name] for name in SEQUENCE_NAMES if name in by_lower and by_lower[name] in others]
         found = [] if config.series else found
         sequence = found[:1] or [name for name in others if name not in index]
+    if config.pair in (label, split, *sequence):
+        refuse(path, None, f"--pair names the column '{config.pair}', which is taken for something else already")
     if not sequence:
         refuse(path, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
     return sequence, label, split

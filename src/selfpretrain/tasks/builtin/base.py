@@ -23,6 +23,7 @@ class Made(NamedTuple):
         y: (N,) classes.
         split: train, val or test for each row; None leaves that to the usual cut.
         per_row: sequences of a row: 1, or the 2 of a pair.
+        notes: what was left out; for the reader's eyes.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class Made(NamedTuple):
     y: "NDArray[np.int64]"
     split: list[str] | None = None
     per_row: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ class DrawnTask(BuiltinTask):
 
     sequences: int
     """Number of rows N."""
+    version: ClassVar[int] = 1
+    """Of the rule: another one where it draws other rows, so that what was kept before is not taken for them."""
 
     @property
     def seconds_each(self) -> float:
@@ -112,6 +116,15 @@ class FiledTask(BuiltinTask):
 def in_order(train: int, val: int, test: int) -> list[str]:
     """The split of so many rows each, one after the other."""
     return ["train"] * train + ["val"] * val + ["test"] * test
+
+
+def first_bytes(text: str, count: int) -> str:
+    """The characters that lie wholly in the first bytes of a text, as UTF-8.
+
+    >>> first_bytes("café", 3), first_bytes("café", 4)
+    ('caf', 'caf')
+    """
+    return text.encode()[:count].decode(errors="ignore")
 
 
 def halved(x: "NDArray[Any]", side: int) -> "NDArray[Any]":

@@ -2,7 +2,6 @@
 
 import io
 import pickletools
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.tasks.builtin.base import FiledTask, Made, halved, in_order
 from selfpretrain.tasks.builtin.packages import Package
 from selfpretrain.tasks.builtin.saved import saved_rows
+from selfpretrain.tasks.checks import DAMAGED_NPZ
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,7 +157,7 @@ def _from_npz(path: Path) -> Images:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             x_train, y_train, x_test, y_test = (arrays[name] for name in Images._fields)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED_NPZ as error:
         raise RequestError(f"{path}: no NPZ with x_train, y_train, x_test and y_test ({error}); get it again") from None
     return Images(x_train, y_train.astype(np.int64), x_test, y_test.astype(np.int64))
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -45,7 +46,7 @@ class Mnist5k(PackagedTask):
         for _, content in self.package.members(folder, "mnist_5k.csv.gz"):
             try:
                 table = np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",", dtype=np.uint8)
-            except (OSError, EOFError, ValueError) as error:
+            except (OSError, EOFError, ValueError, zlib.error) as error:
                 raise RequestError(f"{where}: its table cannot be read ({error}); get it again") from None
             if table.shape != expected or table[:, -1].max() > 9:
                 raise RequestError(f"{where}: its table is {table.shape}, not {expected} with digits at the end")

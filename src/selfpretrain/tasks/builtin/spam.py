@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from selfpretrain.errors import RequestError, require_at_least
-from selfpretrain.tasks.builtin.base import Made
+from selfpretrain.tasks.builtin.base import Made, first_bytes
 from selfpretrain.tasks.builtin.packages import Package, PackagedTask
 
 PACKAGE = Package(
@@ -50,8 +50,9 @@ class Spam(PackagedTask):
             text = body(raw)
             if text:
                 spam_of.setdefault(text, "/spam-" in name)
-        x = [text.encode()[: self.bytes_kept].decode(errors="ignore") for text in spam_of]
-        return Made("bytes", ("ham", "spam"), x, np.array(list(spam_of.values()), dtype=np.int64))
+        rows = [(cut, spam) for text, spam in spam_of.items() if (cut := first_bytes(text, self.bytes_kept))]
+        y = np.array([spam for _, spam in rows], dtype=np.int64)
+        return Made("bytes", ("ham", "spam"), [text for text, _ in rows], y)
 
 
 def body(mail: bytes) -> str:

@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from selfpretrain.errors import RequestError
-from selfpretrain.tasks.builtin.base import FiledTask, Made
+from selfpretrain.tasks.builtin.base import FiledTask, Made, first_bytes
 from selfpretrain.tasks.builtin.saved import saved_rows
-
-if TYPE_CHECKING:
-    pass
 
 CLASSES = ("negative", "positive")
 LARGEST_REVIEW = 1_000_000
@@ -71,7 +68,7 @@ class Text(FiledTask):
             for label in range(len(CLASSES)):
                 of = [text for text, each in zip(texts, labels, strict=True) if each == label][: self.of_class]
                 n_val = len(of) // 10 if part == "train" else 0
-                x += [text.encode()[: self.bytes_kept].decode(errors="ignore") for text in of]
+                x += [first_bytes(text, self.bytes_kept) for text in of]
                 y += [label] * len(of)
                 split += [part] * (len(of) - n_val) + ["val"] * n_val
         return Made("bytes", CLASSES, x, np.array(y, dtype=np.int64), split)
