@@ -89,7 +89,7 @@ def _small(
 
 
 LONG_SMALL: dict[str, Any] = {"value_loss": "l2", "width": 32, "heads": 2, "pooling": "max", "attention_block": 256}
-"""Loss and model for 1,024 positions within minutes; pooling and blocks as for the long ones, four blocks a sequence."""
+"""Loss and model for 1,024 positions within minutes; pooling and blocks as for the long tasks, four blocks a row."""
 
 PRESETS: dict[str, Preset] = {
     "minimal": Preset(),
