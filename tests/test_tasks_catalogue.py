@@ -1,6 +1,7 @@
 """The catalogue: every task is listed and described, and a file that is made of one is that task again."""
 
 import json
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -22,7 +23,29 @@ def test_every_task_is_listed(capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
     assert [line.split()[0] for line in lines] == list(builtin_tasks())
     assert set(FEWER) <= set(builtin_tasks())
-    assert all(line.split(maxsplit=1)[1] == builtin_tasks()[line.split()[0]].__doc__.splitlines()[0] for line in lines)
+    for line in lines:
+        cls = builtin_tasks()[line.split()[0]]
+        assert line.endswith(cls.__doc__.splitlines()[0])
+        assert cls.size in line and line.split()[1] in ("made", "missing", "ready")
+
+
+def test_the_size_of_a_task_is_that_of_its_defaults():
+    ours = {name: cls for name, cls in builtin_tasks().items() if cls.__module__.startswith("selfpretrain.")}
+    for name, cls in ours.items():
+        own = {field.name: field.default for field in fields(cls)}
+        rows, positions = cls.size.split(" x ")
+        assert "sequences" not in own or rows == f"{own['sequences']:,}"
+        for option in ("length", "bytes_kept", "piece_bytes"):
+            assert option not in own or positions == f"{own[option]:,}"
+        assert cls.grid is None or positions == f"{cls.grid[0] * cls.grid[1]:,}", name
+
+
+def test_a_task_whose_file_lies_in_the_folder_of_data_is_ready(tmp_path, capsys):
+    assert main(["data", "list", "--data-dir", str(tmp_path)]) == 0
+    assert "lra-pathx             made " in capsys.readouterr().out
+    (tmp_path / "lra-pathx.npz").touch()
+    assert main(["data", "list", "--data-dir", str(tmp_path)]) == 0
+    assert "lra-pathx             ready " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", FEWER)

@@ -27,6 +27,7 @@ class Cheap(DrawnTask):
     """Three numbers of a seed."""
 
     name = "cheap"
+    size = "40 x 3"
     sequences: int = 40
     """Number of rows."""
     seconds_each = 0.001

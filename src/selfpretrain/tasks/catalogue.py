@@ -34,12 +34,17 @@ DESCRIBED_SECONDS, FEWEST = 20.0, 20
 
 
 def listed(data_dir: Path | None = None) -> list[str]:
-    """A line for each task: its name, what it is, and what to get where it needs data that are not there."""
+    """A line for each task: name, state, size and what it is; and what to get where it needs data that are not there.
+
+    A task is "made" by its rule, "ready" in the folder of data, or "missing" there.
+    """
     folder, lines = data_folder(data_dir), []
     for name, cls in builtin_tasks().items():
-        lines.append(f"{name:18s} {_rules(cls).splitlines()[0]}")
-        if issubclass(cls, FiledTask) and not cls.is_there(folder):
-            lines.append(f"{'':18s} not in {folder}; put there {cls.wants}")
+        there = cls.is_there(folder) if issubclass(cls, FiledTask) else (folder / f"{name}.npz").exists()
+        state = "ready" if there else "missing" if issubclass(cls, FiledTask) else "made"
+        lines.append(f"{name:21s} {state:8s} {cls.size:22s} {_rules(cls).splitlines()[0]}")
+        if issubclass(cls, FiledTask) and not there:
+            lines.append(f"{'':21s} not in {folder}; put there {cls.wants}")
     return lines
 
 

@@ -41,6 +41,8 @@ class BuiltinTask:
 
     name: ClassVar[str]
     """What a person types."""
+    size: ClassVar[str] = ""
+    """Rows x positions with the defaults, to be read."""
     preset: ClassVar[str] = "minimal"
     """Settings with which it is compared where nobody names others; see ``presets.py``."""
     licence: ClassVar[str] = "made here by a rule, so none is needed"

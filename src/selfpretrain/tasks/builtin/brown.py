@@ -35,6 +35,7 @@ class BrownPairs(PackagedTask):
     """
 
     name = "brown-pairs"
+    size = "11,474 pairs x 1,024"
     preset = "small"
     licence = "the package is MIT; its README permits redistribution"
     wants = PACKAGE.wants

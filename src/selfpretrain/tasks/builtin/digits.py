@@ -14,6 +14,7 @@ class Digits(BuiltinTask):
     """The 1,797 handwritten digits of scikit-learn, 8x8 pixels row by row as 64 values."""
 
     name = "digits"
+    size = "1,797 x 64"
     licence = "BSD 3-clause, with scikit-learn"
     grid = (8, 8)
 

@@ -34,6 +34,7 @@ class Fashion(FiledTask):
     """
 
     name = "fashion"
+    size = "70,000 x 784"
     preset = "small"
     licence = "MIT"
     grid = (SIDE, SIDE)

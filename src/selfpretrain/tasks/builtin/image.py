@@ -52,6 +52,7 @@ class Image(FiledTask):
     """
 
     name = "lra-image"
+    size = "60,000 x 1,024"
     preset = "amos-image"
     licence = "CIFAR-10 has none in writing; it is used for research by custom"
     grid = (SIDE, SIDE)
@@ -94,6 +95,7 @@ class ImageSmall(Image):
     """
 
     name = "lra-image-small"
+    size = "5,000 x 256"
     preset = "lra-image-small"
     grid = (SIDE // 2, SIDE // 2)
 

@@ -35,6 +35,7 @@ class ListOps(BuiltinTask):
     """
 
     name = "lra-listops"
+    size = "100,000 x 501-1,999"
     preset = "amos-listops"
     held_out: ClassVar[float] = 0.02
     """Share of the sequences for validation, and for the test: 2,000 each of 100,000."""
@@ -75,6 +76,7 @@ class ListOpsSmall(ListOps):
     """
 
     name = "lra-listops-small"
+    size = "6,000 x 20-100"
     preset = "lra-listops-small"
     held_out = 0.15
     sequences: int = 6000

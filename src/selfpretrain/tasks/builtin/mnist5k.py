@@ -29,6 +29,7 @@ class Mnist5k(PackagedTask):
     """
 
     name = "mnist5k"
+    size = "5,000 x 784"
     preset = "small"
     licence = "the package is BSD-3"
     grid = (SIDE, SIDE)

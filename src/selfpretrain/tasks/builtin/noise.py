@@ -15,6 +15,7 @@ class Noise(BuiltinTask):
     """Uniform symbols and labels drawn without looking at them: no method can beat chance."""
 
     name = "noise"
+    size = "2,000 x 64"
     symbols: int = 8
     """Number of symbols K."""
     length: int = 64

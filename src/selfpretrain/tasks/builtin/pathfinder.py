@@ -84,6 +84,7 @@ class Pathfinder(DrawnTask):
     """
 
     name = "lra-pathfinder"
+    size = "200,000 x 1,024"
     preset = "amos-pathfinder"
     grid = (SIDE, SIDE)
     side: ClassVar[int] = SIDE
@@ -147,6 +148,7 @@ class PathfinderSmall(Pathfinder):
     """Pathfinder at 16x16 pixels, four become their mean, 4,000 images: a look within minutes, no task of the Arena."""
 
     name = "lra-pathfinder-small"
+    size = "4,000 x 256"
     preset = "lra-pathfinder-small"
     grid: ClassVar[tuple[int, int]] = (16, 16)
     sequences: int = 4_000
@@ -163,6 +165,7 @@ class PathX(Pathfinder):
     """
 
     name = "lra-pathx"
+    size = "200,000 x 16,384"
     preset = "amos-pathx"
     grid: ClassVar[tuple[int, int]] = (128, 128)
     side = 128
@@ -174,6 +177,7 @@ class PathXSmall(PathX):
     """Path-X at 32x32 pixels, sixteen become their mean, 2,000 images: a look within minutes, no task of the Arena."""
 
     name = "lra-pathx-small"
+    size = "2,000 x 1,024"
     preset = "lra-pathx-small"
     grid: ClassVar[tuple[int, int]] = (32, 32)
     sequences: int = 2_000
@@ -190,6 +194,7 @@ class PathX256(Pathfinder):
     """
 
     name = "lra-pathx256"
+    size = "200,000 x 65,536"
     preset = "amos-pathx-256"
     grid: ClassVar[tuple[int, int]] = (256, 256)
     side = 256
@@ -201,6 +206,7 @@ class PathX256Small(PathX256):
     """Path-X-256 at 32x32 pixels, 64 become their mean, 2,000 images: a look within minutes, no task of the Arena."""
 
     name = "lra-pathx256-small"
+    size = "2,000 x 1,024"
     preset = "lra-pathx256-small"
     grid: ClassVar[tuple[int, int]] = (32, 32)
     sequences: int = 2_000

@@ -28,6 +28,7 @@ class Proximity(BuiltinTask):
     """
 
     name = "proximity"
+    size = "4,000 x 80"
     symbols: int = 8
     """Number of symbols K."""
     length: int = 80

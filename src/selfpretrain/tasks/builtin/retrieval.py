@@ -32,6 +32,7 @@ class Retrieval(FiledTask):
     """
 
     name = "lra-retrieval"
+    size = "182,613 pairs x 4,000"
     preset = "amos-retrieval"
     licence = "none in writing; it is used for research by custom"
     wants = "lra_release, the folder that the archive lra_release.gz of google-research/long-range-arena unpacks to"
@@ -95,6 +96,7 @@ class RetrievalSmall(Retrieval):
     """
 
     name = "lra-retrieval-small"
+    size = "5,000 pairs x 256"
     preset = "lra-retrieval-small"
     bytes_kept = 256
     rows: ClassVar[dict[str, int | None]] = {"train": 3500, "val": 750, "test": 750}

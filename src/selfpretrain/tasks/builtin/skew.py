@@ -20,6 +20,7 @@ class Skew(BuiltinTask):
     """
 
     name = "skew"
+    size = "4,000 x 64"
     length: int = 64
     """Sequence length T."""
     sequences: int = 4000

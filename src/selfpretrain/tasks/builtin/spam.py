@@ -26,6 +26,7 @@ class Spam(PackagedTask):
     """
 
     name = "spam"
+    size = "5,851 x 1,024"
     preset = "small"
     licence = "declared public (PDDL, CC0)"
     wants = PACKAGE.wants

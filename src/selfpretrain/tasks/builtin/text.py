@@ -34,6 +34,7 @@ class Text(FiledTask):
     """
 
     name = "lra-text"
+    size = "50,000 x 4,096"
     preset = "amos-text"
     licence = "IMDB's has none in writing; it is used for research by custom"
     wants = (
@@ -82,6 +83,7 @@ class TextSmall(Text):
     """
 
     name = "lra-text-small"
+    size = "5,000 x 256"
     preset = "lra-text-small"
     bytes_kept = 256
     of_class = 1250
