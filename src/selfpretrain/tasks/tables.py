@@ -387,7 +387,7 @@ def _choose_columns(path: Path, names: list[str], config: TaskConfig) -> tuple[l
         found = [by_lower[name] for name in SEQUENCE_NAMES if name in by_lower and by_lower[name] in others]
         found = [] if config.series else found
         sequence = found[:1] or [name for name in others if name not in index]
-    if config.pair in (label, split, *sequence):
+    if config.pair is not None and config.pair in (label, split, *sequence):
         refuse(path, None, f"--pair names the column '{config.pair}', which is taken for something else already")
     if not sequence:
         refuse(path, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
