@@ -8,6 +8,8 @@ import hashlib
 import json
 import os
 import secrets
+import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,8 @@ from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.serial import from_dict
 
 RecordT = TypeVar("RecordT")
+DAMAGED_NPZ = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""What reading an NPZ raises that is none, or is damaged."""
 MANIFEST, DONE = "manifest.json", "DONE"
 HALF_WRITTEN = ".selfpretrain-"
 """How the names of files begin that are being written."""

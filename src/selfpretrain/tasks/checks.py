@@ -3,8 +3,6 @@
 Rows are counted from 1, without the header.
 """
 
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +16,6 @@ from selfpretrain.errors import RequestError
 
 LARGEST = 1e30
 """Numbers beyond count as infinite: float32 ends at 3e38."""
-
-DAMAGED_NPZ = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""What reading an NPZ raises that is none, or is damaged."""
 
 SPLIT_NAMES = {
     "train": "train",

@@ -22,10 +22,9 @@ from selfpretrain.events import Done, Planned, Progress, Watch
 from selfpretrain.options import flag
 from selfpretrain.progress import duration_text
 from selfpretrain.serial import fingerprint, to_dict
-from selfpretrain.storage import own_folder, write_atomically
+from selfpretrain.storage import DAMAGED_NPZ, own_folder, write_atomically
 from selfpretrain.streams import numpy_stream
 from selfpretrain.tasks.builtin import DrawnTask, Made
-from selfpretrain.tasks.checks import DAMAGED_NPZ
 from selfpretrain.tasks.splitting import PARTS
 
 PIECE = 50

@@ -31,7 +31,7 @@ def row_groups(sequences: Sequences, per_row: int) -> NDArray[np.int64]:
 
     A pair counts as equal to itself the other way round.
 
-    >>> row_groups([np.array(word) for word in ("ab", "cd", "cd", "ab", "ab", "ef")], 2).tolist()
+    >>> row_groups([np.array([word]) for word in ("ab", "cd", "cd", "ab", "ab", "ef")], 2).tolist()
     [0, 0, 1]
     """
     groups = duplicate_groups(sequences)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
+from selfpretrain.storage import DAMAGED_NPZ
 from selfpretrain.tasks import checks
 from selfpretrain.tasks.checks import refuse
 from selfpretrain.tasks.parsing import NUMERIC_SHARE, as_number, first_line, interleaved, label_text
@@ -309,7 +310,7 @@ def _read_npz(path: Path, config: TaskConfig) -> Rows:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except checks.DAMAGED_NPZ as error:
+    except DAMAGED_NPZ as error:
         refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
     names = list(arrays)
     parts = [part for part in checks.SPLIT_NAMES if f"x_{part}" in arrays]

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from selfpretrain.errors import RequestError
+from selfpretrain.storage import DAMAGED_NPZ
 from selfpretrain.tasks.builtin.base import FiledTask, Made, halved, in_order
 from selfpretrain.tasks.builtin.packages import Package
 from selfpretrain.tasks.builtin.saved import saved_rows
-from selfpretrain.tasks.checks import DAMAGED_NPZ
 
 if TYPE_CHECKING:
     import numpy as np
