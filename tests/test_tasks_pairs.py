@@ -21,6 +21,7 @@ from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.objectives.cutmix import cut_and_mixed
 from selfpretrain.objectives.labels import predict_logits
 from selfpretrain.objectives.reconstruction import controlled
+from selfpretrain.report.write import write_report
 from selfpretrain.streams import torch_stream
 from selfpretrain.tasks.load import load_task
 from selfpretrain.tasks.task import shuffled
@@ -296,6 +297,7 @@ def test_pairs_are_compared_saved_loaded_and_predicted_from_the_raw_file(tmp_pat
     config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=arms, seeds=1)
     out = compare(task, config, out=tmp_path / "o")
     assert out.summary["task"]["per_row"] == 2
+    assert f"{len(task.test)} test pairs" in write_report(out.folder).read_text()
     raw = [(rows[number]["first"], rows[number]["other"]) for number in task.test.numbers]
     truth = [rows[number]["label"] for number in task.test.numbers]
     for arm in ("scratch", "spt"):

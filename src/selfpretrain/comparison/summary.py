@@ -46,7 +46,7 @@ def summarise(
     curves = {arm: [run.phase("label") for run in of_arm] for arm, of_arm in runs.items()}
     before = looks.get(question, ())
     look = look_at(config.seeds, before, config.looks or (config.seeds,))
-    judged = judge(results, hits, curves, kind=task.kind, level=look.level)
+    judged = judge(results, hits, curves, kind=task.kind, level=look.level, rows=task.rows)
     return Summary(
         task=task,
         arms=arms,

@@ -126,7 +126,7 @@ def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
     half = (test.high - test.low) / 2
     if half < POINT:
         return []
-    rested = f"{test.n} seeds and {contrast.n_test} test sequences"
+    rested = f"{test.n} seeds and {contrast.n_test} test {contrast.rows}"
     said = f"With {rested} a difference of {100 * half:.1f} points could have been missed."
     if abs(test.mean) >= POINT and all(lead * test.mean > 0 for lead in contrast.leads):
         where = "ahead" if test.mean > 0 else "behind"
@@ -135,7 +135,7 @@ def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
             f"{rested} cannot exclude chance."
         )
         needed = seeds_needed(contrast, level)
-        said += f" About {needed} seeds would (--seeds {needed})." if needed else " More test sequences might."
+        said += f" About {needed} seeds would (--seeds {needed})." if needed else f" More test {contrast.rows} might."
     return [Caveat(code="could-not-see", text=said)]
 
 

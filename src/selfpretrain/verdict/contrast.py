@@ -35,7 +35,7 @@ class Contrast:
     squares: Crossed | None
     """What that interval is made of; None where there is none."""
     n_test: int
-    """Test sequences."""
+    """Test rows."""
     leads: tuple[float, ...]
     """Difference in test accuracy of each seed."""
     train: Interval
@@ -48,6 +48,8 @@ class Contrast:
     """The p-value of ``test``, adjusted for the other claims (see ``claims``)."""
     outcome: Outcome = "no detectable effect"
     """What may be claimed (see ``claims``)."""
+    rows: str = "sequences"
+    """What the test rows are: sequences, or pairs."""
 
     @property
     def fit_lead(self) -> Interval | None:

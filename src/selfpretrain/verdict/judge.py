@@ -41,6 +41,7 @@ def judge(
     *,
     kind: Kind,
     level: float,
+    rows: str = "sequences",
 ) -> Judgement:
     """Judge every pair of arms that one of them declares, whatever the order of the request.
 
@@ -49,11 +50,12 @@ def judge(
         hits: of each arm, by seed.
         curves: the validations of label training of each arm, by seed.
         level: significance level of a claim.
+        rows: what the rows of the task are called.
     """
     declared = [(name, versus) for name in known_arms() for versus in contrasts_of(name)]
     pairs = [(arm, versus) for arm, versus in declared if arm in results and versus.against in results]
     made = [contrast for pair in pairs if (contrast := contrast_of(*pair, results, hits)) is not None]
-    contrasts = [_tested(contrast, results) for contrast in claim(made, level)]
+    contrasts = [_tested(replace(contrast, rows=rows), results) for contrast in claim(made, level)]
     return Judgement(
         level,
         contrasts,

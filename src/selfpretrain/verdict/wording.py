@@ -72,9 +72,9 @@ def points(share: float | None) -> str:
 def _claim(contrast: Contrast, judged: Judgement, *, follows: bool = False) -> str:
     test = contrast.test
     if test.low is None or test.high is None:
-        interval = f"no interval from {contrast.n_test} test sequences"
+        interval = f"no interval from {contrast.n_test} test {contrast.rows}"
     else:
-        rested = f"{test.n} seeds, {contrast.n_test} test sequences"
+        rested = f"{test.n} seeds, {contrast.n_test} test {contrast.rows}"
         interval = f"95% interval {points(test.low)} to {points(test.high)}; {rested}"
     gain = f"{points(test.mean)} points of test accuracy against {contrast.against}"
     doubt = _doubt(contrast, judged.level)
