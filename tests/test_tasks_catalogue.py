@@ -44,8 +44,18 @@ def test_a_task_whose_file_lies_in_the_folder_of_data_is_ready(tmp_path, capsys)
     assert main(["data", "list", "--data-dir", str(tmp_path)]) == 0
     assert "lra-pathx             made " in capsys.readouterr().out
     (tmp_path / "lra-pathx.npz").touch()
+    (tmp_path / "digits.npz").touch()  # which digits does not read
+    (tmp_path / "lra_release.gz").touch()  # which has to be unpacked
     assert main(["data", "list", "--data-dir", str(tmp_path)]) == 0
-    assert "lra-pathx             ready " in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "lra-pathx             ready " in shown
+    assert "digits                made " in shown and "lra-retrieval         missing " in shown
+
+
+def test_describing_writes_no_file_whatever_else_is_asked(tmp_path, capsys):
+    assert main(["data", "describe", "noise", "--sequences", "40", "--out", str(tmp_path / "n.jsonl")]) == 0
+    assert "statistics of 40 sequences" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", FEWER)

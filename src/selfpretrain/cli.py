@@ -427,8 +427,10 @@ def _data(argv: list[str]) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     with Watcher(_console()) as watch:
         how: dict[str, Any] = {"workers": _processes(arguments.workers), "watch": watch}
-        said = described(config, **how) if arguments.out is None else make_file(config, arguments.out, **how)
-    (sys.stdout if arguments.what == "describe" else sys.stderr).write(f"{said}\n")
+        if arguments.what == "make" and arguments.out is not None:
+            sys.stderr.write(f"{make_file(config, arguments.out, **how)}\n")
+        else:
+            sys.stdout.write(f"{described(config, **how)}\n")
 
 
 def _report(argv: list[str]) -> None:

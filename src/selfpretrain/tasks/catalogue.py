@@ -40,7 +40,8 @@ def listed(data_dir: Path | None = None) -> list[str]:
     """
     folder, lines = data_folder(data_dir), []
     for name, cls in builtin_tasks().items():
-        there = cls.is_there(folder) if issubclass(cls, FiledTask) else (folder / f"{name}.npz").exists()
+        drawn_before = issubclass(cls, DrawnTask) and (folder / f"{name}.npz").exists()
+        there = cls.is_there(folder) if issubclass(cls, FiledTask) else drawn_before
         state = "ready" if there else "missing" if issubclass(cls, FiledTask) else "made"
         lines.append(f"{name:21s} {state:8s} {cls.size:22s} {_rules(cls).splitlines()[0]}")
         if issubclass(cls, FiledTask) and not there:

@@ -42,20 +42,20 @@ class Retrieval(FiledTask):
 
     @classmethod
     def is_there(cls, folder: Path) -> bool:
-        """Whether the unpacked archive is, or the archive, which has to be unpacked."""
-        return any((folder / name).exists() for name in (*FOLDERS, "lra_release", "lra_release.gz"))
+        """Whether the unpacked archive is."""
+        return any((folder / name).is_dir() for name in FOLDERS)
 
     def read(self, folder: Path) -> Made | None:
         """Read the three tables of pairs."""
         import numpy as np
 
-        if not self.is_there(folder):
-            return None
         where = next((folder / name for name in FOLDERS if (folder / name).is_dir()), None)
-        if where is None and not (folder / "lra_release").exists():
-            raise RequestError(f"{folder / 'lra_release.gz'}: unpack it there first: tar -xf lra_release.gz")
-        if where is None:
+        if where is None and (folder / "lra_release").exists():
             raise RequestError(f"{folder / 'lra_release'}: has no folder tsv_data; unpack the whole archive again")
+        if where is None and (packed := folder / "lra_release.gz").exists():
+            raise RequestError(f"{packed}: unpack it there first: tar -xf lra_release.gz")
+        if where is None:
+            return None
         x: list[str] = []
         y: list[int] = []
         split: list[str] = []
