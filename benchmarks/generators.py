@@ -12,9 +12,8 @@ import time
 
 import numpy as np
 
-from selfpretrain.tasks.builtin import contours
-from selfpretrain.tasks.builtin.listops import ListOps
-from selfpretrain.tasks.builtin.pathfinder import geometries
+from selfpretrain.arena import contours
+from selfpretrain.arena.listops import ListOps
 
 ORIGINAL_SECONDS = {32: 0.13, 128: 4.3, 256: 0.29}
 IMAGES = {32: 2000, 128: 100, 256: 100}
@@ -26,18 +25,18 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the images")
     arguments = parser.parse_args()
     for side, original in ORIGINAL_SECONDS.items():
-        arenas, n = geometries(side), max(1, round(arguments.share * IMAGES[side]))
-        for arena in arenas:
-            contours.draw(arena, np.random.default_rng(0))
+        geometries, n = contours.GEOMETRIES[side], max(1, round(arguments.share * IMAGES[side]))
+        for geometry in geometries:
+            contours.draw(geometry, np.random.default_rng(0))
         begun = time.perf_counter()
         for number in range(n):
-            contours.draw(arenas[number % len(arenas)], np.random.default_rng([1, number]))
+            contours.draw(geometries[number % len(geometries)], np.random.default_rng([1, number]))
         each = (time.perf_counter() - begun) / n
         how = "numba" if contours.COMPILED else "no numba"
         print(f"{side}x{side}, {how}: {1e3 * each:.2f} ms an image of {n}, {original / each:.0f} x the original's rate")
     begun = time.perf_counter()
     made = ListOps(sequences=arguments.sequences).build(np.random.default_rng(0))
-    print(f"ListOps: {len(made.x)} sequences in {time.perf_counter() - begun:.1f} s")
+    print(f"ListOps: {len(made.labels)} sequences in {time.perf_counter() - begun:.1f} s")
 
 
 if __name__ == "__main__":

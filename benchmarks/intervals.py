@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from selfpretrain.comparison.claims import ALPHA, PLANNED
 from selfpretrain.stats import crossed_interval, holm, t_interval
-from selfpretrain.verdict.claims import ALPHA, PLANNED
 
 SEEDS, SEQUENCES = (3, 5, 10), (300, 2000)
 SPREADS = ((0.05, 0.3), (0.05, 1.0), (0.3, 0.3), (0.3, 1.0))

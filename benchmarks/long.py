@@ -14,9 +14,9 @@ import time
 import torch
 import torch.nn.functional as F
 
-from selfpretrain.kinds import InputSpec
+from selfpretrain.data.kinds import InputSpec
 from selfpretrain.model.transformer import fresh_model
-from selfpretrain.presets import preset
+from selfpretrain.registry import PRESETS as REGISTERED
 
 PRESETS = {16384: "amos-pathx", 65536: "amos-pathx-256"}
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    config = preset(PRESETS[arguments.positions]).config.model
+    config = REGISTERED[PRESETS[arguments.positions]].config.model
     inputs = InputSpec(kind="values", symbols=0, channels=1, classes=2, length=arguments.positions)
     model = fresh_model(config, inputs, seed=0)
     model.recompute = arguments.recompute

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 
 from selfpretrain.config import ModelConfig
-from selfpretrain.feed import Batch, Feed
+from selfpretrain.data.feed import Batch, Feed
+from selfpretrain.data.load import load_task
+from selfpretrain.data.task import Task
 from selfpretrain.model.ragged import length_groups
 from selfpretrain.model.transformer import SequenceModel, fresh_model
-from selfpretrain.tasks.load import load_task
-from selfpretrain.tasks.task import Task
 
 OPTIONS = {"lra-listops": {"sequences": 3000}, "newsgroups": {"bytes_kept": 4096}, "spam": {"bytes_kept": 4096}}
 COUNTED = 60

@@ -14,18 +14,18 @@ from dataclasses import replace
 
 import torch
 
-from selfpretrain.arms.arm import Setting
+from selfpretrain.comparison.request import Request
 from selfpretrain.config import CompareConfig, ModelConfig, TrainConfig
+from selfpretrain.data.load import load_task
+from selfpretrain.data.task import Task
 from selfpretrain.draws import Draws
-from selfpretrain.feed import Feed
+from selfpretrain.model.ragged import ByLength
 from selfpretrain.model.transformer import fresh_model
-from selfpretrain.objectives.masking import draw_mask
-from selfpretrain.objectives.objective import make_objective
-from selfpretrain.tasks.load import load_task
-from selfpretrain.tasks.task import Task
-from selfpretrain.training.flops import step_flops
-from selfpretrain.training.loop import TrainState, make_optimizers, update
-from selfpretrain.training.training import Training
+from selfpretrain.train.loop import TrainState, make_optimizers, update
+from selfpretrain.train.masking import draw_mask
+from selfpretrain.train.objectives import make_objective
+from selfpretrain.train.training import Training
+from selfpretrain.train.work import feed_of, step_flops
 
 
 def seconds(work: Callable[[], object], repeats: int = 8) -> float:
@@ -39,10 +39,10 @@ def seconds(work: Callable[[], object], repeats: int = 8) -> float:
 def step_of(task: Task, training: Training) -> Callable[[], object]:
     """One optimiser step of the training loop, batch and masks included."""
     model = fresh_model(training.model, task.inputs, training.seed)
-    feed = Feed(task, training.phase, seed=0, batch_size=training.plan.batch_size, device=torch.device("cpu"))
-    objective = make_objective(training.objective, training.reconstruction, task.inputs)
+    objective = make_objective(training.objective, training.settings, task.inputs)
+    feed, forward = feed_of(training, objective, task), ByLength(model, task.inputs.per_row)
     state = TrainState(make_optimizers(model, training.plan))
-    return lambda: update(model, objective, feed.batch(0), training, state)
+    return lambda: update(model, objective, feed.batch(0), training, state, forward)
 
 
 def masks_of(task: Task, batch_size: int) -> Callable[[], object]:
@@ -69,12 +69,12 @@ def main() -> None:
     pairs = parser.parse_args().pairs
     torch.set_num_threads(1)
     task, config = load_task(), CompareConfig(train=TrainConfig(device="cpu"))
-    setting = Setting(config, task)
-    eager = Setting(replace(config, model=ModelConfig(attention="eager")), task)
-    labels = setting.labels(0, 1e-3)
+    request = Request.of(task, config)
+    eager = Request.of(task, replace(config, model=ModelConfig(attention="eager")))
+    labels = request.labels(0, 1e-3)
     batch, flops = labels.plan.batch_size, step_flops(labels, task)
     floor = products(flops, config.model.width, batch * task.length)
-    pretrain = step_of(task, setting.pretraining(0, 1e-3))
+    pretrain = step_of(task, request.pretraining(0, 1e-3))
     steps = {
         "label step, fused attention": step_of(task, labels),
         "label step, explicit attention": step_of(task, eager.labels(0, 1e-3)),

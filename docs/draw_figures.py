@@ -10,10 +10,8 @@ from typing import Any
 
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.drawing import Picture
-from selfpretrain.explain.attention.pictures import lag_profiles
-from selfpretrain.explain.registry import known_sections
-from selfpretrain.explain.transplants.pictures import transplants
-from selfpretrain.explain.view import View
+from selfpretrain.explain.pictures import View, lag_profiles, transplants
+from selfpretrain.registry import SECTIONS
 from selfpretrain.report import figures, study
 from selfpretrain.report.content import Content
 from selfpretrain.studies.folder import StudyFolder
@@ -39,7 +37,7 @@ def main() -> None:
             continue
         comparison = Content.read(ComparisonFolder(Path(name)))
         assert comparison.diagnosis is not None, "run selfpretrain diagnose first"
-        of_why = [picture for section in known_sections().values() for picture in section.pictures()]
+        of_why = [picture for section in SECTIONS.values() for picture in section.pictures()]
         draw(figures.PICTURES, (figures.accuracies, figures.learning_curves), comparison)
         draw(of_why, (transplants, lag_profiles), View(comparison.diagnosis))
 

@@ -18,27 +18,27 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from selfpretrain.arms.arm import Setting
-from selfpretrain.arms.registry import arm_named, known_arms
 from selfpretrain.comparison.compare import Comparison, compare
+from selfpretrain.comparison.request import Request
 from selfpretrain.config import CompareConfig, DiagnoseConfig, ModelConfig, PhaseConfig, TrainConfig
-from selfpretrain.events import Event
+from selfpretrain.data.codec import Codec
+from selfpretrain.data.kinds import InputSpec
+from selfpretrain.data.load import load_task
+from selfpretrain.data.task import Split, Task
 from selfpretrain.explain.diagnose import diagnose
-from selfpretrain.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.registry import ARMS as KNOWN
 from selfpretrain.streams import torch_stream
-from selfpretrain.tasks.codec import Codec
-from selfpretrain.tasks.load import load_task
-from selfpretrain.tasks.task import Split, Task
-from selfpretrain.training.perform import TrainJob, Workshop
-from selfpretrain.training.store import Finished, Store
-from selfpretrain.training.training import Training
+from selfpretrain.train.store import Finished, Store
+from selfpretrain.train.training import Training
+from selfpretrain.train.work import TrainJob
+from selfpretrain.watch import Event
 
 # Distinct primes wherever axes may not be swapped unseen.
 BATCH, LENGTH, SYMBOLS, CHANNELS, CLASSES = 3, 7, 5, 2, 3
 TINY_MODEL = ModelConfig(width=12, heads=3, depth=2)
 TINY_TASK = {"symbols": 4, "length": 8, "sequences": 120}
-ARMS = tuple(name for name, arm in known_arms().items() if arm.obstacle is None)  # the others need a package
+ARMS = tuple(name for name, arm in KNOWN.items() if arm.obstacle is None)  # the others need a package
 WHOLE = {"cli", "everything", "finished", "comparison", "explained", "small_disk", "browser"}
 """Fixtures that start processes or whole comparisons."""
 
@@ -119,22 +119,28 @@ def tiny_config(**settings: object) -> CompareConfig:
 
 def tiny_training(task: Task, arm: str = "spt", *, seed: int = 0, lr: float = 1e-2, **settings: object) -> Training:
     """The label training of an arm."""
-    training = arm_named(arm).train(Setting(tiny_config(**settings), task), seed, lr)
+    training = KNOWN[arm].train(Request(tiny_config(**settings), task), seed, lr)
     assert training is not None
     return training
 
 
 def do(training: Training, task: Task, folder: Path, *, snapshots: int = 0, others: tuple[Task, ...] = ()) -> Finished:
     """Do a training and what it rests on, in this process."""
-    shop = Workshop({each.fingerprint: each for each in (task, *others)}, Store(folder))
+    store = Store(folder, {known.fingerprint: known for known in (task, *others)})
     for each in training.chain:
-        TrainJob(each.key, each, snapshots, 0.0).perform(shop, lambda event: None, lambda: False)
-    return shop.store.finished(training)
+        TrainJob(name=each.key, training=each, snapshots=snapshots).perform(store, lambda event: None, lambda: False)
+    return store.finished(training)
 
 
 @pytest.fixture(scope="session")
 def tiny_task() -> Task:
     return load_task("proximity", **TINY_TASK)
+
+
+TINY_FLAGS = [
+    *("--symbols=4", "--length=8", "--sequences=120", "--width=8", "--seeds=3", "--lr=1e-2"),
+    *("--pretrain.duration=12steps", "--pretrain.batch-size=16", "--label.duration=9steps", "--label.batch-size=16"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -171,12 +177,6 @@ def explained(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     """A diagnosed copy, transplants included, that no test may change; and what was found."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("explained") / "comparison")
     return folder, diagnose(folder, TINY_DIAGNOSIS).content
-
-
-TINY_FLAGS = [
-    *("--symbols=4", "--length=8", "--sequences=120", "--width=8", "--seeds=3", "--lr=1e-2"),
-    *("--pretrain.duration=12steps", "--pretrain.batch-size=16", "--label.duration=9steps", "--label.batch-size=16"),
-]
 
 
 @pytest.fixture

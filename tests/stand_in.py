@@ -1,5 +1,6 @@
-"""What tests of the diagnosis look at without training it: models of any shape, a task whose labels tell, failures."""
+"""What tests of diagnosis and studies look at without training it: models of any shape, telling tasks, answers."""
 
+import dataclasses
 import json
 import zlib
 from pathlib import Path
@@ -8,14 +9,13 @@ import numpy as np
 import torch
 
 from selfpretrain.config import DiagnoseConfig, ModelConfig
-from selfpretrain.explain.sampling import Sampling
-from selfpretrain.explain.stages import Stage, TrainedRun
-from selfpretrain.explain.subject import Subject
+from selfpretrain.data.codec import Codec
+from selfpretrain.data.task import Split, Task
+from selfpretrain.explain.sample import Sampling
+from selfpretrain.explain.subject import Stage, Subject, TrainedRun
+from selfpretrain.files import MANIFEST, seal
 from selfpretrain.model.transformer import SequenceModel
-from selfpretrain.storage import MANIFEST, seal
 from selfpretrain.streams import torch_stream
-from selfpretrain.tasks.codec import Codec
-from selfpretrain.tasks.task import Split, Task
 
 MOVED = 0.2
 """How far every weight has moved, after any training."""
@@ -68,3 +68,8 @@ def fail(comparison: Path, arm: str, seed: int) -> None:
     run = comparison / f"runs/{arm}-seed{seed}"
     (run / "result.json").write_text(json.dumps({"arm": arm, "seed": seed, "failure": "loss stopped being finite"}))
     seal_again(run)
+
+
+def made(sort: type, **fields: object) -> object:
+    """A record in which nothing else is known."""
+    return sort(**dict.fromkeys(field.name for field in dataclasses.fields(sort)) | fields)

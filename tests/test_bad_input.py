@@ -1,5 +1,6 @@
-"""Every kind of bad input through the real command line: status 2, one line with culprit and cure, nothing written."""
+"""Every kind of bad input through the command line: status 2, one line with culprit and cure, nothing written."""
 
+import io
 import json
 import os
 import shutil
@@ -27,182 +28,163 @@ def jsonl(*rows: object) -> bytes:
     return "\n".join(map(json.dumps, rows)).encode()
 
 
-def npz(path: Path, **arrays: object) -> None:
-    np.savez(path, **arrays)
+def npz(**arrays: object) -> bytes:
+    np.savez(data := io.BytesIO(), **arrays)
+    return data.getvalue()
+
+
+def wide_parquet() -> bytes:
+    steps = {f"t{i}": [0.5 + j for j in range(20)] for i in range(9)}
+    table = {**steps, "t9": ["x" if j == 6 else f"{j}.5" for j in range(20)], "label": list("ab" * 10)}
+    parquet.write_table(pa.table(table), data := io.BytesIO())
+    return data.getvalue()
 
 
 CHANNEL_ROWS = [{"sequence": [[0.5, 1.5], [2.5, 3.5]], "label": "ab"[i % 2]} for i in range(20)]
+NUMBERS = [f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)]
+GIVEN = [f"{row},train" for row in GOOD]
+SPLIT = HEADER + ",split"
+HALF = b"\n".join(b'{"text": "cut \\ud83d", "label": "%s"}' % b"ab"[i % 2 : i % 2 + 1] for i in range(20))
+ENDLESS = jsonl(*CHANNEL_ROWS[:4]) + b'\n{"sequence": [' + b"9" * 5000 + b'], "label": "a"}'
+HOLED = jsonl(*({"sequence": [[0.5 + i, None]], "label": "ab"[i % 2]} for i in range(20)))
+MIXED = csv(*(f"{i},3 1 2 {i},{'ab'[i % 2]}" for i in range(20)), header="id,stuff,label")
+INFINITE = "is missing, NaN or infinite (beyond 1e+30)"
 
-# name: (file name, content, options, what the line must say)
+# What is wrong: file name, content, an option, and what the line must say.
 FILES = {
-    "missing": ("no.csv", None, [], ["no.csv: no such file", "check the path"]),
-    "unknown name": (
-        "proximiti",
-        None,
-        [],
-        ["neither a built-in task (proximity, digits, noise, skew,", "nor a file"],
+    "missing": ("no.csv", None, "", "no.csv: no such file", "check the path"),
+    "unknown name": ("proximiti", None, "", "neither a built-in task (proximity, digits, noise, skew,", "nor a file"),
+    "unknown extension": ("a.xlsx", b"x", "", "a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"),
+    "a folder": ("folder.csv", None, "", "folder.csv: not a file"),  # root may read every file
+    "a long name": ("x" * 300 + ".csv", None, "", "cannot be read (File name too long)"),
+    "empty": ("a.csv", b"", "", "a.csv: the file is empty", "header and rows"),
+    "header only": ("a.csv", csv(), "", "a.csv: there are no rows"),
+    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", "", "a.csv", "UTF"),
+    "binary": ("a.parquet", b"not a parquet file", "", "a.parquet: not a readable Parquet file"),
+    "broken npz": ("a.npz", b"PK nonsense", "", "a.npz: not a readable NPZ file"),
+    "pickles": ("b.npz", npz(x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2)), "", "NPZ file of plain arrays"),
+    "shapes": ("a.npz", npz(x=np.zeros((4, 3)), y=np.zeros(5)), "", "x (4, 3) and y (5,)", "(N, T) or (N, T, C)"),
+    "no JSON": ("a.jsonl", b'{"sequence": [1], "label": 1}\nnonsense\n', "", "a.jsonl: row 2: not valid JSON"),
+    "an endless integer": ("a.jsonl", ENDLESS, "", "a.jsonl: row 5: not valid JSON"),
+    "half a character": ("a.jsonl", HALF, "--kind=bytes", "a.jsonl: row 1: position 5 is half a character"),
+    "columns short": ("a.csv", csv(*GOOD[:3], "1 2"), "", "a.csv: row 4: 1 columns where the header has 2"),
+    "missing sequence column": ("a.csv", csv(*GOOD), "--sequence=seq", "no column 'seq'", "sequence, label"),
+    "missing label column": ("a.csv", csv(*GOOD), "--label=kind", "no column 'kind'", "sequence, label"),
+    "no label column": ("a.csv", csv(*GOOD, header="sequence,kind"), "", "--label", "sequence, kind"),
+    "sequence is the label": ("a.csv", csv(*GOOD), "--sequence=label", "--sequence names the column 'label'"),
+    "words beside numbers": ("a.csv", MIXED, "", "column 'stuff' holds words and 'id' numbers", "--sequence"),
+    "builtin option": ("a.csv", csv(*GOOD), "--symbols=3", "--symbols 3 applies to built-in tasks only", "a.csv"),
+    "a list for a label": (
+        "a.jsonl",
+        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2]], "label": ["a"]}),
+        "",
+        "a.jsonl: row 21: column 'label' holds a list",
+        "one word or number a row",
     ),
-    "unknown extension": ("a.xlsx", b"x", [], ["a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"]),
-    "empty": ("a.csv", b"", [], ["a.csv: the file is empty", "header and rows"]),
-    "header only": ("a.csv", csv(), [], ["a.csv: there are no rows"]),
-    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", [], ["a.csv", "UTF"]),
-    "binary": ("a.parquet", b"not a parquet file", [], ["a.parquet: not a readable Parquet file"]),
-    "broken npz": ("a.npz", b"PK nonsense", [], ["a.npz: not a readable NPZ file"]),
-    "no JSON": ("a.jsonl", b'{"sequence": [1], "label": 1}\nnonsense\n', [], ["a.jsonl: row 2: no JSON"]),
-    "columns short": ("a.csv", csv(*GOOD[:3], "1 2"), [], ["a.csv: row 4: 1 columns where the header has 2"]),
-    "missing sequence column": ("a.csv", csv(*GOOD), ["--sequence=seq"], ["no column 'seq'", "sequence, label"]),
-    "missing label column": ("a.csv", csv(*GOOD), ["--label=kind"], ["no column 'kind'", "sequence, label"]),
-    "no label column": ("a.csv", csv(*GOOD, header="sequence,kind"), [], ["--label", "sequence, kind"]),
-    "single class": ("a.csv", csv(*(f"{i} 2 3,a" for i in range(9))), [], ["all labels are 'a'", "two classes"]),
-    "one member": (
-        "a.csv",
-        csv(*GOOD, "1 1 1 1,c"),
-        [],
-        ["a.csv: row 21: class 'c' has one member", "remove the class"],
-    ),
+    "single class": ("a.csv", csv(*(f"{i} 2 3,a" for i in range(9))), "", "all labels are 'a'", "two classes"),
+    "one member": ("a.csv", csv(*GOOD, "1 1 1 1,c"), "", "row 21: class 'c' has one member", "remove the class"),
     "label missing in test": (
         "a.csv",
-        csv(*(f"{row},train" for row in GOOD), "1 2 3,,test", "1 2 2,a,test", header=HEADER + ",split"),
-        [],
-        ["a.csv: row 21: no label in the test split"],
+        csv(*GIVEN, "1 2 3,,test", "1 2 2,a,test", header=SPLIT),
+        "",
+        "a.csv: row 21: no label in the test split",
     ),
     "class missing in training": (
         "a.csv",
-        csv(*(f"{row},train" for row in GOOD), "1 2 3,c,test", "1 2 2,c,test", header=HEADER + ",split"),
-        [],
-        ["a.csv: row 21: class 'c' of the test split never occurs in training"],
+        csv(*GIVEN, "1 2 3,c,test", "1 2 2,c,test", header=SPLIT),
+        "",
+        "a.csv: row 21: class 'c' of the test split never occurs in training",
     ),
     "split name": (
         "a.csv",
-        csv(*(f"{row},train" for row in GOOD), "1 2 3,a,tset", header=HEADER + ",split"),
-        [],
-        ["a.csv: row 21: the split column says 'tset'", "train, val or test"],
+        csv(*GIVEN, "1 2 3,a,tset", header=SPLIT),
+        "",
+        "a.csv: row 21: the split column says 'tset'",
+        "train, val or test",
     ),
-    "ragged channels": (
-        "a.jsonl",
-        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2], [3]], "label": "a"}),
-        [],
-        ["a.jsonl: row 21: ragged channels: position 2 has 1, position 1 has 2"],
-    ),
-    "other channels": (
-        "a.jsonl",
-        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2, 3]], "label": "a"}),
-        [],
-        ["a.jsonl: row 21: 3 channels where row 1 has 2 channels"],
-    ),
-    "text for numbers": (
-        "a.csv",
-        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 abc 2,a"),
-        [],
-        ["a.csv: row 21: 'abc' at position 2 is not a number", "--kind"],
-    ),
-    "NaN": (
-        "a.csv",
-        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 nan 2,a"),
-        [],
-        ["a.csv: row 21: position 2 is missing, NaN or infinite (beyond 1e+30)", "--allow-missing"],
-    ),
-    "infinity": (
-        "a.csv",
-        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 2 inf,a"),
-        [],
-        ["a.csv: row 21: position 3 is missing, NaN or infinite (beyond 1e+30)", "--allow-missing"],
-    ),
-    "empty sequence": ("a.csv", csv(*GOOD, ",a"), [], ["a.csv: row 21", "empty"]),
-    "test file without label": ("a.csv", csv(*GOOD), ["--test=t.csv"], ["t.csv: row 1: no label in the test split"]),
+    "test file without label": ("a.csv", csv(*GOOD), "--test=t.csv", "t.csv: row 1: no label in the test split"),
+    "test file with a new class": ("a.csv", csv(*GOOD), "--test=new.csv", "new.csv: row 1: class 'zzz' never occurs"),
     "too few sequences": (
         "a.csv",
         csv(*["1 2 3,a", "3 2 1,b"] * 20),
-        [],
-        ["a.csv: the validation split is empty", "too few different sequences", "add rows"],
+        "",
+        "a.csv: the validation split is empty",
+        "too few different sequences",
+        "add rows",
     ),
     "class only among duplicates": (
         "a.csv",
         csv(*GOOD, *["0 0 0 1,c"] * 3),
-        ["--data-seed=8"],  # which cuts that set of duplicates out of training
-        ["a.csv: class 'c' is not in training", "remove the class"],
+        "--data-seed=8",  # which cuts that set of duplicates out of training
+        "a.csv: class 'c' is not in training",
+        "remove the class",
     ),
-    "test file with a new class": (
-        "a.csv",
-        csv(*GOOD),
-        ["--test=new.csv"],
-        ["new.csv: row 1: class 'zzz' never occurs in training"],
-    ),
-    "too large": (
-        "a.csv",
-        csv(*(f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)), "1.5 1e39 2,a"),
-        [],
-        ["a.csv: row 21: position 2 is missing, NaN or infinite (beyond 1e+30)"],
-    ),
-    "an empty channel": (
+    "empty sequence": ("a.csv", csv(*GOOD, ",a"), "", "a.csv: row 21", "empty"),
+    "ragged channels": (
         "a.jsonl",
-        jsonl(*({"sequence": [[0.5 + i, None]], "label": "ab"[i % 2]} for i in range(20))),
-        ["--allow-missing"],
-        ["channel 2 has no value at all in training"],
+        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2], [3]], "label": "a"}),
+        "",
+        "a.jsonl: row 21: ragged channels: position 2 has 1, position 1 has 2",
     ),
-    "words beside numbers": (
-        "a.csv",
-        csv(*(f"{i},3 1 2 {i},{'ab'[i % 2]}" for i in range(20)), header="id,stuff,label"),
-        [],
-        ["column 'stuff' holds words and 'id' numbers", "--sequence"],
-    ),
-    "sequence is the label": ("a.csv", csv(*GOOD), ["--sequence=label"], ["--sequence names the column 'label'"]),
-    "half a character": (
+    "other channels": (
         "a.jsonl",
-        b"\n".join(b'{"text": "cut \\ud83d", "label": "%s"}' % b"ab"[i % 2 : i % 2 + 1] for i in range(20)),
-        ["--kind=bytes"],
-        ["a.jsonl: row 1: position 5 is half a character"],
+        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2, 3]], "label": "a"}),
+        "",
+        "a.jsonl: row 21: 3 channels where row 1 has 2 channels",
     ),
-    "an endless integer": (
-        "a.jsonl",
-        jsonl(*CHANNEL_ROWS[:4]) + b'\n{"sequence": [' + b"9" * 5000 + b'], "label": "a"}',
-        [],
-        ["a.jsonl: row 5: no JSON"],
-    ),
-    "a long name": ("x" * 300 + ".csv", None, [], ["cannot be read (File name too long)"]),
-    "builtin option": ("a.csv", csv(*GOOD), ["--symbols=3"], ["--symbols 3 applies to built-in tasks only", "a.csv"]),
+    "an empty channel": ("a.jsonl", HOLED, "--allow-missing", "channel 2 has no value at all in training"),
+    "text for numbers": ("a.csv", csv(*NUMBERS, "1.5 abc 2,a"), "", "row 21: 'abc' at position 2 is not", "--kind"),
+    "text in a wide Parquet": ("a.parquet", wide_parquet(), "", "row 7: 'x' at position 10 is not a number"),
+    "NaN": ("a.csv", csv(*NUMBERS, "1.5 nan 2,a"), "", f"row 21: position 2 {INFINITE}", "--allow-missing"),
+    "infinity": ("a.csv", csv(*NUMBERS, "1.5 2 inf,a"), "", f"row 21: position 3 {INFINITE}", "--allow-missing"),
+    "too large": ("a.csv", csv(*NUMBERS, "1.5 1e39 2,a"), "", f"row 21: position 2 {INFINITE}"),
 }
 
 
-def refused(result: subprocess.CompletedProcess[str], *said: str) -> None:
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    assert result.stderr.startswith("selfpretrain: ")
-    assert result.stderr.count("\n") == 1, result.stderr
+def check_refusal(code: int, out: str, error: str, *said: str) -> None:
+    assert (code, out) == (2, ""), error
+    assert error.startswith("selfpretrain: ")
+    assert error.count("\n") == 1, error
     for part in said:
-        assert part in result.stderr
+        assert part in error
+
+
+def refused(result: subprocess.CompletedProcess[str], *said: str) -> None:
+    check_refusal(result.returncode, result.stdout, result.stderr, *said)
+
+
+@pytest.fixture
+def refuse(tmp_path, monkeypatch, capsys):
+    """A command line that is refused, in this process, and writes nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def there() -> list[Path]:
+        return sorted(path for path in tmp_path.rglob("*") if path.name != ".lock")
+
+    def run(arguments: list[str], *said: str) -> None:
+        before = there()
+        capsys.readouterr()
+        code = main(arguments)
+        check_refusal(code, *capsys.readouterr(), *said)
+        assert there() == before
+
+    return run
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_file_is_refused(case, cli, tmp_path):
-    name, content, options, said = FILES[case]
+def test_a_file_is_refused(case, refuse, tmp_path):
+    name, content, option, *said = FILES[case]
     (tmp_path / "t.csv").write_bytes(csv("1 2 3,"))
     (tmp_path / "new.csv").write_bytes(csv("1 2 3,zzz"))
+    (tmp_path / "folder.csv").mkdir()
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    before = sorted(tmp_path.iterdir())
-    refused(cli("compare", name, *options), *said)
-    assert sorted(tmp_path.iterdir()) == before
+    refuse(["compare", name, *[option] * bool(option)], *said)
 
 
-def test_an_unreadable_file_is_refused(cli, tmp_path):
-    """Root reads everything, so the unreadable thing is a folder with a file's name."""
-    (tmp_path / "a.csv").mkdir()
-    refused(cli("compare", "a.csv"), "a.csv: not a file")
-
-
-def test_shapes_and_pickles_are_refused(cli, tmp_path):
-    npz(tmp_path / "a.npz", x=np.zeros((4, 3)), y=np.zeros(5))
-    refused(cli("compare", "a.npz"), "a.npz: x (4, 3) and y (5,)", "(N, T) or (N, T, C)")
-    npz(tmp_path / "b.npz", x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2))
-    refused(cli("compare", "b.npz"), "b.npz: not a readable NPZ file of plain arrays")
-
-
-def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
-    steps = {f"t{i}": [0.5 + j for j in range(20)] for i in range(9)}
-    table = {**steps, "t9": ["x" if j == 6 else f"{j}.5" for j in range(20)], "label": list("ab" * 10)}
-    parquet.write_table(pa.table(table), tmp_path / "a.parquet")
-    refused(cli("compare", "a.parquet"), "a.parquet: row 7: 'x' at position 10 is not a number")
+def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
+    refused(cli("compare", "no.csv"), "no.csv: no such file")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -212,7 +194,7 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
             ["compare", "--arms=scratch,nope"],
             ["--arms nope", "scratch, spt, scratch-long, joint, joint-corrupted, mimetic, mimetic-qk, "],
         ),
-        (["compare", "--dept=3"], ["unknown option --dept", "did you mean --depth?", "--mask-ratio"]),
+        (["compare", "--dept=3"], ["unknown option --dept=3; did you mean --depth?", "--help-all lists"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
         (["compare", "--depth=x"], ["--depth", "'x'"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
@@ -241,56 +223,48 @@ def test_text_in_a_wide_parquet_is_refused(cli, tmp_path):
         (["compare", "--objective=causal", "--pooling=cls"], ["--pooling cls", "mean, max or last"]),
     ],
 )
-def test_a_request_is_refused(arguments, said, cli, tmp_path):
+def test_a_request_is_refused(arguments, said, refuse):
     if "--device=cuda" in arguments and torch.cuda.is_available():
         pytest.skip("this machine has the device that should be missing")
-    refused(cli(*arguments), *said)
-    assert not list(tmp_path.iterdir())
+    refuse(arguments, *said)
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_kept(cli, tmp_path, capsys):
+OF_FILES = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--length", "--sequences"))]
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_kept(cli, refuse, tmp_path):
     assert cli("compare", *TINY_FLAGS, "--arms=classical", "--out=o").returncode == 0
     before = (tmp_path / "o/summary.json").read_bytes()
-    other = cli("compare", *TINY_FLAGS, "--data-seed=1", "--out=o")
-    refused(other, "--out o belongs to other data", "data_seed is 0 there and 1 here", "another folder")
-    assert (tmp_path / "o/summary.json").read_bytes() == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("dear")
-    refused(cli("compare", *TINY_FLAGS, "--out=mine"), "--out mine holds something else", "new folder")
     (tmp_path / "file").write_text("")
-    refused(cli("compare", *TINY_FLAGS, "--out=file"), "--out file cannot be written to", "name another")
-    folder = str(tmp_path / "o")
+    compare = ["compare", *TINY_FLAGS]
+    other = ("--out o belongs to other data", "data_seed is 0 there and 1 here", "another folder")
+    refuse([*compare, "--data-seed=1", "--out=o"], *other)
+    refuse([*compare, "--out=mine"], "--out mine holds something else", "new folder")
+    refuse([*compare, "--out=file"], "--out file cannot be written to", "name another")
     for damage in ("{", "[]", '{"request": 3, "task": "x", "source": null}'):
         (tmp_path / "o/config.json").write_text(damage)
-        for arguments, said in (
-            (["compare", *TINY_FLAGS, f"--out={folder}"], "has a config.json that is damaged"),
-            (["report", folder], "config.json: missing or damaged"),
-            (["diagnose", folder], "config.json: missing or damaged"),
-            (["clean", folder], "config.json: missing or damaged"),
-        ):
-            capsys.readouterr()
-            assert main(arguments) == 2
-            error = capsys.readouterr().err
-            assert said in error
-            assert error.count("\n") == 1
+        refuse([*compare, "--out=o"], "has a config.json that is damaged")
+        for verb in ("report", "diagnose", "clean"):
+            refuse([verb, "o"], "config.json: missing or damaged")
+    assert (tmp_path / "o/summary.json").read_bytes() == before
 
 
-def test_a_folder_of_the_first_version_is_refused_with_one_line(tmp_path, capsys):
+def test_a_folder_of_the_first_version_is_refused_with_one_line(refuse, tmp_path):
     request = {"arms": ["scratch"], "task": {"data": "proximity"}, "seeds": 3}
-    (tmp_path / "config.json").write_text(json.dumps({"request": request, "task": "0123456789abcdef"}))
-    (tmp_path / "summary.json").write_text(json.dumps({"arms": {}}))
-    assert main(["compare", *TINY_FLAGS, f"--out={tmp_path}"]) == 2
-    assert "no comparison of this version" in capsys.readouterr().err
-    assert main(["report", str(tmp_path)]) == 2
-    assert "config.json: missing or damaged" in capsys.readouterr().err
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o/config.json").write_text(json.dumps({"request": request, "task": "0123456789abcdef"}))
+    (tmp_path / "o/summary.json").write_text(json.dumps({"arms": {}}))
+    refuse(["compare", *TINY_FLAGS, "--out=o"], "no comparison of this version")
+    refuse(["report", "o"], "config.json: missing or damaged")
 
 
-def test_data_that_changed_under_the_same_name_are_refused(cli, tmp_path):
+def test_data_that_changed_under_the_same_name_are_refused(cli, refuse, tmp_path):
     (tmp_path / "a.csv").write_bytes(csv(*GOOD))
-    flags = [f for f in TINY_FLAGS if not f.startswith(("--symbols", "--length", "--sequences"))]
-    assert cli("compare", "a.csv", *flags, "--arms=classical", "--out=o").returncode == 0
+    assert cli("compare", "a.csv", *OF_FILES, "--arms=classical", "--out=o").returncode == 0
     (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
-    refused(cli("compare", "a.csv", *flags, "--out=o"), "belongs to other data", "the data have changed")
+    refuse(["compare", "a.csv", *OF_FILES, "--out=o"], "belongs to other data", "the data have changed")
 
 
 @pytest.fixture

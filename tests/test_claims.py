@@ -12,13 +12,13 @@ from conftest import tiny_config
 from selfpretrain import diagnose
 from selfpretrain.comparison.compare import compare
 from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
-from selfpretrain.explain.transplants.cells import HANDMADE, NOISE, SHUFFLED, alone
+from selfpretrain.data.codec import Codec
+from selfpretrain.data.load import load_task
+from selfpretrain.data.split import UNLABELLED
+from selfpretrain.data.task import Split, Task
+from selfpretrain.explain.cells import HANDMADE, NOISE, SHUFFLED, alone
+from selfpretrain.files import to_dict
 from selfpretrain.machine import cores
-from selfpretrain.serial import to_dict
-from selfpretrain.tasks.codec import Codec
-from selfpretrain.tasks.load import load_task
-from selfpretrain.tasks.splitting import UNLABELLED
-from selfpretrain.tasks.task import Split, Task
 
 pytestmark = pytest.mark.slow
 

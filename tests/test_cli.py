@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from conftest import TINY_FLAGS
-from selfpretrain.explain.registry import known_sections
+from selfpretrain.registry import SECTIONS
 
 
 def test_help_names_verbs_and_exit_status(cli):
@@ -26,9 +26,14 @@ def test_help_of_compare_teaches_every_group_of_options(cli):
         assert part in result.stdout
     lines = [line.split() for line in result.stdout.splitlines()]
     assert ["proximity", "--symbols", "8", "--length", "80", "--probability", "0.5", "--sequences", "4000"] in lines
+    shown = [line.split()[0] for line in result.stdout.partition("arms:")[0].splitlines() if line.startswith("  --")]
+    assert len(shown) <= 40
+    rest = cli("compare", "--help-all").stdout
+    assert "--label.warmup" in rest
+    assert "--label.warmup" not in result.stdout
     assert any(line[:1] == ["scratch-long"] for line in lines)  # arms with what they do
     sections = cli("diagnose", "--help").stdout
-    assert all(f"  {name} " in sections for name in known_sections())
+    assert all(f"  {name} " in sections for name in SECTIONS)
 
 
 @pytest.mark.parametrize("verb", ["compare", "diagnose", "report", "clean"])

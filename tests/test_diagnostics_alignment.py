@@ -38,9 +38,9 @@ def outputs(model, x=X):
     """Of both heads, with padding and without."""
     with torch.no_grad():
         return [
-            model(x),
-            model(x, KEEP),
-            model(x, KEEP, KEEP),
+            model(x).logits,
+            model(x, KEEP).logits,
+            model(x, KEEP, KEEP).predictions,
             model.encode(x, None),
         ]
 
@@ -132,7 +132,7 @@ def test_disguises_of_other_models_are_undone(config):
 
 
 def loss_of(model, x, y):
-    return lambda: F.cross_entropy(model(x), y)
+    return lambda: F.cross_entropy(model(x).logits, y)
 
 
 @pytest.fixture(scope="module")
@@ -173,13 +173,6 @@ def test_the_barrier_of_a_disguise_goes_with_it(trained, dtype):
 def test_alignment_changes_no_function(seeds, positions, pooling, causal, heads):
     model, reference = (make(s, positions=positions, pooling=pooling, causal=causal, heads=heads) for s in seeds)
     assert_same_function(align(model, reference), model, 1e-10)
-
-
-@pytest.mark.parametrize("positions", POSITIONS)
-def test_alignment_changes_no_function_whatever_the_positions(positions):
-    for seed in range(5):
-        model = make(seed, positions=positions)
-        assert_same_function(align(model, make(seed + 100, positions=positions)), model, 1e-10)
 
 
 @pytest.mark.parametrize("config", [{"proximity_bias": 0.7}, {"label_head": "mlp"}, {"ff_factor": 0.25}])

@@ -101,24 +101,6 @@ def test_grid_distance_by_loops_where_height_is_not_width():
     assert found[0, 5] == 1 != found[0, 4]
 
 
-def test_a_grid_of_one_row_is_a_line():
-    assert torch.equal(grid_distance(1, 9), position_distance(9))
-    assert torch.equal(grid_distance(9, 1), position_distance(9))
-
-
-def test_nobody_looks_away_with_the_identity():
-    assert attention_distance(torch.eye(7)) == 0
-    assert attention_distance(torch.eye(15), grid_distance(3, 5)) == 0
-
-
-@pytest.mark.parametrize("shift", [0, 1, 3, -2])
-def test_distance_of_a_shift_is_the_shift(shift):
-    """On a ring of 10, where the shift wraps."""
-    line = torch.arange(10, dtype=torch.float64)
-    ring = torch.minimum((line[:, None] - line).abs(), 10 - (line[:, None] - line).abs())
-    assert attention_distance(torch.eye(10).roll(shift, 1).double(), ring) == abs(shift)
-
-
 def test_distance_of_a_soft_ring():
     """Scores of -distance / 2 on a ring of 64; the closed form sums exp(-k / 2) over one half and the other."""
     line = torch.arange(64, dtype=torch.float64)

@@ -20,6 +20,7 @@ from scipy import stats
 from scipy.sparse.linalg import ArpackNoConvergence
 
 from selfpretrain.config import ModelConfig
+from selfpretrain.data.kinds import InputSpec
 from selfpretrain.diagnostics import curvature
 from selfpretrain.diagnostics.curvature import (
     Hessian,
@@ -28,7 +29,6 @@ from selfpretrain.diagnostics.curvature import (
     hessian_trace,
     spectral_density,
 )
-from selfpretrain.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
 
 KNOWN = torch.linspace(0.1, 9, 30, dtype=torch.float64)
@@ -59,6 +59,11 @@ def quadratic(matrix, seed=1):
     return lambda: flat() @ matrix @ flat() / 2 + linear @ flat(), params, gradient
 
 
+def hessian_of(matrix):
+    """A quadratic's Hessian."""
+    return Hessian(*quadratic(matrix)[:2])
+
+
 def like(params, flat):
     """A flat vector cut as the weights are."""
     parts = flat.split([p.numel() for p in params])
@@ -84,8 +89,8 @@ WHICH = pytest.mark.parametrize("which", ["LA", "SA", "LM", "BE"])
 @pytest.mark.parametrize("k", [1, 2, 5, 15])
 @pytest.mark.parametrize("spectrum", [KNOWN, SADDLE], ids=["minimum", "saddle"])
 def test_eigenvalues_of_a_known_spectrum(spectrum, k, which):
-    loss, params, _ = quadratic(rotated(spectrum))
-    found = hessian_eigenvalues(loss, params, k, which)
+    hessian = hessian_of(rotated(spectrum))
+    found = hessian_eigenvalues(hessian, k, which)
     np.testing.assert_allclose(found.values.numpy(), ends(spectrum, k, which), rtol=1e-10)
     assert found.residuals.shape == (k,) and found.residuals.max() < 1e-10
     assert found.values.dtype == found.residuals.dtype == torch.float64
@@ -95,23 +100,23 @@ def test_eigenvalues_of_a_known_spectrum(spectrum, k, which):
 @pytest.mark.parametrize("k", [1, 3, 8])
 def test_eigenvalues_of_a_few_weights(k, which):
     """Too few for an iteration."""
-    loss, params, _ = quadratic(rotated(SADDLE[::4]))
+    hessian = hessian_of(rotated(SADDLE[::4]))
     np.testing.assert_allclose(
-        hessian_eigenvalues(loss, params, k, which).values.numpy(), ends(SADDLE[::4], k, which), rtol=1e-12
+        hessian_eigenvalues(hessian, k, which).values.numpy(), ends(SADDLE[::4], k, which), rtol=1e-12
     )
 
 
 @WHICH
 def test_eigenvalues_that_occur_more_than_once_count_more_than_once(which):
     spectrum = torch.tensor([3.0, 3, 3, 2, -1, -1] + [0.5] * 40)
-    loss, params, _ = quadratic(rotated(spectrum))
-    found = hessian_eigenvalues(loss, params, 4, which).values
+    hessian = hessian_of(rotated(spectrum))
+    found = hessian_eigenvalues(hessian, 4, which).values
     np.testing.assert_allclose(found.numpy(), ends(spectrum, 4, which), atol=1e-10)
 
 
 def test_the_seed_starts_the_iteration_and_does_not_decide_its_end():
-    loss, params, _ = quadratic(rotated(KNOWN))
-    found = [hessian_eigenvalues(loss, params, 3, seed=seed).values for seed in range(2)]
+    hessian = hessian_of(rotated(KNOWN))
+    found = [hessian_eigenvalues(hessian, 3, seed=seed).values for seed in range(2)]
     torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=0)
 
 
@@ -119,8 +124,8 @@ def test_the_seed_starts_the_iteration_and_does_not_decide_its_end():
 def test_residuals_are_honest_where_the_tolerance_is_coarse(which):
     """A symmetric matrix has an eigenvalue no further from lambda than ||H v - lambda v||, whatever the unit v."""
     spectrum = torch.cat((torch.linspace(0, 1, 300).double() ** 2, torch.tensor([1.001, -0.001]).double()))
-    loss, params, _ = quadratic(rotated(spectrum))
-    found = hessian_eigenvalues(loss, params, 4, which, tolerance=0.1)
+    hessian = hessian_of(rotated(spectrum))
+    found = hessian_eigenvalues(hessian, 4, which, tolerance=0.1)
     assert found.residuals.max() > 1e-9  # it did stop early
     for value, residual in zip(found.values, found.residuals, strict=True):
         assert (spectrum - value).abs().min() <= residual + 1e-12
@@ -131,7 +136,7 @@ def test_residuals_are_honest_where_the_tolerance_is_coarse(which):
 def test_eigenvalues_that_did_not_converge_are_not_left_out(which, k, monkeypatch):
     """Else the last of those found would pass for the smallest. There are as many as asked for, and residuals tell."""
     spectrum = torch.linspace(0, 1, 300).double() ** 2
-    loss, params, _ = quadratic(rotated(spectrum))
+    hessian = hessian_of(rotated(spectrum))
     real = curvature.eigsh
     failures = []
 
@@ -143,7 +148,7 @@ def test_eigenvalues_that_did_not_converge_are_not_left_out(which, k, monkeypatc
             raise
 
     monkeypatch.setattr(curvature, "eigsh", stops_at_once)
-    found = hessian_eigenvalues(loss, params, k, which)
+    found = hessian_eigenvalues(hessian, k, which)
     (failure,) = failures
     assert len(failure.eigenvalues) < k  # what it found alone would be too few
     assert found.values.shape == found.residuals.shape == (k,)
@@ -157,16 +162,16 @@ def test_eigenvalues_that_did_not_converge_are_not_left_out(which, k, monkeypatc
 
 @pytest.mark.parametrize("k", [-1, 0, 31])
 def test_more_eigenvalues_than_weights_or_none_are_refused(k):
-    loss, params, _ = quadratic(rotated(KNOWN))
+    hessian = hessian_of(rotated(KNOWN))
     with pytest.raises(ValueError, match="between 1 and the number of weights, 30"):
-        hessian_eigenvalues(loss, params, k)
+        hessian_eigenvalues(hessian, k)
 
 
 @pytest.mark.parametrize("size", [10, 30])
 def test_an_unknown_end_is_refused(size):
-    loss, params, _ = quadratic(rotated(KNOWN[:size]))
+    hessian = hessian_of(rotated(KNOWN[:size]))
     with pytest.raises(ValueError, match="'SM' is none of LA, SA, LM, BE"):
-        hessian_eigenvalues(loss, params, 1, "SM")
+        hessian_eigenvalues(hessian, 1, "SM")
 
 
 # Products
@@ -189,8 +194,8 @@ def test_products_and_gradient_of_a_quadratic():
 
 def test_the_trace_of_a_diagonal_hessian_is_exact():
     """Every random sign squares to 1."""
-    loss, params, _ = quadratic(torch.diag(KNOWN))
-    found = hessian_trace(loss, params, 2)
+    hessian = hessian_of(torch.diag(KNOWN))
+    found = hessian_trace(hessian, 2)
     assert found.value == pytest.approx(136.5, rel=1e-13)
     assert found.standard_error < 1e-12
 
@@ -205,15 +210,15 @@ def test_two_samples_that_differ_by_four_have_an_error_of_two():
     """z1 z2 + z2 z1 is 2 or -2: the error of the mean of both is sqrt(8 / 2), of two alike 0."""
     matrix = torch.zeros(7, 7, dtype=torch.float64)
     matrix[0, 1] = matrix[1, 0] = 1.0
-    loss, params, _ = quadratic(matrix)
-    found = {round(hessian_trace(loss, params, 2, seed=seed).standard_error, 9) for seed in range(20)}
+    hessian = hessian_of(matrix)
+    found = {round(hessian_trace(hessian, 2, seed=seed).standard_error, 9) for seed in range(20)}
     assert found == {0.0, 2.0}
 
 
 def test_the_trace_of_a_known_spectrum():
     matrix = rotated(KNOWN)
-    loss, params, _ = quadratic(matrix)
-    found = hessian_trace(loss, params, 400)
+    hessian = hessian_of(matrix)
+    found = hessian_trace(hessian, 400)
     error = sampling_error(matrix, 400)
     assert found.value == pytest.approx(136.5, abs=4 * error)
     # The standard deviation of n nearly normal numbers is known to 1/sqrt(2n).
@@ -222,8 +227,8 @@ def test_the_trace_of_a_known_spectrum():
 
 def test_the_trace_is_unbiased():
     matrix = rotated(SADDLE)
-    loss, params, _ = quadratic(matrix)
-    each = [hessian_trace(loss, params, 2, seed=seed).value for seed in range(200)]
+    hessian = hessian_of(matrix)
+    each = [hessian_trace(hessian, 2, seed=seed).value for seed in range(200)]
     assert len(set(each)) > 190
     assert np.mean(each) == pytest.approx(SADDLE.sum().item(), abs=4 * sampling_error(matrix, 400))
 
@@ -232,8 +237,8 @@ def test_the_trace_is_unbiased():
 
 
 def test_the_density_of_a_known_spectrum():
-    loss, params, _ = quadratic(rotated(KNOWN))
-    found = spectral_density(loss, params)
+    hessian = hessian_of(rotated(KNOWN))
+    found = spectral_density(hessian)
     assert torch.trapezoid(found.density, found.grid).item() == pytest.approx(1, abs=1e-3)
     assert (found.density >= 0).all() and (found.weights >= 0).all()
     assert found.weights.sum().item() == pytest.approx(1, rel=1e-12)
@@ -244,8 +249,8 @@ def test_the_density_of_a_known_spectrum():
 
 def test_the_defaults_of_the_density_are_ghorbanis():
     """Ten probes of 90 steps, where there are so many weights."""
-    loss, params, _ = quadratic(rotated(torch.linspace(-1, 5, 120).double()))
-    found = spectral_density(loss, params)
+    hessian = hessian_of(rotated(torch.linspace(-1, 5, 120).double()))
+    found = spectral_density(hessian)
     assert found.nodes.shape == (10 * 90,)
     assert found.nodes.min() >= -1 - 1e-12 and found.nodes.max() <= 5 + 1e-12
     # Extreme eigenvalues are found long before that, and by every probe.
@@ -254,8 +259,8 @@ def test_the_defaults_of_the_density_are_ghorbanis():
 
 
 def test_the_density_is_a_mixture_of_gaussians_at_the_nodes():
-    loss, params, _ = quadratic(rotated(KNOWN))
-    found = spectral_density(loss, params, 2, 7, points=53, width=0.05)
+    hessian = hessian_of(rotated(KNOWN))
+    found = spectral_density(hessian, 2, 7, points=53, width=0.05)
     assert found.grid.shape == found.density.shape == (53,) and found.nodes.shape == found.weights.shape == (14,)
     sigma = 0.05 * (found.nodes.max() - found.nodes.min()).item()
     grid, mixture = found.grid.numpy(), zip(found.weights.tolist(), found.nodes.tolist(), strict=True)
@@ -265,9 +270,9 @@ def test_the_density_is_a_mixture_of_gaussians_at_the_nodes():
 
 def test_the_first_two_moments_of_the_density_are_unbiased():
     """For v uniform on the sphere, v^T A v has mean tr A / P and variance 2 (tr A^2 - tr(A)^2 / P) / (P (P + 2))."""
-    loss, params, _ = quadratic(rotated(SADDLE))
+    hessian = hessian_of(rotated(SADDLE))
     size, probes = len(SADDLE), 12
-    found = spectral_density(loss, params, probes, size)
+    found = spectral_density(hessian, probes, size)
     for power in (1, 2):
         of = SADDLE**power
         spread = 2 * (of.square().sum() - of.sum() ** 2 / size) / (size * (size + 2))
@@ -278,8 +283,8 @@ def test_the_first_two_moments_of_the_density_are_unbiased():
 @pytest.mark.parametrize("steps", [1, 2, 5, 12])
 def test_few_steps_keep_low_moments(steps):
     """Gauss quadrature of m nodes is exact up to the power 2m - 1; the probes of one seed are the same."""
-    loss, params, _ = quadratic(rotated(SADDLE / 6))
-    few, all_of_it = (spectral_density(loss, params, 3, s) for s in (steps, 30))
+    hessian = hessian_of(rotated(SADDLE / 6))
+    few, all_of_it = (spectral_density(hessian, 3, s) for s in (steps, 30))
     assert len(few.nodes) == 3 * steps
     assert few.nodes.min() >= -1 - 1e-12 and few.nodes.max() <= 4 / 6 + 1e-12
     for power in range(2 * steps):
@@ -290,8 +295,8 @@ def test_few_steps_keep_low_moments(steps):
 
 
 def test_moments_are_exact_where_all_eigenvalues_agree():
-    loss, params, _ = quadratic(2.5 * torch.eye(30, dtype=torch.float64))
-    found = spectral_density(loss, params, 4, 80)
+    hessian = hessian_of(2.5 * torch.eye(30, dtype=torch.float64))
+    found = spectral_density(hessian, 4, 80)
     np.testing.assert_allclose(found.nodes.numpy(), 2.5, rtol=1e-14)
     assert (found.weights * found.nodes).sum().item() == pytest.approx(2.5, rel=1e-13)
     assert torch.trapezoid(found.density, found.grid).item() == pytest.approx(1, abs=1e-3)
@@ -299,8 +304,8 @@ def test_moments_are_exact_where_all_eigenvalues_agree():
 
 def test_the_iteration_stops_when_all_has_been_seen():
     """Two eigenvalues: two steps, and their weights are their shares (27 and 3 of 30, as a beta distribution)."""
-    loss, params, _ = quadratic(rotated([0.0] * 27 + [5.0] * 3))
-    found = spectral_density(loss, params, 200, 80)
+    hessian = hessian_of(rotated([0.0] * 27 + [5.0] * 3))
+    found = spectral_density(hessian, 200, 80)
     assert len(found.nodes) == 400
     low, high = found.nodes[:200], found.nodes[200:]
     torch.testing.assert_close(low, torch.zeros(200).double(), rtol=0, atol=1e-12)
@@ -326,7 +331,12 @@ BATCH = (torch.randint(4, (8, 6), generator=torch.Generator().manual_seed(1)), t
 
 def cross_entropy(model, batch=BATCH):
     x, y = batch
-    return F.cross_entropy(model(x), y)
+    return F.cross_entropy(model(x).logits, y)
+
+
+def of_network(model, params=None):
+    """The Hessian of a network's cross-entropy, of all weights or of some."""
+    return Hessian(lambda: cross_entropy(model), list(model.parameters() if params is None else params))
 
 
 class ExplicitNorm(torch.nn.LayerNorm):
@@ -351,7 +361,7 @@ def dense_hessian(model):
     def loss(flat):
         parts = flat.split([p.numel() for p in named.values()])
         weights = {name: part.view_as(p) for (name, p), part in zip(named.items(), parts, strict=True)}
-        return F.cross_entropy(torch.func.functional_call(model, weights, BATCH[0]), BATCH[1])
+        return F.cross_entropy(torch.func.functional_call(model, weights, BATCH[0]).logits, BATCH[1])
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forward mode of torch 2.13 uses its own deprecated parts
@@ -392,7 +402,7 @@ def query_key(name):
 
 def test_products_equal_the_dense_hessian(dense):
     model = network()
-    hessian = Hessian(lambda: cross_entropy(model), list(model.parameters()))
+    hessian = of_network(model)
     assert hessian.size == len(dense) > 200
     torch.testing.assert_close(dense, dense.T, rtol=0, atol=1e-13)
     for seed in range(3):
@@ -412,21 +422,14 @@ def test_eigenvalues_equal_those_of_the_dense_hessian(dense, block, which):
     spectrum = torch.linalg.eigvalsh(dense[at][:, at])
     assert spectrum[0] < -1e-3 and spectrum[-1] > 1e-3  # a saddle
     params = [p for name, p in model.named_parameters() if chosen(name)]
-    found = hessian_eigenvalues(lambda: cross_entropy(model), params, 4, which)
+    found = hessian_eigenvalues(of_network(model, params), 4, which)
     np.testing.assert_allclose(found.values.numpy(), ends(spectrum, 4, which), rtol=1e-8, atol=1e-11)
     assert found.residuals.max() < 1e-10 * spectrum.abs().max()
 
 
-def test_the_order_of_the_weights_does_not_matter(dense):
-    model = network()
-    backwards = list(model.parameters())[::-1]
-    found = hessian_eigenvalues(lambda: cross_entropy(model), backwards, 2, "BE").values
-    np.testing.assert_allclose(found.numpy(), ends(torch.linalg.eigvalsh(dense), 2, "BE"), rtol=1e-9)
-
-
 def test_the_trace_equals_that_of_the_dense_hessian(dense):
     model = network()
-    found = hessian_trace(lambda: cross_entropy(model), list(model.parameters()), 150)
+    found = hessian_trace(of_network(model), 150)
     error = sampling_error(dense, 150)
     assert found.value == pytest.approx(dense.trace().item(), abs=4 * error)
     assert found.standard_error == pytest.approx(error, rel=0.4)  # z^T H z has heavier tails than the normal
@@ -434,7 +437,7 @@ def test_the_trace_equals_that_of_the_dense_hessian(dense):
 
 def test_the_density_of_a_network_finds_the_spectrum(dense):
     model = network()
-    found = spectral_density(lambda: cross_entropy(model), list(model.parameters()), 2, 40)
+    found = spectral_density(of_network(model), 2, 40)
     spectrum = torch.linalg.eigvalsh(dense)
     assert torch.trapezoid(found.density, found.grid).item() == pytest.approx(1, abs=1e-3)
     assert found.nodes[-1].item() == pytest.approx(spectrum[-1].item(), rel=1e-9)
@@ -457,33 +460,33 @@ def test_agreement_with_hessian_eigenthings(block):
 
     params = [p for name, p in model.named_parameters() if chosen(name)]
     theirs = other.HessianOperator(model, [BATCH], cross_entropy, param_filter=chosen)
-    ours = Hessian(lambda: cross_entropy(model), params)
+    ours = of_network(model, params)
     assert ours.size == theirs.size
     vector = normal(ours.size)
     np.testing.assert_allclose(ours @ vector.numpy(), theirs.matvec(vector).detach().numpy(), rtol=0, atol=1e-12)
     for which in ("LA", "SA"):
         steps = min(ours.size, 40)
         expected = other.lanczos(theirs, k=2, which=which, max_iter=steps, reorthogonalize=True, seed=0)
-        found = hessian_eigenvalues(lambda: cross_entropy(model), params, 2, which).values
+        found = hessian_eigenvalues(of_network(model, params), 2, which).values
         np.testing.assert_allclose(
             sorted(found.tolist()), sorted(expected.eigenvalues.tolist()), rtol=1e-8, err_msg=which
         )
     if block == "query-key":
         estimate = other.trace(theirs, num_matvecs=3 * ours.size, method="hutch++", seed=0)  # of full rank, so exact
-        found = hessian_trace(lambda: cross_entropy(model), params, 100)
+        found = hessian_trace(of_network(model, params), 100)
         assert found.value == pytest.approx(estimate.estimate, abs=4 * found.standard_error)
 
 
 def test_float32_weights(dense):
     model = network(dtype=torch.float32)
-    found = hessian_eigenvalues(lambda: cross_entropy(model), list(model.parameters()), 4, "BE")
+    found = hessian_eigenvalues(of_network(model), 4, "BE")
     assert found.values.dtype == found.residuals.dtype == torch.float64
     spectrum = torch.linalg.eigvalsh(dense)
     np.testing.assert_allclose(found.values.numpy(), ends(spectrum, 4, "BE"), rtol=1e-5)
     assert 1e-12 < found.residuals.max() < 1e-5  # float32's rounding shows
-    trace = hessian_trace(lambda: cross_entropy(model), list(model.parameters()), 50)
+    trace = hessian_trace(of_network(model), 50)
     assert trace.value == pytest.approx(dense.trace().item(), abs=4 * sampling_error(dense, 50))
-    density = spectral_density(lambda: cross_entropy(model), list(model.parameters()), 1, 40)
+    density = spectral_density(of_network(model), 1, 40)
     assert density.nodes[-1].item() == pytest.approx(spectrum[-1].item(), rel=1e-5)
 
 
@@ -493,9 +496,9 @@ def test_fused_attention_gives_no_wrong_numbers(positions):
     config = {"width": 4, "heads": 2, "ff_factor": 1.0, "positions": positions}
     explicit = network(ModelConfig(**config, attention="eager"))
     fused = network(ModelConfig(**config, attention="sdpa"))
-    expected = hessian_eigenvalues(lambda: cross_entropy(explicit), list(explicit.parameters()), 2, "BE").values
+    expected = hessian_eigenvalues(of_network(explicit), 2, "BE").values
     try:
-        found = hessian_eigenvalues(lambda: cross_entropy(fused), list(fused.parameters()), 2, "BE").values
+        found = hessian_eigenvalues(of_network(fused), 2, "BE").values
     except RuntimeError as error:
         assert "scaled_dot_product" in str(error)
     else:
@@ -513,8 +516,8 @@ def test_weights_that_the_loss_does_not_touch_count_with_curvature_zero():
     product = hessian @ np.ones(60)
     np.testing.assert_allclose(product, [0] * 20 + KNOWN.tolist() + [0] * 10, atol=1e-14)
     np.testing.assert_allclose(hessian.gradient[[0, 19, 50, 59]], 0)
-    assert hessian_trace(loss, more, 2).value == pytest.approx(136.5, rel=1e-13)
-    mean = spectral_density(loss, more, 5, 60)
+    assert hessian_trace(Hessian(loss, more), 2).value == pytest.approx(136.5, rel=1e-13)
+    mean = spectral_density(Hessian(loss, more), 5, 60)
     both = torch.cat((KNOWN, torch.zeros(30)))
     spread = 2 * (both.square().sum() - both.sum() ** 2 / 60) / (60 * 62)
     assert (mean.weights * mean.nodes).sum().item() == pytest.approx(136.5 / 60, abs=4 * math.sqrt(spread / 5))
@@ -527,7 +530,7 @@ def test_eigenvalues_of_zero_are_found(untouched, which):
     loss, params, _ = quadratic(rotated(KNOWN))
     more = [*params, normal(untouched).requires_grad_()]
     spectrum = torch.cat((KNOWN, torch.zeros(untouched)))
-    found = hessian_eigenvalues(loss, more, 2, which).values
+    found = hessian_eigenvalues(Hessian(loss, more), 2, which).values
     np.testing.assert_allclose(found.numpy(), ends(spectrum, 2, which), rtol=1e-10, atol=1e-10)
 
 
@@ -543,7 +546,7 @@ def test_weights_that_the_loss_takes_linearly():
 @pytest.mark.parametrize("size", [10, 50])
 def test_a_linear_loss_has_no_curvature(size, which):
     slope, params = normal(size), [normal(size).requires_grad_()]
-    found = hessian_eigenvalues(lambda: slope @ params[0], params, 2, which)
+    found = hessian_eigenvalues(Hessian(lambda: slope @ params[0], params), 2, which)
     np.testing.assert_array_equal(found.values.numpy(), [0, 0])
     np.testing.assert_array_equal(found.residuals.numpy(), [0, 0])
 
@@ -552,14 +555,14 @@ def test_a_linear_loss_has_no_curvature(size, which):
 def test_a_hessian_that_vanishes_here_and_not_elsewhere(which):
     """The graph has second derivatives; they happen to be 0."""
     params = [torch.zeros(50, dtype=torch.float64, requires_grad=True)]
-    found = hessian_eigenvalues(lambda: params[0].pow(4).sum(), params, 2, which)
+    found = hessian_eigenvalues(Hessian(lambda: params[0].pow(4).sum(), params), 2, which)
     np.testing.assert_array_equal(found.values.numpy(), [0, 0])
 
 
 def test_trace_and_density_of_a_linear_loss():
     slope, params = normal(50), [normal(50).requires_grad_()]
-    assert hessian_trace(lambda: slope @ params[0], params) == (0, 0)
-    found = spectral_density(lambda: slope @ params[0], params, 3, 5)
+    assert hessian_trace(Hessian(lambda: slope @ params[0], params)) == (0, 0)
+    found = spectral_density(Hessian(lambda: slope @ params[0], params), 3, 5)
     assert (found.nodes == 0).all() and found.weights.sum().item() == pytest.approx(1)
     assert torch.trapezoid(found.density, found.grid).item() == pytest.approx(1, abs=1e-3)
 

@@ -40,13 +40,13 @@ def normal(*shape, seed=0):
 
 def label_losses(model, batch):
     x, keep, y = batch
-    return F.cross_entropy(model(x, keep), y, reduction="none")
+    return F.cross_entropy(model(x, keep).logits, y, reduction="none")
 
 
 def reconstruction_loss(model, batch):
     x, keep, _ = batch
     hidden = x.masked_fill(CHOSEN, model.inputs.mask_id)
-    return F.cross_entropy(model(hidden, keep, CHOSEN), x[CHOSEN], reduction="sum")
+    return F.cross_entropy(model(hidden, keep, CHOSEN).predictions, x[CHOSEN], reduction="sum")
 
 
 def small(causal=False, **settings):

@@ -91,7 +91,7 @@ def test_no_barrier_to_oneself(dtype):
     model = tiny_model().to(dtype).eval()
     x = torch.randint(5, (4, 7), generator=seeded())
     params = list(model.parameters())
-    loss = lambda: F.cross_entropy(model(x), torch.arange(4) % 3)  # noqa: E731
+    loss = lambda: F.cross_entropy(model(x).logits, torch.arange(4) % 3)  # noqa: E731
     assert abs(interpolation_barrier(loss, params, [p.detach().clone() for p in params])) < 1e-7
     assert abs(interpolation_barrier(loss, params, params)) < 1e-7
 
@@ -102,7 +102,7 @@ def test_the_path_of_a_network_equals_networks_made_by_hand():
     x = torch.randint(5, (4, 7), generator=seeded())
 
     def loss(model):
-        return F.cross_entropy(model(x), torch.arange(4) % 3)
+        return F.cross_entropy(model(x).logits, torch.arange(4) % 3)
 
     states = [{name: p.detach().clone() for name, p in model.named_parameters()} for model in models]
     shares, found = interpolation_path(lambda: loss(models[0]), *(list(m.parameters()) for m in models), points=5)
@@ -407,7 +407,7 @@ def test_the_slice_of_a_model_is_the_model_with_a_fixed_bias(positions):
     x, y = torch.randint(5, (6, 7), generator=seeded()), torch.arange(6) % 3
 
     def loss(model, batch):
-        return F.cross_entropy(model(batch), y, reduction="none")
+        return F.cross_entropy(model(batch).logits, y, reduction="none")
 
     distance = (torch.arange(7)[:, None] - torch.arange(7)).abs().double()
     found = proximity_slice(tiny_model(ModelConfig(**config)).double(), x, loss, -distance, [0.0, 0.375, 2.0])
@@ -426,7 +426,7 @@ def test_the_slice_of_one_layer_of_several(layer, causal):
     direction = proximity_direction(7)
 
     def loss(model, batch):
-        return F.cross_entropy(model(batch, keep), y, reduction="none")
+        return F.cross_entropy(model(batch, keep).logits, y, reduction="none")
 
     found = proximity_slice(model, x, loss, direction, STEPS, layer=layer)
     expected = []
@@ -445,7 +445,7 @@ def test_slices_in_single_precision():
     x, y = torch.randint(5, (6, 7), generator=seeded()), torch.arange(6) % 3
 
     def loss(model, batch):
-        return F.cross_entropy(model(batch), y, reduction="none")
+        return F.cross_entropy(model(batch).logits, y, reduction="none")
 
     single, double = (
         proximity_slice(m, x, loss, proximity_direction(7), STEPS) for m in (model, tiny_model().double())
@@ -462,7 +462,7 @@ def test_a_slice_leaves_no_trace():
     before = {name: value.clone() for name, value in model.state_dict().items()}
 
     def loss(model, batch):
-        return model(batch).square().mean(1)
+        return model(batch).logits.square().mean(1)
 
     with torch.no_grad():  # the derivatives are taken all the same
         one, two = (proximity_slice(model, x, loss, proximity_direction(7), STEPS) for _ in range(2))

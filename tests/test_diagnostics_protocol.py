@@ -1,5 +1,6 @@
 """Looking at a model: what is seen, and that nothing stays behind."""
 
+import contextlib
 import math
 from dataclasses import replace
 
@@ -41,39 +42,22 @@ def assert_inside(model):
     assert kernels == ["eager", "eager"]
 
 
-def test_observed_restores_modes_and_kernels():
+@pytest.mark.parametrize("inside", ["nothing", "a change", "an exception", "again"])
+def test_observed_restores_modes_and_kernels(inside):
     model = uneven_model()
     before = state(model)
-    with observed(model):
-        assert_inside(model)
-    assert state(model) == before
     assert len(set(before[0])) == len(set(before[1])) == 2
-
-
-def test_observed_restores_after_an_exception():
-    model = uneven_model()
-    before = state(model)
-    with pytest.raises(KeyError, match="inside"), observed(model):
-        raise KeyError("inside")
-    assert state(model) == before
-
-
-def test_observed_restores_what_was_changed_inside():
-    model = uneven_model()
-    before = state(model)
-    with observed(model):
-        model.train()
-        model.blocks[0].attention.kernel = "sdpa"
-    assert state(model) == before
-
-
-def test_observed_twice():
-    model = uneven_model()
-    before = state(model)
-    with observed(model):
-        with observed(model):
-            assert_inside(model)
+    with pytest.raises(KeyError) if inside == "an exception" else contextlib.nullcontext(), observed(model):
         assert_inside(model)
+        if inside == "again":
+            with observed(model):
+                assert_inside(model)
+            assert_inside(model)
+        if inside == "a change":
+            model.train()
+            model.blocks[0].attention.kernel = "sdpa"
+        if inside == "an exception":
+            raise KeyError(inside)
     assert state(model) == before
 
 
@@ -81,8 +65,8 @@ def test_observed_changes_no_output_but_by_dropout():
     model = uneven_model()
     with torch.no_grad():
         with observed(model):
-            inside = model(X, KEEP)
-        torch.testing.assert_close(inside, model.eval()(X, KEEP))
+            inside = model(X, KEEP).logits
+        torch.testing.assert_close(inside, model.eval()(X, KEEP).logits)
 
 
 def test_a_single_attention_can_be_observed():
@@ -103,9 +87,9 @@ def test_hooked_sees_queries_keys_and_scores_of_every_layer():
     model, seen = uneven_model(), []
     before = hooks(model)
     with torch.no_grad(), observed(model):
-        plain = model(X, KEEP)
+        plain = model(X, KEEP).logits
         with hooked(score_modules(model), lambda layer, args, scores: seen.append((layer, args, scores))):
-            watched = model(X, KEEP)
+            watched = model(X, KEEP).logits
     assert torch.equal(plain, watched)  # looking alone replaces nothing
     assert hooks(model) == before
     assert [layer for layer, _, _ in seen] == [0, 1]
@@ -142,26 +126,20 @@ def test_a_hook_can_change_one_layer_alone():
     assert (seen[1] == 0).all()  # hooks run in the order in which they were set
 
 
-def test_hooked_removes_its_hooks_after_an_exception():
+@pytest.mark.parametrize("where", ["hook", "body"])
+def test_hooks_come_off_after_an_exception_and_those_of_others_stay(where):
     model = uneven_model()
-    foreign = model.blocks[0].attention.scores.register_forward_hook(lambda module, args, scores: None)
+    model.blocks[0].attention.scores.register_forward_hook(lambda module, args, scores: None)
     before = hooks(model)
+    assert sum(before) == 1
 
-    def fail(layer, args, scores):
-        raise KeyError(f"layer {layer}")
+    def see(layer, args, scores):
+        raise KeyError("hook")
 
-    with pytest.raises(KeyError, match="layer 0"), observed(model), hooked(score_modules(model), fail):
+    with pytest.raises(KeyError, match=where), observed(model), hooked(score_modules(model), see):
+        assert sum(hooks(model)) == 3
+        if where == "body":
+            raise KeyError("body")
         model(X)
     assert hooks(model) == before
-    assert sum(before) == 1  # and leaves the hooks of others
-    foreign.remove()
     model(X, keys=torch.arange(BATCH))  # in training again
-
-
-def test_hooks_come_off_when_the_body_fails():
-    model = uneven_model()
-    before = hooks(model)
-    with pytest.raises(KeyError, match="body"), hooked(score_modules(model), lambda *_: None):
-        assert sum(hooks(model)) == 2
-        raise KeyError("body")
-    assert hooks(model) == before

@@ -3,22 +3,23 @@
 Run where the extra ``ray`` is installed.
 """
 
-import csv
 import os
 import signal
 import time
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from conftest import ragged_task, tiny_training
 from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import Interrupted, RequestError
-from selfpretrain.events import Done, Note, Progress
-from selfpretrain.storage import read_json
-from selfpretrain.studies.conduct import run_study
-from test_studies import TINY
+from selfpretrain.train.store import Store
+from selfpretrain.train.work import TrainJob
+from selfpretrain.watch import Done, Note, Progress, ignore
 
 pytest.importorskip("ray", reason="NOT TESTED: Ray. Install the extra: pip install 'selfpretrain[ray]'")
 
@@ -29,22 +30,32 @@ from selfpretrain.engines.ray import RayEngine, start
 pytestmark = pytest.mark.whole
 
 
-def work(shared, payload, tell, stop):
+@dataclass(frozen=True)
+class Work(Job):
     """Write down that it began; give the shared number times the payload."""
-    folder, factor = shared
-    with (folder / f"{payload}.begun").open("a") as file:
-        file.write("x")
-    if payload == "fail":
-        raise RequestError("in the way")
-    if payload == "die once" and (folder / "die once.begun").read_text() == "x":
-        os.kill(os.getpid(), signal.SIGKILL)
-    if payload == "forever":
-        while not stop():
-            time.sleep(0.05)
-        (folder / "stopped").touch()
-        raise Interrupted
-    tell(Note(str(payload), f"job {payload}"))
-    return factor * payload if isinstance(payload, int) else 0
+
+    payload: Any
+    after: tuple[str, ...] = ()
+
+    @property
+    def key(self):
+        return str(self.payload)
+
+    def perform(self, shared, tell, stop):
+        folder, factor = shared
+        with (folder / f"{self.payload}.begun").open("a") as file:
+            file.write("x")
+        if self.payload == "fail":
+            raise RequestError("in the way")
+        if self.payload == "die once" and (folder / "die once.begun").read_text() == "x":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.payload == "forever":
+            while not stop():
+                time.sleep(0.05)
+            (folder / "stopped").touch()
+            raise Interrupted
+        tell(Note(self.key, f"job {self.payload}"))
+        return factor * self.payload if isinstance(self.payload, int) else 0
 
 
 def begun(folder, payload):
@@ -54,27 +65,27 @@ def begun(folder, payload):
 
 def test_results_come_in_order_after_what_they_wait_for_and_all_that_is_told_arrives(tmp_path):
     events, done = [], []
-    with RayEngine(work, (tmp_path, 10), workers=2, watch=events.append) as engine:
-        jobs = [Job("3", 3), Job("1", 1, ("3",)), Job("2", 2, ("1",))]
+    with RayEngine((tmp_path, 10), workers=2, watch=events.append) as engine:
+        jobs = [Work(3), Work(1, ("3",)), Work(2, ("1",))]
         assert engine.do(jobs, lambda job, result: done.append((job.key, result))) == [30, 10, 20]
-        assert engine.do([Job("9", 9)]) == [90]
+        assert engine.do([Work(9)]) == [90]
         assert engine.do([]) == []
     assert done == [("3", 30), ("1", 10), ("2", 20)]
     assert sorted(event.job for event in events) == ["job 1", "job 2", "job 3", "job 9"]
 
 
 def test_a_job_whose_worker_is_lost_is_done_again(tmp_path):
-    with RayEngine(work, (tmp_path, 1), workers=2, watch=lambda event: None) as engine:
-        assert engine.do([Job("a", "die once"), Job("b", 7)]) == [0, 7]
+    with RayEngine((tmp_path, 1), workers=2, watch=ignore) as engine:
+        assert engine.do([Work("die once"), Work(7)]) == [0, 7]
     assert begun(tmp_path, "die once") == 2
 
 
 def test_a_failure_is_raised_as_it_was_and_the_others_are_asked_to_stop(tmp_path):
     with (
         pytest.raises(RequestError, match=r"^in the way$"),
-        RayEngine(work, (tmp_path, 1), workers=2, watch=lambda event: None) as engine,
+        RayEngine((tmp_path, 1), workers=2, watch=ignore) as engine,
     ):
-        engine.do([Job("b", "forever"), Job("a", "fail")])
+        engine.do([Work("forever"), Work("fail")])
     assert (tmp_path / "stopped").exists()
 
 
@@ -82,32 +93,24 @@ def test_what_fits_no_machine_is_refused_instead_of_waited_for(tmp_path):
     with pytest.raises(
         RequestError, match=r"threads 9999 and --device cpu fit no machine of the Ray cluster; they have"
     ):
-        RayEngine(work, (tmp_path, 1), workers=1, watch=lambda event: None, threads=9999)
+        RayEngine((tmp_path, 1), workers=1, watch=ignore, threads=9999)
 
 
 def test_an_error_of_a_worker_keeps_the_traceback_of_the_worker(tmp_path):
     with (
         pytest.raises(RequestError) as refused,
-        RayEngine(work, (tmp_path, 1), workers=1, watch=lambda event: None) as engine,
+        RayEngine((tmp_path, 1), workers=1, watch=ignore) as engine,
     ):
-        engine.do([Job("a", "fail")])
+        engine.do([Work("fail")])
     told = str(refused.value.__cause__)
-    assert "in work" in told and "test_engines_ray.py" in told
+    assert "in perform" in told and "test_engines_ray.py" in told
 
 
-def answer_and_table(folder):
-    """All that a study came to, without what the clock says."""
-    with (folder / "table.csv").open() as file:
-        rows = [{name: value for name, value in row.items() if name != "seconds"} for row in csv.DictReader(file)]
-    return read_json(folder / "study.json"), rows
-
-
-def weights(folder):
-    return {path.parent.name: path.read_bytes() for path in folder.glob("trainings/*/weights.safetensors")}
-
-
-def test_a_study_through_ray_equals_the_local_one_also_when_a_worker_is_killed_half_way(tmp_path):
-    local = run_study(TINY, out=tmp_path / "local", workers=2, engine=LocalEngine)
+def test_trainings_through_ray_equal_local_ones_also_when_a_worker_is_killed_half_way(tmp_path):
+    """Weights bit for bit; what two trainings rest on is made once."""
+    task = ragged_task()
+    asked = [tiny_training(task, arm, seed=seed) for arm in ("scratch", "spt") for seed in (0, 1)]
+    trainings = {part.key: part for training in asked for part in training.chain}
     events, killed = [], []
 
     def kill_one(event):
@@ -117,34 +120,27 @@ def test_a_study_through_ray_equals_the_local_one_also_when_a_worker_is_killed_h
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    through_ray = run_study(TINY, out=tmp_path / "ray", workers=2, engine=RayEngine, watch=kill_one)
+    def weights(name, engine, watch):
+        store = Store(tmp_path / name, {task.fingerprint: task})
+        jobs = [
+            TrainJob(name=key, training=each, after=() if each.source is None else (each.source.key,))
+            for key, each in trainings.items()
+        ]
+        with engine(store, workers=2, watch=watch) as running:
+            assert [result.failure for result in running.do(jobs)] == [None] * len(jobs)
+        return {key: store.finished(each).weights for key, each in trainings.items()}
+
+    local, through_ray = weights("local", LocalEngine, ignore), weights("ray", RayEngine, kill_one)
     assert killed
-    assert answer_and_table(through_ray.folder) == answer_and_table(local.folder)
-    assert weights(through_ray.folder) == weights(local.folder)
-    done = [event.job for event in events if isinstance(event, Done) and "test" not in event.job]
-    assert len(done) == len(weights(local.folder))  # nothing that two comparisons share is trained twice
+    for key, theirs in local.items():
+        assert all(torch.equal(weight, through_ray[key][name]) for name, weight in theirs.items())
+    assert len([event for event in events if isinstance(event, Done)]) == len(trainings) == 6
 
 
 def busy_workers():
     """Processes of Ray's that do one of our jobs."""
     names = {path.parent.name: path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()}
     return [int(pid) for pid, name in names.items() if name.startswith(b"ray::_work")]
-
-
-def test_a_training_that_fails_through_ray_does_not_stop_the_rest(tmp_path):
-    """Planted: a rate at which numbers stop being finite."""
-
-    def cases(ground):
-        first, *rest = TINY.cases(ground)
-        wild = replace(first.config.label, optimizer="sgd", duration="60")
-        train = replace(first.config.train, lr=(9.9,), clip=None)
-        return [replace(first, config=replace(first.config, train=train, label=wild)), *rest]
-
-    folder = run_study(replace(TINY, cases=cases), out=tmp_path / "o", workers=2, engine=RayEngine).folder
-    _, rows = answer_and_table(folder)
-    first, second = (case.name for case in cases(None))
-    assert {row["test_acc"] for row in rows if row["comparison"] == first and row["arm"] == "scratch"} == {""}
-    assert all(row["test_acc"] for row in rows if row["comparison"] == second)
 
 
 def test_without_a_cluster_it_is_said_how_to_start_one():

@@ -13,9 +13,10 @@ import torch
 from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics import attention as formulas
+from selfpretrain.explain import attention as module
 from selfpretrain.explain import sample as samples
-from selfpretrain.explain.attention import measure as module
-from selfpretrain.explain.attention.measure import measure
+from selfpretrain.explain.attention import measure
+from selfpretrain.model.transformer import SequenceModel
 from stand_in import stand_in
 
 MAX_LAG, LENGTH, HEADS, WIDTH = 2, 8, 2, 12
@@ -126,7 +127,15 @@ def test_everything_is_that_of_the_stages_weights_layer_by_layer(subject):
     assert checked == len(found) == 4  # one start, two ends, and what self-pretraining left
 
 
+def test_one_look_at_the_sequences_serves_all_layers(subject, monkeypatch):
+    looked, forward = [], SequenceModel.forward
+    monkeypatch.setattr(SequenceModel, "forward", lambda *given: (looked.append(1), forward(*given))[1])
+    assert len(measured(subject)) == 4
+    assert len(looked) == 4 * 2  # queries and keys of all sequences, and the states of those with matrices
+
+
 def test_sequences_taken_a_few_at_a_time_give_the_same(subject, monkeypatch):
+    monkeypatch.setattr(module, "MATRICES", MATRICES - 2)  # the last two are fewer than those before
     whole = measured(subject)
     monkeypatch.setattr(samples, "SCORE_BYTES", 5 * 4 * HEADS * LENGTH**2)  # four: the power of two below five
     for place, rows in measured(subject).items():

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from conftest import TINY_DIAGNOSIS, ragged_task
+from selfpretrain.data.load import load_task
+from selfpretrain.data.task import Task, shuffled
 from selfpretrain.diagnostics.data import lag_statistics, pair_features
 from selfpretrain.diagnostics.representation import linear_probe
-from selfpretrain.explain.data import measure as module
-from selfpretrain.explain.data.measure import measure
-from selfpretrain.tasks.load import load_task
-from selfpretrain.tasks.task import Task, shuffled
+from selfpretrain.explain import data as module
+from selfpretrain.explain.data import measure
 
 LENGTH = 24
 

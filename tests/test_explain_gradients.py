@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
+from selfpretrain.data.load import load_task
 from selfpretrain.diagnostics.gradients import blindness_ratio
-from selfpretrain.explain.gradients.measure import measure
+from selfpretrain.explain.gradients import measure
 from selfpretrain.streams import torch_stream
-from selfpretrain.tasks.load import load_task
 from stand_in import stand_in, telling_task
 
 MAX_LAG = 2
@@ -65,7 +65,7 @@ def calibrated(model, sample):
     """In float64, with the bias at which the mean cross-entropy is least: mean predictions are shares there."""
     model = model.double().eval()
     with torch.no_grad():
-        logits = model(sample.batch.x, None) - model.label_head.bias
+        logits = model(sample.batch.x, None).logits - model.label_head.bias
     share = F.one_hot(sample.batch.y).double().mean(0)
     bias = torch.zeros_like(share)
     for _ in range(20):  # Newton's method, in steps that cannot run away
@@ -79,7 +79,7 @@ def losses_by_hand(model, sample, loss, x=None):
     """Of every sequence: cross-entropy of its label, or the mean over what is hidden from the model."""
     x = sample.batch.x if x is None else x
     if loss == "label":
-        return -model(x, None).log_softmax(1)[torch.arange(len(x)), sample.batch.y]
+        return -model(x, None).logits.log_softmax(1)[torch.arange(len(x)), sample.batch.y]
     seen = torch.where(
         sample.chosen, model.inputs.symbols + 1, x
     )  # the mask comes after the symbols and the unknown one

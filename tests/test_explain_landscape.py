@@ -12,12 +12,13 @@ from torch.func import functional_call
 
 from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
+from selfpretrain.diagnostics import curvature
 from selfpretrain.diagnostics.alignment import align
 from selfpretrain.diagnostics.curvature import critical_sharpness
 from selfpretrain.diagnostics.landscape import filter_direction
-from selfpretrain.explain.landscape.measure import measure
-from selfpretrain.explain.landscape.section import LANDSCAPE
+from selfpretrain.explain.landscape import measure
 from selfpretrain.model.attention import Attention, Scores
+from selfpretrain.registry import SECTIONS
 from selfpretrain.streams import torch_stream
 from stand_in import stand_in
 
@@ -41,7 +42,7 @@ def subject(finished):
 
 @pytest.fixture(scope="module")
 def jobs(subject):
-    return LANDSCAPE.parts(subject)
+    return SECTIONS["landscape"].parts(subject)
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +81,12 @@ def calibrated(subject, arm, stage):
 
 
 def label_loss(model, sample, n=SAMPLE):
-    return F.cross_entropy(model(sample.batch.x[:n], None), sample.batch.y[:n])
+    return F.cross_entropy(model(sample.batch.x[:n], None).logits, sample.batch.y[:n])
 
 
 def reconstruction_loss(model, sample):
     chosen, x = sample.chosen, sample.batch.x
-    predictions = model(x.masked_fill(chosen, model.inputs.mask_id), None, chosen)
+    predictions = model(x.masked_fill(chosen, model.inputs.mask_id), None, chosen).predictions
     each = F.cross_entropy(predictions, x[chosen], reduction="none")
     return torch.stack([part.mean() for part in each.split(chosen.sum(1).tolist())]).mean()
 
@@ -100,6 +101,18 @@ def dense_hessian(loss, weights):
         flat, weights, torch.eye(len(flat)).to(flat), is_grads_batched=True, materialize_grads=True
     )
     return torch.cat([c.flatten(1) for c in columns], 1).detach()
+
+
+def test_the_graph_of_a_hessian_is_built_once_for_each_group_of_weights(subject, jobs, monkeypatch):
+    built = []
+    real = curvature.Hessian
+    monkeypatch.setattr(
+        curvature, "Hessian", lambda loss, weights: (built.append(len(weights)), real(loss, weights))[1]
+    )
+    rows = list(measure(subject, jobs[0]))
+    stages = [stage for arm, stage in STAGES if arm == "scratch"]
+    assert sum(row.name == "hessian_trace" for row in rows) == 2 * len(stages)
+    assert len(built) == 2 * len(stages) + 1  # and one along the updates of both losses, before label training
 
 
 def test_every_stage_is_looked_at_once_and_says_which_precision(rows):
@@ -149,7 +162,7 @@ def test_along_an_update_is_along_the_first_step_of_that_loss_and_of_the_label_l
     def derivatives(n):
         rate = torch.zeros((), dtype=torch.float64, requires_grad=True)
         moved = {k: w - rate * u for k, w, u in zip(names, weights, update, strict=True)}
-        logits = functional_call(model, moved, (sample.batch.x[:n],))
+        logits = functional_call(model, moved, (sample.batch.x[:n],)).logits
         (slope,) = torch.autograd.grad(F.cross_entropy(logits, sample.batch.y[:n]), rate, create_graph=True)
         (bend,) = torch.autograd.grad(slope, rate)
         return slope.item(), bend.item()

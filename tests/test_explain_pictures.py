@@ -5,16 +5,27 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from selfpretrain.explain.attention.pictures import attention_maps, lag_profiles, score_parts
-from selfpretrain.explain.data.pictures import class_difference
+from selfpretrain.explain.cells import alone
 from selfpretrain.explain.files import Findings
-from selfpretrain.explain.gradients.pictures import signal_along, signal_by_group, signal_by_lag, update_ratios
-from selfpretrain.explain.landscape.pictures import paths, planes, proximity_slices, spectra
-from selfpretrain.explain.plateau.pictures import plateau
-from selfpretrain.explain.transplants.cells import alone
-from selfpretrain.explain.transplants.pictures import transplants
-from selfpretrain.explain.view import LOSS_COLOURS, View
-from selfpretrain.serial import to_dict
+from selfpretrain.explain.pictures import (
+    LOSS_COLOURS,
+    View,
+    attention_maps,
+    class_difference,
+    lag_profiles,
+    paths,
+    planes,
+    plateau,
+    proximity_slices,
+    score_parts,
+    signal_along,
+    signal_by_group,
+    signal_by_lag,
+    spectra,
+    transplants,
+    update_ratios,
+)
+from selfpretrain.files import to_dict
 
 HEADS, LAGS = 2, 5
 
@@ -195,11 +206,11 @@ def test_the_plane_has_its_first_direction_across():
 def test_a_transplant_is_measured_against_scratch_of_its_own_seed():
     cells = (alone("query-key"), alone("norms"), alone("embedding"))
     leads = dict(zip(cells, (0.4, 0.0, 0.2), strict=True))
-    ends = {"scratch": [0.1, 0.3], "spt": [0.5, 0.7]}  # a gain of .4 in both seeds
+    ends = {"scratch": [0.1, 0.3, None], "spt": [0.5, 0.7, 0.9]}  # a gain of .4 in both seeds that have one
     rows = [
-        row("transplant_test_acc", ends["scratch"][seed] + lead, seed=seed, of=to_dict(cell))
+        row("transplant_test_acc", (ends["scratch"][seed] or 0.0) + lead, seed=seed, of=to_dict(cell))
         for cell, lead in leads.items()
-        for seed in (0, 1)
+        for seed in range(3)
     ]
     answers = dict(zip(cells, ("recovers", "does not", "undecided"), strict=True))
     recoveries = [{"cell": to_dict(cell), "answer": answer} for cell, answer in answers.items()]
@@ -208,7 +219,7 @@ def test_a_transplant_is_measured_against_scratch_of_its_own_seed():
     colours = {"recovers": "#009E73", "does not": "#D55E00", "undecided": "#777777"}  # green, orange, grey
     for cell, lead in leads.items():
         (points,) = [line for line in lines(figure.axes[0], colours[answers[cell]]) if line.get_marker() == "o"]
-        np.testing.assert_allclose(points.get_xdata(), lead / 0.4)
+        np.testing.assert_allclose(points.get_xdata(), [lead / 0.4] * 2 + [np.nan])  # NaN is drawn nowhere
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == [cell.words for cell in cells]
 

@@ -10,7 +10,7 @@ from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.attention import pattern_mass_relative, top_pattern
 from selfpretrain.diagnostics.representation import position_cosine
-from selfpretrain.explain.plateau.measure import measure
+from selfpretrain.explain.plateau import measure
 from stand_in import stand_in
 
 HEADS, WIDTH, MAX_LAG = 2, 12, 1

@@ -9,10 +9,10 @@ import torch
 from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.representation import cka, linear_probe
-from selfpretrain.explain.representation.measure import measure
-from selfpretrain.explain.representation.section import REPRESENTATION
+from selfpretrain.explain.representation import measure
 from selfpretrain.explain.subject import Subject
 from selfpretrain.model.mask import Mask
+from selfpretrain.registry import SECTIONS
 from stand_in import stand_in, telling_task
 
 HEADS, SIZE = 2, 6
@@ -30,7 +30,7 @@ def subject(finished):
 
 @pytest.fixture(scope="module")
 def rows(subject):
-    (both,) = REPRESENTATION.parts(subject)
+    (both,) = SECTIONS["representation"].parts(subject)
     return list(measure(subject, both))
 
 
@@ -201,5 +201,5 @@ def test_similarity_is_read_from_validation_sequences(subject, monkeypatch):
 
 def test_a_job_is_of_all_runs_of_a_seed(finished):
     arms = ("scratch", "spt", "mimetic")
-    jobs = REPRESENTATION.parts(Subject(finished, TINY_DIAGNOSIS))
+    jobs = SECTIONS["representation"].parts(Subject(finished, TINY_DIAGNOSIS))
     assert jobs == [tuple(f"{arm}-seed{seed}" for arm in arms) for seed in range(3)]

@@ -1,29 +1,22 @@
-"""What is diagnosed, and with which sequences; what cannot be is refused with status 2 and one line that names it."""
+"""What is diagnosed: the right weights at every stage; what cannot be is refused with one line that names it."""
 
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import filelock
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import TINY_DIAGNOSIS, ragged_task, tiny_config
+from conftest import TINY_DIAGNOSIS, ragged_task
 from selfpretrain import diagnose
 from selfpretrain.cli import main
-from selfpretrain.config import LEAST_SAMPLE, DiagnoseConfig, ModelConfig
-from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.explain import sampling
-from selfpretrain.explain.sampling import Sampling
+from selfpretrain.data.feed import make_batch
+from selfpretrain.errors import RequestError
 from selfpretrain.explain.subject import Subject
-from selfpretrain.feed import make_batch
-from selfpretrain.tasks.codec import Codec
-from selfpretrain.tasks.task import Split, Task
 from stand_in import fail, seal_again
 
-FLAGS = ("--sample=20", "--large-sample=40", "--max-lag=2", "--sections=data")
+FLAGS = ("--sample=20", "--max-lag=2", "--sections=data")
 SPT = "runs/spt-seed0"
 
 
@@ -55,6 +48,7 @@ REFUSED = {
     "another folder": ("comparison/runs", lambda folder: None, "comparison/runs"),
     "a training": ("comparison/trainings/spt", lambda f: trainings_of(f)[0].rename(f / "trainings/spt"), "spt"),
     "an unfinished comparison": ("comparison", removed("summary.json"), "not finished"),
+    "a damaged summary": ("comparison", with_text("summary.json", "{}"), "not finished"),
     "a run of an unfinished comparison": (f"comparison/{SPT}", removed("summary.json"), "not finished"),
     "an unfinished run": (f"comparison/{SPT}", removed(f"{SPT}/DONE"), f"{SPT}/DONE"),
     "a run of another request": (
@@ -62,7 +56,7 @@ REFUSED = {
         lambda f: (f / "runs/joint-seed0").mkdir(),
         "spt-seed0",
     ),
-    "no snapshots": ("comparison", without_snapshots, "--snapshots"),
+    "no snapshots": ("comparison", without_snapshots, "TrainConfig.snapshots"),
     "a damaged request": ("comparison", with_text("config.json", "{"), "config.json"),
     "an empty request": ("comparison", with_text("config.json", "{}"), "config.json"),
     "a file in the way": ("comparison", with_text("diagnosis", ""), "comparison/diagnosis"),
@@ -91,14 +85,6 @@ def test_what_is_no_finished_comparison_is_refused(case, ask, comparison):
     assert status == 2
     assert named in error
     assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize("text", ["{", "{}", "[]"])
-def test_a_damaged_summary_is_named(text, ask, comparison):
-    (comparison / "summary.json").write_text(text)
-    status, error = ask("comparison", *FLAGS)
-    assert status == 2
-    assert "comparison/summary.json" in error.splitlines()[-1]
 
 
 def test_a_refusal_is_one_line_in_a_process_of_its_own(cli, comparison):
@@ -202,13 +188,13 @@ def test_stages_hold_the_weights_they_are_named_for(finished):
     ]
     label, pretrain = trainings_of(finished)
     before = load_file(pretrain / "weights.safetensors")
-    files = {
-        run.stages[1]: pretrain / "weights.safetensors",
-        run.stages[2]: label / "weights.safetensors",
-        run.along[1]: pretrain / "snapshots/000000006.safetensors",
-        run.along[4]: label / "snapshots/000000009.safetensors",
-    }
-    for stage, path in files.items():
+    files = [
+        (run.stages[1], pretrain / "weights.safetensors"),
+        (run.stages[2], label / "weights.safetensors"),
+        (run.along[1], pretrain / "snapshots/000000006.safetensors"),
+        (run.along[4], label / "snapshots/000000009.safetensors"),
+    ]
+    for stage, path in files:
         stored = load_file(path)
         for name, weight in subject.model(run, stage).state_dict().items():
             # Along and after label training the reconstruction head is the one that self-pretraining left.
@@ -216,7 +202,7 @@ def test_stages_hold_the_weights_they_are_named_for(finished):
             assert torch.equal(weight, (before if of_head else stored)[name]), (stage, name)
     # The model at its last stage predicts what the run has predicted.
     batch = make_batch(subject.task.test, torch.device("cpu"))
-    logits = subject.model(run, run.stages[2]).eval()(batch.x, batch.keep_mask)
+    logits = subject.model(run, run.stages[2]).eval()(batch.x, batch.keep_mask).logits
     assert torch.equal(logits.argmax(1), load_file(finished / SPT / "predictions.safetensors")["predicted"])
 
 
@@ -266,87 +252,3 @@ def test_landscapes_are_of_the_first_seed_that_has_both(finished):
     assert pictured(("scratch", 0), *both) == both
     assert pictured(("spt", 1), ("mimetic", 0)) == [("spt", 1)]
     assert pictured(("joint", 1), ("joint", 0), ("mimetic", 0), ("scratch-long", 0)) == [("joint", 0), ("mimetic", 0)]
-
-
-def beginnings(split, length):
-    """What may be drawn: class and number by the first so many positions of every sequence that has them."""
-    there = zip(split.x, split.y, split.numbers, split.lengths, strict=True)
-    return {(x[:length].astype(np.int64).tobytes(), y, number) for x, y, number, n in there if n >= length}
-
-
-def drawn(sample):
-    rows = zip(sample.batch.x, sample.batch.y.tolist(), sample.batch.draws.rows.tolist(), strict=True)
-    return [(x.numpy().tobytes(), y, number) for x, y, number in rows]
-
-
-def test_samples_are_fixed_of_one_length_and_keep_their_labels():
-    task, objective = ragged_task(n=400), tiny_config().objective
-    sizes = Sampling.of(task, ModelConfig(), DiagnoseConfig(sample=120, max_lag=2))
-    assert 3 < sizes.length < task.length
-    assert 120 == sizes.n_sample < sizes.n_large <= 200
-    small, again, large = (sizes.draw(task.train, count, objective) for count in (120, 120, sizes.n_large))
-    assert (len(small), len(large)) == (120, sizes.n_large)
-    assert drawn(small) == drawn(again) == drawn(large)[:120]
-    assert torch.equal(small.chosen, again.chosen)
-    assert torch.equal(small.chosen, large.chosen[:120])
-    for sample in (small, large):
-        assert sample.batch.keep_mask is None
-        assert sample.chosen.any(1).all()
-        assert len(set(drawn(sample))) == len(sample)
-        assert set(drawn(sample)) <= beginnings(task.train, sizes.length)
-    held_out = sizes.draw(task.val, 40, objective)
-    assert set(drawn(held_out)) <= beginnings(task.val, sizes.length)
-    assert drawn(small) != sorted(drawn(small), key=lambda row: row[2])  # at random, not the first of the file
-
-
-def test_models_are_looked_at_with_training_sequences_and_probes_scored_on_validation(finished):
-    subject = Subject(finished, TINY_DIAGNOSIS)
-    task, length = subject.task, subject.length
-    assert (len(subject.sample), len(subject.large_sample), length) == (20, 40, 8)
-    assert drawn(subject.sample) == drawn(subject.large_sample)[:20]
-    assert set(drawn(subject.large_sample)) <= beginnings(task.train, length)
-    assert sorted(drawn(subject.held_out())) == sorted(beginnings(task.val, length))
-
-
-def test_ragged_sequences_need_no_flags():
-    """Of lengths 1 to 30 neither all nor the longest alone: as many positions in all as possible."""
-    lengths = np.arange(240) % 30 + 1
-    generator = np.random.default_rng(0)
-    splits = [Split(generator.integers(4, size=(n, 30)), lengths[:n], np.arange(n) % 2) for n in (240, 60, 60)]
-    codec = Codec(kind="symbols", classes=("a", "b"), length=30, vocabulary=tuple("pqrs"))
-    found = Sampling.of(Task("ragged", codec, *splits), ModelConfig(), DiagnoseConfig())
-    assert found.length in (15, 16)
-    assert found.n_sample == found.n_large == 8 * (31 - found.length)
-
-
-def test_validation_sequences_shorter_than_the_rest_are_no_obstacle():
-    task = ragged_task(n=200)
-    task = replace(task, val=task.val.rows(np.flatnonzero(task.val.lengths <= 5)))
-    assert Sampling.of(task, ModelConfig(), replace(TINY_DIAGNOSIS, max_lag=1)).length <= 5
-    with pytest.raises(SettingError) as caught:
-        Sampling.of(task, ModelConfig(), replace(TINY_DIAGNOSIS, max_lag=4))
-    assert caught.value.setting == "max_lag"
-
-
-def test_too_few_or_too_short_sequences_are_refused(tiny_task):
-    few = replace(tiny_task, train=tiny_task.train.rows(np.arange(LEAST_SAMPLE - 1)))
-    with pytest.raises(RequestError):
-        Sampling.of(few, ModelConfig(), DiagnoseConfig())
-    short = replace(tiny_task, train=replace(tiny_task.train, lengths=np.full(84, 2)))
-    with pytest.raises(RequestError):
-        Sampling.of(short, ModelConfig(), DiagnoseConfig(max_lag=1))
-
-
-def test_longer_and_deeper_means_fewer_sequences(tiny_task, monkeypatch):
-    each = 2 * 3 * tiny_task.length**2  # heads, layers
-    monkeypatch.setattr(sampling, "SAMPLE_SCORES", 20 * each)
-    monkeypatch.setattr(sampling, "LARGE_SAMPLE_SCORES", 60 * each)
-
-    def sizes(depth, **asked):
-        found = Sampling.of(tiny_task, ModelConfig(heads=2, depth=depth), DiagnoseConfig(max_lag=2, **asked))
-        return found.n_sample, found.n_large
-
-    assert sizes(3) == (20, 60)
-    assert sizes(2) == (30, 84)  # there are no more
-    assert sizes(6) == (LEAST_SAMPLE, 30)
-    assert sizes(6, sample=40, large_sample=50) == (40, 50)  # as asked for

@@ -1,7 +1,7 @@
 """Transplants: every cell asks for the training that its name says, from the donor of its own seed, and is tuned.
 
-What a training makes of its start, noise and frozen groups is tested in test_model_transfer.py and
-test_training_perform.py.
+What a training makes of its start, noise and frozen groups is tested in test_model_groups.py and test_train_work.py;
+the matrix of cells in test_explain_cells.py.
 """
 
 import shutil
@@ -13,16 +13,14 @@ from safetensors.numpy import load_file
 
 from conftest import TINY_DIAGNOSIS
 from selfpretrain import diagnose
-from selfpretrain.arms.bias import SLOPE
-from selfpretrain.arms.tuning import FIRST_TUNING_SEED, pick_lr
-from selfpretrain.comparison.runs import Run
+from selfpretrain.arms.builtin import SLOPE
+from selfpretrain.comparison.perform import pick_lr
+from selfpretrain.comparison.plan import FIRST_TUNING_SEED
+from selfpretrain.comparison.run import read_run
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.events import Done, ignore
-from selfpretrain.explain.subject import Subject
-from selfpretrain.explain.transplants import candidates
-from selfpretrain.explain.transplants import conduct as module
-from selfpretrain.explain.transplants.cells import (
+from selfpretrain.explain import transplants as module
+from selfpretrain.explain.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
     MAPS,
@@ -31,14 +29,14 @@ from selfpretrain.explain.transplants.cells import (
     Cell,
     all_but,
     alone,
-    cells,
     everything,
 )
+from selfpretrain.explain.subject import Subject
+from selfpretrain.files import from_dict, read_json, to_dict
 from selfpretrain.model.groups import ENCODER
-from selfpretrain.results import TrainingResult
-from selfpretrain.serial import from_dict, to_dict
-from selfpretrain.training.store import TrainingFolder
-from selfpretrain.training.training import Start
+from selfpretrain.train.store import TrainingFolder
+from selfpretrain.train.training import Start, TrainingResult
+from selfpretrain.watch import Done, ignore
 from stand_in import fail
 
 GRID, SEED = (1e-3, 1e-2), 1
@@ -58,7 +56,7 @@ def conducted(subject, chosen):
     """Rows and the names of jobs that were done."""
     events = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(candidates, "cells", lambda groups: chosen)
+        patched.setattr(module, "cells", lambda groups: chosen)
         rows = [row.plain() for row in module.conduct(subject, (), 1, LocalEngine, events.append)]
     return rows, [event.job for event in events if isinstance(event, Done)]
 
@@ -69,8 +67,13 @@ def made(finished, tmp_path_factory):
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("transplants") / "comparison")
     fail(folder, "scratch", 0)
     subject = Subject(folder, TINY_DIAGNOSIS)
-    subject.request = replace(subject.request, train=replace(subject.request.train, lr=GRID))
+    config = subject.request.config
+    subject.request = replace(subject.request, config=replace(config, train=replace(config.train, lr=GRID)))
     return subject, *conducted(subject, CELLS)
+
+
+def shuffled(donor):
+    return replace(donor, settings={**donor.settings, "control": "shuffled"})
 
 
 def expected(subject, cell, seed, lr):
@@ -82,7 +85,7 @@ def expected(subject, cell, seed, lr):
             labels, seed=seed, start=Start(source=donor, groups=(), maps=True), plan=replace(labels.plan, lr=lr)
         )
     if cell.donor == "shuffled":
-        donor = replace(donor, reconstruction=replace(donor.reconstruction, control="shuffled"))
+        donor = shuffled(donor)
     training = replace(labels, seed=seed, plan=replace(labels.plan, lr=lr), frozen=cell.frozen)
     if cell.donor == "handmade":
         return replace(training, model=replace(labels.model, proximity_bias=SLOPE))
@@ -94,8 +97,12 @@ def picked(rows, cell, name="transplant_lr"):
     return row["values"]
 
 
+def path_of(subject, cell, seed=SEED):
+    return subject.comparison.path / f"transplants/{cell.name}-seed{seed}"
+
+
 def run_of(subject, cell, seed=SEED):
-    return Run(subject.comparison.path / f"transplants/{cell.name}-seed{seed}")
+    return read_run(path_of(subject, cell, seed))
 
 
 def test_seeds_in_which_an_arm_failed_are_left_out(made):
@@ -108,7 +115,7 @@ def test_some_cells_alone_can_be_asked_for_and_a_wrong_name_is_refused_before_an
     folder = shutil.copytree(finished, tmp_path / "comparison")
     names = (all_but("query-key", ENCODER).name, alone("query-key").name)
     subject = Subject(folder, replace(TINY_DIAGNOSIS, cells=names))
-    assert {cell.name for cell in candidates.matrix(subject.setting, names)} == set(names)
+    assert {cell.name for cell in module.matrix(subject.request, names)} == set(names)
     assert {from_dict(Cell, row.of).name for row in module.conduct(subject, (), 1, LocalEngine, ignore)} == set(names)
     with pytest.raises(SettingError, match=r"spt\.key\.free is no transplant here; they are spt\.embedding\.free"):
         diagnose(folder, TINY_DIAGNOSIS, sections=("data", "transplants"), cells=("spt.key.free",))
@@ -151,12 +158,16 @@ def test_a_cell_has_a_rate_picked_from_its_own_trials_with_the_arms_grid_and_tun
     assert picked(rows, cell) == pick_lr(GRID, results, len(subject.task.val)).lr
 
 
-def test_nothing_else_is_trained_and_shared_donors_once(made):
+def test_nothing_else_is_trained_and_shared_donors_once(made, finished):
     subject, rows, done = made
+    made_in = subject.comparison.path
     wanted = [expected(subject, cell, FIRST_TUNING_SEED, lr) for cell in CELLS for lr in GRID]
     wanted += [expected(subject, cell, SEED, picked(rows, cell)) for cell in CELLS]
     keys = {each.key for training in wanted for each in training.chain}
-    assert set(subject.comparison.uses.transplants) == keys
+    before, after = ({path.name for path in (folder / "trainings").iterdir()} for folder in (finished, made_in))
+    assert after - before == keys - before
+    # What they may use was written down before, for every rate that might have been picked.
+    assert keys <= set(read_json(subject.comparison.transplants / "trainings.json"))
     # The donor of the tuning seed, and the shuffled ones of both; that of the reported seed is the arm's.
     assert sum(name.endswith("pretrain") for name in done) == 3
     assert sum(name.endswith("label") for name in done) == len(CELLS) * (len(GRID) + 1)
@@ -166,8 +177,8 @@ def test_what_is_reported_is_accuracy_on_test_data_and_on_training_data(made):
     subject, rows, _ = made
     for cell in CELLS:
         run, task = run_of(subject, cell), subject.task
-        predictions = load_file(run.path / "predictions.safetensors")["predicted"]
-        assert picked(rows, cell, "transplant_test_acc") == pytest.approx(np.mean(predictions == task.test.y), rel=1e-6)
+        predicted = load_file(path_of(subject, cell) / "predictions.safetensors")["predicted"]
+        assert picked(rows, cell, "transplant_test_acc") == pytest.approx(np.mean(predicted == task.test.y), rel=1e-6)
         best = max(row["train_sample_acc"] for row in run.phase("label"))
         assert picked(rows, cell, "transplant_train_acc") == pytest.approx(best, rel=1e-6)
 
@@ -180,7 +191,7 @@ def test_a_second_call_trains_nothing_and_says_the_same(made):
 def test_a_failed_shuffled_donor_costs_its_cells_that_seed_and_no_others(comparison):
     subject = Subject(comparison, replace(TINY_DIAGNOSIS, transplant_seeds=2))
     donor = subject.run("spt", 0).pretraining
-    donor = replace(donor, reconstruction=replace(donor.reconstruction, control="shuffled"))
+    donor = shuffled(donor)
     with TrainingFolder(subject.store, donor) as folder:
         folder.finish(TrainingResult(failure="loss stopped being finite"))
     rows, _ = conducted(subject, [alone("norms"), SHUFFLED, NOISE])
@@ -215,33 +226,8 @@ def test_without_a_seed_of_both_arms_there_is_nothing_to_transplant(finished):
 
 def test_another_number_of_seeds_is_another_experiment(comparison, monkeypatch):
     """Transplants of one seed are no answer to who asks for two; runs that are there are kept."""
-    monkeypatch.setattr(candidates, "cells", lambda groups: [alone("query-key")])
+    monkeypatch.setattr(module, "cells", lambda groups: [alone("query-key")])
     for seeds in (1, 2):
         config = replace(TINY_DIAGNOSIS, sections=("transplants",), transplant_seeds=seeds)
         rows = diagnose(comparison, config).content["sections"]["transplants"]
         assert {row["seed"] for row in rows} == set(range(seeds))
-
-
-@pytest.mark.parametrize("groups", [ENCODER, tuple(group for group in ENCODER if group != "positions")])
-def test_the_matrix_has_every_group_alone_and_left_out_free_and_frozen_and_its_controls(groups):
-    matrix = cells(groups)
-    assert len({cell.name for cell in matrix}) == len(set(matrix)) == len(matrix)
-    assert len({cell.words for cell in matrix}) == len(matrix)
-    for group in groups:
-        rest = tuple(each for each in groups if each != group)
-        for taken, maker in (((group,), alone(group)), (rest, all_but(group, groups))):
-            mine = [cell for cell in matrix if cell.donor == "spt" and cell.taken == taken]
-            assert {cell.frozen for cell in mine} == {(), taken}
-            assert maker in mine and not maker.frozen
-        assert alone(group, frozen=True) in matrix
-    assert all(set(cell.taken) <= set(groups) for cell in matrix)
-    assert {(cell.donor, cell.taken, cell.frozen) for cell in matrix if cell.donor != "spt"} == {
-        *(("shuffled", ("query-key",), frozen) for frozen in ((), ("query-key",))),
-        *(("random", ("query-key",), frozen) for frozen in ((), ("query-key",))),
-        ("shuffled", groups, ()),
-        ("maps", (), ()),
-        *(("handmade", (), frozen) for frozen in ((), ("query-key",))),
-    }
-    # Nothing taken is the arm scratch, and everything, free, the arm spt.
-    assert everything(groups) not in matrix
-    assert {cell.frozen for cell in matrix if cell.donor == "spt" and cell.taken == groups} == {groups, ("query-key",)}

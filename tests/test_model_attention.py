@@ -175,24 +175,6 @@ def test_kernels_are_equal_to_rounding_in_float32(positions, device):
     torch.testing.assert_close(eager(x, Mask()), fused(x, Mask()), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("block", [None, 2])
-@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
-@EVERY
-def test_dimensions_are_counted_from_the_right(padded, causal, distance, kernel, block, monkeypatch):
-    """Two batches beside each other (2, B, T, D), each with padding of its own."""
-    if block is not None:
-        monkeypatch.setattr(module_under_test, "BLOCK", block)
-    module, x = attention(attention=kernel, positions="rotary"), normal(2, B, T, D)
-    mask = mask_of(padded, causal, distance)
-    keeps = (KEEP, KEEP.flip(0)) if padded else (None, None)
-    with torch.no_grad():
-        found = module(x, replace(mask, keep=torch.stack(keeps) if padded else None))
-        assert found.shape == x.shape
-        for number, keep in enumerate(keeps):
-            alone = module(x[number], replace(mask, keep=keep))
-            torch.testing.assert_close(found[number], alone, rtol=1e-12, atol=1e-13)
-
-
 @EVERY
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize("positions", ["none", "rotary"])

@@ -8,7 +8,7 @@ import torch
 from conftest import TINY_MODEL, do, ragged_task, spec, tiny_model, tiny_training
 from selfpretrain.model.borrowed import BorrowedAttention
 from selfpretrain.model.transformer import fresh_model
-from selfpretrain.training.training import Start
+from selfpretrain.train.training import Start
 
 
 @pytest.fixture
@@ -23,14 +23,14 @@ KEEP = torch.arange(7) < torch.tensor([[7], [4], [6]])
 
 def test_what_borrows_from_a_copy_of_itself_is_itself():
     own, twin = (tiny_model().eval() for _ in range(2))
-    alone = own(X, KEEP)
-    torch.testing.assert_close(BorrowedAttention(own, twin)(X, KEEP), alone)
+    alone = own(X, KEEP).logits
+    torch.testing.assert_close(BorrowedAttention(own, twin)(X, KEEP).logits, alone)
 
 
 def test_every_layer_mixes_values_by_the_lender_s_weights(pair):
     """By hand, block by block: softmax of the lender's scores, everything else of its own."""
     own, lender, model = pair
-    found = model(X, KEEP)
+    found = model(X, KEEP).logits
     scores, h = [], lender.embedding(X) + lender.positions[:7]
     blind = torch.zeros(3, 1, 1, 7).masked_fill(~KEEP[:, None, None], -torch.inf)
 
@@ -54,7 +54,7 @@ def test_every_layer_mixes_values_by_the_lender_s_weights(pair):
 
 def test_the_lender_and_own_queries_and_keys_do_not_learn(pair):
     own, lender, model = pair
-    model.train()(X, KEEP).sum().backward()
+    model.train()(X, KEEP).logits.sum().backward()
     assert all(p.grad is None for p in lender.parameters())
     attention = own.blocks[0].attention
     assert attention.query.weight.grad is None and attention.key.weight.grad is None

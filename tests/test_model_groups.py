@@ -1,15 +1,29 @@
-"""Groups of weights: complete, told by name whatever wraps the model, and what decays."""
+"""Groups of weights: complete, told by name whatever wraps the model; what decays, and what moves between models."""
 
 from dataclasses import replace
 from itertools import product
 from typing import get_args
 
 import pytest
+import torch
 from torch import nn
 
-from conftest import TINY_MODEL, tiny_model
+from conftest import TINY_MODEL, spec, tiny_model
 from selfpretrain.config import ModelConfig
-from selfpretrain.model.groups import DECAYING, ENCODER, GROUPS, Group, decays, group_of, present_groups
+from selfpretrain.model.groups import (
+    DECAYING,
+    ENCODER,
+    GROUPS,
+    Group,
+    decays,
+    freeze,
+    group_of,
+    norm_matched_noise,
+    present_groups,
+    transfer,
+)
+from selfpretrain.model.transformer import fresh_model
+from selfpretrain.streams import torch_stream
 
 CONFIGS = {
     (kind, positions, pooling, label_head): replace(
@@ -79,21 +93,6 @@ def test_exactly_the_matrices_of_the_decaying_groups_decay(which):
         assert decays(name) == (parameter.ndim == 2 and groups[parameter] in DECAYING), name
 
 
-def test_what_decays_by_hand():
-    model = tiny_model(replace(TINY_MODEL, depth=1, positions="learned", pooling="cls", label_head="mlp"))
-    assert {name for name, _ in model.named_parameters() if decays(name)} == {
-        "blocks.0.attention.query.weight",
-        "blocks.0.attention.key.weight",
-        "blocks.0.attention.value.weight",
-        "blocks.0.attention.output.weight",
-        "blocks.0.feedforward_in.weight",
-        "blocks.0.feedforward_out.weight",
-        "label_head.0.weight",
-        "label_head.2.weight",
-        "reconstruction_head.weight",
-    }
-
-
 @pytest.mark.parametrize("wrapper", ["module.", "_orig_mod.", "module._orig_mod."])
 def test_what_wraps_a_model_changes_no_group_and_no_decay(wrapper):
     """Names as distributed training and compiling make them."""
@@ -109,8 +108,59 @@ def test_an_unknown_parameter_is_refused(name):
             of(name)
 
 
-def test_a_fixed_position_code_is_no_group():
-    for positions in get_args(ModelConfig.__annotations__["positions"]):
-        names = dict(tiny_model(replace(TINY_MODEL, positions=positions)).named_parameters())
-        assert ("positions" in present_groups(names)) == (positions == "learned")
-    assert present_groups([]) == ()
+# Weights in transit.
+
+
+def models(device):
+    config = replace(TINY_MODEL, positions="learned", pooling="cls", label_head="mlp")
+    return [fresh_model(config, spec(), seed).to(device) for seed in (1, 2)]
+
+
+@pytest.mark.parametrize("groups", [ENCODER, ("query-key",), tuple(g for g in GROUPS if g != "query-key"), ()])
+def test_exactly_the_groups_move(groups, device):
+    source, target = models(device)
+    weights = list(target.parameters())
+    before = {name: weight.clone() for name, weight in target.state_dict().items()}
+    report = transfer(source.state_dict(), target, groups)
+    for name, weight in target.named_parameters():
+        assert torch.equal(weight, (source.state_dict() if group_of(name) in groups else before)[name])
+        assert (name in report.loaded) == (group_of(name) in groups)
+        assert (name in report.reset) != (name in report.loaded)
+        assert (name in report.left_out) != (name in report.loaded)
+    assert all(now is was for now, was in zip(target.parameters(), weights, strict=True))  # in place
+    assert all(weight.requires_grad and weight.grad_fn is None for weight in weights)
+
+
+def test_a_weight_that_does_not_arrive_is_an_error_and_nothing_moves(device):
+    source, target = models(device)
+    before = {name: weight.clone() for name, weight in target.state_dict().items()}
+    missing = {k: v for k, v in source.state_dict().items() if k != "blocks.1.attention.key.weight"}
+    with pytest.raises(ValueError, match=r"blocks.1.attention.key.weight' did not arrive: the source has no weight"):
+        transfer(missing, target)
+    misshapen = {**source.state_dict(), "final_norm.bias": torch.zeros(5)}
+    with pytest.raises(ValueError, match=r"final_norm.bias' did not arrive: \(5,\) in the source, \(12,\)"):
+        transfer(misshapen, target)
+    assert all(torch.equal(weight, before[name]) for name, weight in target.state_dict().items())
+
+
+def test_an_unknown_group_is_refused():
+    with pytest.raises(ValueError, match="unknown group 'qk'; the groups are embedding"):
+        transfer({}, tiny_model(), ("qk",))
+
+
+def test_frozen_groups_leave_training_and_no_others():
+    model = tiny_model()
+    freeze(model, ("query-key", "norms"))
+    left = {group_of(name) for name, weight in model.named_parameters() if weight.requires_grad}
+    assert left == set(present_groups(dict(model.named_parameters()))) - {"query-key", "norms"}
+
+
+def test_noise_has_the_norms_of_what_it_replaces_and_nothing_else_of_it():
+    source = {name: weight.detach() for name, weight in tiny_model().named_parameters() if weight.norm() > 0}
+    noise = norm_matched_noise(source, torch_stream(0, "noise"))
+    for name, weight in source.items():
+        torch.testing.assert_close(noise[name].norm(), weight.norm())
+    big = source["blocks.0.attention.query.weight"].flatten(), noise["blocks.0.attention.query.weight"].flatten()
+    assert abs(float(torch.nn.functional.cosine_similarity(*big, dim=0))) < 0.4
+    again = norm_matched_noise(source, torch_stream(0, "noise"))
+    assert all(torch.equal(noise[name], again[name]) for name in noise)

@@ -36,18 +36,6 @@ def entry(b, h, i, j, padded, causal, distance):
 
 
 @EVERY
-@pytest.mark.parametrize(("start", "stop"), [(0, T), (0, 1), (2, 5), (T - 1, T)])
-def test_every_entry_by_hand(padded, causal, distance, start, stop):
-    bias = mask_of(padded, causal, distance).bias(range(start, stop), range(T), LIKE)
-    if bias is None:
-        bias = torch.zeros(1, 1, 1, 1, dtype=torch.float64)
-    assert bias.ndim == 4 and bias.dtype == torch.float64
-    found = bias.expand(B, H, stop - start, T)
-    for b, h, i, j in product(range(B), range(H), range(start, stop), range(T)):
-        assert found[b, h, i - start, j] == entry(b, h, i, j, padded, causal, distance)
-
-
-@EVERY
 def test_it_is_none_exactly_where_it_adds_nothing(padded, causal, distance):
     nothing = not padded and not causal and distance == "none"
     assert (mask_of(padded, causal, distance).bias(range(T), range(T), LIKE) is None) == nothing
@@ -94,18 +82,10 @@ def test_it_takes_device_and_dtype_of_what_it_is_added_to(dtype, device):
     assert torch.equal(bias.cpu().double(), expected)  # halves and doubles up to 12: exact in any of them
 
 
-def test_dimensions_are_counted_from_the_right():
-    """Padding of two batches beside each other: (2, B, T)."""
-    both = torch.stack((KEEP, KEEP.flip(0)))
-    found = Mask(both, False, SLOPES).bias(range(1, 4), range(T), LIKE)
-    assert found.shape == (2, B, H, 3, T)
-    for number, keep in enumerate(both):
-        assert torch.equal(found[number], Mask(keep, False, SLOPES).bias(range(1, 4), range(T), LIKE))
-
-
 # Block-local attention.
 
-EVERY_BLOCK = pytest.mark.parametrize("block", [1, 2, 3, 6, 7, 9])
+BLOCKS = (1, 2, 3, 6, 7, 9)
+EVERY_BLOCK = pytest.mark.parametrize("block", BLOCKS)
 
 
 def blocks_of(block, padded, causal, distance):
@@ -113,20 +93,26 @@ def blocks_of(block, padded, causal, distance):
 
 
 @EVERY
-@EVERY_BLOCK
+@pytest.mark.parametrize("block", [None, *BLOCKS])
 @pytest.mark.parametrize(
     ("queries", "keys"),
-    [(range(T), range(T)), (range(2, 5), range(1, T)), (range(2, 3), range(2, 4)), (range(T - 1, T), range(T))],
+    [
+        (range(1), range(T)),
+        (range(T), range(T)),
+        (range(2, 5), range(1, T)),
+        (range(2, 3), range(2, 4)),
+        (range(T - 1, T), range(T)),
+    ],
 )
-def test_every_entry_of_a_block_local_mask_by_hand(block, padded, causal, distance, queries, keys):
-    """As without blocks, but what is two blocks away is hidden; a position of the padding sees itself alone."""
+def test_every_entry_by_hand(block, padded, causal, distance, queries, keys):
+    """In blocks, what is two blocks away is hidden, and a position of the padding sees itself."""
     bias = blocks_of(block, padded, causal, distance).bias(queries, keys, LIKE)
     found = (torch.zeros(1, 1, 1, 1).double() if bias is None else bias).expand(B, H, len(queries), len(keys))
 
     def by_hand(b, h, i, j):
-        if abs(i // block - j // block) > 1:
+        if block is not None and abs(i // block - j // block) > 1:
             return -math.inf
-        return 0.0 if i == j else entry(b, h, i, j, padded, causal, distance)
+        return 0.0 if block is not None and i == j else entry(b, h, i, j, padded, causal, distance)
 
     expected = [[[[by_hand(b, h, i, j) for j in keys] for i in queries] for h in range(H)] for b in range(B)]
     assert torch.equal(found, torch.tensor(expected, dtype=torch.float64))

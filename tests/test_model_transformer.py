@@ -16,15 +16,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 from conftest import BATCH, CHANNELS, CLASSES, LENGTH, SYMBOLS, TINY_MODEL, ragged_task, spec, tiny_model
 from selfpretrain.config import ModelConfig
+from selfpretrain.data.feed import make_batch
 from selfpretrain.draws import Draws
-from selfpretrain.feed import make_batch
 from selfpretrain.model import attention as attention_module
 from selfpretrain.model import transformer as transformer_module
 from selfpretrain.model.transformer import RowDropout
-from selfpretrain.objectives.labels import LabelObjective
-from selfpretrain.training.loop import TrainState, make_optimizers, update
-from selfpretrain.training.plan import Plan
-from selfpretrain.training.training import Training
+from selfpretrain.train.loop import TrainState, make_optimizers, update
+from selfpretrain.train.objectives import Labels
+from selfpretrain.train.phase import PhasePlan
+from selfpretrain.train.training import Training
 
 POSITIONS = ("sinusoidal", "learned", "rotary", "alibi", "none")
 POOLINGS = ("mean", "max", "cls", "last")
@@ -60,7 +60,7 @@ def test_padding_does_not_leak_by_jacobian(attention, positions, pooling, causal
     settings = config(attention=attention, positions=positions, pooling=pooling)
     model = tiny_model(settings, "values", causal=causal).eval().to(device)
     x, keep = values().to(device), KEEP.to(device)
-    jacobian = torch.autograd.functional.jacobian(lambda x: model(x, keep), x)
+    jacobian = torch.autograd.functional.jacobian(lambda x: model(x, keep).logits, x)
     for row in range(BATCH):  # d logits[row] / d x[other row or padding] is exactly zero
         for other in range(BATCH):
             block = jacobian[row, :, other]  # (classes, T, channels)
@@ -115,12 +115,11 @@ def test_a_model_counts_dimensions_from_the_right(kind, positions, pooling):
     model = tiny_model(config(positions=positions, pooling=pooling), kind).double().eval()
     x = values().double() if kind == "values" else symbols()
     both, keeps = torch.stack((x, x.flip(0).roll(1, 1))), torch.stack((KEEP, KEEP.flip(0)))
-    logits, filled = model(both, keeps), model(both, keeps, keeps)
+    logits, filled = model(both, keeps, keeps)
     assert logits.shape == (2, BATCH, CLASSES)
-    torch.testing.assert_close(logits, torch.stack([model(one, keep) for one, keep in zip(both, keeps, strict=True)]))
-    torch.testing.assert_close(
-        filled, torch.cat([model(one, keep, keep) for one, keep in zip(both, keeps, strict=True)])
-    )
+    alone = [model(one, keep, keep) for one, keep in zip(both, keeps, strict=True)]
+    torch.testing.assert_close(logits, torch.stack([each.logits for each in alone]))
+    torch.testing.assert_close(filled, torch.cat([each.predictions for each in alone]))
 
 
 @pytest.mark.parametrize("kind", ["symbols", "values"])
@@ -136,8 +135,10 @@ def test_predictions_are_of_the_chosen_positions_in_their_order(kind, pooling, d
     places = [(b, t) for b in range(BATCH) for t in range(LENGTH) if chosen[b, t]]
     expected = torch.stack([model.reconstruction_head(h[b, front + t]) for b, t in places])
     assert len(places) > 4
-    torch.testing.assert_close(model(x, keep, chosen), expected)
-    torch.testing.assert_close(model(x, keep), model.label_head(model.pool(h, keep)))
+    logits, predictions = model(x, keep, chosen)
+    torch.testing.assert_close(predictions, expected)
+    torch.testing.assert_close(logits, model.label_head(model.pool(h, keep)))
+    assert torch.equal(model(x, keep).logits, logits) and model(x, keep).predictions is None
 
 
 @pytest.mark.parametrize("kind", ["symbols", "values"])
@@ -149,8 +150,7 @@ def test_every_weight_gets_a_finite_gradient(kind, positions, label_head, poolin
     x = (values() if kind == "values" else symbols()).to(device)
     chosen = torch.zeros(BATCH, LENGTH, dtype=torch.bool, device=device)
     chosen[:, ::2] = True
-    loss = model(x).square().sum() + model(x, chosen=chosen).square().sum()
-    loss.backward()
+    sum(out.square().sum() for out in model(x, chosen=chosen)).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
@@ -159,22 +159,15 @@ def test_every_weight_gets_a_finite_gradient(kind, positions, label_head, poolin
             assert (parameter.grad != 0).any(), name
 
 
-def test_shapes():
-    model = tiny_model(config(pooling="cls"), "values")
-    chosen = torch.rand(BATCH, LENGTH) < 0.5
-    assert model(values(), KEEP).shape == (BATCH, CLASSES)
-    assert model(values(), KEEP, chosen).shape == (int(chosen.sum()), CHANNELS)
-    symbols = tiny_model(config())
+def test_where_nothing_is_chosen_nothing_is_predicted():
     x = torch.zeros(BATCH, LENGTH, dtype=torch.int64)
-    assert symbols(x, None, chosen).shape == (int(chosen.sum()), SYMBOLS + 1)
-    assert symbols(x, None, torch.zeros_like(chosen)).shape == (0, SYMBOLS + 1)
+    assert tiny_model()(x, None, torch.zeros_like(x, dtype=torch.bool)).predictions.shape == (0, SYMBOLS + 1)
 
 
 def test_the_reconstruction_head_runs_on_the_chosen_positions_only():
     model = tiny_model()
     seen = []
     model.reconstruction_head.register_forward_hook(lambda module, args, out: seen.append(args[0].shape))
-    model.label_head.register_forward_hook(lambda module, args, out: seen.append("label"))
     chosen = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
     chosen[0, 1] = chosen[2, 5] = True
     model(torch.zeros(BATCH, LENGTH, dtype=torch.int64), None, chosen)
@@ -184,10 +177,10 @@ def test_the_reconstruction_head_runs_on_the_chosen_positions_only():
 @pytest.mark.parametrize("label_head", ["linear", "mlp"])
 def test_the_bias_of_the_label_layer_is_that_of_the_logits(label_head):
     model = tiny_model(config(label_head=label_head)).eval()
-    before = model(symbols())
+    before = model(symbols()).logits
     with torch.no_grad():
         model.label_layer.bias += torch.tensor([1.0, -2.0, 4.0])
-    torch.testing.assert_close(model(symbols()), before + torch.tensor([1.0, -2.0, 4.0]))
+    torch.testing.assert_close(model(symbols()).logits, before + torch.tensor([1.0, -2.0, 4.0]))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +203,7 @@ def test_a_model_longer_than_a_block_makes_its_bias_as_it_goes(settings, causal,
         x, keep = values().double()[:, :length], KEEP[:, :length]
         found = []
         for model in (held, made):
-            logits = model(x, keep)
+            logits = model(x, keep).logits
             grads = torch.autograd.grad(logits.square().sum(), model.parameters(), allow_unused=True)
             found.append([logits, *(g for g in grads if g is not None)])
         for ours, theirs in zip(*found, strict=True):
@@ -264,17 +257,16 @@ def test_dropout_of_a_row_depends_on_nothing_but_the_row(positions, pooling):
     """Not on its neighbours, its place among them, or how far it is padded."""
     model = dropping(positions=positions, pooling=pooling)
     x = torch.where(KEEP, symbols(), 0)
-    together, order = model(x, KEEP, keys=KEYS), torch.tensor([2, 0, 1])
-    torch.testing.assert_close(model(x[order], KEEP[order], keys=KEYS[order]), together[order])
+    chosen, order = KEEP & (torch.arange(LENGTH) % 2 == 0), torch.tensor([2, 0, 1])
+    together, filled = model(x, KEEP, chosen, KEYS)
+    torch.testing.assert_close(model(x[order], KEEP[order], keys=KEYS[order]).logits, together[order])
+    alone = []
     for row, n in enumerate(LENGTHS):
         one = slice(row, row + 1)
-        torch.testing.assert_close(model(x[one, :n], None, keys=KEYS[one]), together[one])
-        assert not torch.allclose(model(x[one, :n], None, keys=KEYS[[row - 1]]), together[one])
-    chosen = KEEP & (torch.arange(LENGTH) % 2 == 0)
-    filled = torch.cat(
-        [model(x[b : b + 1, :n], None, chosen[b : b + 1, :n], KEYS[b : b + 1]) for b, n in enumerate(LENGTHS)]
-    )
-    torch.testing.assert_close(model(x, KEEP, chosen, KEYS), filled)
+        alone.append(model(x[one, :n], None, chosen[one, :n], KEYS[one]))
+        torch.testing.assert_close(alone[-1].logits, together[one])
+        assert not torch.allclose(model(x[one, :n], None, keys=KEYS[[row - 1]]).logits, together[one])
+    torch.testing.assert_close(torch.cat([each.predictions for each in alone]), filled)
 
 
 def test_every_layer_step_row_seed_and_stream_drops_for_itself():
@@ -303,30 +295,31 @@ def test_every_layer_step_row_seed_and_stream_drops_for_itself():
     assert torch.equal(first(ones, Draws(0, 0, rows).keys("dropout")) == 0, dropped["layer 0"])  # and is repeatable
 
 
+def logits_of(model, *args, **more):
+    return model(*args, **more).logits
+
+
 def test_every_site_of_a_model_drops():
     """Each alone, the others switched off: the embedding and both branches of every block."""
     model = dropping()
-    clean = model.eval()(symbols())
+    clean = logits_of(model.eval(), symbols())
     for chosen in sites(model):
         for site in sites(model):
             site.train(site is chosen)
-        assert not torch.allclose(model(symbols(), keys=KEYS), clean)
+        assert not torch.allclose(logits_of(model, symbols(), keys=KEYS), clean)
     for site in sites(model):
         site.eval()
-    assert torch.equal(model(symbols(), keys=KEYS), clean)
+    assert torch.equal(logits_of(model, symbols(), keys=KEYS), clean)
 
 
-def test_dropout_is_off_in_evaluation_and_where_there_is_none():
+def test_dropout_is_off_in_evaluation_and_where_there_is_none_and_needs_keys():
     model, plain = dropping(), tiny_model(config(depth=3)).double()
-    assert torch.equal(model.eval()(symbols(), KEEP), plain.eval()(symbols(), KEEP))
-    assert torch.equal(model(symbols(), KEEP, keys=KEYS), plain(symbols(), KEEP))
-    assert torch.equal(plain.train()(symbols(), KEEP), plain.eval()(symbols(), KEEP))
-    assert not torch.allclose(model.train()(symbols(), KEEP, keys=KEYS), plain(symbols(), KEEP))
-
-
-def test_dropout_in_training_needs_keys():
+    expected = logits_of(plain.train(), symbols(), KEEP)
+    assert torch.equal(logits_of(plain.eval(), symbols(), KEEP), expected)
+    assert torch.equal(logits_of(model.eval(), symbols(), KEEP, keys=KEYS), expected)
+    assert not torch.allclose(logits_of(model.train(), symbols(), KEEP, keys=KEYS), expected)
     with pytest.raises(ValueError, match="needs the keys of the batch's rows"):
-        dropping()(symbols())
+        model(symbols())
 
 
 # Compiled
@@ -352,9 +345,10 @@ def under_compilation(test):
 
 
 def out_and_gradients(call, model, *args):
-    out = call(*args)
-    grads = torch.autograd.grad(out.tanh().sum(), model.parameters(), allow_unused=True)
-    return [out, *grads]
+    """Of a loss that reads whatever is given: logits, and predictions where they are asked for."""
+    outs = [out for out in call(*args) if out is not None]
+    grads = torch.autograd.grad(sum(out.tanh().sum() for out in outs), model.parameters(), allow_unused=True)
+    return [*outs, *grads]
 
 
 def assert_compiled_equals_the_model(name, monkeypatch, backend):
@@ -394,8 +388,8 @@ def test_class_logits_are_one_graph():
     """Nothing in the way to them that a compiler has to step around."""
     torch._dynamo.reset()
     model = tiny_model(config(dropout=0.3, pooling="last")).train()
-    found = torch.compile(model, backend="aot_eager", fullgraph=True)(symbols(), KEEP, keys=KEYS)
-    torch.testing.assert_close(found, model(symbols(), KEEP, keys=KEYS))
+    found = torch.compile(model, backend="aot_eager", fullgraph=True)(symbols(), KEEP, keys=KEYS).logits
+    torch.testing.assert_close(found, model(symbols(), KEEP, keys=KEYS).logits)
     torch._dynamo.reset()
 
 
@@ -418,7 +412,7 @@ TRAINING = Training(
     task="ragged",
     model=DISTRIBUTED,
     objective="labels",
-    plan=Plan(phase="label", steps=1, batch_size=6, lr=1e-2, weight_decay=0.1, evaluate_every=1),
+    plan=PhasePlan(phase="label", steps=1, batch_size=6, lr=1e-2, weight_decay=0.1, evaluate_every=1),
     seed=0,
     clip=0.1,
     precision="float32",
@@ -433,7 +427,7 @@ def one_step(rows, wrap=lambda model: model):
     six = ragged_task().train.rows(np.arange(6))
     batch = make_batch(six.rows(np.array(rows)), torch.device("cpu"), seed=TRAINING.seed, step=0, dropout=True)
     state = TrainState(make_optimizers(model, TRAINING.plan))
-    loss = update(model, LabelObjective(spec()), batch, TRAINING, state)
+    loss = update(model, Labels(inputs=spec()), batch, TRAINING, state, model)
     named = {name.removeprefix("module."): p for name, p in model.named_parameters()}
     return {
         "loss": loss,
@@ -491,14 +485,14 @@ ONE_LONG_STEP = f"""
 import json, resource, sys
 import numpy as np, torch
 from selfpretrain.config import ModelConfig
-from selfpretrain.feed import make_batch
-from selfpretrain.kinds import InputSpec
+from selfpretrain.data.feed import make_batch
+from selfpretrain.data.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
-from selfpretrain.objectives.labels import LabelObjective
-from selfpretrain.tasks.task import Split
-from selfpretrain.training.loop import TrainState, make_optimizers, update
-from selfpretrain.training.plan import Plan
-from selfpretrain.training.training import Training
+from selfpretrain.train.objectives import Labels
+from selfpretrain.data.task import Split
+from selfpretrain.train.loop import TrainState, make_optimizers, update
+from selfpretrain.train.phase import PhasePlan
+from selfpretrain.train.training import Training
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -506,7 +500,7 @@ def peak():
 torch.set_num_threads(1)
 config = ModelConfig(depth=1, width=64, heads=4, **json.loads(sys.argv[1]))
 inputs = InputSpec(kind="symbols", symbols=4, channels=0, length={LONG}, classes=2)
-plan = Plan(phase="label", steps=1, batch_size=1, lr=1e-3, weight_decay=0.1, evaluate_every=1)
+plan = PhasePlan(phase="label", steps=1, batch_size=1, lr=1e-3, weight_decay=0.1, evaluate_every=1)
 training = Training(task="long", model=config, objective="labels", plan=plan, seed=0, clip=1.0,
                     precision="float32", device="cpu", threads=1)
 start = peak()
@@ -514,7 +508,7 @@ model = SequenceModel(config, inputs, generator=torch.Generator().manual_seed(0)
 row = np.random.default_rng(0).integers(4, size=(1, {LONG})).astype(np.uint8)
 batch = make_batch(Split(row, np.array([{LONG}]), np.array([1])), torch.device("cpu"))
 before = model.blocks[0].attention.query.weight.detach().clone()
-loss = update(model, LabelObjective(inputs), batch, training, TrainState(make_optimizers(model, plan)))
+loss = update(model, Labels(inputs=inputs), batch, training, TrainState(make_optimizers(model, plan)), model)
 moved = not torch.equal(before, model.blocks[0].attention.query.weight)
 print(json.dumps({{"start": start, "peak": peak(), "loss": loss, "moved": moved}}))
 """
@@ -552,7 +546,7 @@ def test_recomputed_activations_change_no_number(settings):
         model.recompute = recompute
         model.zero_grad()
         model.train()
-        model(batch, keep, keys=keys).square().sum().backward()
+        model(batch, keep, keys=keys).logits.square().sum().backward()
         found.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert all(torch.equal(one, two) for one, two in zip(*found, strict=True))
 
@@ -564,4 +558,4 @@ def test_a_sequence_is_read_alike_beside_a_much_longer_one_under_block_local_att
     together = torch.zeros(2, LENGTH, dtype=torch.long)
     together[0, :3] = alone
     keep = torch.arange(LENGTH) < torch.tensor([[3], [LENGTH]])
-    torch.testing.assert_close(model(together, keep)[:1], model(alone), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(model(together, keep).logits[:1], model(alone).logits, rtol=1e-5, atol=1e-6)

@@ -1,30 +1,41 @@
-"""Options: task options taken out, suggestions, and one list of all."""
+"""Options: made from settings, given ones alone, one line for what is wrong with them."""
+
+from dataclasses import replace
 
 import pytest
 
-from selfpretrain.cli import CompareArguments, DiagnoseArguments
+from selfpretrain.cli import CompareArguments, DiagnoseArguments, main
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.options import explained, flag, options_of, take_task_options, value_of
+from selfpretrain.options import explained, filled, flag, parse
 
 
-def test_task_options_come_in_both_spellings_and_as_numbers():
-    rest, options = take_task_options(["proximity", "--symbols", "4", "--probability=.25", "--seeds=3", "--length=8"])
-    assert rest == ["proximity", "--seeds=3"]
-    assert options == {"symbols": 4, "probability": 0.25, "length": 8}
+def test_only_what_is_given_comes_back_nested_as_the_settings_are():
+    argv = [
+        "proximity",
+        "--symbols",
+        "4",
+        "--probability=.25",
+        "--seeds=3-5",
+        "--lr",
+        "1e-3,3e-3",
+        "--label.patience=2",
+    ]
+    assert parse(CompareArguments, argv, "compare") == {
+        "task": {"data": "proximity"},
+        "options": {"symbols": 4, "probability": 0.25},
+        "config": {"seeds": "3-5", "train": {"lr": (1e-3, 3e-3)}, "label": {"patience": 2}},
+    }
+    assert parse(CompareArguments, [], "compare") == {}
+    assert parse(DiagnoseArguments, ["--sections=data,attention", "runs/demo"], "diagnose")["config"] == {
+        "sections": ("data", "attention")
+    }
 
 
-@pytest.mark.parametrize("argv", [["--symbols"], ["--symbols=x"], ["--symbols", "--seeds=3"], ["--length=1.5"]])
-def test_a_task_option_without_its_number_is_refused(argv):
-    with pytest.raises(RequestError, match="give a number"):
-        take_task_options(argv)
-
-
-def test_every_setting_is_an_option_and_phases_keep_their_name():
-    options = list(options_of(CompareArguments))
-    assert len(set(options)) == len(options)
-    wanted = {"--arms", "--width", "--mask-ratio", "--label.duration", "--pretrain.duration", "--lr", "--out", "--kind"}
-    assert wanted <= set(options)
-    assert {"--sections", "--sample", "--workers"} <= set(options_of(DiagnoseArguments))
+def test_given_settings_stand_on_a_ground():
+    ground = CompareArguments()
+    ground = replace(ground, config=replace(ground.config, seeds=7))
+    arguments = filled(ground, parse(CompareArguments, ["--width=16", "--clip=None"], "compare"))
+    assert (arguments.config.seeds, arguments.config.model.width, arguments.config.train.clip) == (7, 16, None)
 
 
 def test_a_refusal_spells_the_option_with_its_group():
@@ -34,8 +45,31 @@ def test_a_refusal_spells_the_option_with_its_group():
     assert flag("max_lag") == "--max-lag"
 
 
-def test_a_value_is_found_before_the_rest_is_parsed():
-    assert value_of("--preset", ["a", "--preset", "small"]) == "small"
-    assert value_of("--preset", ["--preset=small"]) == "small"
-    assert value_of("--preset", ["--preset"]) is None
-    assert value_of("--preset", []) is None
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--sedes=3"], "did you mean --seeds?"),
+        (["a.csv", "b.csv"], "unexpected argument 'b.csv'"),
+        (["--width=x"], "--width cannot be 'x'; give a number"),
+        (["--symbols"], "--symbols needs a value"),
+        (["--symbols=x"], "--symbols cannot be 'x'"),
+        (["--positions=far"], "'far' is none of sinusoidal"),
+        (["--lr=1e-3,fast"], "--lr cannot be '1e-3,fast'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(argv, words):
+    with pytest.raises(RequestError) as refused:
+        parse(CompareArguments, argv, "compare")
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "argv", [["compare", "--label.batch-size=0"], ["compare", "--preset=no"], ["diagnose"], ["fly"]]
+)
+def test_a_wrong_command_ends_with_2_and_one_line(argv, capsys):
+    assert main(argv) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.startswith("selfpretrain: ")
+    assert error.count("\n") == 1

@@ -23,7 +23,7 @@ FLAGS = [
 def numbers(folder):
     """Everything a comparison found, without what depends on the clock, on memory and on how often one looked."""
     summary = json.loads((folder / "summary.json").read_text())
-    for name in ("looks", "level", "warnings", "verdict"):
+    for name in ("request", "looks", "level", "warnings", "verdict"):
         del summary[name]
     for contrast in summary["comparisons"]:
         del contrast["seeds_needed"]

@@ -3,21 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from selfpretrain.classifier import load_model
     from selfpretrain.comparison.compare import Comparison, compare
+    from selfpretrain.data.load import load_task
+    from selfpretrain.data.task import Task
     from selfpretrain.explain.diagnose import Diagnosis, diagnose
-    from selfpretrain.inference import load_model
-    from selfpretrain.tasks.load import load_task
-    from selfpretrain.tasks.task import Task
 
 __version__ = "0.2.0"
 _HOMES = {
     "Comparison": "comparison.compare",
     "Diagnosis": "explain.diagnose",
-    "Task": "tasks.task",
+    "Task": "data.task",
     "compare": "comparison.compare",
     "diagnose": "explain.diagnose",
-    "load_model": "inference",
-    "load_task": "tasks.load",
+    "load_model": "classifier",
+    "load_task": "data.load",
 }
 __all__ = ["Comparison", "Diagnosis", "Task", "compare", "diagnose", "load_model", "load_task"]
 

@@ -12,46 +12,43 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from typing import TYPE_CHECKING, Any, Literal
 
 import selfpretrain
-from selfpretrain.arms.registry import RIVALS, arm_named, expanded, known_arms
-from selfpretrain.config import CompareConfig, DiagnoseConfig, TaskConfig
-from selfpretrain.engines.engine import MakeEngine
+from selfpretrain.arms.builtin import RIVALS
+from selfpretrain.config import ARGUMENT, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
-from selfpretrain.explain.registry import known_sections, sections_named
-from selfpretrain.options import explained, parse, take_task_options, task_help, value_of
-from selfpretrain.presets import preset
-from selfpretrain.serial import to_dict
-from selfpretrain.tasks.builtin import builtin_tasks
+from selfpretrain.files import to_dict
+from selfpretrain.options import explained, filled, parse, task_help
+from selfpretrain.registry import ARMS, PRESETS, SECTIONS, STUDIES, TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from selfpretrain.engines.engine import MakeEngine
 
 USAGE = """\
 usage: selfpretrain VERB ...
 
 Does self-pretraining help on your sequences, by how much, at what cost, and why?
 
-  compare [DATA]   train with and without self-pretraining, in pairs, and answer
-  diagnose DIR     say why: attention, gradients, landscape, and weights moved one group at a time
-  study NAME       many comparisons along one axis, and the claims that they decide (study list names them)
-  data             list the built-in tasks, describe one, or make a file of it
-  report DIR       draw the report of a finished comparison or study again; never trains
-  clean DIR        list, then remove, trainings that the latest request does not use
+  compare [DATA]   train with and without self-pretraining on paired seeds, and report whether it helps
+  diagnose DIR     explain the result: attention, gradients, loss landscape, and copying weights one group at a time
+  study NAME       run many comparisons along one axis to test declared claims (study list shows the names)
+  data             list the built-in tasks, describe one, or write one to a file
+  report DIR       rebuild the report of a finished comparison or study, without training
+  clean DIR        list, then remove, trainings that the latest compare command does not use
 
-DATA is a built-in task (selfpretrain data list gives them) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
+DATA is a built-in task (see selfpretrain data list) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
 
   selfpretrain compare                            the built-in example, a few minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
-  selfpretrain compare my.csv --budget 10m --plan what that would be
-  selfpretrain diagnose runs/proximity            why it came out so
+  selfpretrain compare my.csv --budget 10m --plan show the plan for that, without running it
+  selfpretrain diagnose runs/proximity            explain the result of the first example
   selfpretrain study depth                        does the gain need depth?
-  selfpretrain compare --help                     every option of a verb
+  selfpretrain compare --help                     options of one command (--help-all: every option)
 
-Exit status: 0 done, 2 the request or the data is wrong, 1 an unexpected failure, 130 interrupted.
+Exit status: 0 success, 2 invalid request or data, 1 unexpected failure, 130 interrupted.
 """
 
 EngineName = Literal["local", "ray"]
@@ -64,34 +61,33 @@ WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQU
 class CompareArguments:
     """Train every arm with every seed and say whether self-pretraining helps, by how much and why.
 
-    The same command goes on where an interrupted one stopped; with more seeds, another arm or other settings it trains
-    what is missing.
+    Running the same command again resumes an interrupted comparison. With more seeds, another arm or other settings, it
+    trains only what is missing.
     """
 
-    task: OmitArgPrefixes[TaskConfig] = field(default_factory=TaskConfig)
-    config: Annotated[CompareConfig, arg(name="")] = field(default_factory=CompareConfig)
+    task: TaskConfig = field(default_factory=TaskConfig)
+    config: CompareConfig = field(default_factory=CompareConfig)
     preset: str = "minimal"
-    """A named set of model and training settings, on which single options stand: minimal, small, amos-NAME, or
-    lra-NAME-small for the short sister of a long task.
-    NAME: listops, text, retrieval, image, pathfinder, pathx, pathx-256, scifar, sc, bidmc.
-    Tasks of the Long Range Arena have their own, unless another is named."""
+    """A named set of model and training settings (see below); individual options override it.
+    Long Range Arena tasks use presets of their own unless another is given."""
     profile: Literal["full", "small"] = "full"
-    """small: the short sister of a long task, with a small model: minutes on two cores instead of days."""
+    """small: use the short version of a long task and a small model; minutes on two cores instead of days."""
     budget: str | None = None
-    """A time, like 10m or 1h. Steps are timed here, then durations, rates and seeds are chosen that fill it.
-    They are the same for every arm. What other options set stays."""
+    """Time budget, such as 10m or 1h. Training steps are timed on this machine; then durations, learning rates and the
+    number of seeds, the same for every arm, are chosen to fill the budget. Values set by other options are kept."""
     plan: bool = False
-    """Print what would be done, how long it would take and what could be seen; do nothing."""
+    """Print what would be trained, how long it would take and how large a difference could be detected, then exit."""
     out: Path | None = None
-    """Folder for everything that is written; None: runs/<task>."""
+    """Output folder. If not given: runs/<task>."""
     workers: int | None = None
-    """Runs at a time on the CPU; None: the cores divided by --threads."""
+    """Number of runs to train in parallel on the CPU. If not given: the number of cores divided by --threads."""
     engine: EngineName = "local"
-    """local: worker processes here; ray: Ray (an extra), started here or at --ray-address."""
+    """local: worker processes on this machine; ray: Ray (an optional extra), on this machine or at --ray-address."""
     ray_address: str | None = None
-    """A running Ray cluster, like auto or ray://host:10001. Give --out a folder that all its machines reach."""
+    """Address of a running Ray cluster, such as auto or ray://host:10001. All of its machines must be able to access
+    the --out folder."""
     json: bool = False
-    """Print summary.json alone on standard output."""
+    """Print only summary.json to standard output."""
 
     def __post_init__(self) -> None:
         require_at_least(self, workers=1)
@@ -99,19 +95,19 @@ class CompareArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class DiagnoseArguments:
-    """Say why self-pretraining helps in a finished comparison, or does not: look, then experiment.
+    """Explain why self-pretraining helps or does not help in a finished comparison, by measurements and experiments.
 
-    Adds a part "Why" to the comparison's report. Of one run's folder, looks at that run alone. The same command goes
-    on where an interrupted one stopped.
+    Adds a "Why" part to the comparison's report. Given the folder of a single run, analyses only that run. Running the
+    same command again resumes an interrupted diagnosis.
     """
 
-    folder: Positional[Path]
-    """The folder of a comparison, or of a run in its folder runs/."""
-    config: Annotated[DiagnoseConfig, arg(name="")] = field(default_factory=DiagnoseConfig)
+    folder: Path = field(metadata=ARGUMENT)
+    """Folder of a comparison, or of one of its runs (inside its runs/ folder)."""
+    config: DiagnoseConfig = field(default_factory=DiagnoseConfig)
     workers: int | None = None
-    """Jobs at a time; None: the cores."""
+    """Number of jobs to run in parallel. If not given: the number of cores."""
     json: bool = False
-    """Print every measurement with its shape, unit, seed and step, and the conclusion, on standard output."""
+    """Print the conclusion and every measurement, with its shape, unit, seed and step, to standard output."""
 
     def __post_init__(self) -> None:
         require_at_least(self, workers=1)
@@ -119,27 +115,29 @@ class DiagnoseArguments:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyArguments:
-    """Run a study: many comparisons along one axis, and the claims that they decide, declared before they run.
+    """Run a study: many comparisons along one axis, which test claims that are declared in advance.
 
-    The same command goes on where an interrupted one stopped. What two comparisons share is trained once. Most studies
-    can be asked about DATA of one's own. One's own study is a Python file that defines STUDY.
+    Running the same command again resumes an interrupted study. Trainings that comparisons share are run only once.
+    Most studies can be run on your own DATA. To write your own study, define STUDY in a Python file.
     """
 
-    study: Positional[str]
-    """list, a study's name (see below), or a Python file."""
-    task: OmitArgPrefixes[TaskConfig] = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
+    study: str = field(metadata=ARGUMENT)
+    """Name of a study (see below), a Python file that defines one, or the word list to show all studies."""
+    task: TaskConfig = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
     profile: Literal["small", "full"] = "small"
-    """small: at most 20 minutes on two cores (paper: 90); full: ten seeds and a larger model, for an accelerator."""
+    """small: at most 20 minutes on two cores (90 for the study paper); full: ten seeds and a larger model, for a GPU or
+    another accelerator."""
     out: Path | None = None
-    """Folder for everything that is written; None: runs/study-<name>, with the data's name behind it."""
+    """Output folder. If not given: runs/study-<name>, followed by the name of DATA if there is one."""
     workers: int | None = None
-    """Runs at a time on the CPU; None: the cores."""
+    """Number of runs to train in parallel on the CPU. If not given: the number of cores."""
     engine: EngineName = "local"
-    """local: worker processes here; ray: Ray (an extra), started here or at --ray-address."""
+    """local: worker processes on this machine; ray: Ray (an optional extra), on this machine or at --ray-address."""
     ray_address: str | None = None
-    """A running Ray cluster, like auto or ray://host:10001. Give --out a folder that all its machines reach."""
+    """Address of a running Ray cluster, such as auto or ray://host:10001. All of its machines must be able to access
+    the --out folder."""
     json: bool = False
-    """Print study.json alone on standard output."""
+    """Print only study.json to standard output."""
 
     def __post_init__(self) -> None:
         require_at_least(self, workers=1)
@@ -149,18 +147,19 @@ class StudyArguments:
 class DataArguments:
     """List the built-in tasks, describe one, or write its sequences to a file that compare reads."""
 
-    what: Positional[Literal["list", "describe", "make"]]
+    what: Literal["list", "describe", "make"] = field(metadata=ARGUMENT)
     """list, describe TASK or make TASK --out FILE."""
-    task: Positional[str] = ""
-    """The task's name. Its own options go behind it: lra-listops --sequences 5000."""
+    task: str = field(default="", metadata=ARGUMENT)
+    """Name of the task, followed by the task's own options: lra-listops --sequences 5000."""
     data_seed: int = 0
     """Seed of the generated data."""
     data_dir: Path | None = None
-    """Folder of data that somebody has to get; None: what SELFPRETRAIN_DATA names, or data."""
+    """Folder with data that you have to obtain yourself. If not given: the folder named by the environment variable
+    SELFPRETRAIN_DATA, or else data."""
     out: Path | None = None
     """File to write: .jsonl for symbols, .npz for values."""
     workers: int | None = None
-    """Processes that draw a task whose rows take long (lra-pathfinder, lra-pathx); None: the cores."""
+    """Number of processes that generate a slow task (lra-pathfinder, lra-pathx). If not given: the number of cores."""
 
     def __post_init__(self) -> None:
         require_at_least(self, data_seed=0, workers=1)
@@ -170,7 +169,7 @@ class DataArguments:
 class ReportArguments:
     """Draw report.html of a finished comparison or study again, from its folder alone."""
 
-    folder: Positional[Path]
+    folder: Path = field(metadata=ARGUMENT)
     """The folder."""
 
 
@@ -182,7 +181,7 @@ class CleanArguments:
     first.
     """
 
-    folder: Positional[Path]
+    folder: Path = field(metadata=ARGUMENT)
     """The comparison's folder."""
     yes: bool = False
     """Remove them without asking."""
@@ -229,57 +228,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _compare(argv: list[str]) -> None:
-    argv = _of_profile(argv)
-    tasks = builtin_tasks()
-    own = tasks[argv[0]].preset if argv and argv[0] in tasks else CompareArguments.preset
-    named = value_of("--preset", argv) or own
-    ground = preset(named)
-    argv, options = take_task_options(argv)
-    arms = "\n".join(f"  {name:14s} {arm.says}" for name, arm in known_arms().items())
-    arms += f"\n  {RIVALS:14s} the default arms, and all that cost nothing beyond scratch"
-    arguments = parse(
-        CompareArguments,
-        argv,
-        "compare",
-        default=CompareArguments(task=ground.task, config=ground.config, preset=named),
-        more=f"\narms:\n{arms}\n\n{task_help()}",
-    )
-    config = replace(arguments.config, arms=expanded(arguments.config.arms))
-    for name in config.arms:
-        arm_named(name)
-    # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
-    from selfpretrain.machine import cores
-    from selfpretrain.progress import Watcher
-    from selfpretrain.tasks.load import load_task
+def compare_arguments(argv: list[str]) -> CompareArguments:
+    """The arguments of ``compare``: what is given, on a preset that is named or that DATA has.
 
+    Raises:
+        RequestError: an option that cannot be used.
+    """
+    given = parse(CompareArguments, argv, "compare", _compare_help)
+    data = _of_profile(given.get("task", {}).get("data", TaskConfig.data), given.get("profile", "full"))
+    given["task"] = {**given.get("task", {}), "data": data, "options": given.pop("options", {})}
+    own = TASKS[data].preset if data in TASKS else CompareArguments.preset
+    preset = PRESETS[given.get("preset", own)]
+    ground = CompareArguments(task=preset.task, config=preset.config, preset=preset.name)
+    return filled(ground, given)
+
+
+def _compare(argv: list[str]) -> None:
+    arguments = compare_arguments(argv)
+    preset = PRESETS[arguments.preset]
+    # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
+    from selfpretrain.arms.builtin import expanded
+    from selfpretrain.data.load import load_task
+    from selfpretrain.machine import cores
+    from selfpretrain.watch import Watcher
+
+    config = replace(arguments.config, arms=expanded(arguments.config.arms))
     console = _console()
     with Watcher(console) as watch:
         workers = _processes(arguments.workers) if arguments.engine == "local" else cores()
-        task = load_task(replace(arguments.task, options=options), workers=workers, watch=watch)
-    from selfpretrain.comparison.compare import compare
-    from selfpretrain.comparison.planning import planned
-    from selfpretrain.events import ignore
+        task = load_task(arguments.task, workers=workers, watch=watch)
+    from selfpretrain.comparison.compare import compare, planned
     from selfpretrain.report.terminal import print_summary
     from selfpretrain.report.write import write_report
 
     engine, workers = _engine(arguments, config.train.threads)
-    signal.signal(signal.SIGTERM, _interrupt)  # behind Ray, which has a handler of its own
+    signal.signal(signal.SIGTERM, _interrupt)  # after Ray, which has a handler of its own
+    budgeted: dict[str, Any] = {"budget": arguments.budget, "default": preset.config, "workers": workers}
     if arguments.plan:
-        plan = planned(task, config, ground.config, arguments.budget, workers=workers, watch=ignore)
+        plan = planned(task, config, **budgeted)
         sys.stderr.write("".join(f"{line}\n" for line in (*task.notes, *plan.lines)))
         return
     with Watcher(console) as watch:
-        comparison = compare(
-            task,
-            config,
-            out=arguments.out,
-            budget=arguments.budget,
-            default=ground.config,
-            workers=workers,
-            engine=engine,
-            watch=watch,
-        )
+        comparison = compare(task, config, out=arguments.out, engine=engine, watch=watch, **budgeted)
     report = write_report(comparison.folder)
     if arguments.json:
         sys.stdout.write(json.dumps(comparison.summary, indent=2, allow_nan=False) + "\n")
@@ -287,30 +277,37 @@ def _compare(argv: list[str]) -> None:
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
 
 
-def _of_profile(argv: list[str]) -> list[str]:
-    """Arguments in which a task is replaced by its small sister, where that was asked for.
+def _compare_help() -> str:
+    arms = "\n".join(f"  {name:20s} {arm.says}" for name, arm in ARMS.items())
+    arms += f"\n  {RIVALS:20s} the default arms and every arm that costs no more than scratch"
+    presets = "\n".join(f"  {name}" for name in PRESETS)
+    return f"\narms:\n{arms}\n\npresets:\n{presets}\n\n{task_help()}"
+
+
+def _of_profile(data: str, profile: str) -> str:
+    """The task, or its small sister where that was asked for.
 
     Raises:
         SettingError: the task has none.
     """
-    if value_of("--profile", argv) != "small":
-        return argv
-    tasks = builtin_tasks()
-    small = [name.removesuffix("-small") for name in tasks if name.endswith("-small")]
-    if not argv or argv[0] not in small:
-        raise SettingError("profile", "small", f"needs one of {', '.join(small)} as DATA, in front of all options")
-    return [f"{argv[0]}-small", *argv[1:]]
+    if profile == "full":
+        return data
+    small = [name.removesuffix("-small") for name in TASKS if name.endswith("-small")]
+    if data not in small:
+        raise SettingError("profile", profile, f"needs one of {', '.join(small)} as DATA")
+    return f"{data}-small"
 
 
 def _diagnose(argv: list[str]) -> None:
-    sections = "\n".join(f"  {name:14s} {section.says}" for name, section in known_sections().items())
-    arguments = parse(DiagnoseArguments, argv, "diagnose", more=f"\nsections:\n{sections}\n")
-    sections_named(arguments.config.sections)
+    given = parse(DiagnoseArguments, argv, "diagnose", _diagnose_help)
+    arguments = filled(DiagnoseArguments, given)
+    for name in arguments.config.sections or ():
+        SECTIONS[name]  # refuses an unknown one before torch is there
     signal.signal(signal.SIGTERM, _interrupt)
     from selfpretrain.explain.diagnose import diagnose
-    from selfpretrain.progress import Watcher
     from selfpretrain.report.terminal import print_conclusion
     from selfpretrain.report.write import write_report
+    from selfpretrain.watch import Watcher
 
     console = _console()
     workers = _processes(arguments.workers)
@@ -323,25 +320,29 @@ def _diagnose(argv: list[str]) -> None:
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
 
 
-def _study(argv: list[str]) -> int:
-    from selfpretrain.studies.registry import known_studies, study_named
+def _diagnose_help() -> str:
+    return "\nsections:\n" + "".join(f"  {name:14s} {section.says}\n" for name, section in SECTIONS.items())
 
-    lines = [f"{each.name:18s} {each.question} ({each.minutes:g} min)" for each in known_studies().values()]
-    argv, options = take_task_options(argv)
-    arguments = parse(StudyArguments, argv, "study", more="\nstudies:\n" + "".join(f"  {line}\n" for line in lines))
-    if arguments.study == "list":
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+def _study(argv: list[str]) -> int:
+    given = parse(StudyArguments, argv, "study", _study_help)
+    if given["study"] == "list":
+        sys.stdout.write(_study_lines())
         return 0
-    study = study_named(arguments.study)
-    task = _data_of_study(replace(arguments.task, options=options))
-    from selfpretrain.progress import Watcher
+    options = given.pop("options", {})
+    if options:
+        given["task"] = {**given.get("task", {}), "options": options}
+    arguments = filled(StudyArguments, given)
     from selfpretrain.report.terminal import print_study
     from selfpretrain.report.write import write_report
-    from selfpretrain.studies.conduct import run_study
+    from selfpretrain.studies.run import run_study, study_named
+    from selfpretrain.watch import Watcher
 
+    study = study_named(arguments.study)
+    task = _data_of_study(arguments.task)
     console = _console()
     engine, workers = _engine(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # behind Ray, which has a handler of its own
+    signal.signal(signal.SIGTERM, _interrupt)  # after Ray, which has a handler of its own
     with Watcher(console) as watch:
         result = run_study(
             study,
@@ -361,7 +362,15 @@ def _study(argv: list[str]) -> int:
     return int(any(case.failure is not None for case in result.answer.cases))
 
 
-def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> tuple[MakeEngine, int]:
+def _study_lines() -> str:
+    return "".join(f"{study.name:18s} {study.question} ({study.minutes:g} min)\n" for study in STUDIES.values())
+
+
+def _study_help() -> str:
+    return "\nstudies:\n" + "".join(f"  {line}\n" for line in _study_lines().splitlines())
+
+
+def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "tuple[MakeEngine, int]":
     """What does the trainings, and how many at a time."""
     from selfpretrain.engines.local import LocalEngine
     from selfpretrain.machine import cores
@@ -376,8 +385,8 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> t
     workers = arguments.workers or max(1, most // threads)
     if workers * threads > most:
         whose = "this machine's" if address is None else "the cluster's"
-        each = "" if threads == 1 else f"times {threads} threads "
-        raise SettingError("workers", workers, f"{each}is more than {whose} {most} cores")
+        times = "" if threads == 1 else f"times {threads} threads "
+        raise SettingError("workers", workers, f"{times}is more than {whose} {most} cores")
     return (LocalEngine if arguments.engine == "local" else partial(RayEngine, address=address)), workers
 
 
@@ -409,10 +418,11 @@ def _data_of_study(task: TaskConfig) -> TaskConfig | None:
 
 
 def _data(argv: list[str]) -> None:
-    argv, options = take_task_options(argv)
-    arguments = parse(DataArguments, argv, "data", more=f"\n{task_help()}")
-    from selfpretrain.progress import Watcher
-    from selfpretrain.tasks.catalogue import described, listed, make_file
+    given = parse(DataArguments, argv, "data", lambda: f"\n{task_help()}")
+    options = given.pop("options", {})
+    arguments = filled(DataArguments, given)
+    from selfpretrain.data.catalogue import described, listed, make_file
+    from selfpretrain.watch import Watcher
 
     if arguments.what == "list":
         sys.stdout.write("".join(f"{line}\n" for line in listed(arguments.data_dir)))
@@ -434,34 +444,36 @@ def _data(argv: list[str]) -> None:
 
 
 def _report(argv: list[str]) -> None:
-    folder = parse(ReportArguments, argv, "report").folder
+    folder = filled(ReportArguments, parse(ReportArguments, argv, "report")).folder
     from selfpretrain.report.write import write_report
 
     sys.stderr.write(f"report: {write_report(folder)}\n")
 
 
 def _clean(argv: list[str]) -> None:
-    arguments = parse(CleanArguments, argv, "clean")
-    from selfpretrain.comparison.cleaning import clean, size_bytes, unused
+    arguments = filled(CleanArguments, parse(CleanArguments, argv, "clean"))
+    from selfpretrain.comparison.clean import clean, unused
     from selfpretrain.comparison.folder import ComparisonFolder
 
     folder = ComparisonFolder(arguments.folder)
-    paths = unused(folder)
-    for path in paths:
-        sys.stderr.write(f"{path.relative_to(folder.path)}  {size_bytes(path) / 1e6:.1f} MB\n")
-    if not paths:
-        sys.stderr.write("nothing to remove: the latest request uses everything here\n")
+    entries = unused(folder)
+    for entry in entries:
+        note = "" if entry.is_finished else "  unfinished, and left: delete it yourself"
+        sys.stderr.write(f"{entry.path.relative_to(folder.path)}  {entry.size_bytes / 1e6:.1f} MB{note}\n")
+    finished = sum(entry.is_finished for entry in entries)
+    if not finished:
+        rest = " that is finished" if entries else ": the latest request uses everything here"
+        sys.stderr.write(f"nothing to remove{rest}\n")
         return
-    ask = f"remove these {len(paths)} folders? [y/N] "
     if not arguments.yes and not sys.stdin.isatty():
         sys.stderr.write(f"nothing is removed; selfpretrain clean {folder.path} --yes does it\n")
         return
     try:
-        agreed = arguments.yes or input(ask).strip().lower() in ("y", "yes")
+        agreed = arguments.yes or input(f"remove these {finished} folders? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         agreed = False
     if agreed:
-        sys.stderr.write(f"removed {len(clean(folder, paths))} folders\n")
+        sys.stderr.write(f"removed {len(clean(folder))} folders\n")
 
 
 def _console() -> "Console":

@@ -1,67 +1,69 @@
 """Every setting and every default of the project, once; a built-in task keeps its own beside its rule.
 
 Precedence: the default below < the preset < what the caller gives. For example ``--preset small --depth 3`` is the
-preset ``small`` (two layers) with three layers. The docstring under a field is its help text on the command line,
-where task, model, objective and train lose their name and the two phases keep theirs (``--depth 3``,
-``--label.duration 800steps``). ``None`` means off, or "found out from the data" where the docstring says so.
+preset ``small`` (two layers) with three layers. The docstring under a field is its help text on the command line; see
+``options`` for how settings are spelt there. ``None`` means off, or "found out from the data" where the docstring says
+so. Metadata of a field: ``python`` settings exist in Python only, ``rare`` ones are listed by ``--help-all`` only, an
+``argument`` stands without an option, and of ``text`` the setting itself reads the value.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from tyro.conf import OmitArgPrefixes, Positional, Suppress
-from tyro.constructors import PrimitiveConstructorSpec
+from typing import Any, Literal
 
 from selfpretrain.errors import SettingError, require_at_least, require_between
 
-Kind = Literal["symbols", "bytes", "values"]
+KindName = Literal["symbols", "bytes", "values"]
 Init = Literal["default", "tied", "mimetic-qk", "mimetic", "impulse"]
 PhaseName = Literal["pretrain", "label"]
-ObjectiveName = Literal["labels", "cutmix", "smoothing", "masked-labels", "reconstruction", "joint", "joint-corrupted"]
-"""What a training minimises; each is a class in ``objectives``."""
 ABSOLUTE = ("sinusoidal", "learned")
 """Position codes that are added to the embedding."""
+PYTHON: Mapping[str, Any] = {"python": True}
+RARE: Mapping[str, Any] = {"rare": True}
+ARGUMENT: Mapping[str, Any] = {"argument": True}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """Which sequences, and how to read them."""
 
-    data: Positional[str] = "proximity"
-    """A built-in task (see below) or a file: .csv, .tsv, .parquet, .jsonl, .npz."""
+    data: str = field(default="proximity", metadata=ARGUMENT)
+    """A built-in task (see selfpretrain data list) or a file: .csv, .tsv, .parquet, .jsonl, .npz."""
     sequence: str | None = None
-    """File: the column that holds the sequence; a list a,b,c or a pattern like 't*' for one column per step."""
+    """For files: the column that holds the sequence. If there is one column per step: their names as a list a,b,c or a
+    pattern like 't*'."""
     pair: str | None = None
-    """File: the column of a second sequence, where a row is a pair and its class is about both."""
+    """For files of pairs: the column that holds the second sequence. The class then describes the pair."""
     label: str | None = None
-    """File: the column that holds the class."""
+    """For files: the column that holds the class."""
     split: str | None = None
-    """File: the column that says train, val or test (found by the name 'split')."""
+    """For files: the column that holds train, val or test. A column named 'split' is used automatically."""
     series: str | None = None
-    """File with a row for each time step: the column that names the sequence to which a row belongs."""
+    """For files with one row per time step: the column that identifies the sequence of each row."""
     time: str | None = None
-    """File with a row for each time step: the column that orders the rows of a sequence; None: as in the file."""
-    kind: Kind | None = None
-    """File: how to read a sequence: symbols, bytes or values; guessed and printed when not given."""
+    """For files with one row per time step: the column by which to sort the rows of a sequence.
+    If not given: file order."""
+    kind: KindName | None = None
+    """For files: how to read a sequence, as symbols, bytes or values. If not given, guessed (and the guess printed)."""
     test: Path | None = None
-    """File: a second file with the test sequences, columns as in the first."""
+    """For files: a second file with the test sequences, with the same columns as the first."""
     max_length: int | None = None
-    """Longer sequences are cut to this many positions, and the count is printed.
-    None: 1,024 for files, and never for built-in tasks."""
+    """Truncate longer sequences to this many positions, and print how many were truncated.
+    If not given: 1,024 for files; built-in tasks are never truncated."""
     allow_missing: bool = False
-    """Replace missing or infinite values by the channel's training mean instead of refusing them."""
+    """Replace missing or infinite values with the channel's mean over the training set, instead of raising an error."""
     data_dir: Path | None = None
-    """Folder of data that somebody has to get (lra-image, lra-text; the studies domains and paper).
-    None: what SELFPRETRAIN_DATA names, or data."""
+    """Folder with data that you have to obtain yourself (for lra-image, lra-text and the studies domains and paper).
+    If not given: the folder named by the environment variable SELFPRETRAIN_DATA, or else data."""
     data_seed: int = 0
     """Seed of generated data and of the split; independent of the training seeds."""
-    fraction: float = 1.0
+    fraction: float = field(default=1.0, metadata=PYTHON)
     """Share of the training sequences that is used; a smaller share is part of a larger one. Test stays whole."""
-    random_labels: bool = False
+    random_labels: bool = field(default=False, metadata=PYTHON)
     """Control: the sequences of each split get each other's labels at random, so that they can only be memorised."""
-    options: Suppress[dict[str, Any]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=PYTHON)
     """Options of a built-in task, by name; each task has its own."""
 
     def __post_init__(self) -> None:
@@ -86,32 +88,33 @@ class ModelConfig:
     """Model width D."""
     heads: int = 2
     """Attention heads; must divide the width."""
-    ff_factor: float = 2.0
+    ff_factor: float = field(default=2.0, metadata=RARE)
     """Hidden width of the feed-forward layer, in multiples of the width."""
     dropout: float = 0.0
-    """Dropout after the embedding and on both residual branches. Amos et al. use 0."""
+    """Dropout probability after the embedding and on both residual branches (0, as in Amos et al. 2024)."""
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
-    """Position code: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
-    proximity_bias: float = 0.0
+    """Positional encoding: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
+    proximity_bias: float = field(default=0.0, metadata=PYTHON)
     """Slope of a fixed bias -slope |i - j| on the scores of every head; 0: none.
     It stands beside the position code, and instead of ALiBi's slopes."""
     pooling: Literal["mean", "max", "cls", "last"] = "mean"
-    """How positions become one vector for the label head."""
-    label_head: Literal["linear", "mlp"] = "linear"
+    """How the outputs at all positions are pooled into one vector for the label head."""
+    label_head: Literal["linear", "mlp"] = field(default="linear", metadata=RARE)
     """Label head: one linear layer, or two with a ReLU."""
-    position_scale: float = 1.0
+    position_scale: float = field(default=1.0, metadata=PYTHON)
     """Factor on the sinusoidal code, or on the start of learned positions."""
-    init: Init = "default"
+    init: Init = field(default="default", metadata=RARE)
     """How attention starts: torch's default, tied, mimetic-qk, mimetic or impulse.
     Tied: query and key equal, as in the code of Amos et al. Mimetic-qk: both near a scaled identity.
     Mimetic: values and outputs, too, as published by Trockman and Kolter (2023).
     Impulse: each head looks at one offset, as published by Zheng et al. (2025); needs absolute positions."""
-    causal: bool = False
+    causal: bool = field(default=False, metadata=RARE)
     """Attention looks back only. Always so where the next position is predicted (objective causal)."""
     attention_block: int | None = None
-    """Block-local attention: a position sees its own block of so many positions and both neighbours; None: all.
-    Time and memory then grow with the length. Amos et al.: 4096 for 16,384 positions, 8192 for 65,536."""
-    attention: Literal["sdpa", "eager"] = "sdpa"
+    """Block-local attention: each position attends to its own block of this many positions and to the two neighbouring
+    blocks, so that time and memory grow linearly with the length. If not given, attention is global.
+    Amos et al. use 4096 for 16,384 positions and 8192 for 65,536."""
+    attention: Literal["sdpa", "eager"] = field(default="sdpa", metadata=PYTHON)
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
@@ -123,16 +126,13 @@ class ModelConfig:
         if self.width % 2:
             raise SettingError("width", self.width, "is odd; position codes need an even width")
         if self.positions == "rotary" and (self.width // self.heads) % 2:
-            each = self.width // self.heads
-            raise SettingError(
-                "heads", self.heads, f"leaves {each} of the width to each head; rotary needs an even one"
-            )
-
+            problem = f"leaves {self.width // self.heads} of the width to each head; rotary needs an even one"
+            raise SettingError("heads", self.heads, problem)
         if self.attention_block is not None and self.pooling == "cls":
             raise SettingError("pooling", "cls", "would see its own block alone; use mean, max or last")
         if self.init == "impulse" and (self.positions not in ABSOLUTE or self.pooling == "cls"):
-            said = "looks at offsets of absolute positions; use sinusoidal or learned ones, and no class token"
-            raise SettingError("init", self.init, said)
+            problem = "looks at offsets of absolute positions; use sinusoidal or learned ones, and no class token"
+            raise SettingError("init", self.init, problem)
 
     @property
     def hidden_width(self) -> int:
@@ -144,20 +144,22 @@ class ModelConfig:
 class ObjectiveConfig:
     """What self-pretraining fills in."""
 
-    objective: Literal["masked", "span", "causal"] = "masked"
-    """masked: positions masked independently; span: stretches of positions; causal: predict the next position.
-    The last comes with causal attention in every arm."""
+    objective: str = "masked"
+    """masked: fill in positions masked independently; span: fill in masked spans; causal: predict the next position,
+    with causal attention in every arm. Installed packages may add others."""
     mask_ratio: float = 0.5
-    """Expected share of masked positions (.5: Amos et al. for images)."""
-    span_length: int = 8
+    """Expected fraction of masked positions (0.5: value of Amos et al. for images)."""
+    span_length: int = field(default=8, metadata=PYTHON)
     """Mean length of a masked run, for span (ours)."""
-    value_loss: Literal["l1", "l2"] = "l1"
+    value_loss: Literal["l1", "l2"] = field(default="l1", metadata=RARE)
     """Reconstruction loss for values (l1: Amos et al. for images)."""
-    joint_weight: float = 1.0
+    joint_weight: float = field(default=1.0, metadata=PYTHON)
     """Weight of the masked loss beside the label loss in the arm joint (ours)."""
-    control: Literal["none", "shuffled", "random"] = "none"
+    control: Literal["none", "shuffled", "random"] = field(default="none", metadata=PYTHON)
     """Controls, from which nothing about order can be learnt: none of them, shuffled or random.
-    Shuffled: every sequence in a random order, always the same. Random: what is asked for is another sequence's."""
+    Shuffled: every sequence in a random order, always the same. Random: the targets are another sequence's."""
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=PYTHON)
+    """Settings of an objective that another package adds, by name."""
 
     def __post_init__(self) -> None:
         require_between(self, mask_ratio=(0.01, 0.99))
@@ -205,22 +207,22 @@ class PhaseConfig:
     """One phase of training."""
 
     duration: str
-    """How long: 800steps (or just 800) or 20epochs."""
+    """Length of the phase, such as 800steps (or just 800) or 20epochs."""
     batch_size: int = 64
-    """Sequences a step; at most the training set."""
-    warmup: str = "5%"
+    """Number of sequences per step; limited to the size of the training set."""
+    warmup: str = field(default="5%", metadata=RARE)
     """Linear warm-up of the learning rate: 100steps, 1epochs or 5% of the phase (5%: ours)."""
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine"] = field(default="constant", metadata=RARE)
     """Learning rate after the warm-up (constant: Amos et al.)."""
-    optimizer: Literal["adamw", "sgd", "muon"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "muon"] = field(default="adamw", metadata=RARE)
     """adamw; sgd with momentum; or muon for the matrices of the blocks, and AdamW for the rest."""
-    weight_decay: float = 0.0
+    weight_decay: float = field(default=0.0, metadata=RARE)
     """Weight decay of matrices; biases, norms and embeddings have none."""
-    evaluate_every: str = "10%"
+    evaluate_every: str = field(default="10%", metadata=RARE)
     """How often to validate: 50steps, 1epochs or 10% of the phase."""
     patience: int | None = None
-    """Stop after this many validations without improvement; None: always train to the end.
-    The best weights are restored either way."""
+    """Stop after this many validations without improvement. If not given, always train to the end.
+    The best weights are restored in both cases."""
 
     def __post_init__(self) -> None:
         require_at_least(self, batch_size=1, weight_decay=0.0, patience=1)
@@ -238,24 +240,25 @@ class TrainConfig:
     """What both phases and all arms share."""
 
     lr: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    """The grid from which every arm's learning rate is picked on validation.
-    An arm with two phases uses one value for both, so that each arm gets equally many trials (ours)."""
-    tune_seeds: int = 1
+    """Grid of learning rates. For every arm, the best one on validation data is used.
+    An arm with two phases uses one value for both, so that every arm gets the same number of trials (our choice)."""
+    tune_seeds: int = field(default=1, metadata=PYTHON)
     """Seeds that try each learning rate; they are not among the reported seeds."""
-    clip: float | None = 1.0
+    clip: float | None = field(default=1.0, metadata=RARE)
     """Largest gradient norm (ours; Amos et al. do not clip)."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = field(default="float32", metadata=RARE)
     """bfloat16 runs the model under autocast; weights and optimiser stay in float32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto: CUDA, then MPS, then the CPU."""
-    threads: int = 1
-    """CPU threads of one training. They can change the last bit, so trainings with other threads are others."""
-    recompute: bool = False
+    threads: int = field(default=1, metadata=RARE)
+    """CPU threads per training. Results can differ in the last bit, so a training with another number of threads counts
+    as a different training."""
+    recompute: bool = field(default=False, metadata=PYTHON)
     """Compute the activations of each block again in the backward pass instead of keeping them.
     Less memory, a third more time, the same numbers."""
-    snapshots: int = 8
+    snapshots: int = field(default=8, metadata=PYTHON)
     """Weights that a reported training keeps, evenly spaced, for diagnose to look along it (ours); 0: none."""
-    checkpoint_seconds: float = 10.0
+    checkpoint_seconds: float = field(default=10.0, metadata=RARE)
     """Seconds between checkpoints: the most work that a power cut can cost a training."""
 
     def __post_init__(self) -> None:
@@ -290,31 +293,22 @@ def looks_of(seeds: str) -> tuple[int, ...]:
     return tuple(sorted({fewest, max(fewest, most // 2), most}))
 
 
-SEEDS = PrimitiveConstructorSpec[Any](  # a word, which __post_init__ reads
-    nargs=1,
-    metavar="N|FEWEST-MOST",
-    instance_from_str=lambda words: words[0],
-    is_instance=lambda value: isinstance(value, int),
-    str_from_instance=lambda seeds: [str(seeds)],
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
     """Arms x seeds on one task, paired by seed: the request of ``selfpretrain compare``."""
 
     arms: tuple[str, ...] = ("scratch", "spt", "scratch-long", "classical")
-    """Ways to train, separated by commas (see below)."""
-    seeds: Annotated[int, SEEDS] = 5
-    """Reported runs of each arm. No verdict is given below three.
-    A range like 3-10 looks at the answer after 3, 5 and 10 seeds, and stops as soon as it is clear."""
-    looks: Suppress[tuple[int, ...]] = ()
+    """Arms (ways to train) to compare, separated by commas; see below."""
+    seeds: int = field(default=5, metadata={"text": True})
+    """Number of seeds, which is the number of reported runs of each arm. With fewer than three, no verdict is given.
+    With a range such as 3-10, the result is checked after 3, 5 and 10 seeds, and training stops once it is clear."""
+    looks: tuple[int, ...] = field(default=(), metadata=PYTHON)
     """Where ``seeds`` was given as a range: the numbers of seeds at which the answer is looked at."""
-    model: OmitArgPrefixes[ModelConfig] = field(default_factory=ModelConfig)
-    objective: OmitArgPrefixes[ObjectiveConfig] = field(default_factory=ObjectiveConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="800steps"))
     label: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="300steps"))
-    train: OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         if isinstance(self.arms, str) or not self.arms:
@@ -332,11 +326,6 @@ class CompareConfig:
             raise SettingError("pooling", "cls", "sees nothing under causal attention; use mean, max or last")
 
     @property
-    def stages(self) -> "list[CompareConfig]":
-        """The request at each of its looks: one, unless seeds are a range."""
-        return [replace(self, seeds=n) for n in self.looks or (self.seeds,)]
-
-    @property
     def causal(self) -> bool:
         """Whether attention may look only back; the same for every arm of a comparison."""
         return self.model.causal or self.objective.objective == "causal"
@@ -351,23 +340,24 @@ class DiagnoseConfig:
     """How a finished comparison is looked at: the request of ``selfpretrain diagnose``."""
 
     sections: tuple[str, ...] | None = None
-    """What to look at, separated by commas (see below); None: everything.
-    Transplants train, take longest, and are what can name a cause."""
+    """Sections to compute, separated by commas (see below). If not given, all of them.
+    Transplants train models and take the longest, but only they can identify a cause."""
     sample: int | None = None
-    """Training sequences on which gradients and losses are looked at along training, always the same ones.
-    None: 256, or fewer where the task has fewer or they are long (ours)."""
-    large_sample: int | None = None
+    """Number of training sequences on which gradients and losses are followed during training; always the same ones.
+    If not given: 256, or fewer if the task has fewer or the sequences are long (our choice)."""
+    large_sample: int | None = field(default=None, metadata=PYTHON)
     """Training sequences behind attention patterns, score gradients at the main stages and linear probes.
     None: 1000, which keeps the position part of the scores nearly unbiased, or fewer as for --sample (ours)."""
-    curvature_sample: int = 32
+    curvature_sample: int = field(default=32, metadata=PYTHON)
     """Sequences of the sample behind Hessians, which need many passes (ours)."""
     max_lag: int = 4
-    """Longest lag that counts as near, in positions (ours)."""
+    """Largest lag, in positions, that counts as near (our choice)."""
     grid: tuple[int, ...] | None = None
-    """HEIGHT,WIDTH of sequences that are images read row by row: distances are then measured on the image, too."""
+    """HEIGHT,WIDTH of images that are read row by row as sequences. Distances are then also measured in the image."""
     transplant_seeds: int | None = None
-    """Seeds of every transplant, the first ones of the comparison; None: all of them. No claim is made below three."""
-    cells: tuple[str, ...] | None = None
+    """Number of seeds per transplant, taken from the first seeds of the comparison. If not given, all of them.
+    With fewer than three, no claim is made."""
+    cells: tuple[str, ...] | None = field(default=None, metadata=PYTHON)
     """Transplants to make, separated by commas, like spt.query-key.free,spt.all-but-query-key.free; None: all.
     Donor, what is taken, and whether it may learn: the names of the folders in transplants/, without the seed."""
 

@@ -31,11 +31,11 @@ def resolve_device(name: str) -> str:
     import torch
 
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    found = [device for device in there if there[device]]
+    available = [device for device in there if there[device]]
     if name == "auto":
-        return found[0]
-    if name not in found:
-        raise SettingError("device", name, f"is not available here; available: {', '.join(found)}")
+        return available[0]
+    if name not in available:
+        raise SettingError("device", name, f"is not available here; available: {', '.join(available)}")
     return name
 
 
@@ -76,12 +76,19 @@ def peak_memory_bytes(device: str) -> int | None:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def own_version() -> str:
+    """Version of this package, also where it runs from a bare source tree."""
+    import selfpretrain
+
+    return selfpretrain.__version__
+
+
 def environment(device: str) -> dict[str, Any]:
     """Versions, device, command line and commit: the content of environment.json."""
     import torch
 
     return {
-        "selfpretrain": metadata.version("selfpretrain"),
+        "selfpretrain": own_version(),
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},

@@ -164,8 +164,8 @@ def crossed_interval(correct_a: NDArray[Any], correct_b: NDArray[Any] | float = 
     (0.5, -0.728, 1.728, 2)
     """
     d = np.asarray(correct_a, dtype=np.float64) - np.asarray(correct_b, dtype=np.float64)
-    found = Crossed.of(d)
-    return Interval(float(d.mean()), None, None, None, len(d)) if found is None else found.interval()
+    crossed = Crossed.of(d)
+    return Interval(float(d.mean()), None, None, None, len(d)) if crossed is None else crossed.interval()
 
 
 def expected_half_width(n_seeds: int, n_sequences: int) -> float:
@@ -175,7 +175,7 @@ def expected_half_width(n_seeds: int, n_sequences: int) -> float:
     half of them, and that seeds alone scatter by ``SEED_SPREAD``.
     """
     rest = DISAGREEMENT / 2
-    found = Crossed(
+    crossed = Crossed(
         mean=0.0,
         n_seeds=n_seeds,
         n_sequences=n_sequences,
@@ -183,7 +183,7 @@ def expected_half_width(n_seeds: int, n_sequences: int) -> float:
         sequences=rest + n_seeds * DISAGREEMENT / 2,
         rest=rest,
     )
-    return (found.interval().high or 0.0) if min(n_seeds, n_sequences) > 1 else math.inf
+    return (crossed.interval().high or 0.0) if min(n_seeds, n_sequences) > 1 else math.inf
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -1,1 +1,1 @@
-"""The ways to train that a comparison knows, one file each, and how their learning rates are picked."""
+"""The ways to train that a comparison knows."""

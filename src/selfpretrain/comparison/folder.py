@@ -3,10 +3,9 @@
 config.json        the latest request, and the data it was made for
 environment.json   versions, device, command, commit
 summary.json       the answer
-runs/              a folder for each arm and seed (see ``runs``)
-trainings/         the store of trainings (see ``training.store``), unless another one is shared
-uses.json          which trainings the latest request and its diagnosis use
-transplants/       the runs of the causal test
+runs/              a folder for each arm and seed (see ``run``)
+trainings/         the store of trainings (see ``train.store``), unless another one is shared
+transplants/       the runs of the causal test, and which trainings they may use
 diagnosis/         what ``diagnose`` measured and concluded
 report.html        the page
 """
@@ -20,20 +19,22 @@ from typing import Any
 
 import filelock
 
-from selfpretrain.arms.registry import reported_seeds
-from selfpretrain.comparison.runs import RESULT, Run, run_name
+from selfpretrain.comparison.run import RESULT, Run, RunRecord, read_run, run_name
+from selfpretrain.comparison.summary import Look, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.data.task import Task
 from selfpretrain.errors import DamagedError, RequestError, SettingError
-from selfpretrain.results import Look, Summary
-from selfpretrain.serial import fingerprint, to_dict
-from selfpretrain.storage import own_folder, read_json, read_record, remove_half_written, write_json
+from selfpretrain.files import fingerprint, own_folder, read_json, read_record, remove_half_written, to_dict, write_json
+from selfpretrain.registry import ARMS
 
-CONFIG, ENVIRONMENT, SUMMARY, USES = "config.json", "environment.json", "summary.json", "uses.json"
+CONFIG, ENVIRONMENT, SUMMARY = "config.json", "environment.json", "summary.json"
 TRAININGS = "trainings"
+USED = "trainings.json"
+"""In the folder of transplants: keys of the trainings that they may use."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class FolderRecord:
     """What a folder was asked for.
 
     Attributes:
@@ -41,6 +42,7 @@ class Request:
         source: where they came from; None from Python.
         store: the folder of trainings, relative to the comparison's.
         asked: fingerprint of the command under a budget whose resolved request this is; None without a budget.
+        trials: keys of the tuning trainings, and of those that they rest on.
     """
 
     request: CompareConfig
@@ -48,32 +50,13 @@ class Request:
     source: TaskConfig | None
     store: str = TRAININGS
     asked: str | None = None
-
-    @property
-    def question(self) -> str:
-        """Fingerprint of everything but how many seeds and which arms: what several looks have in common."""
-        default = CompareConfig()
-        same = replace(self.request, seeds=default.seeds, looks=default.looks, arms=default.arms)
-        return fingerprint(self.task, same)
-
-    @property
-    def runs(self) -> list[tuple[str, int]]:
-        """Arm and seed of its runs."""
-        return [(arm, k) for arm in self.request.arms for k in reported_seeds(arm, self.request.seeds)]
+    trials: tuple[str, ...] = ()
 
     @property
     def run_names(self) -> list[str]:
         """Names of its runs."""
-        return [run_name(arm, seed) for arm, seed in self.runs]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Uses:
-    """Keys of the trainings that are used, and the fingerprint of the request that was answered last."""
-
-    request: str = ""
-    comparison: tuple[str, ...] = ()
-    transplants: tuple[str, ...] = ()
+        config = self.request
+        return [run_name(arm, seed) for arm in config.arms for seed in ARMS[arm].reported_seeds(config.seeds)]
 
 
 class ComparisonFolder:
@@ -105,17 +88,21 @@ class ComparisonFolder:
     @property
     def is_finished(self) -> bool:
         """Whether the latest request has been answered."""
-        return (self.path / SUMMARY).exists() and self.uses.request == fingerprint(self.request.request)
+        asked = fingerprint(self.record.request)
+        try:
+            return self.summary.request == asked
+        except DamagedError:
+            return False
 
     @property
-    def request(self) -> Request:
-        """The latest request."""
-        return read_record(self.path / CONFIG, Request)
+    def record(self) -> FolderRecord:
+        """What was asked for last."""
+        return read_record(self.path / CONFIG, FolderRecord)
 
     @property
     def store(self) -> Path:
         """The folder of trainings."""
-        return self.path / self.request.store
+        return self.path / self.record.store
 
     @property
     def summary(self) -> Summary:
@@ -130,35 +117,28 @@ class ComparisonFolder:
             raise DamagedError(self.path / ENVIRONMENT)
         return content
 
-    @property
-    def uses(self) -> Uses:
-        """Which trainings are used; none where nobody has said so yet."""
-        return read_record(self.path / USES, Uses) if (self.path / USES).exists() else Uses()
-
     def run(self, arm: str, seed: int) -> Run:
         """A finished run.
 
         Raises:
             DamagedError: it is not finished, or damaged.
         """
-        return Run(self.runs / run_name(arm, seed))
-
-    def runs_of(self, config: CompareConfig) -> dict[str, list[Run]]:
-        """Every run of a request: of each arm, by seed; the one run of a classical model stands for every seed."""
-        last = {arm: reported_seeds(arm, config.seeds)[-1] for arm in config.arms}
-        return {arm: [self.run(arm, min(k, last[arm])) for k in range(config.seeds)] for arm in config.arms}
+        return read_run(self.runs / run_name(arm, seed))
 
     @contextmanager
-    def claimed(self, config: CompareConfig, task: Any, store: Path | None, asked: str | None = None) -> Iterator[None]:
+    def claimed(self, config: CompareConfig, task: Task, store: Path | None, asked: str | None) -> Iterator[None]:
         """Make the folder ours for a request; holds a lock while work is going on.
 
         Args:
-            asked: of a request that was resolved here before (see ``Request``); a kill must not lose it.
+            config: the request.
+            task: what it is of.
+            store: a shared folder of trainings; None: the folder's own.
+            asked: see ``FolderRecord``.
 
         Raises:
             RequestError: it holds something else, or other data, or somebody is at work there.
         """
-        wanted = Request(
+        wanted = FolderRecord(
             request=config,
             task=task.fingerprint,
             source=task.source,
@@ -168,15 +148,13 @@ class ComparisonFolder:
         try:
             self._make()
         except OSError as error:
-            said = f"cannot be written to ({error.strerror}); name another"
-            raise SettingError("out", self.path, said) from None
+            reason = f"cannot be written to ({error.strerror}); name another"
+            raise SettingError("out", self.path, reason) from None
         with self.locked():
             if self.is_comparison:
                 self._check_data(wanted)
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
-            if (self.path / USES).exists():  # until it is answered, the folder is of no finished request
-                write_json(self.path / USES, to_dict(replace(self._known_uses, request="")))
             write_json(self.path / CONFIG, to_dict(wanted))
             yield
 
@@ -184,8 +162,8 @@ class ComparisonFolder:
         """A shared store as seen from here; absolute where there is no way from here to there."""
         owner = ComparisonFolder(store.parent)
         if owner.is_comparison and owner.path.resolve() != self.path.resolve():
-            said = f"belongs to the comparison {owner.path}; name a folder beside the comparisons"
-            raise SettingError("store", store, said)
+            reason = f"belongs to the comparison {owner.path}; name a folder beside the comparisons"
+            raise SettingError("store", store, reason)
         try:
             return os.path.relpath(store.resolve(), self.path.resolve())
         except ValueError:  # another drive
@@ -198,15 +176,15 @@ class ComparisonFolder:
             raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
         own_folder(self.path)
 
-    def _check_data(self, asked: Request) -> None:
+    def _check_data(self, asked: FolderRecord) -> None:
         try:
-            there = self.request
+            there = self.record
         except DamagedError:
-            said = "has a config.json that is damaged, or is no comparison of this version; name another folder"
-            raise SettingError("out", self.path, said) from None
+            reason = "has a config.json that is damaged, or is no comparison of this version; name another folder"
+            raise SettingError("out", self.path, reason) from None
         if there.task != asked.task:
-            said = f"belongs to other data ({_difference(there, asked)}); name another folder, or delete this one"
-            raise SettingError("out", self.path, said)
+            reason = f"belongs to other data ({_difference(there, asked)}); name another folder, or delete this one"
+            raise SettingError("out", self.path, reason)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -228,14 +206,13 @@ class ComparisonFolder:
     def resolved(self, asked: str | None) -> CompareConfig | None:
         """What a command under a budget was resolved to here; None if it was not, or there is no budget."""
         try:
-            there = self.request if asked is not None and self.is_comparison else None
+            there = self.record if asked is not None and self.is_comparison else None
         except RequestError:  # refused where the folder is claimed
             return None
-        return there.request.stages[-1] if there is not None and there.asked == asked else None
-
-    def write_request(self, config: CompareConfig, asked: str | None) -> None:
-        """Write the resolved request."""
-        write_json(self.path / CONFIG, to_dict(replace(self.request, request=config, asked=asked)))
+        if there is None or there.asked != asked:
+            return None
+        most = max((there.request.seeds, *there.request.looks))
+        return replace(there.request, seeds=most)
 
     @property
     def looks(self) -> Mapping[str, tuple[Look, ...]]:
@@ -245,30 +222,39 @@ class ComparisonFolder:
         except RequestError:  # nothing was answered here, or it is damaged
             return {}
 
-    def write_environment(self, environment: dict[str, Any]) -> None:
-        """Write environment.json."""
+    def write_request(self, config: CompareConfig, trials: Sequence[str]) -> None:
+        """Write what is done now, and the trainings that its rates are picked by."""
+        write_json(self.path / CONFIG, to_dict(replace(self.record, request=config, trials=tuple(trials))))
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
         write_json(self.path / ENVIRONMENT, environment)
 
-    @property
-    def _known_uses(self) -> Uses:
-        """The uses, or none where they are damaged, for a writer that mends them."""
-        try:
-            return self.uses
-        except DamagedError:
-            return Uses()
-
-    def write_answer(self, summary: Summary, used: Sequence[str]) -> None:
-        """Write the answer to the request, and which trainings it rests on; from now on it is finished."""
+    def write_answer(self, summary: Summary) -> None:
+        """Write the answer to the request; from now on it is finished."""
         write_json(self.path / SUMMARY, to_dict(summary))
-        uses = replace(self._known_uses, request=fingerprint(self.request.request), comparison=tuple(used))
-        write_json(self.path / USES, to_dict(uses))
 
-    def write_transplants(self, used: Sequence[str]) -> None:
-        """Write down which trainings the transplants rest on."""
-        write_json(self.path / USES, to_dict(replace(self._known_uses, transplants=tuple(used))))
+    def write_transplants(self, trainings: Sequence[str]) -> None:
+        """Write down which trainings the transplants may use, before the first of them is made."""
+        known = self._for_transplants
+        write_json(own_folder(self.transplants) / USED, sorted({*known, *trainings}))
+
+    @property
+    def _for_transplants(self) -> list[str]:
+        path = self.transplants / USED
+        return list(map(str, read_json(path))) if path.exists() else []
+
+    @property
+    def used(self) -> set[str]:
+        """Keys of the trainings that the latest request and its diagnosis use."""
+        record = self.record
+        keys = {*record.trials, *self._for_transplants}
+        for name in record.run_names:
+            training = read_record(self.runs / name / CONFIG, RunRecord).training
+            keys.update(() if training is None else (part.key for part in training.chain))
+        return keys
 
 
-def _difference(there: Request, here: Request) -> str:
+def _difference(there: FolderRecord, here: FolderRecord) -> str:
     """The first setting in which two sources of data differ, in words."""
     if there.source is not None and here.source is not None:
         old, new = to_dict(there.source), to_dict(here.source)

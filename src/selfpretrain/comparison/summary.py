@@ -1,125 +1,132 @@
-"""From the runs of a comparison to its answer."""
+"""The answer of a comparison: summary.json. Imports no torch.
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+Accuracies and effects are fractions of 1, losses are in nats, tuples are per seed in the order of seeds.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
-from selfpretrain.arms.registry import arm_named
-from selfpretrain.arms.tuning import Tuned
-from selfpretrain.comparison.runs import Run
-from selfpretrain.config import CompareConfig
-from selfpretrain.results import ArmSummary, Look, RunResult, Summary, TaskSummary
-from selfpretrain.stats import crossed_interval
-from selfpretrain.verdict.caveats import LEARNT
-from selfpretrain.verdict.claims import look_at
-from selfpretrain.verdict.judge import judge
-from selfpretrain.verdict.wording import sentences
+from selfpretrain.data.task import TaskSummary
+
+Outcome = Literal["helps", "loses", "no detectable effect", "not tested"]
+Cause = Literal["optimization", "generalization", "speed", "undetermined", "none"]
+WarningCode = Literal[
+    "pretraining-learnt-nothing",
+    "still-improving",
+    "nothing-to-gain",
+    "could-not-see",
+    "classical-model-better",
+    "mixed-versions",
+]
 
 
-def summarise(
-    config: CompareConfig,
-    task: TaskSummary,
-    y: NDArray[np.int64],
-    runs: Mapping[str, Sequence[Run]],
-    tuned: Mapping[str, Tuned],
-    looks: Mapping[str, tuple[Look, ...]],
-    question: str,
-) -> Summary:
-    """The answer.
+@dataclass(frozen=True)
+class Look:
+    """A look at an answer: with how many seeds, and the significance level of a claim at it."""
 
-    Args:
-        config: the request.
-        y: classes of the test rows.
-        runs: of each arm, by seed.
-        tuned: what was picked for each arm that trains.
-        looks: those that were taken in this folder before, by question.
-        question: the one that is answered.
+    n_seeds: int
+    level: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSummary:
+    """One arm over its seeds; entries are None where a run failed."""
+
+    train_acc: tuple[float | None, ...]
+    """On the whole training split, of the selected checkpoint."""
+    val_acc: tuple[float | None, ...]
+    test_acc: tuple[float | None, ...]
+    test_ci95: tuple[float | None, float | None]
+    """Of the mean, over other seeds and other test sequences."""
+    train_sample_acc: tuple[float | None, ...]
+    """On the training sequences that are followed, of the selected checkpoint, and the best along the way."""
+    best_train_acc: tuple[float | None, ...]
+    steps_to_fit: tuple[int | None, ...]
+    val_reconstruction: tuple[float | None, ...]
+    """Reconstruction loss after self-pretraining."""
+    val_without_context: tuple[float | None, ...]
+    """The best such loss without looking at other positions."""
+    val_lowest: tuple[float | None, ...]
+    """The lowest such loss that can be expected, where the law of the sequences is known."""
+    choice: str | None
+    """Which classical model it is."""
+    peak_memory_bytes: tuple[int | None, ...]
+    lr: float | None
+    lr_tried: Mapping[str, float | None]
+    """Mean validation accuracy of each rate on seeds that are not reported; None where a trial failed."""
+    steps_pretrain: int
+    steps_label: int
+    flops_pretrain: int
+    flops_label: int
+    seconds: tuple[float | None, ...]
+    failures: Mapping[str, str]
+    """Reason by seed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastSummary:
+    """Two arms, paired by seed; differences are arm minus against.
+
+    Attributes:
+        primary: one of the two claims of the comparison, taken in a fixed order; all others are secondary.
+        ci95, p: over other seeds and other test sequences.
+        p_adjusted: what decides: in their order for primary claims, after Holm for the others.
+        seeds_ahead: seeds in which the arm is ahead.
+        seeds_needed: about so many seeds would show this difference; None where no number of seeds would, or none more
+            are needed.
     """
-    results = {arm: [run.result for run in of_arm] for arm, of_arm in runs.items()}
-    hits = {
-        arm: [None if run.result.failure is not None else run.predicted == y for run in of_arm]
-        for arm, of_arm in runs.items()
-    }
-    arms = {arm: _arm_summary(of_arm, hits[arm], tuned.get(arm)) for arm, of_arm in results.items()}
-    curves = {arm: [run.phase("label") for run in of_arm] for arm, of_arm in runs.items()}
-    before = looks.get(question, ())
-    look = look_at(config.seeds, before, config.looks or (config.seeds,))
-    judged = judge(results, hits, curves, kind=task.kind, level=look.level, rows=task.rows)
-    return Summary(
-        task=task,
-        arms=arms,
-        comparisons=tuple(judged.entries),
-        tested=judged.tested,
-        warnings=tuple(judged.caveats),
-        observations=tuple(judged.observations),
-        looks={**looks, question: before if look in before else (*before, look)},
-        level=look.level,
-        verdict=sentences(judged, arms),
-    )
+
+    arm: str
+    against: str
+    matched: str
+    primary: bool
+    effect: float
+    ci95: tuple[float | None, float | None]
+    p: float | None
+    p_adjusted: float | None
+    n_seeds: int
+    n_test: int
+    seeds_ahead: int
+    seeds_needed: int | None
+    train_effect: float
+    train_ci95: tuple[float | None, float | None]
+    compute_ratio: float
+    outcome: Outcome
+    cause: Cause
 
 
-def is_clear(answer: Summary) -> bool:
-    """Whether more seeds would add nothing.
+@dataclass(frozen=True, kw_only=True)
+class Caveat:
+    """Something to know before the answer is believed: a name for scripts, and a sentence."""
 
-    So it is if every primary claim of the arms is made (without any, every claim), or if none of the seeds has
-    learnt anything in self-pretraining.
+    code: WarningCode
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The answer of a comparison: summary.json.
+
+    Attributes:
+        request: fingerprint of the settings that it answers.
+        tested: whether the runs could say anything about self-pretraining: it has learnt something, with three seeds.
+        looks: numbers of seeds at which the result was looked at, by question (a fingerprint of all other settings);
+            each look makes the next claim harder.
+        level: significance level of this look.
     """
-    declared = [
-        (name, versus.against)
-        for name in answer.arms
-        for versus in arm_named(name).contrasts
-        if versus.primary and versus.against in answer.arms
-    ]
-    found = {(each.arm, each.against): each for each in answer.comparisons}
-    wanted = [found.get(pair) for pair in declared or found]
-    claimed = [each is not None and each.outcome in ("helps", "loses") for each in wanted]
-    in_vain = [each is not None and each.outcome == "not tested" and _in_vain(answer.arms[each.arm]) for each in wanted]
-    return bool(wanted) and (all(claimed) or any(in_vain))
 
+    request: str
+    task: TaskSummary
+    arms: Mapping[str, ArmSummary]
+    comparisons: tuple[ContrastSummary, ...]
+    tested: bool
+    warnings: tuple[Caveat, ...]
+    observations: tuple[str, ...]
+    looks: Mapping[str, tuple[Look, ...]]
+    level: float
+    verdict: str
 
-def _in_vain(arm: ArmSummary) -> bool:
-    """Whether no seed's self-pretraining is better than a table of frequencies."""
-    pairs = zip(arm.val_reconstruction, arm.val_without_context, strict=True)
-    learnt = [loss < (1 - LEARNT) * without for loss, without in pairs if loss is not None and without is not None]
-    return bool(learnt) and not any(learnt)
-
-
-def _arm_summary(
-    results: Sequence[RunResult], hits: Sequence[NDArray[np.bool_] | None], tuned: Tuned | None
-) -> ArmSummary:
-    good = [result for result in results if result.failure is None]
-    right = [hit for hit in hits if hit is not None]
-
-    def mean(name: str) -> int:
-        return round(float(np.mean([getattr(result, name) for result in good]))) if good else 0
-
-    def accuracies(split: str) -> tuple[float | None, ...]:
-        found: list[Any] = [getattr(result, split) for result in results]
-        return tuple(None if metrics is None else metrics.acc for metrics in found)
-
-    return ArmSummary(
-        train_acc=accuracies("train"),
-        val_acc=accuracies("val"),
-        test_acc=accuracies("test"),
-        test_ci95=crossed_interval(np.stack(right)).clipped(0, 1).bounds if right else (None, None),
-        train_sample_acc=tuple(result.train_sample_acc for result in results),
-        best_train_acc=tuple(result.best_train_acc for result in results),
-        steps_to_fit=tuple(result.steps_to_fit for result in results),
-        val_reconstruction=tuple(result.val_reconstruction for result in results),
-        val_without_context=tuple(result.val_without_context for result in results),
-        val_lowest=tuple(result.val_lowest for result in results),
-        choice=next((result.choice for result in results if result.choice), None),
-        peak_memory_bytes=tuple(result.peak_memory_bytes for result in results),
-        lr=tuned.lr if tuned and good else None,
-        lr_tried={f"{lr:g}": score for lr, score in tuned.tried.items()} if tuned else {},
-        steps_pretrain=mean("steps_pretrain"),
-        steps_label=mean("steps_label"),
-        flops_pretrain=mean("flops_pretrain"),
-        flops_label=mean("flops_label"),
-        seconds=tuple(
-            None if r.failure is not None else round(r.seconds_pretrain + r.seconds_label, 3) for r in results
-        ),
-        failures={str(r.seed): r.failure for r in results if r.failure is not None},
-    )
+    def contrast(self, arm: str, against: str) -> ContrastSummary | None:
+        """The contrast of two arms, if they were compared."""
+        return next((c for c in self.comparisons if (c.arm, c.against) == (arm, against)), None)

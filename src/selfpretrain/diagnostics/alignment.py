@@ -29,7 +29,7 @@ def align(model: SequenceModel, reference: SequenceModel) -> SequenceModel:
     Hidden units in another order are put back:
 
     >>> from selfpretrain.config import ModelConfig
-    >>> from selfpretrain.kinds import InputSpec
+    >>> from selfpretrain.data.kinds import InputSpec
     >>> from selfpretrain.model.transformer import fresh_model
     >>> inputs = InputSpec(kind="symbols", symbols=3, channels=0, length=5, classes=2)
     >>> first, second = (fresh_model(ModelConfig(width=4, depth=1), inputs, seed=0) for _ in range(2))

@@ -68,8 +68,8 @@ def attention_entropy(attn: Tensor) -> Tensor:
     >>> [round(h, 4) for h in attention_entropy(torch.tensor([[0.5, 0.5], [0.9, 0.1]])).tolist()]  # the first is log 2
     [0.6931, 0.3251]
     """
-    each: Tensor = torch.special.xlogy(attn, attn)
-    return -each.sum(-1)
+    terms: Tensor = torch.special.xlogy(attn, attn)
+    return -terms.sum(-1)
 
 
 def window_mass(attn: Tensor, window: int) -> Tensor:

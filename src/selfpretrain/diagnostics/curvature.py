@@ -30,7 +30,7 @@ LANCZOS_STEPS = 90
 
 
 class Hessian:
-    """Products with the Hessian of ``loss`` with respect to ``params``.
+    """Products with the Hessian of ``loss`` with respect to ``params``; keeps its graph, which may be large.
 
     Args:
         loss: no arguments, gives a scalar.
@@ -79,7 +79,7 @@ class Eigenvalues(NamedTuple):
 
 
 def hessian_eigenvalues(
-    loss: Loss, params: Sequence[Tensor], k: int = 1, which: Which = "LA", *, tolerance: float = 0.0, seed: int = 0
+    hessian: Hessian, k: int = 1, which: Which = "LA", *, tolerance: float = 0.0, seed: int = 0
 ) -> Eigenvalues:
     """The k largest ("LA"), smallest ("SA") or largest-in-magnitude ("LM") eigenvalues of the Hessian.
 
@@ -88,7 +88,9 @@ def hessian_eigenvalues(
     say so.
 
     Args:
-        loss: no arguments; depends on ``params``.
+        hessian: of the loss.
+        k: how many.
+        which: from which end.
         tolerance: relative error to stop at; 0 is the machine's.
         seed: of the iteration's first vector.
 
@@ -96,11 +98,11 @@ def hessian_eigenvalues(
         ValueError: ``k`` is not between 1 and the number of weights, or ``which`` is none of the four.
 
     >>> w = torch.ones(3, dtype=torch.float64, requires_grad=True)
-    >>> found = hessian_eigenvalues(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w], k=2, which="BE")
+    >>> hessian = Hessian(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w])
+    >>> found = hessian_eigenvalues(hessian, k=2, which="BE")
     >>> found.values.round(decimals=6).tolist()
     [2.0, -5.0]
     """
-    hessian = Hessian(loss, params)
     if not 1 <= k <= hessian.size:
         raise ValueError(f"k {k} must lie between 1 and the number of weights, {hessian.size}")
     if which not in get_args(Which):
@@ -145,11 +147,11 @@ class Estimate(NamedTuple):
     standard_error: float
 
 
-def hessian_trace(loss: Loss, params: Sequence[Tensor], samples: int = 64, *, seed: int = 0) -> Estimate:
+def hessian_trace(hessian: Hessian, samples: int = 64, *, seed: int = 0) -> Estimate:
     """Trace of the Hessian, ``E z^T H z`` over random signs z, with its standard error; exact for a diagonal Hessian.
 
     Args:
-        loss: no arguments; depends on ``params``.
+        hessian: of the loss.
         samples: random vectors, two or more.
 
     Raises:
@@ -158,14 +160,14 @@ def hessian_trace(loss: Loss, params: Sequence[Tensor], samples: int = 64, *, se
     Source: Hutchinson (1989), Communications in Statistics 19.
 
     >>> w = torch.ones(3, dtype=torch.float64, requires_grad=True)
-    >>> tuple(hessian_trace(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w]))
+    >>> tuple(hessian_trace(Hessian(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w])))
     (-2.0, 0.0)
     """
     if samples < 2:
         raise ValueError(f"samples {samples}: a standard error needs two or more")
-    hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
-    each = [z @ (hessian @ z) for z in generator.choice([-1.0, 1.0], size=(samples, hessian.size))]
-    return Estimate(float(np.mean(each)), float(np.std(each, ddof=1)) / math.sqrt(samples))
+    generator = np.random.default_rng(seed)
+    draws = [z @ (hessian @ z) for z in generator.choice([-1.0, 1.0], size=(samples, hessian.size))]
+    return Estimate(float(np.mean(draws)), float(np.std(draws, ddof=1)) / math.sqrt(samples))
 
 
 class SpectralDensity(NamedTuple):
@@ -182,8 +184,7 @@ class SpectralDensity(NamedTuple):
 
 
 def spectral_density(
-    loss: Loss,
-    params: Sequence[Tensor],
+    hessian: Hessian,
     probes: int = LANCZOS_PROBES,
     steps: int = LANCZOS_STEPS,
     *,
@@ -197,7 +198,7 @@ def spectral_density(
     squared first entries are weights. The density puts a Gaussian on every node.
 
     Args:
-        loss: no arguments; depends on ``params``.
+        hessian: of the loss.
         probes: random vectors.
         steps: Lanczos steps of each (one Hessian-vector product a step).
         points: size of ``grid``.
@@ -209,16 +210,16 @@ def spectral_density(
     Source: Ghorbani, Krishnan and Xiao (2019), arXiv 1901.10159.
 
     >>> w = torch.ones(4, dtype=torch.float64, requires_grad=True)
-    >>> found = spectral_density(lambda: (torch.tensor([1.0, 1.0, 4.0, 4.0]) * w**2).sum() / 2, [w], probes=1)
+    >>> found = spectral_density(Hessian(lambda: (torch.tensor([1.0, 1.0, 4.0, 4.0]) * w**2).sum() / 2, [w]), probes=1)
     >>> found.nodes.round(decimals=6).tolist(), round(float(found.weights.sum()), 6)
     ([1.0, 4.0], 1.0)
     """
-    hessian, generator = Hessian(loss, params), np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     if probes < 1 or steps < 1:
         raise ValueError(f"probes {probes} and steps {steps} must both be 1 or more")
-    found = [_lanczos(hessian, generator.standard_normal(hessian.size), steps) for _ in range(probes)]
-    nodes = np.concatenate([values for values, _, _ in found])
-    weights = np.concatenate([weight for _, weight, _ in found]) / probes
+    runs = [_lanczos(hessian, generator.standard_normal(hessian.size), steps) for _ in range(probes)]
+    nodes = np.concatenate([values for values, _, _ in runs])
+    weights = np.concatenate([weight for _, weight, _ in runs]) / probes
     order = nodes.argsort()
     nodes, weights = nodes[order], weights[order]
     spread, size = float(nodes[-1] - nodes[0]), float(abs(nodes).max())

@@ -1,7 +1,7 @@
 """How a model is looked at: dropout off, explicit scores, and no trace left."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -51,8 +51,12 @@ def score_modules(model: nn.Module) -> list[Scores]:
 
 
 @contextlib.contextmanager
-def hooked(modules: list[Scores], see: Callable[[int, tuple[Any, ...], Tensor], Tensor | None]) -> Iterator[None]:
-    """Call ``see(layer, (q, k, bias), scores)`` whenever scores are made; what it returns replaces them.
+def hooked(
+    modules: Sequence[nn.Module], see: Callable[[int, tuple[Any, ...], Tensor], Tensor | None]
+) -> Iterator[None]:
+    """Call ``see(layer, inputs, output)`` whenever one of these modules, of a layer each, has run.
+
+    What it returns replaces the output. The inputs of ``score_modules`` are (q, k, bias), and their outputs scores.
 
     >>> import torch
     >>> scores, q = Scores(), torch.eye(4)[None, None]
@@ -62,7 +66,7 @@ def hooked(modules: list[Scores], see: Callable[[int, tuple[Any, ...], Tensor], 
     ([1.5, 1.0, 1.0, 1.0], [0.5, 0.0, 0.0, 0.0])
     """
     handles = [
-        module.register_forward_hook(lambda _, args, scores, layer=layer: see(layer, args, scores))
+        module.register_forward_hook(lambda _, args, output, layer=layer: see(layer, args, output))
         for layer, module in enumerate(modules)
     ]
     try:

@@ -1,117 +1,104 @@
-"""What does jobs, wherever they run: each begins when all that it comes after are done."""
+"""Engines run jobs, each as soon as the jobs that it depends on are done. Nothing here knows what a job is about."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Self
 
-from selfpretrain.events import Watch
+from selfpretrain.watch import Watch
 
 POLL_SECONDS = 0.1
-Shared = TypeVar("Shared")
-Payload = TypeVar("Payload")
-Result = TypeVar("Result")
-Perform = Callable[[Shared, Payload, Watch, Callable[[], bool]], Result]
-"""``perform(shared, payload, tell, stop)``: a function of a module, so that another process finds it. ``tell`` takes
-events for the watcher; when ``stop()`` turns true it should save what it has and raise ``Interrupted``."""
 
 
-@dataclass(frozen=True)
-class Job(Generic[Payload]):
-    """Something to do.
+class Job(ABC):
+    """A piece of work. Sent to other processes, so its class is defined at the top of a module.
 
     Attributes:
         key: names it among the jobs of one call.
-        payload: what ``perform`` gets.
-        after: keys of jobs that must be done first; they stand before it.
+        after: keys of jobs of the same call that must be done first.
+        saves: whether it saves its state when it is asked to stop, and is waited for.
     """
 
     key: str
-    payload: Payload
     after: tuple[str, ...] = ()
+    saves: ClassVar[bool] = True
+
+    @abstractmethod
+    def perform(self, shared: Any, tell: Watch, stop: Callable[[], bool]) -> Any:
+        """Do it, and return its result.
+
+        Args:
+            shared: given to the engine for all jobs.
+            tell: takes events for the watcher.
+            stop: when it turns true, the job should save its state and raise ``Interrupted``.
+        """
 
 
-class Engine(ABC, Generic[Shared, Payload, Result]):
-    """Does jobs, several at a time. A context manager: its processes serve until the end.
+class Engine(ABC):
+    """Runs jobs, several at a time. A context manager: its processes serve until the end.
 
     Args:
-        perform: does one job.
         shared: what every job needs; sent to each process once.
         workers: jobs at a time.
-        watch: gets progress and notes, in this process.
+        watch: gets events, in this process.
         threads: CPU threads of one job.
         device: where a job computes: cpu, cuda or mps.
     """
 
-    def __init__(
-        self,
-        perform: Perform[Shared, Payload, Result],
-        shared: Shared,
-        *,
-        workers: int,
-        watch: Watch,
-        threads: int = 1,
-        device: str = "cpu",
-    ) -> None:
-        self._perform, self._shared, self._workers, self._watch = perform, shared, workers, watch
+    def __init__(self, shared: Any, *, workers: int, watch: Watch, threads: int = 1, device: str = "cpu") -> None:
+        self._shared, self._workers, self._watch = shared, workers, watch
         self._threads, self._device = threads, device
-        self._running: dict[Any, Job[Payload]] = {}
+        self._running: dict[Any, Job] = {}
 
     def __enter__(self) -> Self:
         return self
 
     @abstractmethod
     def __exit__(self, *exception: object) -> None:
-        """Ask what still runs to stop, and wait for it."""
+        """Ask running jobs to stop, and wait for them."""
 
-    def do(
-        self,
-        jobs: Sequence[Job[Payload]],
-        done: Callable[[Job[Payload], Result], None] = lambda job, result: None,
-    ) -> list[Result]:
+    def do(self, jobs: Sequence[Job], done: Callable[[Job, Any], None] = lambda job, result: None) -> list[Any]:
         """The results of ``jobs``, in their order.
 
         Args:
+            jobs: to be done.
             done: called with each job and its result in this process, soon after it ends, in any order.
 
         Raises:
             KeyboardInterrupt: passed on; every job saves its state.
-            WorkerKilled: a worker process ended without a word.
+            WorkerKilled: a worker process ended without a result.
         """
-        waiting = list(jobs)
-        running = self._running
-        results: dict[str, Result] = {}
+        waiting, running = list(jobs), self._running
+        results: dict[str, Any] = {}
         while len(results) < len(jobs):
             ready = [job for job in waiting if all(key in results for key in job.after)]
             assert ready or running, "jobs wait for each other, or for one that is not there"
-            ready.sort(key=lambda job: bool(job.after))  # what others may wait for goes first
+            ready.sort(key=lambda job: bool(job.after))  # first those for which others may wait
             begun = ready[: self._workers - len(running)]
             for job in begun:
                 running[self._begin(job)] = job
             waiting = [job for job in waiting if job not in begun]
             for handle in self._ended():
                 job = running.pop(handle)
-                results[job.key] = self._result(handle)  # raises what has failed, before others are waited for
+                results[job.key] = self._result(handle)  # raises a failure before others are waited for
                 done(job, results[job.key])
         return [results[job.key] for job in jobs]
 
     @abstractmethod
-    def _begin(self, job: Job[Payload]) -> Any:
-        """Have a job begun; a handle on it."""
+    def _begin(self, job: Job) -> Any:
+        """Start a job; gives a handle on it."""
 
     @abstractmethod
     def _ended(self) -> Sequence[Any]:
-        """Handles of running jobs that have ended, after waiting a moment; what was told until then is passed on."""
+        """Handles of running jobs that have ended, after a short wait; passes on their events."""
 
     @abstractmethod
-    def _result(self, handle: Any) -> Result:
-        """What a job came to.
+    def _result(self, handle: Any) -> Any:
+        """The result of a job, or its exception.
 
         Raises:
-            Exception: what it raised.
-            WorkerKilled: its process ended without a word.
+            WorkerKilled: its process ended without a result.
         """
 
 
-MakeEngine = Callable[..., Engine[Any, Any, Any]]
+MakeEngine = Callable[..., Engine]
 """Makes an engine from the arguments of ``Engine``: ``LocalEngine``, or ``RayEngine``, perhaps with an address."""

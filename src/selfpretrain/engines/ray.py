@@ -9,14 +9,14 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.engines.engine import POLL_SECONDS, Engine, Job, Payload, Result, Shared
+from selfpretrain.engines.engine import POLL_SECONDS, Engine, Job
 from selfpretrain.errors import Interrupted, RequestError, SettingError, WorkerKilled
-from selfpretrain.events import Event
 from selfpretrain.machine import cores
+from selfpretrain.watch import Event
 
 RETRIES = 3
 """How often a job is done again that lost its worker."""
@@ -75,7 +75,7 @@ def _reach(address: str | None) -> None:
             pass
 
 
-class RayEngine(Engine[Shared, Payload, Result]):
+class RayEngine(Engine):
     """Workers of a Ray cluster: each job takes its threads as CPUs, and an accelerator if it computes on one.
 
     Args:
@@ -92,14 +92,16 @@ class RayEngine(Engine[Shared, Payload, Result]):
         needs = {"CPU": self._threads, "GPU": int(self._device == "cuda")}
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(machine.get(name, 0) >= n for name, n in needs.items()) for machine in machines):
-            has = ", ".join(f"{each.get('CPU', 0):g} CPUs and {each.get('GPU', 0):g} GPUs" for each in machines)
-            said = f"and --device {self._device} fit no machine of the Ray cluster; they have {has}"
-            raise SettingError("threads", self._threads, said)
+            has = ", ".join(
+                f"{machine.get('CPU', 0):g} CPUs and {machine.get('GPU', 0):g} GPUs" for machine in machines
+            )
+            problem = f"and --device {self._device} fit no machine of the Ray cluster; they have {has}"
+            raise SettingError("threads", self._threads, problem)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
         settled = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "max_retries": RETRIES}
         self._work = ray.remote(**settled)(_work)
-        self._sent = (ray.put(self._perform), ray.put(self._shared))
+        self._sent = ray.put(self._shared)
 
     def __exit__(self, *exception: object) -> None:
         if self._running:
@@ -109,8 +111,8 @@ class RayEngine(Engine[Shared, Payload, Result]):
                 self._ray.cancel(handle, force=True)
         self._ray.kill(self._board)
 
-    def _begin(self, job: Job[Payload]) -> Any:
-        return self._work.remote(*self._sent, job.payload, self._board, str(Path.cwd()))
+    def _begin(self, job: Job) -> Any:
+        return self._work.remote(self._sent, job, self._board, str(Path.cwd()))
 
     def _ended(self) -> Sequence[Any]:
         ended: Sequence[Any]
@@ -119,9 +121,8 @@ class RayEngine(Engine[Shared, Payload, Result]):
             self._watch(event)
         return ended
 
-    def _result(self, handle: Any) -> Result:
-        result: Result = self._got(handle)
-        return result
+    def _result(self, handle: Any) -> Any:
+        return self._got(handle)
 
     def _got(self, handle: Any) -> Any:
         try:
@@ -156,7 +157,7 @@ class _Board:
         return self._stopped
 
 
-def _work(perform: Callable[..., Any], shared: Any, payload: Any, board: Any, folder: str) -> Any:
+def _work(shared: Any, job: Job, board: Any, folder: str) -> Any:
     """Do one job in a worker process, in the folder in which the command was given."""
     import ray
 
@@ -175,7 +176,7 @@ def _work(perform: Callable[..., Any], shared: Any, payload: Any, board: Any, fo
         raise Interrupted
     threading.Thread(target=listen, daemon=True).start()
     try:
-        return perform(shared, payload, board.tell.remote, stopped.is_set)
+        return job.perform(shared, board.tell.remote, stopped.is_set)
     finally:
         ended.set()
         ray.get(board.is_stopped.remote())  # calls of one process come in order, so all that was told has arrived

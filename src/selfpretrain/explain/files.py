@@ -13,12 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from selfpretrain.comparison.runs import Run
+from selfpretrain.comparison.run import Run
 from selfpretrain.errors import DamagedError
 from selfpretrain.explain.measurement import Row
 from selfpretrain.explain.section import Experiment, Section
-from selfpretrain.serial import to_dict
-from selfpretrain.storage import read_json, write_json
+from selfpretrain.files import read_json, to_dict, write_json
 
 if TYPE_CHECKING:
     from selfpretrain.explain.subject import Subject
@@ -53,8 +52,8 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
     del request["sections"]
     common = {
         "task": subject.task.fingerprint,
-        "lr": list(subject.request.train.lr),
-        "tune_seeds": subject.request.train.tune_seeds,
+        "lr": list(subject.request.config.train.lr),
+        "tune_seeds": subject.request.config.train.tune_seeds,
         "runs": {run.name: run.labels.key for run in subject.runs},
         "selfpretrain": metadata.version("selfpretrain"),
     }
@@ -104,14 +103,14 @@ def read_diagnosis(folder: Path, runs: Mapping[str, Run] | None = None) -> Findi
     out = folder / FOLDER
     if not (out / CONCLUSION).exists():
         return None
-    latest = read_json(out / CONCLUSION)
     try:
+        latest = read_json(out / CONCLUSION)
         protocol, conclusion = latest["protocol"], latest["conclusion"]
         looked_at = dict(protocol["runs"])
         names = [path.stem for path in sorted(out.glob("*.json")) if path.name != CONCLUSION]
         sections = {name: read_section(out, name, protocol) for name in names}
         whole = {name: rows for name, rows in sections.items() if rows is not None}
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (DamagedError, KeyError, TypeError, AttributeError, ValueError):
         raise DamagedError(out / CONCLUSION, "run diagnose again") from None
     if runs is not None and looked_at != _networks(runs):
         return None

@@ -59,5 +59,5 @@ def select(sections: Mapping[str, Sequence[Row]], section: str, name: str, **fie
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, list):
-        return [_rounded(each) for each in value]
+        return [_rounded(entry) for entry in value]
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None

@@ -3,21 +3,27 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from selfpretrain.config import ObjectiveConfig
+from selfpretrain.config import LARGE_SAMPLE, LEAST_SAMPLE, SAMPLE, DiagnoseConfig, ModelConfig, ObjectiveConfig
+from selfpretrain.data.feed import Batch, make_batch
+from selfpretrain.data.kinds import KINDS, InputSpec
+from selfpretrain.data.task import Split, Task
 from selfpretrain.diagnostics.protocol import observed
-from selfpretrain.feed import Batch
+from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.model.transformer import SequenceModel
-from selfpretrain.objectives.labels import class_logits, label_losses
-from selfpretrain.objectives.reconstruction import reconstruction_losses
+from selfpretrain.registry import OBJECTIVES
+from selfpretrain.streams import numpy_stream
+from selfpretrain.train.objectives import Reconstruction, class_logits, label_losses, make_objective
 
 LossName = Literal["label", "reconstruction"]
 LOSSES: tuple[LossName, ...] = ("label", "reconstruction")
 SCORE_BYTES = 64 * 2**20
 """Most that the scores of sequences which are taken together have, in float32 (ours)."""
 CALIBRATION_STEPS = 50
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -27,12 +33,12 @@ class Sample:
     Attributes:
         batch: nothing is padded.
         chosen: (B, T), True = reconstruct here.
-        objective: what reconstruction means.
+        reconstruction: the loss of self-pretraining, or of masked positions where it has none of its own.
     """
 
     batch: Batch
     chosen: Tensor
-    objective: ObjectiveConfig
+    reconstruction: Reconstruction
 
     def __len__(self) -> int:
         return len(self.batch.y)
@@ -44,9 +50,8 @@ class Sample:
 
     def part(self, start: int, stop: int) -> "Sample":
         """Some of the sequences, in order."""
-        here, batch = slice(start, stop), self.batch
-        draws = replace(batch.draws, rows=batch.draws.rows[here])
-        return replace(self, batch=Batch(batch.x[here], None, batch.y[here], draws), chosen=self.chosen[here])
+        here = slice(start, stop)
+        return replace(self, batch=_part(self.batch, here), chosen=self.chosen[here])
 
     def chunks(self, size: int) -> list["Sample"]:
         """All of them, ``size`` at a time."""
@@ -65,7 +70,7 @@ class Sample:
         """The loss of every sequence (B,)."""
         if loss == "label":
             return label_losses(model, self.batch, model.inputs)
-        return reconstruction_losses(model, self.batch, self.chosen, self.objective, model.inputs)
+        return self.reconstruction.sequence_losses(model, self.batch, self.chosen)
 
     @torch.no_grad()
     def calibrate(self, model: SequenceModel) -> None:
@@ -84,3 +89,93 @@ class Sample:
         for _ in range(CALIBRATION_STEPS):
             shift = shift + share.log() - (logits + shift).softmax(1).mean(0).log()
         head.bias.add_(shift)
+
+
+def reconstruction_of(config: ObjectiveConfig, inputs: InputSpec) -> Reconstruction:
+    """The loss of self-pretraining; where that predicts no positions, the loss of masked ones."""
+    name = config.objective if issubclass(OBJECTIVES[config.objective], Reconstruction) else "masked"
+    objective = make_objective(name, OBJECTIVES[name].settings(config, KINDS[inputs.kind]), inputs)
+    assert isinstance(objective, Reconstruction)
+    return objective
+
+
+def _part(batch: Batch, here: slice) -> Batch:
+    """Some rows of a batch without padding."""
+    draws = replace(batch.draws, rows=batch.draws.rows[here])
+    partner = None if batch.partner is None else _part(batch.partner, here)
+    return Batch(batch.x[here], None, batch.y[here], draws, partner=partner)
+
+
+SAMPLE_SCORES, LARGE_SAMPLE_SCORES = 2**27, 2**29
+"""Scores, over layers and heads, that a sample may have: longer sequences are taken in smaller numbers (ours)."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The sizes of what is looked at.
+
+    Attributes:
+        length: positions of every sequence; longer ones are cut.
+        n_sample, n_large: sequences of the sample, and of the large one that begins with it.
+    """
+
+    length: int
+    n_sample: int
+    n_large: int
+
+    @classmethod
+    def of(cls, task: Task, model: ModelConfig, config: DiagnoseConfig) -> "Sampling":
+        """What is asked for, or what the task's lengths allow.
+
+        Raises:
+            RequestError: a sample that the data cannot fill.
+        """
+        length = _common_length(task, config)
+        there = int((task.train.lengths >= length).sum())
+
+        def affordable(most: int, scores: int) -> int:
+            return min(most, there, max(LEAST_SAMPLE, scores // (model.heads * model.depth * length**2)))
+
+        n_sample = config.sample or affordable(SAMPLE, SAMPLE_SCORES)
+        wanted = config.large_sample or affordable(LARGE_SAMPLE, LARGE_SAMPLE_SCORES)
+        return cls(length, n_sample, min(there, max(n_sample, wanted)))
+
+    def draw(self, task: Task, rows: Split, count: int, objective: ObjectiveConfig) -> Sample:
+        """``count`` of the rows that are long enough, at random but always the same, with fixed masks."""
+        long_enough = np.flatnonzero(rows.lengths >= self.length)
+        index = long_enough[numpy_stream(0, "sample").permutation(len(long_enough))[:count]]
+        lengths = np.full(len(index), self.length)
+        cut = Split(rows.x[index, : self.length], lengths, rows.y[index], rows.numbers[index])
+        batch = make_batch(cut, CPU)
+        reconstruction = reconstruction_of(objective, task.inputs)
+        if reconstruction.needs_partners:
+            others = rows.rows(np.roll(index, -1))
+            partner = make_batch(Split(others.x[:, : self.length], lengths, others.y, others.numbers), CPU)
+            batch = replace(batch, partner=partner)
+        return Sample(batch, reconstruction.choose(batch, batch.draws.keys("sample")), reconstruction)
+
+
+def _common_length(task: Task, config: DiagnoseConfig) -> int:
+    """The longest length that enough sequences reach.
+
+    Of ragged sequences as many positions in all as possible are looked at. With the lengths sorted downwards, c
+    sequences share the length l_c; the c between ``LEAST_SAMPLE`` and ``SAMPLE`` that maximises c l_c is taken.
+    """
+    lengths = np.sort(task.train.lengths)[::-1]
+    if len(lengths) < max(LEAST_SAMPLE, config.sample or 0):
+        has = f"the task has {len(lengths)} training sequences"
+        if len(lengths) < LEAST_SAMPLE:
+            raise RequestError(f"a sample takes {LEAST_SAMPLE}, and {has}; diagnose needs more data")
+        raise SettingError("sample", config.sample, f"does not fit: {has}; give {len(lengths)} or fewer")
+    counts = np.arange(min(SAMPLE, len(lengths)), LEAST_SAMPLE - 1, -1)
+    count = config.sample or int(counts[(counts * lengths[counts - 1]).argmax()])
+    held_out = np.sort(task.val.lengths)[::-1]
+    few = min(LEAST_SAMPLE, len(held_out))  # validation sequences have to reach it, too, for probes and similarity
+    length = int(min(lengths[count - 1], held_out[few - 1]))
+    if length < 3:
+        raise RequestError(f"the task's sequences are too short to look at: they share only {length} positions")
+    if length <= config.max_lag + 1:
+        shared = f"{count} training and {few} validation sequences share only {length} positions"
+        cure = f"give {length - 2} or fewer, or a smaller sample"
+        raise SettingError("max_lag", config.max_lag, f"does not fit: {shared}; {cure}")
+    return length

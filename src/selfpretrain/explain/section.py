@@ -1,18 +1,18 @@
-"""A section of the diagnosis: what is measured, by which jobs, and how it is drawn. Imports no torch."""
+"""The sections of a diagnosis: what each measures, by which jobs, and how it is drawn. Imports no torch."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, ClassVar
 
-from selfpretrain.engines.engine import MakeEngine
-from selfpretrain.events import Watch
+from selfpretrain.arms.arm import later
+from selfpretrain.registry import register
 
 if TYPE_CHECKING:
     from selfpretrain.drawing import Picture
+    from selfpretrain.engines.engine import MakeEngine
     from selfpretrain.explain.measurement import Measurement, Row
     from selfpretrain.explain.subject import Subject
+    from selfpretrain.watch import Watch
 
 Part = tuple[str, ...]
 """What one job of a section looks at: names of runs, or whatever the section says."""
@@ -20,17 +20,18 @@ Part = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """Everything about one section.
+    """One section.
 
     Attributes:
         name: what a person types; its file in ``diagnosis/`` has it, too.
         says: for ``--help``.
         cost: of one job relative to others, for the time left.
         parts: what each job looks at.
-        measure: does one job: a function of a module, so that another process finds it.
+        measure: does one job.
         pictures: for the report, in order; a function, so that nobody waits for a drawing library.
     """
 
+    sort: ClassVar[str] = "section"
     name: str
     says: str
     cost: float = 1.0
@@ -53,7 +54,7 @@ class Experiment(Section):
     parts: Callable[["Subject"], Sequence[Part]] = lambda subject: ()
     measure: Callable[["Subject", Part], Iterable["Measurement"]] = lambda subject, part: ()
     obstacle: Callable[["Subject"], str | None]
-    conduct: Callable[["Subject", Sequence["Row"], int, MakeEngine, Watch], Iterable["Measurement"]]
+    conduct: "Callable[[Subject, Sequence[Row], int, MakeEngine, Watch], Iterable[Measurement]]"
     protocol: tuple[str, ...] = ()
     missing: Callable[["Subject", Sequence["Row"]], bool] = lambda subject, known: False
 
@@ -73,10 +74,70 @@ def each_seed(subject: "Subject") -> list[Part]:
     return [tuple(run.name for run in runs) for runs in subject.by_seed.values()]
 
 
-def later(module: str, function: str) -> Callable[..., Any]:
-    """A function that is imported when it is first called; other processes can be sent it."""
-    return partial(_call, module, function)
+PATHS = "paths"
+"""Begins the job of the paths between models."""
 
 
-def _call(module: str, function: str, *arguments: Any) -> Any:
-    return getattr(import_module(module), function)(*arguments)
+def each_pictured(subject: "Subject") -> list[Part]:
+    """A job for each of the pictured runs, and one for the paths between all of them."""
+    names = tuple(run.name for run in subject.pictured)
+    return [*((name,) for name in names), (PATHS, *names)]
+
+
+HOME, PICTURES = "selfpretrain.explain", "selfpretrain.explain.pictures"
+for _section in (
+    Experiment(
+        name="transplants",
+        says="which group of weights carries the gain, found by copying one group at a time (trains models)",
+        obstacle=later(f"{HOME}.transplants", "obstacle"),
+        conduct=later(f"{HOME}.transplants", "conduct"),
+        protocol=("transplant_seeds",),
+        missing=later(f"{HOME}.transplants", "missing"),
+        pictures=later(PICTURES, "transplants_pictures"),
+    ),
+    Section(
+        name="attention",
+        says="where attention looks, and how much of its scores comes from position and content",
+        parts=each_run,
+        measure=later(f"{HOME}.attention", "measure"),
+        pictures=later(PICTURES, "attention_pictures"),
+    ),
+    Section(
+        name="plateau",
+        says="whether label training is stuck or making progress: hidden states and attention during training",
+        parts=each_seed,
+        measure=later(f"{HOME}.plateau", "measure"),
+        pictures=later(PICTURES, "plateau_pictures"),
+    ),
+    Section(
+        name="gradients",
+        says="what each of the two losses teaches attention, at the start and during training",
+        cost=6.0,
+        parts=each_run,
+        measure=later(f"{HOME}.gradients", "measure"),
+        pictures=later(PICTURES, "gradients_pictures"),
+    ),
+    Section(
+        name="landscape",
+        says="curvature of the label loss, slices of the loss, and paths between models",
+        cost=20.0,
+        parts=each_pictured,
+        measure=later(f"{HOME}.landscape", "measure"),
+        pictures=later(PICTURES, "landscape_pictures"),
+    ),
+    Section(
+        name="data",
+        says="whether the labels carry any information about the local structure",
+        parts=once,
+        measure=later(f"{HOME}.data", "measure"),
+        pictures=later(PICTURES, "data_pictures"),
+    ),
+    Section(
+        name="representation",
+        says="what hidden states encode, and which weights changed",
+        cost=3.0,
+        parts=each_seed,
+        measure=later(f"{HOME}.representation", "measure"),
+    ),
+):
+    register(_section)

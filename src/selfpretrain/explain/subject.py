@@ -1,23 +1,134 @@
-"""What is diagnosed: a finished comparison or one of its runs, with fixed samples of its sequences."""
+"""What is diagnosed: a finished comparison or one of its runs, at certain moments of its trainings.
+
+| stage          | weights                                                |
+|----------------|--------------------------------------------------------|
+| start          | fresh, made from the seed                              |
+| after-pretrain | the selected checkpoint of self-pretraining            |
+| after-label    | the selected checkpoint of label training              |
+| along-pretrain | a snapshot of self-pretraining                         |
+| along-label    | a snapshot of label training                           |
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Literal
 
-from selfpretrain.arms.arm import Setting
+from torch import Tensor
+
 from selfpretrain.comparison.folder import ComparisonFolder
-from selfpretrain.comparison.runs import run_name
-from selfpretrain.config import CompareConfig, DiagnoseConfig, ModelConfig, TrainConfig
+from selfpretrain.comparison.request import Request
+from selfpretrain.comparison.run import Run, read_run
+from selfpretrain.comparison.summary import Summary
+from selfpretrain.config import DiagnoseConfig, ModelConfig, PhaseName
+from selfpretrain.data.load import load_task
+from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.events import Watch, ignore
-from selfpretrain.explain.sample import Sample
-from selfpretrain.explain.sampling import Sampling
-from selfpretrain.explain.stages import Stage, TrainedRun
+from selfpretrain.explain.sample import Sample, Sampling
 from selfpretrain.model.transformer import SequenceModel, fresh_model
-from selfpretrain.results import Summary
-from selfpretrain.tasks.load import load_task
-from selfpretrain.tasks.task import Task
-from selfpretrain.training.store import Store
+from selfpretrain.train.store import Store
+from selfpretrain.train.training import Row, Training
+from selfpretrain.watch import Watch, ignore
+
+StageName = Literal["start", "after-pretrain", "after-label", "along-pretrain", "along-label"]
+ALONG: dict[PhaseName, StageName] = {"pretrain": "along-pretrain", "label": "along-label"}
+RECONSTRUCTION_HEAD = "reconstruction_head"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Weights of a run at one moment.
+
+    Attributes:
+        step: steps of the phase that is under way or over; 0 at the start.
+        training: whose weights; None at the start.
+        snapshot: whether they are the snapshot of that step.
+    """
+
+    name: StageName
+    step: int
+    training: Training | None = None
+    snapshot: bool = False
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run whose trainings are there to be looked at."""
+
+    run: Run
+    labels: Training
+    store: Store
+
+    @property
+    def name(self) -> str:
+        """Name of the run."""
+        return self.run.record.name
+
+    @property
+    def arm(self) -> str:
+        """Its arm."""
+        return self.run.record.arm
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return self.run.record.seed
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Arm and seed, for measurements."""
+        return {"arm": self.arm, "seed": self.seed}
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """Its validations."""
+        return self.run.rows
+
+    @property
+    def pretraining(self) -> Training | None:
+        """Its self-pretraining; None if it had none."""
+        return next((part for part in self.labels.chain if part.phase == "pretrain"), None)
+
+    @cached_property
+    def stages(self) -> list[Stage]:
+        """At the start, after self-pretraining (where there was any), after label training."""
+        ends: list[tuple[StageName, Training | None]] = [
+            ("after-pretrain", self.pretraining),
+            ("after-label", self.labels),
+        ]
+        stages = [
+            Stage(name, self.store.finished(training).result.selected_step, training)
+            for name, training in ends
+            if training is not None
+        ]
+        return [Stage("start", 0), *stages]
+
+    @cached_property
+    def along(self) -> list[Stage]:
+        """Snapshots along the phases, in order, after the start."""
+        stages = [Stage("start", 0)]
+        for training in self.labels.chain:
+            steps = self.store.finished(training).snapshots
+            stages += [Stage(ALONG[training.phase], step, training, snapshot=True) for step in steps]
+        return stages
+
+    def weights(self, stage: Stage) -> dict[str, Tensor]:
+        """The weights at a stage after the start.
+
+        Label training does not train the reconstruction head. After it, the head from self-pretraining is put back
+        where there is one, so that both losses can be read.
+
+        Raises:
+            DamagedError: they are not what was written.
+        """
+        assert stage.training is not None, "the start is made from the seed"
+        finished = self.store.finished(stage.training)
+        weights = finished.snapshot(stage.step) if stage.snapshot else finished.weights
+        if stage.training.phase == "label" and self.pretraining is not None:
+            before = self.store.finished(self.pretraining).weights
+            weights |= {name: weight for name, weight in before.items() if name.startswith(RECONSTRUCTION_HEAD)}
+        return weights
 
 
 class Subject:
@@ -43,31 +154,25 @@ class Subject:
     ) -> None:
         self.target, self.config = folder, config
         self.comparison, only = _find(folder)
-        asked = self.comparison.request
-        self.request: CompareConfig = asked.request
         self.summary: Summary = self.comparison.summary
         self.task = _load(self.comparison, task, workers, watch)
+        self.request = Request(self.comparison.record.request, self.task)
         if self.task.inputs.per_row > 1:
             raise RequestError(f"{folder}: its rows are pairs of sequences, at which diagnose cannot look yet")
         self.whole = only is None
         self.skipped: list[str] = []
-        self.store = Store(self.comparison.store)
-        names = [name for name in asked.runs if only in (None, run_name(*name))]
-        self.runs = [run for name in names if (run := self._open(*name)) is not None]
+        self.store = Store(self.comparison.store, {self.task.fingerprint: self.task})
+        names = [name for name in self.comparison.record.run_names if only in (None, name)]
+        self.runs = [run for name in names if (run := self._open(name)) is not None]
         if not self.runs:
             raise RequestError(f"{folder}: no run here has weights to look at ({'; '.join(self.skipped)})")
-        self.sampling = Sampling.of(self.task, self.request.model, config)
+        self.sampling = Sampling.of(self.task, self.request.config.model, config)
         self.grid = config.grid or self.task.grid
         if self.grid is not None and self.grid[0] * self.grid[1] != self.length:
             if config.grid is not None:
-                said = f"has not the {self.length} positions of the sample"
-                raise SettingError("grid", ",".join(map(str, self.grid)), said)
+                problem = f"has not the {self.length} positions of the sample"
+                raise SettingError("grid", ",".join(map(str, self.grid)), problem)
             self.grid = None
-
-    @property
-    def setting(self) -> Setting:
-        """What its arms were trained under."""
-        return Setting(self.request, self.task)
 
     @property
     def length(self) -> int:
@@ -126,28 +231,28 @@ class Subject:
 
     def held_out(self) -> Sample:
         """Validation sequences, as many as fit."""
-        return self.sampling.draw(self.task.val, self.sampling.n_large, self.request.objective)
+        return self.sampling.draw(self.task, self.task.val, self.sampling.n_large, self.request.config.objective)
 
     def _draw(self, count: int) -> Sample:
-        return self.sampling.draw(self.task.train, count, self.request.objective)
+        return self.sampling.draw(self.task, self.task.train, count, self.request.config.objective)
 
-    def _open(self, arm: str, seed: int) -> TrainedRun | None:
+    def _open(self, name: str) -> TrainedRun | None:
         """A run with weights; None, noted in ``skipped``, where it failed or is no network."""
-        run = self.comparison.run(arm, seed)
-        run.files.check()
+        path = self.comparison.runs / name
+        run = read_run(path)
         training = run.record.training
         if run.result.failure is not None or training is None:
-            self.skipped.append(f"{run.record.name}: {run.result.failure or 'no network'}")
+            self.skipped.append(f"{name}: {run.result.failure or 'no network'}")
             return None
-        for each in training.chain:
-            self.store.finished(each).files.check()
-        found = TrainedRun(run, training, self.store)
-        if len(found.along) < 2:
+        for part in training.chain:
+            self.store.finished(part).files.check()
+        trained = TrainedRun(run, training, self.store)
+        if len(trained.along) < 2:
             raise RequestError(
-                f"{run.path}: was trained without snapshots to look at; run compare again with --snapshots "
-                f"{TrainConfig.snapshots} and a new --out"
+                f"{path}: was trained without snapshots to look at; run compare again with snapshots "
+                f"(TrainConfig.snapshots) and a new --out"
             )
-        return found
+        return trained
 
 
 def _find(folder: Path) -> tuple[ComparisonFolder, str | None]:
@@ -162,7 +267,7 @@ def _find(folder: Path) -> tuple[ComparisonFolder, str | None]:
         raise RequestError(f"{folder}: holds neither a comparison nor one of its runs; name what compare --out made")
     if not whole.is_finished:
         raise RequestError(f"{whole.path}: the comparison is not finished; run its compare command again")
-    known = whole.request.run_names
+    known = whole.record.run_names
     if run is not None and run not in known:
         raise RequestError(f"{folder}: is no run of the latest request there; its runs are {', '.join(known)}")
     return whole, run
@@ -170,7 +275,7 @@ def _find(folder: Path) -> tuple[ComparisonFolder, str | None]:
 
 def _load(comparison: ComparisonFolder, task: Task | None, workers: int, watch: Watch) -> Task:
     """The comparison's task, checked to be the one it was made with."""
-    where, request = comparison.path, comparison.request
+    where, request = comparison.path, comparison.record
     if task is None and request.source is None:
         raise RequestError(f"{where}: its data came from Python; call selfpretrain.diagnose({str(where)!r}, task=...)")
     if task is None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from selfpretrain.config import ModelConfig
-from selfpretrain.kinds import InputSpec
+from selfpretrain.data.kinds import InputSpec
 from selfpretrain.model.attention import Attention, Scores
-from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.model.transformer import Outputs, SequenceModel
 
 
 class BorrowedAttention(nn.Module):
@@ -43,12 +43,13 @@ class BorrowedAttention(nn.Module):
         """What both read."""
         return self.own.inputs
 
-    def forward(self, x: Tensor, keep_mask: Tensor | None = None, *rest: Any, **more: Any) -> Any:
+    def forward(self, x: Tensor, keep_mask: Tensor | None = None, *rest: Any) -> Outputs:
         """As of ``SequenceModel``."""
         self._lent.clear()
         with torch.no_grad():
             self.lender.eval().encode(x, keep_mask)
-        return self.own(x, keep_mask, *rest, **more)
+        outputs: Outputs = self.own(x, keep_mask, *rest)
+        return outputs
 
 
 def _scores(model: nn.Module) -> list[Scores]:

@@ -1,13 +1,17 @@
-"""Sequences of very different lengths in one batch, without paying for their padding.
+"""Sequences of very different lengths in one batch, at little cost for their padding.
 
-The rows of a batch are put into groups of similar lengths, each group is computed by itself, and what comes out is put
-back in order. Every row is computed as before, so results are equal but for rounding.
+The rows of a batch are put into groups of similar lengths, each group goes through the model by itself, and the outputs
+are put back in order. Every row is computed as before, so results are equal but for rounding.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from selfpretrain.model.transformer import Outputs
 
 GROUP_POSITIONS = 256
 """What one more group costs, in positions (ours; about the work of its calls on a CPU at width 64)."""
@@ -36,6 +40,48 @@ def length_groups(lengths: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         groups.append(order[begins[stop - 1] : stop])
         stop = int(begins[stop - 1])
     return groups[::-1]
+
+
+class ByLength:
+    """A model that is called once for each group of rows of similar lengths.
+
+    Args:
+        model: maps (x, keep_mask, chosen, keys) to ``Outputs``: a ``SequenceModel``, compiled or wrapped, too.
+        per_row: sequences of a row, which stay together.
+    """
+
+    def __init__(self, model: Callable[..., Outputs], per_row: int = 1) -> None:
+        self.model, self.per_row = model, per_row
+
+    def __call__(
+        self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
+    ) -> Outputs:
+        """As of the model."""
+        if keep_mask is None:
+            return self.model(x, None, chosen, keys)
+        lengths = keep_mask.sum(-1).cpu().numpy()
+        groups = length_groups(lengths.reshape(-1, self.per_row).max(axis=1))
+        if len(groups) == 1:
+            return self.model(x, keep_mask, chosen, keys)
+        logits, predictions, sequences = [], [], []
+        for group in groups:
+            index = (group[:, None] * self.per_row + np.arange(self.per_row)).ravel()
+            rows, longest = torch.from_numpy(index).to(x.device), int(lengths[index].max())
+            keep = None if int(lengths[index].min()) == longest else keep_mask[rows, :longest]
+            outputs = self.model(
+                x[rows, :longest],
+                keep,
+                None if chosen is None else chosen[rows, :longest],
+                None if keys is None else keys[rows],
+            )
+            sequences.append(rows)
+            logits.append(outputs.logits)
+            predictions.append(outputs.predictions)
+        order = torch.from_numpy(np.concatenate(groups)).to(x.device).argsort()
+        if chosen is None:
+            return Outputs(torch.cat(logits)[order], None)
+        parts = [part for part in predictions if part is not None]
+        return Outputs(torch.cat(logits)[order], back_in_order(parts, sequences, chosen.sum(-1)))
 
 
 def back_in_order(parts: list[Tensor], groups: list[Tensor], counts: Tensor) -> Tensor:

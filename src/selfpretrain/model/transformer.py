@@ -5,22 +5,20 @@ C channels, M chosen positions, Y classes.
 """
 
 import math
+from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from selfpretrain.config import ABSOLUTE, ModelConfig
+from selfpretrain.data.kinds import KINDS, InputSpec
 from selfpretrain.draws import bernoulli
-from selfpretrain.kinds import KINDS, InputSpec
 from selfpretrain.model.attention import BLOCK, Attention
 from selfpretrain.model.init import initialise
 from selfpretrain.model.mask import Mask
 from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
-from selfpretrain.model.ragged import back_in_order, length_groups
 from selfpretrain.streams import torch_stream
 
 
@@ -45,7 +43,7 @@ class RowDropout(nn.Module):
             return x_BTD
         if keys is None:
             raise ValueError("dropout in training needs the keys of the batch's rows")
-        kept = bernoulli(keys + (self.site << 40), x_BTD[0].numel(), 1 - self.probability)
+        kept = bernoulli(keys + (self.site << 40), x_BTD.shape[-2] * x_BTD.shape[-1], 1 - self.probability)
         return x_BTD * kept.view(x_BTD.shape) / (1 - self.probability)
 
 
@@ -70,6 +68,18 @@ class Block(nn.Module):
         return out
 
 
+class Outputs(NamedTuple):
+    """What a model says of a batch.
+
+    Attributes:
+        logits: (B/S, Y) of the classes.
+        predictions: (M, V) or (M, C) at the chosen positions; None where none were asked for.
+    """
+
+    logits: Tensor
+    predictions: Tensor | None
+
+
 class SequenceModel(nn.Module):
     """A Transformer encoder with a label head and a reconstruction head.
 
@@ -82,8 +92,6 @@ class SequenceModel(nn.Module):
     Attributes:
         recompute: whether a block's activations are computed again in the backward pass, and not kept: the same
             numbers with less memory.
-        by_length: whether rows of similar lengths are computed by themselves, so that padding costs little: equal but
-            for rounding. Off where hooks look at a pass.
     """
 
     slopes: Tensor | None
@@ -92,7 +100,7 @@ class SequenceModel(nn.Module):
     def __init__(self, config: ModelConfig, inputs: InputSpec, *, generator: torch.Generator) -> None:
         super().__init__()
         self.config, self.inputs = config, inputs
-        self.recompute = self.by_length = False
+        self.recompute = False
         width, self.cls = config.width, None
         kind = KINDS[inputs.kind]
         self.embedding = kind.embedding(inputs, width)
@@ -132,68 +140,20 @@ class SequenceModel(nn.Module):
         return last
 
     def forward(
-        self,
-        x: Tensor,
-        keep_mask: Tensor | None = None,
-        chosen: Tensor | None = None,
-        keys: Tensor | None = None,
-        both: bool = False,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """Class logits (B/S, Y); or with ``chosen``, predictions at the chosen positions only, (M, V) or (M, C).
+        self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
+    ) -> Outputs:
+        """Class logits; and with ``chosen``, predictions at the chosen positions only.
 
         Args:
             x: symbol ids (B, T), or values with the mask flag as last channel (B, T, C+1).
             keep_mask: (B, T), True = a real position; None when all are.
             chosen: (B, T), True = predict here; M of them.
             keys: (B,) of the batch's rows, for dropout in training.
-            both: give logits and predictions, from one pass.
         """
-        if self.by_length and keep_mask is not None:
-            groups = length_groups(keep_mask.sum(-1).cpu().numpy())
-            if len(groups) > 1:
-                return self._by_groups(x, keep_mask, chosen, keys, both, groups)
-        return self._together(x, keep_mask, chosen, keys, both)
-
-    def _by_groups(
-        self,
-        x: Tensor,
-        keep_mask: Tensor,
-        chosen: Tensor | None,
-        keys: Tensor | None,
-        both: bool,
-        groups: list[NDArray[np.int64]],
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """``forward``, a group of rows of similar lengths at a time."""
-        rows = [torch.from_numpy(group).to(x.device) for group in groups]
-        vectors, predictions = [], []
-        for of in rows:
-            keep = keep_mask[of]
-            longest = int(keep.sum(-1).max())
-            keep = keep[:, :longest]
-            some = None if bool(keep.all()) else keep
-            h = self.encode(x[of, :longest], some, None if keys is None else keys[of])
-            if chosen is None or both:
-                vectors.append(self.pool(h, some))
-            if chosen is not None:
-                predictions.append(self._reconstruct(h, chosen[of, :longest]))
-        if chosen is None or both:
-            logits = self._classify(back_in_order(vectors, rows, torch.ones_like(keep_mask[:, 0], dtype=torch.long)))
-            if chosen is None:
-                return logits
-        found = back_in_order(predictions, rows, chosen.sum(-1))
-        return (logits, found) if both else found
-
-    def _together(
-        self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor | None, keys: Tensor | None, both: bool
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        """``forward``, all rows padded to the longest."""
         h = self.encode(x, keep_mask, keys)
-        if chosen is None or both:
-            logits = self._classify(self.pool(h, keep_mask))
-            if chosen is None:
-                return logits
-        predictions = self._reconstruct(h, chosen)
-        return (logits, predictions) if both else predictions
+        return Outputs(
+            self._classify(self.pool(h, keep_mask)), None if chosen is None else self._reconstruct(h, chosen)
+        )
 
     def _classify(self, vectors_BD: Tensor) -> Tensor:
         """Class logits (B/S, Y). Of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena."""
@@ -244,6 +204,6 @@ class SequenceModel(nn.Module):
 
 
 def fresh_model(config: ModelConfig, inputs: InputSpec, seed: int) -> SequenceModel:
-    """The fresh start of a seed; models of one seed share all weights that their settings share."""
+    """A model at its initialisation; models of one seed share all weights that their settings share."""
     with torch.random.fork_rng(devices=[]):  # torch's layers draw weights of their own first
         return SequenceModel(config, inputs, generator=torch_stream(seed, "init"))

@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import Any
 
 from selfpretrain.comparison.folder import ComparisonFolder
-from selfpretrain.comparison.runs import Run
+from selfpretrain.comparison.run import Run, read_run, run_name
+from selfpretrain.comparison.summary import Summary
 from selfpretrain.config import PhaseName
 from selfpretrain.explain.files import Findings, read_diagnosis
+from selfpretrain.files import to_dict
 from selfpretrain.model.groups import group_of
-from selfpretrain.results import Row, Summary
-from selfpretrain.serial import to_dict
+from selfpretrain.registry import ARMS
+from selfpretrain.train.training import Row
 
 Curve = Sequence[Row]
 
@@ -40,14 +42,13 @@ class Content:
         Raises:
             RequestError: something is missing or damaged.
         """
-        request = folder.request
-        runs = folder.runs_of(request.request)
-        every = {run.record.name: run for of_arm in runs.values() for run in of_arm}
-        for run in every.values():
-            run.files.check()
+        record = folder.record
+        every = {name: read_run(folder.runs / name) for name in record.run_names}
+        arms, seeds = record.request.arms, record.request.seeds
+        runs = {arm: [every[run_name(arm, seed)] for seed in ARMS[arm].reported_seeds(seeds)] for arm in arms}
         return cls(
             summary=folder.summary,
-            request=to_dict(request),
+            request=to_dict(record),
             environment=folder.environment,
             runs=runs,
             diagnosis=read_diagnosis(folder.path, every),

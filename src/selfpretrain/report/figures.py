@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from selfpretrain.arms.registry import arm_named, reported_seeds
 from selfpretrain.drawing import Picture, in_points, interval_bar
+from selfpretrain.registry import ARMS
 from selfpretrain.report.content import Content, Curve
 
 SPREAD = 0.05
@@ -20,7 +20,7 @@ def accuracies(content: Content, figure: Figure) -> bool:
     arms = content.arms
     for place, arm in enumerate(arms):
         every = content.summary.arms[arm].test_acc
-        own = len(reported_seeds(arm, len(every)))  # a classical model is fitted once
+        own = len(ARMS[arm].reported_seeds(len(every)))  # a classical model is fitted once
         points = [value for value in every[:own] if value is not None]
         if not points:
             continue
@@ -28,8 +28,8 @@ def accuracies(content: Content, figure: Figure) -> bool:
         ax.plot(
             place + np.asarray(spread),
             points,
-            arm_named(arm).marker,
-            color=arm_named(arm).colour,
+            ARMS[arm].marker,
+            color=ARMS[arm].colour,
             alpha=0.65,
             markersize=6,
         )
@@ -49,7 +49,7 @@ def differences(content: Content, figure: Figure) -> bool:
     for place, contrast in enumerate(reversed(contrasts)):
         pairs = [content.summary.arms[side].test_acc for side in (contrast.arm, contrast.against)]
         points = [100 * (a - b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
-        ax.plot(points, [place + 0.12] * len(points), "o", color=arm_named(contrast.against).colour, alpha=0.65)
+        ax.plot(points, [place + 0.12] * len(points), "o", color=ARMS[contrast.against].colour, alpha=0.65)
         interval_bar(ax, place - 0.12, 100 * contrast.effect, in_points(contrast.ci95), across=True, fmt="|")
     ax.axvline(0, color="black", linewidth=1)
     names = [f"{c.arm} - {c.against}\n(equal {c.matched})" for c in reversed(contrasts)]
@@ -95,7 +95,7 @@ def train_against_test(content: Content, figure: Figure) -> bool:
         pairs = [pair for pair in zip(entry.best_train_acc, entry.test_acc, strict=True) if None not in pair]
         if pairs:
             x, y = zip(*pairs, strict=True)
-            ax.plot(x, y, arm_named(arm).marker, color=arm_named(arm).colour, alpha=0.7, label=arm)
+            ax.plot(x, y, ARMS[arm].marker, color=ARMS[arm].colour, alpha=0.7, label=arm)
     low = min(ax.get_xlim()[0], ax.get_ylim()[0])
     ax.plot([low, 1], [low, 1], color="#999999", linestyle=":", linewidth=1)
     ax.set_xlabel("best training accuracy (clean)")
@@ -109,9 +109,9 @@ def pretraining(content: Content, figure: Figure) -> bool:
     ax = figure.subplots()
     drawn = [_curves(ax, arm, content.phase(arm, "pretrain"), "val_loss", 1.0, 0.0) for arm in content.arms]
     for name, style in (("val_without_context", "--"), ("val_lowest", ":")):
-        found = [v for entry in content.summary.arms.values() for v in getattr(entry, name) if v is not None]
-        if found:
-            ax.axhline(float(np.mean(found)), color="black", linestyle=style, linewidth=1, zorder=0)
+        values = [v for entry in content.summary.arms.values() for v in getattr(entry, name) if v is not None]
+        if values:
+            ax.axhline(float(np.mean(values)), color="black", linestyle=style, linewidth=1, zorder=0)
     ax.set_xlabel("self-pretraining step")
     ax.set_ylabel("reconstruction loss (validation)")
     return any(drawn)
@@ -121,14 +121,12 @@ def _curves(ax: Axes, arm: str, curves: Sequence[Curve], key: str, scale: float,
     """Thin lines for seeds and a thick one for their mean over the steps that all of them have."""
     for curve in curves:
         x = [start + scale * row["step"] for row in curve]
-        ax.plot(x, [row[key] for row in curve], color=arm_named(arm).colour, alpha=0.3, linewidth=1)
+        ax.plot(x, [row[key] for row in curve], color=ARMS[arm].colour, alpha=0.3, linewidth=1)
     if curves:
         shared = min(map(len, curves))
         x = [start + scale * row["step"] for row in curves[0][:shared]]
         mean = np.mean([[row[key] for row in curve[:shared]] for curve in curves], axis=0)
-        ax.plot(
-            x, mean, color=arm_named(arm).colour, linewidth=2.4, marker=arm_named(arm).marker, markersize=4, label=arm
-        )
+        ax.plot(x, mean, color=ARMS[arm].colour, linewidth=2.4, marker=ARMS[arm].marker, markersize=4, label=arm)
     return bool(curves)
 
 
@@ -147,8 +145,8 @@ def _accuracy_scale(content: Content, ax: Axes) -> None:
         ax.axhline(commonest, color="black", linestyle="--", linewidth=1, zorder=0)
     else:
         where, place = ("below", 0.02) if commonest < low else ("above", 0.94)
-        said = f"commonest class: {commonest:.2f}, {where}"
-        ax.annotate(said, (0.02, place), xycoords="axes fraction", fontsize=8, color="#5d5d5d")
+        text = f"commonest class: {commonest:.2f}, {where}"
+        ax.annotate(text, (0.02, place), xycoords="axes fraction", fontsize=8, color="#5d5d5d")
 
 
 PICTURES = (

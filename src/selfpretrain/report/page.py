@@ -1,35 +1,35 @@
 """The page of a report: pictures, tables and the words around them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
 import numpy as np
 
-from selfpretrain.arms.registry import arm_named
+from selfpretrain.comparison.judge import MARGIN
+from selfpretrain.comparison.summary import ArmSummary
+from selfpretrain.comparison.words import CAUSES, points
 from selfpretrain.config import MIN_SEEDS
+from selfpretrain.data.builtin import Published
+from selfpretrain.data.kinds import KINDS
 from selfpretrain.drawing import Picture
+from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
-from selfpretrain.explain.registry import known_sections
-from selfpretrain.explain.transplants.cells import Cell
-from selfpretrain.explain.view import View
+from selfpretrain.explain.pictures import View
+from selfpretrain.files import from_dict, to_dict
+from selfpretrain.registry import ARMS, SECTIONS, TASKS
 from selfpretrain.report.content import Content
 from selfpretrain.report.figures import PICTURES
-from selfpretrain.report.records import Published, published
-from selfpretrain.results import ArmSummary
-from selfpretrain.serial import from_dict, to_dict
-from selfpretrain.tasks.builtin import builtin_tasks
-from selfpretrain.verdict.cause import MARGIN
-from selfpretrain.verdict.wording import CAUSES, points
 
 
 def render(content: Content) -> str:
     """The page, self-contained: no file, font or script from elsewhere."""
     summary = content.summary
-    unit, size = flops_unit(max(each.flops_pretrain, each.flops_label) for each in summary.arms.values())
+    unit, size = flops_unit(max(entry.flops_pretrain, entry.flops_label) for entry in summary.arms.values())
     return page_of(
         "comparison.html",
         summary=summary,
+        kind=KINDS[summary.task.kind],
         contrasts=summary.comparisons,
         figures=drawn(PICTURES, content),
         arms=[_arm_row(name, entry, size) for name, entry in summary.arms.items()],
@@ -84,23 +84,23 @@ def _why(diagnosis: Findings | None, *, of_one_run: bool = False) -> dict[str, A
     if diagnosis is None:
         return None
     view = View(diagnosis)
-    pictures = {name: drawn(section.pictures(), view) for name, section in known_sections().items()}
+    pictures = {name: drawn(section.pictures(), view) for name, section in SECTIONS.items()}
     brief = not of_one_run and diagnosis.conclusion["carrier"] == "none" and bool(pictures["data"])
     return {
         "sentences": diagnosis.conclusion["sentences"],
         "recoveries": diagnosis.conclusion["recoveries"],
-        "figures": [each for name, of in pictures.items() if not brief or name == "data" for each in of],
-        "more": [each for name, of in pictures.items() if brief and name != "data" for each in of],
+        "figures": [figure for name, figures in pictures.items() if not brief or name == "data" for figure in figures],
+        "more": [figure for name, figures in pictures.items() if brief and name != "data" for figure in figures],
         "protocol": _flat(diagnosis.protocol),
     }
 
 
-def _published(content: Content) -> list[Published]:
+def _published(content: Content) -> Sequence[Published]:
     """What others report on the task, if it was made as it is published: without options of one's own."""
     name, source = content.summary.task.name, content.request["source"]
-    if name not in builtin_tasks() or source is None or source["options"] != to_dict(builtin_tasks()[name]()):
+    if name not in TASKS or source is None or source["options"] != to_dict(TASKS[name]()):
         return []
-    return published(name)
+    return TASKS[name].published()
 
 
 def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
     seconds = [value for value in entry.seconds if value is not None]
     return {
         "name": name,
-        "says": arm_named(name).says,
+        "says": ARMS[name].says,
         "lr": lr,
         "tried": entry.lr_tried,
         "edge": len(tried) > 1 and lr in (tried[0], tried[-1]),

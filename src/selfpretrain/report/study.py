@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from selfpretrain.arms.registry import arm_named, reported_seeds
+from selfpretrain.comparison.summary import Summary
 from selfpretrain.drawing import WIDE, Picture, in_points, interval_bar, legend
+from selfpretrain.registry import ARMS
 from selfpretrain.report.page import drawn, flops_unit, page_of
-from selfpretrain.results import ClaimAnswer, StudyAnswer, Summary
 from selfpretrain.studies.folder import StudyFolder
+from selfpretrain.studies.study import ClaimAnswer, StudyAnswer
 
 OUTCOME_COLOURS = {"holds": "#009E73", "does not hold": "#D55E00", "undecided": "#777777"}
 
@@ -101,16 +102,16 @@ def accuracies(content: StudyContent, figure: Figure) -> bool:
             entry = content.found[name].arms.get(arm)
             if entry is None:
                 continue
-            own = len(reported_seeds(arm, len(entry.test_acc)))
+            own = len(ARMS[arm].reported_seeds(len(entry.test_acc)))
             points = [value for value in entry.test_acc[:own] if value is not None]
             x = place + (number - (len(arms) - 1) / 2) * room
-            colour = arm_named(arm).colour
-            ax.plot([x] * len(points), points, arm_named(arm).marker, color=colour, alpha=0.6, markersize=5)
+            colour = ARMS[arm].colour
+            ax.plot([x] * len(points), points, ARMS[arm].marker, color=colour, alpha=0.6, markersize=5)
             if points:
                 mean = float(np.mean(points))
                 interval_bar(ax, x + room / 4, mean, entry.test_ci95, fmt="_", capsize=3, markersize=9)
     for arm in arms:
-        ax.plot([], [], arm_named(arm).marker, color=arm_named(arm).colour, label=arm)
+        ax.plot([], [], ARMS[arm].marker, color=ARMS[arm].colour, label=arm)
     ax.set_xticks(range(len(content.labels)), list(content.labels.values()))
     ax.set_xlabel(content.axes)
     ax.set_ylabel("test accuracy")
@@ -125,7 +126,7 @@ def gains(content: StudyContent, figure: Figure) -> bool:
     for place, (name, contrast) in enumerate(shown.items()):
         pairs = zip(*(content.found[name].arms[arm].test_acc for arm in ("spt", "scratch")), strict=True)
         points = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
-        ax.plot([place - 0.08] * len(points), points, "o", color=arm_named("spt").colour, alpha=0.6)
+        ax.plot([place - 0.08] * len(points), points, "o", color=ARMS["spt"].colour, alpha=0.6)
         interval_bar(ax, place + 0.08, 100 * contrast.effect, in_points(contrast.ci95), fmt="_")
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(range(len(shown)), [content.labels[name] for name in shown])

@@ -8,12 +8,13 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from selfpretrain.comparison.summary import Summary
+from selfpretrain.comparison.words import points
+from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
-from selfpretrain.explain.transplants.cells import Cell
+from selfpretrain.files import from_dict
 from selfpretrain.report.page import flops_unit, percent
-from selfpretrain.results import StudyAnswer, Summary
-from selfpretrain.serial import from_dict
-from selfpretrain.verdict.wording import points
+from selfpretrain.studies.study import StudyAnswer
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -70,9 +71,9 @@ def _range(text: Callable[[float | None], str], bounds: tuple[float | None, floa
 def print_study(console: Console, answer: StudyAnswer) -> None:
     """Print a table of claims, and the answer."""
     claims = Table("claim", "effect", "unit", "95% interval", "seeds", "outcome", box=SIMPLE_HEAD)
-    for each in answer.claims:
-        effect = (points(each.effect), each.unit, _range(points, each.ci95), str(each.n_seeds))
-        claims.add_row(Text(each.claim), *effect, each.outcome)
+    for claim in answer.claims:
+        effect = (points(claim.effect), claim.unit, _range(points, claim.ci95), str(claim.n_seeds))
+        claims.add_row(Text(claim.claim), *effect, claim.outcome)
     console.print(claims)
     for case in answer.cases:
         if case.failure is not None:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from selfpretrain.comparison.folder import ComparisonFolder
-from selfpretrain.comparison.runs import Run
+from selfpretrain.comparison.run import read_run
 from selfpretrain.errors import RequestError
 from selfpretrain.explain.files import read_diagnosis
+from selfpretrain.files import is_sealed, write_atomically
 from selfpretrain.report.content import Content
 from selfpretrain.report.page import render, render_run
 from selfpretrain.report.study import StudyContent, render_study
-from selfpretrain.storage import is_sealed, write_atomically
 from selfpretrain.studies.folder import StudyFolder
 
 
@@ -28,7 +28,7 @@ def write_report(folder: Path) -> Path:
             raise RequestError(f"{folder}: no comparison to draw: it is not finished; run its compare command again")
         page = render(Content.read(comparison))
     else:
-        run = Run(folder) if is_sealed(folder) else None
+        run = read_run(folder) if is_sealed(folder) else None
         diagnosis = None if run is None else read_diagnosis(folder, {run.record.name: run})
         if run is None or diagnosis is None:
             raise RequestError(f"{folder}: no comparison to draw, and no run that was diagnosed; name one of these")

@@ -1,8 +1,7 @@
 """Studies: many comparisons, and the claims that they decide. The built-in ones are in ``builtin``, a file each."""
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers
-from selfpretrain.studies.study import Ground, Study, ground
+from selfpretrain.studies.study import Case, Ground, Study, ground
 
 __all__ = [
     "Ahead",

@@ -13,18 +13,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from selfpretrain.arms.registry import reported_seeds
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
-from selfpretrain.comparison.runs import run_name
+from selfpretrain.comparison.run import read_run
 from selfpretrain.config import ABSOLUTE, CompareConfig
 from selfpretrain.errors import DamagedError, SettingError
-from selfpretrain.explain.conclusion import conclude
-from selfpretrain.explain.evidence import gather
+from selfpretrain.explain.conclude import conclude, gather
 from selfpretrain.explain.files import read_diagnosis
-from selfpretrain.results import CaseAnswer, StudyAnswer
-from selfpretrain.serial import fingerprint, to_dict
-from selfpretrain.storage import DONE, own_folder, read_record, remove_half_written, write_atomically, write_json
-from selfpretrain.studies.claims.claim import Diagnosed, Finding, Found
+from selfpretrain.files import (
+    DONE,
+    fingerprint,
+    own_folder,
+    read_record,
+    remove_half_written,
+    to_dict,
+    write_atomically,
+    write_json,
+)
+from selfpretrain.registry import ARMS
+from selfpretrain.studies.claims import Diagnosed, Finding, Found
+from selfpretrain.studies.study import CaseAnswer, StudyAnswer
 
 STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.html"
 
@@ -91,7 +98,7 @@ class StudyFolder:
             try:
                 if not folder.is_comparison or not folder.is_finished:
                     continue
-                if fingerprint_of(folder.request.request, folder.request.task) == case.request:
+                if fingerprint_of(folder.record.request, folder.record.task) == case.request:
                     answers[case.name] = Finding(folder.summary, _diagnosed(folder))
             except DamagedError:  # it has no answer until its comparison mends it
                 continue
@@ -106,15 +113,15 @@ class StudyFolder:
         """
         known = self.known
         if known is not None and (known.study, known.profile) != (study, profile):
-            said = f"belongs to the study {known.study}, profile {known.profile}; name another folder"
-            raise SettingError("out", self.path, said)
+            reason = f"belongs to the study {known.study}, profile {known.profile}; name another folder"
+            raise SettingError("out", self.path, reason)
         if not self.is_study and self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
             raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
         try:
             own_folder(self.path)
         except OSError as error:
-            said = f"cannot be written to ({error.strerror}); name another"
-            raise SettingError("out", self.path, said) from None
+            reason = f"cannot be written to ({error.strerror}); name another"
+            raise SettingError("out", self.path, reason) from None
         with ComparisonFolder(self.path).locked():
             remove_half_written(self.path)
             yield
@@ -138,11 +145,11 @@ class StudyFolder:
 
 def _diagnosed(folder: ComparisonFolder) -> Diagnosed | None:
     """What a diagnosis of the folder's answer found; None if there is none."""
-    request = folder.request
-    findings = read_diagnosis(folder.path, {run_name(*run): folder.run(*run) for run in request.runs})
+    record = folder.record
+    findings = read_diagnosis(folder.path, {name: read_run(folder.runs / name) for name in record.run_names})
     if findings is None:
         return None
-    absolute = request.request.model.positions in ABSOLUTE
+    absolute = record.request.model.positions in ABSOLUTE
     evidence = gather(folder.summary, findings.sections, absolute_positions=absolute)
     return Diagnosed(evidence, conclude(evidence))
 
@@ -159,7 +166,7 @@ def _table(answer: StudyAnswer, found: Found) -> str:
             continue
         summary = found[case.name].summary
         for arm, entry in summary.arms.items():
-            for seed in reported_seeds(arm, len(entry.test_acc)):
+            for seed in ARMS[arm].reported_seeds(len(entry.test_acc)):
                 row = (entry.lr, entry.train_acc[seed], entry.val_acc[seed], entry.test_acc[seed])
                 spent = (entry.flops_pretrain + entry.flops_label, entry.seconds[seed])
                 where = [answer.study, case.name, *(case.axes.get(axis, "") for axis in axes), summary.task.name]

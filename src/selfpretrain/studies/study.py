@@ -1,21 +1,169 @@
 """What a study is, and what the built-in ones stand on. Imports no torch."""
 
 import inspect
+import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from selfpretrain.config import CompareConfig, Duration, TaskConfig
+from selfpretrain.arms.builtin import expanded
+from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskConfig
+from selfpretrain.data.load import FOLDER, VARIABLE, data_folder
 from selfpretrain.errors import RequestError
-from selfpretrain.presets import preset
-from selfpretrain.results import ClaimAnswer
-from selfpretrain.serial import fingerprint
-from selfpretrain.studies.case import Axis, Case
-from selfpretrain.studies.claims import Claim
-from selfpretrain.studies.real_data import RealData
-from selfpretrain.tasks.folder import FOLDER, VARIABLE, data_folder
+from selfpretrain.files import fingerprint
+from selfpretrain.registry import PRESETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimAnswer:
+    """What a study says of one of its claims.
+
+    Attributes:
+        primary: one of the first two, which are taken in their order; the others are corrected by Holm's rule.
+        unit: of the effect, times 100.
+        least: effects below this count as none.
+        effect: as the claim has it, above 0 in its favour; None where it was not measured.
+        why: it was not measured.
+        family: claims that are corrected together, of one data set; "" where the study has one family.
+    """
+
+    claim: str
+    refuted_by: str
+    primary: bool
+    unit: str
+    least: float
+    effect: float | None
+    ci95: tuple[float | None, float | None]
+    p_adjusted: float | None
+    n_seeds: int
+    outcome: Literal["holds", "does not hold", "undecided"]
+    why: str | None
+    family: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseAnswer:
+    """One comparison of a study.
+
+    Attributes:
+        request: fingerprint of the comparison and its data: an answer to anything else is none.
+        failure: why it has no answer; None while it has one or is still to come.
+        left_out: why nobody tried, and the cure.
+        warnings: what should be known before its answer is believed.
+    """
+
+    name: str
+    axes: Mapping[str, str]
+    request: str
+    failure: str | None = None
+    left_out: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyAnswer:
+    """The answer of a study: study.json.
+
+    Attributes:
+        declared: fingerprint of the declaration.
+        changed_after: so many comparisons had finished when the declaration was changed; None if it never was.
+    """
+
+    study: str
+    question: str
+    expected: str
+    profile: Literal["small", "full"]
+    version: str
+    declared: str
+    changed_after: int | None
+    claims: tuple[ClaimAnswer, ...]
+    cases: tuple[CaseAnswer, ...]
+    answer: str
+
+
+Axis = str | int | float
+COLUMNS = ("study", "comparison", "task", "arm", "seed", "lr", "train_acc", "val_acc", "test_acc", "flops", "seconds")
+"""Columns of table.csv beside the axes."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison of a study.
+
+    Attributes:
+        axes: where it lies, for example {"depth": 2}.
+        diagnosis: what is then looked at, too; None is nothing.
+        left_out: why it cannot be compared here, and the cure: data that are not at hand. Its claims stay undecided.
+
+    Raises:
+        ValueError: its name is no name for a folder, an axis has the name of a column of table.csv, or seeds are a
+            range: a study decides after all of them.
+    """
+
+    axes: Mapping[str, Axis]
+    config: CompareConfig
+    task: TaskConfig
+    diagnosis: DiagnoseConfig | None = None
+    left_out: str | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w.+-]{0,99}", self.name) or ".." in self.name:
+            raise ValueError(f"the case '{self.name[:120]}' is no folder's name; use letters, digits, '.', '+' and '-'")
+        if taken := set(self.axes) & set(COLUMNS):
+            raise ValueError(f"the axis '{min(taken)}' has the name of a column of table.csv; give it another")
+        if self.config.looks:
+            raise ValueError(f"the case {self.name} has a range of seeds; a study takes a number of them")
+
+    @property
+    def name(self) -> str:
+        """Its folder, and how claims call it.
+
+        >>> Case({"depth": 2}, CompareConfig(), TaskConfig()).name
+        'depth-2'
+        """
+        return "-".join(f"{axis}-{value}" for axis, value in self.axes.items())
+
+    def looks_at(self, section: str) -> bool:
+        """Whether its diagnosis has that section; one that names none has all."""
+        return self.diagnosis is not None and section in (self.diagnosis.sections or (section,))
+
+    @property
+    def request(self) -> CompareConfig:
+        """The comparison, with its arms by name."""
+        return replace(self.config, arms=expanded(self.config.arms))
+
+
+@dataclass(frozen=True)
+class RealData:
+    """A file of real data.
+
+    Attributes:
+        kind: what it is.
+    """
+
+    name: str
+    kind: str
+    suffix: str
+
+    @property
+    def file(self) -> str:
+        """The file's name."""
+        return f"{self.name}{self.suffix}"
+
+
+SMARTWATCH = RealData("smartwatch", "time series", ".npz")
+SPLICE = RealData("splice", "DNA", ".csv")
+NEWSGROUPS = RealData("newsgroups", "text", ".csv")
+VOWELS = RealData("vowels", "audio", ".jsonl")
+MNIST_ROWS = RealData("mnist-rows", "images by rows", ".npz")
+MNIST_PIXELS = RealData("mnist-pixels-labelled", "images by pixels", ".npz")
+CARTPOLE = RealData("cartpole", "reinforcement learning", ".npz")
+
+
+if TYPE_CHECKING:
+    from selfpretrain.studies.claims import Claim
 
 Profile = Literal["small", "full"]
 """small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
@@ -95,7 +243,7 @@ def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir:
     if profile == "small":
         config = replace(CompareConfig(), arms=("scratch", "spt"), seeds=3)
         return Ground(profile, config, task or TaskConfig(), where)
-    config = replace(preset("small").config, arms=("scratch", "spt"), seeds=10)
+    config = replace(PRESETS["small"].config, arms=("scratch", "spt"), seeds=10)
     long = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
     return Ground(profile, config, task or long, where)
 
@@ -114,11 +262,12 @@ class Study:
         reading: what the claims say together, in a sentence; None leaves them to speak for themselves.
     """
 
+    sort: ClassVar[str] = "study"
     name: str
     question: str
     expected: str
     minutes: float
-    claims: Sequence[Claim]
+    claims: "Sequence[Claim]"
     cases: Callable[[Ground], Sequence[Case]]
     own_data: bool = False
     reading: Reading | None = None
@@ -130,7 +279,7 @@ class Study:
     @property
     def declaration(self) -> list[str]:
         """The question, what is expected, and each claim with what would refute it."""
-        claims = [f"claim {n}: {each.text}; refuted by {each.refuted_by}" for n, each in enumerate(self.claims, 1)]
+        claims = [f"claim {n}: {claim.text}; refuted by {claim.refuted_by}" for n, claim in enumerate(self.claims, 1)]
         return [self.question, f"expected: {self.expected}", *claims]
 
     @property

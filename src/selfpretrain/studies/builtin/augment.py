@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 TASKS = ("proximity", "digits")
 TRICKS = {"augment": "masked copies", "cutmix": "CutMix", "smoothing": "label smoothing"}
@@ -16,19 +15,19 @@ def _cases(ground: Ground) -> list[Case]:
 
 AUGMENT = Study(
     name="augment",
-    question="Do masked copies, CutMix or label smoothing do what self-pretraining does?",
+    question="Can masked copies, CutMix or label smoothing replace self-pretraining?",
     expected="Not on proximity; CutMix might, since it breaks the symmetry between positions. They help on digits.",
     minutes=5,
     claims=(
         *(
-            Ahead(text=f"On {task} self-pretraining beats {said}", case=f"data-{task}", against=trick)
+            Ahead(text=f"On {task} self-pretraining beats {words}", case=f"data-{task}", against=trick)
             for task in TASKS
-            for trick, said in TRICKS.items()
+            for trick, words in TRICKS.items()
         ),
         *(
-            Ahead(text=f"On {task} {said} beats plain labels", case=f"data-{task}", arm=trick)
+            Ahead(text=f"On {task} {words} beats plain labels", case=f"data-{task}", arm=trick)
             for task in TASKS
-            for trick, said in TRICKS.items()
+            for trick, words in TRICKS.items()
         ),
     ),
     cases=_cases,

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from selfpretrain.config import CompareConfig
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Ground, Profile, Study
+from selfpretrain.studies.study import Case, Ground, Profile, Study
 
 STEPS: dict[Profile, tuple[int, ...]] = {
     "small": (100, 200, 400, 800),

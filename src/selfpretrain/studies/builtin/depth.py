@@ -1,8 +1,7 @@
 """Does the gain need depth?"""
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Ground, Profile, Study
+from selfpretrain.studies.study import Case, Ground, Profile, Study
 
 DEPTHS: dict[Profile, tuple[int, ...]] = {"small": (1, 2, 4), "full": (1, 2, 4, 8)}
 

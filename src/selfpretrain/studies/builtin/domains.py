@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.real_data import CARTPOLE, MNIST_ROWS, NEWSGROUPS, SMARTWATCH, SPLICE, VOWELS
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import CARTPOLE, MNIST_ROWS, NEWSGROUPS, SMARTWATCH, SPLICE, VOWELS, Case, Ground, Study
 
 REAL = (SMARTWATCH, SPLICE, NEWSGROUPS, VOWELS, MNIST_ROWS, CARTPOLE)
 

@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 TASKS = ("proximity", "digits")
 RECIPES = ("joint", "joint-corrupted")
@@ -16,7 +15,7 @@ def _cases(ground: Ground) -> list[Case]:
 
 JOINT = Study(
     name="joint",
-    question="Does a masked loss beside the label's do what self-pretraining does before it?",
+    question="Does training on the masked loss and the label loss together do what self-pretraining does beforehand?",
     expected="No: within the label's steps the reconstruction does not leave its plateau, in neither recipe.",
     minutes=6,
     claims=(

@@ -4,9 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from selfpretrain.config import CompareConfig
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 WAYS: dict[str, dict[str, Any]] = {
     "ratio-0.15": {"mask_ratio": 0.15},
@@ -28,12 +27,12 @@ def _cases(ground: Ground) -> list[Case]:
 
 MASKING = Study(
     name="masking",
-    question="Which way of hiding positions does the gain need: how many, alone or in stretches, or just the next one?",
+    question="Which kind of masking does the gain need: what ratio, single positions or spans, or next position only?",
     expected="Independent masks at a ratio of a half teach neighbours best; stretches hide the neighbours themselves.",
     minutes=8,
     claims=tuple(
-        Ahead(text=f"{said} beats scratch", case=f"hide-{way}")
-        for way, said in (
+        Ahead(text=f"{words} beats scratch", case=f"hide-{way}")
+        for way, words in (
             ("ratio-0.5", "Self-pretraining with half of the positions masked"),
             ("next", "Self-pretraining on the next symbol, under causal attention,"),
             ("ratio-0.15", "Self-pretraining with 15% masked"),
@@ -42,8 +41,8 @@ MASKING = Study(
         )
     )
     + tuple(  # that nothing can be learnt from them is the answer here
-        Ahead(text=f"{said} beats scratch", case=f"hide-{way}", even_untested=True)
-        for way, said in (
+        Ahead(text=f"{words} beats scratch", case=f"hide-{way}", even_untested=True)
+        for way, words in (
             ("shuffled", "Self-pretraining on shuffled sequences, a control,"),
             ("random", "Self-pretraining that asks for another sequence's symbols, a control,"),
         )

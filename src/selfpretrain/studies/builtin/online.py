@@ -3,16 +3,15 @@
 from dataclasses import replace
 
 from selfpretrain.config import Duration, TaskConfig
-from selfpretrain.studies.case import Case
+from selfpretrain.data.split import SHARES
 from selfpretrain.studies.claims import Ahead, Generalises
-from selfpretrain.studies.study import Ground, Study
-from selfpretrain.tasks.splitting import SHARES
+from selfpretrain.studies.study import Case, Ground, Study
 
 
 def always_new(ground: Ground) -> TaskConfig:
     """So many sequences that every phase ends within its first epoch: no loss sees a sequence twice."""
     steps = [Duration.parse(phase.duration) for phase in (ground.config.pretrain, ground.config.label)]
-    longest = sum(each.steps(epoch=1) for each in steps if each is not None)  # of scratch-long, or nearly
+    longest = sum(duration.steps(epoch=1) for duration in steps if duration is not None)  # of scratch-long, or nearly
     sequences = round(1.1 * longest * ground.config.label.batch_size / SHARES[0])
     return replace(ground.task, options={**ground.task.options, "sequences": sequences})
 
@@ -24,7 +23,7 @@ def _cases(ground: Ground) -> list[Case]:
 
 ONLINE = Study(
     name="online",
-    question="Does self-pretraining win where every step brings new sequences, so that nothing can be overfitted?",
+    question="Does self-pretraining still help if every step uses new sequences, so that overfitting is impossible?",
     expected="Yes: what labels have trouble with is learning, not generalising.",
     minutes=8,
     claims=(

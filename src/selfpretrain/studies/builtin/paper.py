@@ -5,12 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskConfig
-from selfpretrain.explain.transplants.cells import NOISE, alone
+from selfpretrain.explain.cells import NOISE, alone
 from selfpretrain.studies.builtin.online import always_new
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Blind, Claim, LooksNear, Recovers
-from selfpretrain.studies.real_data import MNIST_PIXELS, SPLICE, VOWELS, RealData
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import MNIST_PIXELS, SPLICE, VOWELS, Case, Ground, RealData, Study
 
 PIXELS = MNIST_PIXELS.name
 OTHERS: tuple[RealData, ...] = (SPLICE, VOWELS)
@@ -93,7 +91,7 @@ def _about(
         *beats(f"with {small}", "small-model"),
         *beats("where no sequence is seen twice", "new-sequences", new),
         Ahead(text=f"On {data} self-pretraining fits the training labels better than scratch", split="train", **base),
-        *(Ahead(text=f"On {data} self-pretraining beats {TRICKS[each]}", against=each, **base) for each in tricks),
+        *(Ahead(text=f"On {data} self-pretraining beats {TRICKS[trick]}", against=trick, **base) for trick in tricks),
         Recovers(text=f"On {data} query-key weights alone recover the gain", cell=QUERY_KEY, **base),
         Recovers(text=f"On {data} everything but query-key does not recover it", cell=REST, fails=True, **base),
         Recovers(text=f"On {data} query-key noise does not recover it", cell=NOISE.name, fails=True, **base),
@@ -106,7 +104,7 @@ def _about(
 
 PAPER = Study(
     name="paper",
-    question="Which claims of the papers on self-pretraining hold, on made-up and on real data?",
+    question="Which claims of the papers on self-pretraining hold on synthetic and on real data?",
     expected="All of them on proximity; on images the gain, and that labels alone are stuck; on short series neither.",
     minutes=85,
     claims=(

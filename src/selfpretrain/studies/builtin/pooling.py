@@ -1,8 +1,7 @@
 """Does the blindness of labels need mean pooling?"""
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 WAYS = ("mean", "max", "cls", "last")
 
@@ -13,12 +12,12 @@ def _cases(ground: Ground) -> list[Case]:
 
 POOLING = Study(
     name="pooling",
-    question="Does the trouble of labels with attention need mean pooling?",
+    question="Does label training fail to learn attention only with mean pooling?",
     expected="No: with every way to pool, scratch gets stuck and self-pretraining helps.",
     minutes=6,
     claims=tuple(
-        Ahead(text=f"With {said} self-pretraining beats scratch", case=f"pooling-{way}")
-        for way, said in (
+        Ahead(text=f"With {words} self-pretraining beats scratch", case=f"pooling-{way}")
+        for way, words in (
             ("mean", "mean pooling"),
             ("max", "max pooling"),
             ("cls", "a class token"),

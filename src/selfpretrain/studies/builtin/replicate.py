@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 TASKS = ("proximity", "digits", "skew", "noise")
 
@@ -16,7 +15,7 @@ def _cases(ground: Ground) -> list[Case]:
 
 REPLICATE = Study(
     name="replicate",
-    question="Does self-pretraining beat scratch on the built-in tasks, at equal label and at equal total compute?",
+    question="Does self-pretraining beat scratch on built-in tasks, at equal label compute and equal total compute?",
     expected="Yes on proximity, both ways; less on digits and skew, where labels alone learn; not at all on noise.",
     minutes=15,
     claims=tuple(

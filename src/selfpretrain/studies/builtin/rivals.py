@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 TASKS = ("proximity", "digits")
 STARTS = ("impulse", "bias", "mimetic", "mimetic-qk", "rotary")
@@ -16,7 +15,7 @@ def _cases(ground: Ground) -> list[Case]:
 
 RIVALS = Study(
     name="rivals",
-    question="Can a start that costs nothing do as well as self-pretraining?",
+    question="Can an initialisation that costs nothing do as well as self-pretraining?",
     expected="On proximity those that make attention local do; on digits labels alone need less help.",
     minutes=6,
     claims=tuple(

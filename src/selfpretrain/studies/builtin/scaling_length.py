@@ -2,9 +2,8 @@
 
 from dataclasses import replace
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Ground, Profile, Study
+from selfpretrain.studies.study import Case, Ground, Profile, Study
 
 LENGTHS: dict[Profile, tuple[int, ...]] = {"small": (20, 40, 80, 160), "full": (20, 40, 80, 160, 320, 640)}
 
@@ -18,7 +17,7 @@ def _cases(ground: Ground) -> list[Case]:
 
 SCALING_LENGTH = Study(
     name="scaling-length",
-    question="How do scratch and self-pretraining fare as the sequence grows?",
+    question="How well do scratch and self-pretraining do as sequences get longer?",
     expected="Short sequences can be learnt from labels alone; the longer they are, the more self-pretraining gains.",
     minutes=10,
     claims=(

@@ -1,11 +1,10 @@
 """Which weights carry the gain?"""
 
 from selfpretrain.config import DiagnoseConfig
-from selfpretrain.explain.transplants.cells import HANDMADE, MAPS, NOISE, QUERY_KEY, SHUFFLED, alone
+from selfpretrain.explain.cells import HANDMADE, MAPS, NOISE, QUERY_KEY, SHUFFLED, alone
 from selfpretrain.model.groups import Group
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Blind, LooksNear, Recovers
-from selfpretrain.studies.study import Ground, Study
+from selfpretrain.studies.study import Case, Ground, Study
 
 CASE = "moved-groups"
 OTHERS: tuple[Group, ...] = ("embedding", "value-output", "feedforward", "norms")

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from selfpretrain.config import CompareConfig
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead
-from selfpretrain.studies.study import Ground, Study, longer
+from selfpretrain.studies.study import Case, Ground, Study, longer
 
 SGD_RATES = (0.03, 0.1, 0.3)
 """Plain gradients are smaller than Adam's steps, so their rates are larger (ours)."""
@@ -57,8 +56,8 @@ TUNING = Study(
     claims=(
         Ahead(text="Self-pretraining beats scratch, both tuned alike", case="tuned-as-all"),
         *(
-            Ahead(text=f"Self-pretraining beats scratch {said}", case="tuned-as-all", other=f"tuned-{way}")
-            for way, (said, _) in WAYS.items()
+            Ahead(text=f"Self-pretraining beats scratch {words}", case="tuned-as-all", other=f"tuned-{way}")
+            for way, (words, _) in WAYS.items()
         ),
     ),
     cases=_cases,

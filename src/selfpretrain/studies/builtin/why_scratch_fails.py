@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from selfpretrain.results import ClaimAnswer
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Fits, Generalises
-from selfpretrain.studies.study import Ground, Study, longer
+from selfpretrain.studies.study import Case, ClaimAnswer, Ground, Study, longer
 
 TIMES = 10
 
@@ -40,7 +38,7 @@ def _reading(answers: Sequence[ClaimAnswer]) -> str:
 
 WHY_SCRATCH_FAILS = Study(
     name="why-scratch-fails",
-    question="Why does label training alone fail here: does it not fit its training labels, or not generalise?",
+    question="Why does label training alone fail here: does it fail to fit the training labels, or fail to generalise?",
     expected="On proximity it does not fit its labels, and fits random ones no sooner.",
     minutes=8,
     claims=(

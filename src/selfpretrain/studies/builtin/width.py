@@ -1,8 +1,7 @@
 """Does the gain shrink as the model grows?"""
 
-from selfpretrain.studies.case import Case
 from selfpretrain.studies.claims import Ahead, Changes
-from selfpretrain.studies.study import Ground, Profile, Study
+from selfpretrain.studies.study import Case, Ground, Profile, Study
 
 WIDTHS: dict[Profile, tuple[int, ...]] = {"small": (16, 32, 64, 128), "full": (16, 32, 64, 128, 256, 512)}
 

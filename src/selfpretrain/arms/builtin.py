@@ -1,0 +1,263 @@
+"""The built-in arms. Imports no torch."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from selfpretrain.arms.arm import Arm, Recipe, Versus, later
+from selfpretrain.config import ABSOLUTE, CompareConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.registry import ARMS, register
+
+if TYPE_CHECKING:
+    from selfpretrain.comparison.request import Request
+    from selfpretrain.train.training import Training
+
+SLOPE = 2.0
+"""Score that the arm ``bias`` takes off for each position of distance (ours: picked on the validation data of the
+built-in task, over four seeds that are never reported)."""
+RIVALS = "rivals"
+"""Stands for the arms that are compared by default, and every arm that is free."""
+AT_LABEL_COMPUTE = (Versus("scratch", "label compute"),)
+
+
+def labels(**changes: Any) -> Recipe:
+    """Label training with other arguments of ``Request.labels``."""
+    return partial(_labels, changes)
+
+
+def _labels(changes: dict[str, Any], request: "Request", seed: int, lr: float) -> "Training":
+    return request.labels(seed, lr, **changes)
+
+
+def _spt(request: "Request", seed: int, lr: float) -> "Training":
+    """Labels from the self-pretrained encoder of the same seed and rate."""
+    from selfpretrain.train.training import Start
+
+    return request.labels(seed, lr, start=Start(source=request.pretraining(seed, lr)))
+
+
+def _scratch_long(request: "Request", seed: int, lr: float) -> "Training":
+    """Labels alone, with extra steps worth the FLOPs of self-pretraining."""
+    return request.labels(seed, lr, extra_steps=request.steps_for_pretraining)
+
+
+def _joint(request: "Request", seed: int, lr: float) -> "Training":
+    """Both losses, from the usual initialisation.
+
+    Raises:
+        RequestError: nothing is masked under causal prediction.
+    """
+    if request.config.objective.objective == "causal":
+        raise RequestError("the arm joint fills in masked positions; use the objective masked or span")
+    return request.labels(seed, lr, objective="joint")
+
+
+def _impulse(request: "Request", seed: int, lr: float) -> "Training":
+    """Labels from heads that look at offsets of positions.
+
+    Raises:
+        RequestError: the model has no absolute positions, or a class token.
+    """
+    if request.model.positions not in ABSOLUTE or request.model.pooling == "cls":
+        raise RequestError("the arm impulse needs absolute positions and no class token; leave it out")
+    return request.labels(seed, lr, init="impulse")
+
+
+def _rotary(request: "Request", seed: int, lr: float) -> "Training":
+    """Labels with rotary positions (Su et al. 2021) instead of the model's own.
+
+    Raises:
+        RequestError: they are the model's own.
+    """
+    if request.model.positions == "rotary":
+        raise RequestError("the arm rotary is scratch where the model has rotary positions; leave it out")
+    return request.labels(seed, lr, positions="rotary")
+
+
+CLASSICAL = "selfpretrain.arms.classical"
+for _arm in (
+    Arm(
+        name="scratch",
+        title="Label training",
+        says="labels only",
+        colour="#D55E00",
+        marker="o",
+        train=labels(),
+    ),
+    Arm(
+        name="spt",
+        title="Self-pretraining",
+        says="self-pretraining, then labels",
+        colour="#0072B2",
+        marker="D",
+        contrasts=(
+            Versus("scratch", "label compute", primary=True),
+            Versus("scratch-long", "total compute", primary=True),
+            Versus("joint", "label steps"),
+            Versus("joint-corrupted", "label steps"),
+            Versus("classical", "data"),
+            Versus("quant", "data"),
+            Versus("rocket", "data"),
+        ),
+        train=_spt,
+    ),
+    Arm(
+        name="scratch-long",
+        title="Longer label training",
+        says="labels only, with extra steps that cost as much as self-pretraining",
+        colour="#E69F00",
+        marker="s",
+        train=_scratch_long,
+    ),
+    Arm(
+        name="joint",
+        title="Joint training",
+        says="label loss and masked reconstruction loss together",
+        colour="#009E73",
+        marker="^",
+        contrasts=(Versus("scratch", "label steps"),),
+        train=_joint,
+    ),
+    Arm(
+        name="joint-corrupted",
+        title="Joint training on corrupted sequences",
+        says="label loss and reconstruction loss together, on the same corrupted sequences",
+        colour="#117733",
+        marker="H",
+        contrasts=(Versus("scratch", "label steps"),),
+        train=labels(objective="joint-corrupted"),
+    ),
+    Arm(
+        name="mimetic",
+        title="Mimetic initialisation",
+        says="labels only, attention weights initialised as in Trockman and Kolter (2023)",
+        colour="#AA4499",
+        marker="<",
+        contrasts=AT_LABEL_COMPUTE,
+        train=labels(init="mimetic"),
+        own_start=True,
+        is_free=True,
+    ),
+    Arm(
+        name="mimetic-qk",
+        title="Mimetic queries and keys",
+        says="labels only, query-key weights initialised near a scaled identity",
+        colour="#CC79A7",
+        marker="v",
+        contrasts=AT_LABEL_COMPUTE,
+        train=labels(init="mimetic-qk"),
+        own_start=True,
+        is_free=True,
+    ),
+    Arm(
+        name="impulse",
+        title="Impulse initialisation",
+        says="labels only, each head initialised to look at one offset, as in Zheng et al. (2025)",
+        colour="#44AA99",
+        marker=">",
+        contrasts=AT_LABEL_COMPUTE,
+        train=_impulse,
+        own_start=True,
+        is_free=True,
+    ),
+    Arm(
+        name="bias",
+        title="A hand-made proximity bias",
+        says=f"labels only, with a fixed bias of -{SLOPE:g} per position of distance on the attention scores",
+        colour="#332288",
+        marker="X",
+        contrasts=AT_LABEL_COMPUTE,
+        train=labels(proximity_bias=SLOPE),
+        own_start=True,
+        is_free=True,
+    ),
+    Arm(
+        name="rotary",
+        title="Rotary positions",
+        says="labels only, with rotary positions",
+        colour="#882255",
+        marker="p",
+        contrasts=AT_LABEL_COMPUTE,
+        train=_rotary,
+        own_start=True,
+        is_free=True,
+    ),
+    Arm(
+        name="cutmix",
+        title="CutMix",
+        says="labels only, with segments pasted in from other sequences and labels mixed",
+        colour="#999933",
+        marker="h",
+        contrasts=AT_LABEL_COMPUTE,
+        train=labels(objective="cutmix"),
+        is_free=True,
+    ),
+    Arm(
+        name="smoothing",
+        title="Label smoothing",
+        says="labels only, with label smoothing",
+        colour="#88CCEE",
+        marker="d",
+        contrasts=AT_LABEL_COMPUTE,
+        train=labels(objective="smoothing"),
+        is_free=True,
+    ),
+    Arm(
+        name="augment",
+        title="Masked copies",
+        says="labels only, with a different set of positions masked at every step",
+        colour="#DDCC77",
+        marker="8",
+        contrasts=AT_LABEL_COMPUTE,
+        train=labels(objective="masked-labels"),
+        is_free=True,
+    ),
+    Arm(
+        name="classical",
+        title="The classical model",
+        says="the best of a few scikit-learn models, selected on validation data",
+        colour="#666666",
+        marker="P",
+        fit=later(CLASSICAL, "fit_classical"),
+    ),
+    Arm(
+        name="quant",
+        title="QUANT",
+        says="quantiles over intervals of the series, with a tree-based classifier (Dempster et al. 2024)",
+        colour="#661100",
+        marker="x",
+        fit=later(CLASSICAL, "fit_aeon", "interval_based", "QUANTClassifier"),
+        obstacle=later(CLASSICAL, "aeon_obstacle"),
+    ),
+    Arm(
+        name="rocket",
+        title="MultiRocket-Hydra",
+        says="random convolutions of the series, with a ridge classifier (Dempster et al. 2023)",
+        colour="#6699CC",
+        marker="+",
+        fit=later(CLASSICAL, "fit_aeon", "convolution_based", "MultiRocketHydraClassifier"),
+        obstacle=later(CLASSICAL, "aeon_obstacle"),
+    ),
+):
+    register(_arm)
+
+
+def contrasts_of(name: str) -> tuple[Versus, ...]:
+    """The contrasts of an arm: those that it declares, and for self-pretraining one with every free arm."""
+    free = [Versus(other, "label compute") for other, arm in ARMS.items() if arm.is_free and name == "spt"]
+    return (*ARMS[name].contrasts, *free)
+
+
+def expanded(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of arms, with those for which ``rivals`` stands; each once.
+
+    Raises:
+        SettingError: a name that no arm has.
+
+    >>> expanded(("joint", "rivals"))[:6]
+    ('joint', 'scratch', 'spt', 'scratch-long', 'classical', 'mimetic')
+    """
+    free = [name for name, arm in ARMS.items() if arm.is_free]
+    named = [name for given in names for name in ((*CompareConfig().arms, *free) if given == RIVALS else (given,))]
+    return tuple(ARMS[name].name for name in dict.fromkeys(named))

@@ -1,0 +1,172 @@
+"""Two arms, paired by seed: how much they differ, and what may be claimed of several such contrasts together.
+
+Primary claims are taken in the order in which they are declared, each at the full level, and each only if the ones
+before it hold. That keeps the chance of any false claim among them at the level. All other contrasts are secondary and
+share another level by Holm's rule.
+
+An answer that is looked at more than once has more chances to be wrong. Looks that were planned share the level of
+0.05 (``PLANNED``). A look that was not planned, at seeds that were added after a result was seen, makes the next claim
+harder: at look k the level is ``0.05 / 2^(k-1)``, so that all looks together stay below ``0.05 (1 + 1/2 + 1/4 + ...) =
+0.1``. An answer is that of its own look alone: a claim of an earlier one is not carried over.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.arms.arm import Versus
+from selfpretrain.comparison.run import Run
+from selfpretrain.comparison.summary import Look, Outcome
+from selfpretrain.config import MIN_SEEDS
+from selfpretrain.stats import Crossed, Interval, crossed_interval, holm, t_interval
+
+ALPHA = 0.05
+GAIN = 0.03
+"""A lead below 3 points counts as none, where a rival or a claim of a study is judged (ours)."""
+PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
+"""Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
+do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast:
+    """Two arms, paired by seed. All differences are arm minus against."""
+
+    arm: str
+    against: str
+    matched: str
+    """What is equal between the two."""
+    primary: bool
+    """Whether it is one of the claims that are made in a fixed order."""
+    test: Interval
+    """Test accuracy, over seeds and test sequences."""
+    squares: Crossed | None
+    """What that interval is made of; None where there is none."""
+    n_test: int
+    """Test rows."""
+    leads: tuple[float, ...]
+    """Difference in test accuracy of each seed."""
+    train: Interval
+    """Best clean training accuracy, over seeds."""
+    fit_steps: tuple[Sequence[float], Sequence[float]] | None
+    """Label steps of either until the training set was fitted, by seed, where every run of both fitted it."""
+    compute_ratio: float = 1.0
+    """What the arm spent of what is to be equal, over what the other spent; off 1 after early stopping."""
+    p_adjusted: float | None = None
+    """The p-value of ``test``, adjusted for the other claims (see ``claims``)."""
+    outcome: Outcome = "no detectable effect"
+    """What may be claimed (see ``claims``)."""
+    rows: str = "sequences"
+    """What the test rows are: sequences, or pairs."""
+
+    @property
+    def fit_lead(self) -> Interval | None:
+        """Label steps until the training set was fitted."""
+        return None if self.fit_steps is None else t_interval(np.subtract(*self.fit_steps))
+
+
+def hits(run: Run, y: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    """Whether each test row was classified correctly (N,); None where the run failed."""
+    return None if run.predicted is None else run.predicted == y
+
+
+def contrast_of(
+    arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64], rows: str = "sequences"
+) -> Contrast | None:
+    """Compare two arms over the seeds in which neither failed; None where there is none.
+
+    Args:
+        arm: the first arm.
+        versus: the second, and what is equal between the two.
+        runs: of each arm, by seed.
+        y: classes of the test rows.
+        rows: what the test rows are called.
+    """
+    pairs = zip(runs[arm], runs[versus.against], strict=True)
+    paired = [
+        (a, b, right, wrong)
+        for a, b in pairs
+        if (right := hits(a, y)) is not None and (wrong := hits(b, y)) is not None
+    ]
+    if not paired:
+        return None
+    runs_a, runs_b, hits_a, hits_b = zip(*paired, strict=True)
+    lead = np.stack(hits_a).astype(np.float64) - np.stack(hits_b)
+    spent_a, spent_b = (sum(_spent(versus.matched, run) for run in side) for side in (runs_a, runs_b))
+    steps = _column(runs_a, "steps_to_fit"), _column(runs_b, "steps_to_fit")
+    return Contrast(
+        arm=arm,
+        against=versus.against,
+        matched=versus.matched,
+        primary=versus.primary,
+        rows=rows,
+        compute_ratio=spent_a / spent_b if spent_b else 1.0,
+        test=crossed_interval(lead).clipped(-1, 1),
+        squares=Crossed.of(lead),
+        n_test=lead.shape[1],
+        leads=tuple(lead.mean(axis=1).tolist()),
+        train=t_interval(_column(runs_a, "best_train_sample_acc") - _column(runs_b, "best_train_sample_acc")),
+        fit_steps=None if np.isnan(steps).any() else (steps[0].tolist(), steps[1].tolist()),
+    )
+
+
+def _column(runs: Sequence[Run], name: str) -> NDArray[np.float64]:
+    """A number of the label training of every run; NaN where it is None."""
+    return np.array([getattr(run.result.label, name) for run in runs], dtype=np.float64)
+
+
+def _spent(matched: str, run: Run) -> int:
+    """What a run has spent of what is matched; 0 where that is nothing that training spends."""
+    spent = {
+        "label compute": run.result.flops_label,
+        "total compute": run.result.flops_label + run.result.flops_pretrain,
+        "label steps": run.result.label.steps,
+    }
+    return spent.get(matched, 0)
+
+
+def look_at(n_seeds: int, before: Sequence[Look], planned: Sequence[int]) -> Look:
+    """A look, with its level.
+
+    Args:
+        n_seeds: at this look. A look that was taken before keeps its level.
+        before: the looks at the same question that were taken, in order.
+        planned: numbers of seeds at which it is to be looked at. A plan that was made after a look that is not its own
+            is none.
+    """
+    plan = [Look(n, level) for n, level in zip(planned, PLANNED[len(planned)], strict=True)]
+    as_planned = plan if plan[: len(before)] == list(before) else []
+    known = [look for look in (*before, *as_planned) if look.n_seeds == n_seeds]
+    return known[0] if known else Look(n_seeds, float(ALPHA / 2 ** len(before)))
+
+
+def adjusted_p(p_values: Sequence[float], primary: Sequence[bool]) -> list[float]:
+    """Adjusted p-values, in the order given: of primary claims the largest up to each, of the others Holm's.
+
+    >>> adjusted_p([0.01, 0.04, 0.02, 0.03], [True, True, False, False])
+    [0.01, 0.04, 0.04, 0.04]
+    """
+    ours = iter(accumulate((p for p, first in zip(p_values, primary, strict=True) if first), max))
+    rest = iter(holm([p for p, first in zip(p_values, primary, strict=True) if not first]))
+    return [next(ours if first else rest) for first in primary]
+
+
+def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:
+    """The same contrasts, with what may be claimed of each."""
+    p_values = [1.0 if c.test.p is None else c.test.p for c in contrasts]
+    adjusted = adjusted_p(p_values, [c.primary for c in contrasts])
+    return [
+        replace(c, p_adjusted=None if c.test.p is None else p, outcome=_outcome(c, p, level))
+        for c, p in zip(contrasts, adjusted, strict=True)
+    ]
+
+
+def _outcome(contrast: Contrast, p_adjusted: float, level: float) -> Outcome:
+    if contrast.test.n < MIN_SEEDS:
+        return "not tested"
+    if p_adjusted >= level:
+        return "no detectable effect"
+    return "helps" if contrast.test.mean > 0 else "loses"

@@ -1,0 +1,127 @@
+"""What was asked: settings, task and device, checked; arms make their trainings from it."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from selfpretrain.arms.builtin import expanded
+from selfpretrain.config import CompareConfig, ModelConfig
+from selfpretrain.data.kinds import KINDS
+from selfpretrain.data.task import Task
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.files import fingerprint
+from selfpretrain.machine import resolve_device
+from selfpretrain.model.groups import Group
+from selfpretrain.registry import ARMS, OBJECTIVES
+from selfpretrain.train.phase import PhasePlan
+from selfpretrain.train.training import Start, Training
+from selfpretrain.train.work import step_flops, training_flops
+
+
+@dataclass(frozen=True)
+class Request:
+    """A comparison that is asked for: the settings, with arms by name, and the task."""
+
+    config: CompareConfig
+    task: Task
+
+    @classmethod
+    def of(cls, task: Task, config: CompareConfig) -> "Request":
+        """A request that can be done.
+
+        Raises:
+            RequestError: an arm, an objective or a device that cannot be used.
+        """
+        request = cls(replace(config, arms=expanded(config.arms)), task)
+        if OBJECTIVES[config.objective.objective].phase != "pretrain":
+            known = ", ".join(name for name, objective in OBJECTIVES.items() if objective.phase == "pretrain")
+            raise SettingError("objective", config.objective.objective, f"is not one of self-pretraining: {known}")
+        for name in request.config.arms:
+            arm = ARMS[name]
+            if arm.train is not None:
+                arm.train(request, 0, config.train.lr[0])
+            if arm.obstacle is not None and (why := arm.obstacle(task)) is not None:
+                raise RequestError(f"the arm {name} {why}")
+        return request
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which the answer is looked at: one, unless seeds are a range."""
+        return self.config.looks or (self.config.seeds,)
+
+    def at(self, seeds: int) -> "Request":
+        """The request at one of its looks."""
+        return replace(self, config=replace(self.config, seeds=seeds))
+
+    @cached_property
+    def device(self) -> str:
+        """The device that the request means on this machine.
+
+        Raises:
+            SettingError: it is not there.
+        """
+        return resolve_device(self.config.train.device)
+
+    @cached_property
+    def model(self) -> ModelConfig:
+        """The model of every arm."""
+        return replace(self.config.model, causal=self.config.causal)
+
+    @cached_property
+    def question(self) -> str:
+        """What repeated looks have in common: the trainings but for their seed, whatever arms are reported."""
+        settings = self.config.train
+        return fingerprint(self.pretraining(0, 1.0), self.labels(0, 1.0), settings.lr, settings.tune_seeds)
+
+    def pretraining(self, seed: int, lr: float) -> Training:
+        """Self-pretraining with a seed and a learning rate."""
+        plan = PhasePlan.of("pretrain", self.config.pretrain, n_rows=len(self.task.pretrain_rows), lr=lr)
+        return self._training(self.config.objective.objective, plan, seed, self.model)
+
+    def labels(
+        self,
+        seed: int,
+        lr: float,
+        *,
+        start: Start | None = None,
+        objective: str = "labels",
+        extra_steps: int = 0,
+        frozen: tuple[Group, ...] = (),
+        **of_model: Any,
+    ) -> Training:
+        """Label training with a seed and a learning rate.
+
+        Args:
+            seed: of initialisation, batches and draws.
+            lr: learning rate.
+            start: weights to start from; None: the initialisation.
+            objective: what is minimised: labels, or a variant of it.
+            extra_steps: beyond the label budget.
+            frozen: groups of weights that are not trained.
+            **of_model: fields of ``ModelConfig`` that replace the model's own.
+        """
+        plan = PhasePlan.of("label", self.config.label, n_rows=len(self.task.train), lr=lr, extra_steps=extra_steps)
+        training = self._training(objective, plan, seed, replace(self.model, **of_model))
+        return replace(training, start=start, frozen=frozen)
+
+    @cached_property
+    def steps_for_pretraining(self) -> int:
+        """Label steps that cost as much as self-pretraining, to the nearest step."""
+        lr = self.config.train.lr[0]
+        cost = training_flops(self.pretraining(0, lr), self.task)
+        return round(cost / step_flops(self.labels(0, lr), self.task))
+
+    def _training(self, objective: str, plan: PhasePlan, seed: int, model: ModelConfig) -> Training:
+        settings = self.config.train
+        return Training(
+            task=self.task.fingerprint,
+            model=model,
+            objective=objective,
+            settings=OBJECTIVES[objective].settings(self.config.objective, KINDS[self.task.kind]),
+            plan=plan,
+            seed=seed,
+            clip=settings.clip,
+            precision=settings.precision,
+            device=self.device,
+            threads=settings.threads,
+        )

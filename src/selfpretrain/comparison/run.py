@@ -1,0 +1,138 @@
+"""A run, an arm with one seed: the folder in which a person finds its model and predictions. Imports no torch.
+
+runs/<arm>-seed<k>/
+  config.json              what the run is: its trainings in full
+  metrics.jsonl            the validations of its trainings
+  start.json               which weights came from self-pretraining, if any did
+  model/                   the trained model (see ``classifier``)
+  predictions.safetensors  of the test split: row numbers, predicted classes, probabilities; class names as metadata
+  result.json              the numbers
+  manifest.json, DONE      the checksums of all of these, sealed (see ``files``)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import PhaseName
+from selfpretrain.files import Sealed
+from selfpretrain.metrics import Metrics
+from selfpretrain.train.training import Row, Training, TrainingResult
+
+CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "result.json"
+MODEL, PREDICTIONS = "model", "predictions.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run is.
+
+    Attributes:
+        task: fingerprint of the task.
+        training: its label training, whose ``start`` holds what that starts from; None for a classical model.
+    """
+
+    arm: str
+    seed: int
+    task: str
+    training: Training | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return run_name(self.arm, self.seed)
+
+
+def run_name(arm: str, seed: int) -> str:
+    """Name of a run and its folder."""
+    return f"{arm}-seed{seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The numbers of a run.
+
+    Attributes:
+        failure: why there is nothing else; None if there is.
+        lr: None for a classical model.
+        choice: which classical model it is; None for a network.
+        pretrain: of its self-pretraining; None without any.
+        label: of its label training, or of fitting a classical model.
+        flops_pretrain, flops_label: of the steps that were made.
+    """
+
+    arm: str
+    seed: int
+    failure: str | None = None
+    lr: float | None = None
+    choice: str | None = None
+    pretrain: TrainingResult | None = None
+    label: TrainingResult = field(default_factory=TrainingResult)
+    test: Metrics | None = None
+    flops_pretrain: int = 0
+    flops_label: int = 0
+
+    @property
+    def trainings(self) -> list[TrainingResult]:
+        return [result for result in (self.pretrain, self.label) if result is not None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        rows: the validations of its trainings; none for a classical model.
+        predicted: the class of every test row (N,); None where it failed.
+        start: which weights came from self-pretraining; None where none did.
+    """
+
+    record: RunRecord
+    result: RunResult
+    rows: Sequence[Row] = ()
+    predicted: NDArray[np.int64] | None = None
+    start: Any = None
+
+    def phase(self, phase: PhaseName) -> list[Row]:
+        """The validations of one phase."""
+        return [row for row in self.rows if row["phase"] == phase]
+
+
+class Tuned(NamedTuple):
+    """The learning rate that was picked, and the mean validation accuracy of every rate that was tried.
+
+    A rate has the accuracy None where one of its trials failed.
+    """
+
+    lr: float
+    tried: Mapping[float, float | None]
+
+
+class Performed(NamedTuple):
+    """The runs of each arm, by seed, and what was picked for each arm that trains."""
+
+    runs: Mapping[str, Sequence[Run]]
+    tuned: Mapping[str, Tuned]
+
+
+def read_run(path: Path) -> Run:
+    """The run in a folder; every file is checked.
+
+    Raises:
+        DamagedError: it is not finished, or a file is not what was sealed.
+    """
+    from safetensors.numpy import load
+
+    files = Sealed(path)
+    files.check()
+    return Run(
+        record=files.record(CONFIG, RunRecord),
+        result=files.record(RESULT, RunResult),
+        rows=files.lines(METRICS),
+        predicted=load(files.read(PREDICTIONS))["predicted"] if PREDICTIONS in files.names else None,
+        start=files.json(START) if START in files.names else None,
+    )

@@ -1,0 +1,148 @@
+"""The verdict in words: of outcomes, causes and what should be known before either is believed."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from selfpretrain.comparison.caveats import NOTHING
+from selfpretrain.comparison.claims import ALPHA, GAIN, Contrast
+from selfpretrain.comparison.summary import ArmSummary, Cause, Caveat, Outcome
+from selfpretrain.config import MIN_SEEDS
+from selfpretrain.registry import ARMS
+
+COMPUTE_TOLERANCE = 0.02
+"""Compute that differs by less counts as matched (ours; scratch-long is matched to the nearest step)."""
+CAUSES: Mapping[Cause, str] = {
+    "optimization": "optimisation: the weaker arm does not fit its training labels, also with the same total compute",
+    "generalization": "generalisation: both fit their training labels equally, and one does better on new sequences",
+    "speed": "only speed: given the compute, both arrive at the same place",
+    "undetermined": "undetermined: these runs do not decide it",
+    "none": "nothing to explain",
+}
+"""Each cause for a table."""
+AHEAD: Mapping[Outcome, str] = {
+    "helps": "it is ahead",
+    "loses": "it is behind",
+    "no detectable effect": "no difference shows",
+    "not tested": "nothing was tested",
+}
+
+
+def sentences(
+    contrasts: Sequence[Contrast],
+    cause: Cause,
+    caveats: Sequence[Caveat],
+    observations: Sequence[str],
+    arms: Mapping[str, ArmSummary],
+    *,
+    level: float,
+    look: int,
+) -> str:
+    """The verdict in plain words: claims, their cause, what was seen beside them, and what to know.
+
+    The first contrast carries it and, where it is of the same arm, the one at equal total compute.
+
+    Args:
+        contrasts: in the order of interest.
+        cause: of the first contrast.
+        caveats: what to know before it is believed.
+        observations: what is true beside it.
+        arms: of every arm; runs that failed are left out with their partners.
+        level: significance level of a claim.
+        look: how often the result has been looked at, this time included.
+    """
+    failed = [f"{len(entry.failures)} of {arm}" for arm, entry in arms.items() if entry.failures]
+    lost = f"Runs that failed are left out: {', '.join(failed)}." if failed else ""
+    if not contrasts or ("spt" in arms and contrasts[0].arm != "spt"):
+        return f"No verdict: no two arms that can be compared have finished runs. {lost}".strip()
+    first = contrasts[0]
+    known = [caveat.text for caveat in caveats if first.outcome != "not tested" or caveat.code != NOTHING]
+    if first.test.n < MIN_SEEDS:
+        too_few = f"No verdict from {first.test.n} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
+        return " ".join([too_few, *known])
+    parts = [_claim(first, caveats, level)]
+    second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
+    if second is not None and first.outcome != "not tested":
+        parts.append(_claim(second, caveats, level, follows=True))
+    if first.outcome == "helps":
+        parts.append(_rivals(contrasts))
+    parts += [_because(first, cause, arms), *observations, *known, lost]
+    if level < ALPHA:
+        parts.append(f"This is look {look} at this result, so a claim takes p below {level:g}.")
+    return " ".join(part for part in parts if part)
+
+
+def points(share: float | None) -> str:
+    """A difference of shares in signed points; a dash for None.
+
+    >>> points(0.1234), points(-0.0001)
+    ('+12.3', '+0.0')
+    """
+    return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
+
+
+def _claim(contrast: Contrast, caveats: Sequence[Caveat], level: float, *, follows: bool = False) -> str:
+    test = contrast.test
+    if test.low is None or test.high is None:
+        interval = f"no interval from {contrast.n_test} test {contrast.rows}"
+    else:
+        rested = f"{test.n} seeds, {contrast.n_test} test {contrast.rows}"
+        interval = f"95% interval {points(test.low)} to {points(test.high)}; {rested}"
+    gain = f"{points(test.mean)} points of test accuracy against {contrast.against}"
+    doubt = _doubt(contrast, level)
+    if follows:
+        return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {gain} ({interval}).{doubt}"
+    title = ARMS[contrast.arm].title
+    if contrast.outcome == "not tested":
+        why = next(caveat.text for caveat in caveats if caveat.code == NOTHING)
+        return f"Not tested: {why[0].lower()}{why[1:]} As it is: {gain} ({interval})."
+    verb = "helps" if contrast.outcome == "helps" else f"loses to {contrast.against}"
+    verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else verb
+    return f"{title} {verb} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
+
+
+def _rivals(contrasts: Sequence[Contrast]) -> str:
+    """Which arm that costs nothing does as well as self-pretraining: it is at most a small gain behind."""
+    free = [c for c in contrasts if c.arm == "spt" and ARMS[c.against].is_free]
+    if not free:
+        return ""
+    as_good = [c.against for c in free if c.test.high is not None and c.test.high < GAIN]
+    ahead = [c.against for c in free if c.outcome == "helps"]
+    if as_good:
+        does = "does" if len(as_good) == 1 else "do"
+        return f"{' and '.join(as_good)} {does} as well without any pretraining."
+    if len(ahead) == len(free):
+        does = "does" if len(ahead) == 1 else "do"
+        return f"{' and '.join(ahead)}, without any pretraining, {does} worse."
+    return f"Whether {' or '.join(c.against for c in free if c.outcome != 'helps')} does as well is open."
+
+
+def _doubt(contrast: Contrast, level: float) -> str:
+    """What a reader should know before believing it: unequal compute, or why nothing is claimed."""
+    if abs(contrast.compute_ratio - 1.0) > COMPUTE_TOLERANCE:
+        return (
+            f" But early stopping made their {contrast.matched} unequal: {contrast.arm} spent "
+            f"{contrast.compute_ratio:.2f} times what {contrast.against} spent."
+        )
+    p = contrast.p_adjusted
+    if contrast.outcome != "no detectable effect" or p is None or contrast.test.p is None or contrast.test.p >= ALPHA:
+        return ""
+    if contrast.primary and contrast.test.p < level:
+        return " The interval excludes zero, but a claim at equal label compute comes first, and it does not hold."
+    return f" The interval excludes zero, but with several claims or looks that is no surprise (adjusted p {p:.3f})."
+
+
+def _because(contrast: Contrast, why: Cause, arms: Mapping[str, ArmSummary]) -> str:
+    weaker = contrast.arm if contrast.outcome == "loses" else contrast.against
+    reached = f"{100 * np.mean([acc for acc in arms[weaker].best_train_acc if acc is not None]):.0f}%"
+    if why == "speed" and contrast.outcome == "no detectable effect":
+        return "One of them needs fewer label steps to fit the training set."
+    return {
+        "optimization": f"The cause is optimisation: within its budget {weaker} fits only {reached} of its own "
+        "training labels. This is a plateau, not a hard limit: "
+        "more steps or a different initialisation may get past it.",
+        "generalization": "The cause is generalisation: both arms fit their training labels equally well.",
+        "speed": "The cause is speed: with the same total compute the other arrives at the same place.",
+        "undetermined": f"These runs do not decide the cause ({weaker} reaches {reached} on its training labels).",
+        "none": "",
+    }[why]

@@ -1,0 +1,102 @@
+"""The codec of a data set: how its rows become numbers; fitted on training rows, and saved with every model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import KindName
+from selfpretrain.data.cells import refuse
+from selfpretrain.data.kinds import KINDS, InputSpec
+from selfpretrain.data.sequences import Sequences, interleaved
+from selfpretrain.errors import RequestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec:
+    """How rows of one data set become arrays, and what its classes are called.
+
+    Attributes:
+        classes: class names, in the order of the model's logits.
+        length: positions of the longest training sequence; longer rows are cut.
+        vocabulary: the symbols; ids index it, and ``len(vocabulary)`` is the unknown symbol. Empty for other kinds.
+        mean, std: of each channel over the real positions of the labelled training sequences; empty for symbols.
+        allow_missing: whether missing and infinite values become the mean, or are refused.
+        per_row: sequences of a row: 1, or the 2 of a pair.
+    """
+
+    kind: KindName
+    classes: tuple[str, ...]
+    length: int
+    vocabulary: tuple[str, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    allow_missing: bool = False
+    per_row: int = 1
+
+    @classmethod
+    def fit(
+        cls, kind: KindName, classes: Sequence[str], train: Sequences, *, labelled: Sequences, **settings: Any
+    ) -> "Codec":
+        """The codec of these training sequences.
+
+        Args:
+            kind: of the data.
+            classes: class names.
+            train: all of them.
+            labelled: those with a label; values give their means and deviations.
+            **settings: ``allow_missing`` and ``per_row``.
+
+        Raises:
+            RequestError: a channel without any value.
+        """
+        fitted = KINDS[kind].fit(train, labelled)
+        return cls(kind=kind, classes=tuple(classes), length=int(train.lengths.max()), **fitted, **settings)
+
+    @cached_property
+    def inputs(self) -> InputSpec:
+        return InputSpec(
+            kind=self.kind,
+            **KINDS[self.kind].sizes(self),
+            length=self.length,
+            classes=len(self.classes),
+            per_row=self.per_row,
+        )
+
+    def arrays(self, sequences: Sequences) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """One zero-padded array (N, T) or (N, T, C), see ``Kind.encode``, and the lengths (N,)."""
+        return KINDS[self.kind].encode(self, sequences), np.minimum(sequences.lengths, self.length)
+
+    def encode(self, rows: Sequence[Any], where: Path | str = "rows") -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """``arrays`` of raw rows, as they stand in a file or as Python has them.
+
+        Args:
+            rows: each a string, a list or an array; for values a list of lists has channels. A pair is two of these.
+            where: what to call them in a refusal.
+
+        Raises:
+            RequestError: a row that cannot be read as this kind.
+        """
+        if len(rows) == 0:
+            raise RequestError(f"{where}: there are no rows; give one or more")
+        return self.arrays(interleaved([self._parsed(where, column) for column in _columns(where, rows, self.per_row)]))
+
+    def _parsed(self, where: Path | str, column: Sequence[Any]) -> Sequences:
+        kind = KINDS[self.kind]
+        sequences, _ = kind.parse(where, column, allow_missing=self.allow_missing)
+        kind.check_channels(where, sequences, len(self.mean), "training")
+        return sequences
+
+
+def _columns(where: Path | str, rows: Sequence[Any], per_row: int) -> list[Sequence[Any]]:
+    """The first sequences of all rows, then the second ones, if rows are pairs."""
+    if per_row == 1:
+        return [rows]
+    for number, row in enumerate(rows):
+        if not isinstance(row, tuple | list) or len(row) != per_row:
+            refuse(where, number, "is not a pair, and training had pairs; give (first, second)")
+    return list(zip(*rows, strict=True))

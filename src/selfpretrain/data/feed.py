@@ -1,0 +1,159 @@
+"""What a training is fed: batch t of its rows, and the rows it is validated on.
+
+Shapes: B rows of a batch, S sequences of a row (1 or 2), T positions, C channels.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from selfpretrain.config import PhaseName
+from selfpretrain.data.task import Split, Task
+from selfpretrain.draws import Draws, below
+from selfpretrain.streams import Stream, batch_indices, numpy_stream
+
+EVALUATION_POSITIONS = 2**14
+"""Positions of an evaluation batch, padding included (ours); its memory does not grow with the sequences."""
+TRAIN_SAMPLE = 512
+"""Training sequences on which the clean training accuracy is followed (ours)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences on the device, trimmed to the longest of them.
+
+    Attributes:
+        x: symbols (B S, T) int64, or values (B S, T, C) float32; nothing is masked yet.
+        keep_mask: (B S, T), True = a real position; None when all are.
+        y: (B,) classes.
+        draws: source of each sequence's random draws.
+        dropout_keys: (B S,) for the model's dropout; None where it has none.
+        partner: another row of the split for each row, drawn by (seed, step, row); None unless the feed was asked.
+    """
+
+    x: Tensor
+    keep_mask: Tensor | None
+    y: Tensor
+    draws: Draws
+    dropout_keys: Tensor | None = None
+    partner: "Batch | None" = None
+
+    @property
+    def per_row(self) -> int:
+        """Sequences of a row S."""
+        return len(self.x) // len(self.y)
+
+    @property
+    def real(self) -> Tensor:
+        """(B S, T), True = a real position."""
+        if self.keep_mask is None:
+            return torch.ones(self.x.shape[:2], dtype=torch.bool, device=self.x.device)
+        return self.keep_mask
+
+    @property
+    def lengths(self) -> Tensor:
+        """(B S,) real positions."""
+        return self.real.sum(1)
+
+
+def over_positions(index_or_mask: Tensor, x: Tensor) -> Tensor:
+    """(B, T) as wide as ``x``: (B, T) or (B, T, C)."""
+    return index_or_mask.reshape(*index_or_mask.shape, *(1,) * (x.dim() - index_or_mask.dim())).expand(
+        *index_or_mask.shape, *x.shape[index_or_mask.dim() :]
+    )
+
+
+def make_batch(rows: Split, device: torch.device, *, seed: int = 0, step: int = 0, dropout: bool = False) -> Batch:
+    """Move rows to the device; ``seed`` and ``step`` decide what is drawn for them."""
+    longest = int(rows.lengths.max())
+    keep_mask = None
+    if int(rows.lengths.min()) < longest:
+        lengths = torch.from_numpy(rows.lengths)
+        keep_mask = (torch.arange(longest) < lengths[:, None]).to(device)
+    x = torch.from_numpy(rows.x[:, :longest]).to(device)
+    if not x.is_floating_point():
+        x = x.long()  # small integers until here, what an embedding takes from here on
+    draws = Draws(seed, step, torch.from_numpy(rows.sequence_numbers).to(device))
+    keys = draws.keys("dropout") if dropout else None
+    return Batch(x, keep_mask, torch.from_numpy(rows.y).to(device), draws, keys)
+
+
+def evaluation_batches(rows: Split, device: torch.device, *, seed: int = 0) -> Iterator[Batch]:
+    """All rows in order, as many at a time as have ``EVALUATION_POSITIONS`` together."""
+    size = max(1, EVALUATION_POSITIONS // (rows.per_row * int(rows.lengths.max())))
+    for start in range(0, len(rows), size):
+        yield make_batch(rows.rows(np.arange(start, min(start + size, len(rows)))), device, seed=seed)
+
+
+class Feed:
+    """The batches of one phase with one seed. Batch t depends on t alone, so a training can go on at any step.
+
+    Args:
+        task: whose rows.
+        phase: self-pretraining also sees rows without a label; phases differ in the order of their rows.
+        seed: decides that order, and everything that is drawn for the rows.
+        batch_size: rows of a batch.
+        device: where batches go.
+        dropout: whether the model drops anything.
+        partners: whether each row comes with a partner.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        phase: PhaseName,
+        *,
+        seed: int,
+        batch_size: int,
+        device: torch.device,
+        dropout: bool = False,
+        partners: bool = False,
+    ) -> None:
+        self.rows, self.val = task.pretrain_rows if phase == "pretrain" else task.train, task.val
+        self.stream: Stream = "pretrain-batches" if phase == "pretrain" else "label-batches"
+        self.seed, self.batch_size, self.device, self.dropout = seed, batch_size, device, dropout
+        self.partners = partners
+
+    def batch(self, step: int) -> Batch:
+        """The batch of zero-based ``step``."""
+        index = batch_indices(self.seed, self.stream, step, self.batch_size, len(self.rows))
+        batch = make_batch(self.rows.rows(index), self.device, seed=self.seed, step=step, dropout=self.dropout)
+        return self._with_partner(batch, self.rows)
+
+    def validation(self) -> Iterator[Batch]:
+        """The validation rows; their draws stay the same for the whole training."""
+        return (self._with_partner(b, self.val) for b in evaluation_batches(self.val, self.device, seed=self.seed))
+
+    def training(self) -> Iterator[Batch]:
+        """All training rows, in order."""
+        return evaluation_batches(self.rows, self.device)
+
+    @cached_property
+    def _order_of(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Of the training and the validation rows: places in the order of row numbers, and these numbers."""
+        return [(np.argsort(rows.numbers), np.sort(rows.numbers)) for rows in (self.rows, self.val)]
+
+    @cached_property
+    def _train_sample(self) -> Split:
+        order = numpy_stream(0, "train-sample").permutation(len(self.rows))
+        return self.rows.rows(order[:TRAIN_SAMPLE])
+
+    def train_sample(self) -> Iterator[Batch]:
+        """A fixed random sample of the training rows; a file's rows may be sorted by class."""
+        return evaluation_batches(self._train_sample, self.device)
+
+    def _with_partner(self, batch: Batch, rows: Split) -> Batch:
+        """Each row with another row of the split, drawn by (seed, step, row) and so whatever batch it stands in."""
+        if not self.partners:
+            return batch
+        numbers = batch.draws.rows[:: batch.per_row] // batch.per_row  # row numbers in the file
+        order, ordered = self._order_of[rows is self.val]
+        places = torch.from_numpy(order[np.searchsorted(ordered, numbers.cpu().numpy())])
+        keys = replace(batch.draws, rows=numbers).keys("partner").cpu()
+        other = (places + 1 + below(keys, max(len(rows) - 1, 1))) % len(rows)
+        return replace(batch, partner=make_batch(rows.rows(other.numpy()), self.device))

@@ -1,0 +1,376 @@
+"""What depends on the kind of data, one object for each kind: from the cells of a file to the loss of a prediction.
+
+| kind    | a position is | a masked position shows | loss of a prediction      | column of a classical model       |
+|---------|---------------|-------------------------|---------------------------|-----------------------------------|
+| symbols | an id         | an id of its own        | cross-entropy             | n-grams; the symbol at a position |
+| bytes   | an id of 256  | an id of its own        | cross-entropy             | the same                          |
+| values  | C numbers     | 0, the mean, and a flag | absolute or squared error | summaries of a channel; the value |
+
+Shapes: N sequences, B batch, T positions, D width, V symbols, C channels, M masked positions.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import KindName
+from selfpretrain.data import cells
+from selfpretrain.data.sequences import Sequences
+from selfpretrain.errors import RequestError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from selfpretrain.data.codec import Codec
+    from selfpretrain.data.task import Task
+
+BYTES = 256
+LARGEST = 1e30
+"""Numbers beyond count as infinite: float32 ends at 3e38."""
+AT_ONCE = 2**20
+"""Positions whose values are standardised at a time (ours)."""
+NGRAMS, MAX_NGRAMS = (1, 5), 20_000
+"""Lengths of the n-grams of a classical model, and how many of the commonest are counted (ours)."""
+MAX_RAW = 4096
+"""A classical model sees single positions of sequences with up to this many numbers (ours)."""
+QUANTILES, LAGS = (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4, 5)
+FIRST_CHARACTER = 0x10000
+"""For n-grams ids become characters from here on, beyond white space and surrogates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What a model must know of a task, and no more.
+
+    Attributes:
+        symbols: known symbols V (0 for values). Ids: 0..V-1 the symbols, V unknown, V+1 the mask.
+        channels: of values (0 for symbols).
+        length: of the longest sequence.
+        per_row: sequences of a row: 1, or the 2 of a pair.
+    """
+
+    kind: KindName
+    symbols: int
+    channels: int
+    length: int
+    classes: int
+    per_row: int = 1
+
+    @property
+    def mask_id(self) -> int:
+        return self.symbols + 1
+
+    @property
+    def head_vectors(self) -> int:
+        """Vectors of a row that the label head sees: the pooled one; of a pair a, b the four a, b, a - b and a * b."""
+        return 4 if self.per_row == 2 else 1
+
+
+class Features(NamedTuple):
+    """Tables of the three splits for a classical model, and whether trees may be fitted to them."""
+
+    name: str
+    tables: tuple[Any, Any, Any]
+    trees: bool
+
+
+class Kind(ABC):
+    """Everything that depends on the kind of data."""
+
+    name: ClassVar[KindName]
+    file_suffix: ClassVar[str]
+    """Of the file that ``data make`` writes."""
+    losses: ClassVar[tuple[str, ...]]
+    """Names of its reconstruction losses, the default first."""
+    loss_unit: ClassVar[str] = ""
+    """Of the reconstruction loss."""
+    table_words: ClassVar[str]
+    """The best prediction without context, in words."""
+
+    # From cells to arrays.
+
+    @abstractmethod
+    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
+        """The sequences in a column of cells, and how many of their values are missing.
+
+        Raises:
+            RequestError: a cell that cannot be read as this kind; names the row, counted from 1.
+        """
+
+    @abstractmethod
+    def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
+        """The fields of a ``Codec`` that depend on the training sequences: vocabulary, or means and deviations.
+
+        Args:
+            train: all training sequences.
+            labelled: those with a label.
+        """
+
+    @abstractmethod
+    def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
+        """What a model is fed, (N, T) ids or (N, T, C) float32, zero-padded to the codec's length."""
+
+    @abstractmethod
+    def sizes(self, codec: "Codec") -> dict[str, int]:
+        """``symbols`` and ``channels`` of an ``InputSpec``."""
+
+    def check_channels(self, where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
+        """Refuse sequences with another number of channels than ``of_what`` has."""
+        return  # only values have channels
+
+    # From arrays to a loss.
+
+    @abstractmethod
+    def hide(self, x: "Tensor", mask: "Tensor | None", inputs: InputSpec) -> "Tensor":
+        """The model's input: ``x`` with the masked positions hidden; ``mask`` None hides nothing."""
+
+    @abstractmethod
+    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
+        """The layer from the output of ``hide`` to (B, T, D)."""
+
+    @abstractmethod
+    def targets(self, inputs: InputSpec) -> int:
+        """Width of the reconstruction head."""
+
+    @abstractmethod
+    def entry_losses(self, predictions: "Tensor", truth: "Tensor", loss: str) -> "Tensor":
+        """Loss of every predicted entry: (M,) in nats for symbols, (M, C) for values."""
+
+    @abstractmethod
+    def constant(self, truth: "Tensor", inputs: InputSpec, loss: str, prior: "Tensor | None") -> "Tensor":
+        """The single prediction that is best for all of these entries: (V+1,) log frequencies, or (C,).
+
+        Args:
+            truth: (M,) ids, or (M, C).
+            prior: such a prediction from more entries, which steadies frequencies of few; None is uniform.
+        """
+
+    @abstractmethod
+    def embedding_flops(self, inputs: InputSpec, width: int) -> int:
+        """Operations of the embedding for one position, forward."""
+
+    @abstractmethod
+    def features(self, task: "Task") -> Iterator[Features]:
+        """Tables for classical models."""
+
+
+class Discrete(Kind):
+    """Ids from a vocabulary."""
+
+    file_suffix = ".jsonl"
+    losses = ("cross-entropy",)
+    loss_unit = "nats"
+    table_words = "frequencies"
+
+    def hide(self, x: "Tensor", mask: "Tensor | None", inputs: InputSpec) -> "Tensor":
+        return x if mask is None else x.masked_fill(mask, inputs.mask_id)
+
+    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
+        from torch import nn
+
+        return nn.Embedding(inputs.symbols + 2, width)
+
+    def targets(self, inputs: InputSpec) -> int:
+        return inputs.symbols + 1
+
+    def entry_losses(self, predictions: "Tensor", truth: "Tensor", loss: str) -> "Tensor":
+        from torch.nn.functional import cross_entropy
+
+        return cross_entropy(predictions, truth, reduction="none")
+
+    def constant(self, truth: "Tensor", inputs: InputSpec, loss: str, prior: "Tensor | None") -> "Tensor":
+        """Log frequencies; every symbol counts once more than it is seen, or as often as the prior says."""
+        size = self.targets(inputs)
+        counts = truth.bincount(minlength=size).double()
+        share = counts.new_full((size,), 1 / size) if prior is None else prior.exp()
+        return ((counts + size * share) / (len(truth) + size)).log()
+
+    def embedding_flops(self, inputs: InputSpec, width: int) -> int:
+        return 0  # it is looked up
+
+    def features(self, task: "Task") -> Iterator[Features]:
+        """tf-idf of n-grams; the symbol at each position, where all training sequences are equally long."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.preprocessing import OneHotEncoder
+
+        splits = (task.train, task.val, task.test)
+        documents = [
+            ["".join(map(chr, x[:n] + FIRST_CHARACTER)) for x, n in zip(s.x.astype(np.int64), s.lengths, strict=True)]
+            for s in splits
+        ]
+        vectorizer = TfidfVectorizer(
+            analyzer="char", lowercase=False, ngram_range=NGRAMS, sublinear_tf=True, max_features=MAX_NGRAMS
+        )
+        train = vectorizer.fit_transform(documents[0])
+        val, test = map(vectorizer.transform, documents[1:])
+        yield Features(f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf", (train, val, test), trees=False)
+        if int(task.train.lengths.min()) == task.length <= MAX_RAW:
+            encoder = OneHotEncoder(handle_unknown="ignore").fit(task.train.x)
+            train, val, test = (encoder.transform(split.x) for split in splits)
+            yield Features("one-hot positions", (train, val, test), trees=True)
+
+
+class Symbols(Discrete):
+    """Symbols of a vocabulary that is made of the training sequences."""
+
+    name = "symbols"
+
+    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
+        return cells.nonempty(where, cells.symbols(where, column)), 0
+
+    def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
+        assert train.names is not None, "symbols have names"
+        seen = [train.names[code] for code in np.unique(train.entries)]
+        return {"vocabulary": tuple(sorted(seen, key=cells.numbers_first))}
+
+    def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
+        """The smallest unsigned integers that hold all ids; symbols that training never had get the id V."""
+        known = {symbol: number for number, symbol in enumerate(codec.vocabulary)}
+        ids = np.array([known.get(name, len(known)) for name in sequences.names or ()])
+        ids = ids.astype(np.min_scalar_type(max(len(known), 1)))
+        entries = ids[sequences.entries] if len(ids) else sequences.entries
+        return Sequences(entries, sequences.lengths).cut(codec.length).padded(codec.length)
+
+    def sizes(self, codec: "Codec") -> dict[str, int]:
+        return {"symbols": len(codec.vocabulary), "channels": 0}
+
+
+class Bytes(Discrete):
+    """Text as the bytes of its UTF-8."""
+
+    name = "bytes"
+
+    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
+        return cells.nonempty(where, cells.texts(where, column)), 0
+
+    def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
+        return {}
+
+    def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
+        return sequences.cut(codec.length).padded(codec.length)
+
+    def sizes(self, codec: "Codec") -> dict[str, int]:
+        return {"symbols": BYTES, "channels": 0}
+
+
+class Values(Kind):
+    """Numbers, standardised by channel."""
+
+    name = "values"
+    file_suffix = ".npz"
+    losses = ("l1", "l2")
+    table_words = "each channel's average"
+
+    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
+        sequences = cells.nonempty(where, cells.values(where, column))
+        if sequences.entries.dtype == np.uint8:  # nothing to check; images come by the gigabyte
+            return sequences, 0
+        fine = np.abs(sequences.entries) < LARGEST  # NaN is not
+        missing = int(fine.size - fine.sum())
+        if missing and not allow_missing:
+            number = int(np.searchsorted(np.cumsum(sequences.lengths), np.argwhere(~fine)[0][0], side="right"))
+            position = int(np.argwhere(~(np.abs(sequences[number]) < LARGEST))[0][0]) + 1
+            problem = f"position {position} is missing, NaN or infinite (beyond {LARGEST:g})"
+            cells.refuse(where, number, f"{problem}; mend it, or give --allow-missing to impute it")
+        return sequences, missing
+
+    def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
+        """Mean and deviation of each channel over present values; a channel that does not vary has deviation 1.
+
+        Raises:
+            RequestError: a channel without any value.
+        """
+        observed = labelled.entries
+        if observed.dtype == np.uint8:  # by how often each value occurs, without a copy of all of them
+            value, counts = np.arange(256.0), np.stack([np.bincount(c, minlength=256) for c in observed.T])
+            mean = (counts * value).sum(axis=1) / len(observed)
+            std = np.sqrt((counts * (value - mean[:, None]) ** 2).sum(axis=1) / len(observed))
+        else:
+            observed = np.where(np.abs(observed) < LARGEST, observed, np.nan)
+            for channel in np.flatnonzero(np.isnan(observed).all(axis=0)):
+                raise RequestError(f"channel {channel + 1} has no value at all in training; leave it out")
+            mean, std = np.nanmean(observed, axis=0), np.nanstd(observed, axis=0)
+        return {"mean": tuple(mean.tolist()), "std": tuple(np.where(std > 0, std, 1.0).tolist())}
+
+    def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
+        """Standardised float32; 0, the mean, where a value is missing."""
+        mean, std = np.array(codec.mean), np.array(codec.std)
+        cut = sequences.cut(codec.length)
+        scaled = np.empty(cut.entries.shape, dtype=np.float32)
+        for start in range(0, len(scaled), AT_ONCE):  # bytes grow eightfold on their way
+            part = slice(start, start + AT_ONCE)
+            entries = cut.entries[part]
+            scaled[part] = np.where(np.abs(entries) < LARGEST, (entries - mean) / std, 0.0)
+        return Sequences(scaled, cut.lengths).padded(codec.length)
+
+    def sizes(self, codec: "Codec") -> dict[str, int]:
+        return {"symbols": 0, "channels": len(codec.mean)}
+
+    def check_channels(self, where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
+        if (there := sequences.entries.shape[1]) != channels:
+            raise RequestError(f"{where}: {there} channels where {of_what} had {channels}; give both the same")
+
+    def hide(self, x: "Tensor", mask: "Tensor | None", inputs: InputSpec) -> "Tensor":
+        """A last channel carries the flag: (v, 0) where kept, (0, 1) where masked."""
+        from torch import cat
+        from torch.nn.functional import pad
+
+        if mask is None:
+            return pad(x, (0, 1))
+        flag = mask[..., None].to(x.dtype)
+        return cat((x * (1 - flag), flag), dim=-1)
+
+    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
+        from torch import nn
+
+        return nn.Linear(inputs.channels + 1, width)
+
+    def targets(self, inputs: InputSpec) -> int:
+        return inputs.channels
+
+    def entry_losses(self, predictions: "Tensor", truth: "Tensor", loss: str) -> "Tensor":
+        error = predictions - truth
+        return error.abs() if loss == "l1" else error.square()
+
+    def constant(self, truth: "Tensor", inputs: InputSpec, loss: str, prior: "Tensor | None") -> "Tensor":
+        """Medians (l1) or means (l2)."""
+        return truth.double().quantile(0.5, dim=0) if loss == "l1" else truth.double().mean(0)
+
+    def embedding_flops(self, inputs: InputSpec, width: int) -> int:
+        return 2 * (inputs.channels + 1) * width
+
+    def features(self, task: "Task") -> Iterator[Features]:
+        """Summaries of each channel, and the values themselves where all training sequences are equally long."""
+        from sklearn.preprocessing import StandardScaler
+
+        raw = int(task.train.lengths.min()) == task.length and task.train.x[0].size <= MAX_RAW
+        tables = [
+            np.stack([_summary(x, n, raw=raw) for x, n in zip(split.x, split.lengths, strict=True)])
+            for split in (task.train, task.val, task.test)
+        ]
+        scaler = StandardScaler().fit(tables[0])
+        train, val, test = map(scaler.transform, tables)
+        yield Features("summaries and raw values" if raw else "summaries", (train, val, test), trees=True)
+
+
+def _summary(x: NDArray[np.float32], n: int, *, raw: bool) -> NDArray[np.float64]:
+    """Per channel: mean, deviation, quantiles, mean absolute step, autocovariances; and the values themselves."""
+    series = x[:n].astype(np.float64)
+    centred = series - series.mean(axis=0)
+    steps = np.abs(np.diff(series, axis=0)).mean(axis=0) if n > 1 else np.zeros(series.shape[1])
+    lags = [(centred[k:] * centred[:-k]).sum(axis=0) / n for k in LAGS]
+    quantiles = np.quantile(series, QUANTILES, axis=0)
+    return np.concatenate([series.mean(0), series.std(0), *quantiles, steps, *lags, *(x if raw else ())])
+
+
+KINDS: dict[KindName, Kind] = {kind.name: kind for kind in (Symbols(), Bytes(), Values())}
+
+
+def guess_kind(column: Sequence[Any]) -> Kind:
+    """Symbols, bytes or values, from the first rows of a column."""
+    return KINDS[cells.guess(column)]

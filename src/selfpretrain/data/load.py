@@ -1,0 +1,126 @@
+"""A task by its name: a built-in one, a file, or sequences in memory."""
+
+import os
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.data.builtin import BuiltinTask, Source
+from selfpretrain.data.read import EXTENSIONS, load_file, task_of_arrays
+from selfpretrain.data.rows import assemble, parsed
+from selfpretrain.data.task import Posterior, Task
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.files import from_dict, to_dict
+from selfpretrain.registry import TASKS
+from selfpretrain.watch import Watch, ignore
+
+FILE_OPTIONS = ("sequence", "pair", "label", "split", "series", "time", "kind", "test")
+"""Options that only a file can have."""
+VARIABLE = "SELFPRETRAIN_DATA"
+"""Environment variable that names the folder of downloaded data."""
+FOLDER = Path("data")
+"""The folder where neither an option nor the variable names one."""
+
+
+def data_folder(asked: Path | None) -> Path:
+    """Location of downloaded data: the option ``--data-dir``, else ``$SELFPRETRAIN_DATA``, else ``./data``."""
+    return asked or Path(os.environ.get(VARIABLE) or FOLDER)
+
+
+def load_task(
+    task: Any = "proximity", y: Any = None, *, workers: int = 1, watch: Watch = ignore, **options: Any
+) -> Task:
+    """A built-in task, a file of labelled sequences, or sequences in memory.
+
+    Args:
+        task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``; or, with ``y``,
+            sequences: (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths; tuples (first, second)
+            are pairs.
+        y: (N,) classes of sequences in memory; None or -1 are rows without a label.
+        workers: processes that draw a task whose rows take long.
+        watch: gets their progress.
+        **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
+            val or test.
+
+    Raises:
+        RequestError: no such task or file, an option that does not apply, or data that cannot be used; the message
+            names the file, the row or the option, and the remedy.
+
+    >>> load_task("proximity", sequences=200, length=16).train.x.shape
+    (140, 16)
+    """
+    own = {field.name for field in fields(TaskConfig)}
+    if y is not None:
+        split = options.pop("split", None)
+        for name, value in options.items():
+            if name not in own:
+                known = ", ".join(sorted(own - {"data", "options", *FILE_OPTIONS} | {"kind", "split"}))
+                raise SettingError(name, value, f"is no option of sequences in memory; they are {known}")
+            if name in FILE_OPTIONS and name != "kind" and value is not None:
+                raise SettingError(name, value, "is for files; sequences in memory come with their labels")
+        return task_of_arrays(task, y, replace(TaskConfig(data="arrays"), **options), split)
+    if not isinstance(task, str | Path | TaskConfig):
+        raise RequestError("sequences in memory need their labels: load_task(x, y)")
+    config = task if isinstance(task, TaskConfig) else TaskConfig(data=str(task))
+    general = {name: value for name, value in options.items() if name in own}
+    special = {name: value for name, value in options.items() if name not in own}
+    config = replace(config, **{"options": {**config.options, **special}, **general})
+    if config.data in TASKS:
+        return _build(TASKS[config.data], config, workers, watch)
+    path = Path(config.data)
+    if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
+        raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file")
+    of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
+    for name, value in of_tasks.items():
+        raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
+    return load_file(path, config)
+
+
+def rule_of(config: TaskConfig) -> BuiltinTask:
+    """A built-in task with the options of a request.
+
+    Raises:
+        SettingError: no such task, an option that it does not have, or one that is for files.
+    """
+    cls = TASKS[config.data]
+    valid = [field.name for field in fields(cls)]
+    strangers = [name for name in config.options if name not in valid]
+    elsewhere = FILE_OPTIONS if cls.reads_folder else (*FILE_OPTIONS, "data_dir")
+    strangers += [name for name in elsewhere if getattr(config, name) is not None]
+    if strangers:
+        value = config.options.get(strangers[0], getattr(config, strangers[0], None))
+        known = ", ".join(valid) or "none"
+        raise SettingError(strangers[0], value, f"does not apply to the task '{cls.name}'; its options: {known}")
+    return from_dict(cls, dict(config.options))
+
+
+def source_of(config: TaskConfig, workers: int, watch: Watch) -> Source:
+    """What a built-in task of this request is made with."""
+    return Source(config.data_seed, data_folder(config.data_dir), workers, watch)
+
+
+def _build(cls: type[BuiltinTask], config: TaskConfig, workers: int, watch: Watch) -> Task:
+    rule = rule_of(config)
+    rows = rule.rows(source_of(config, workers, watch))
+    options = to_dict(rule)
+    text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
+    rows = replace(
+        rows,
+        grid=cls.grid,
+        notes=[f"built-in task {cls.name}" + (f": {text}" if text else ""), *rows.notes],
+    )
+    config = replace(config, options=options)
+    task = assemble(cls.name, parsed(cls.name, rows, config), config)
+    return replace(task, name=cls.name, posterior=_known_law(rule, task))
+
+
+def _known_law(rule: BuiltinTask, task: Task) -> Posterior | None:
+    """The rule's law of hidden ids: that of its symbols 0, 1, ... K-1, unless training rows lack one."""
+    posterior = rule.posterior
+    if posterior is None:
+        return None
+    symbols = posterior(np.full((1, 1), -1)).shape[-1]
+    return posterior if task.codec.vocabulary == tuple(map(str, range(symbols))) else None

@@ -1,0 +1,110 @@
+"""Sequences of different lengths, stored end to end: the form in which all data pass from a file to a task.
+
+Shapes: N sequences, P positions in all, C channels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """N sequences, one after the other.
+
+    Attributes:
+        entries: (P,) codes of symbols or bytes, small unsigned integers; or (P, C) numbers.
+        lengths: (N,) positions of each sequence.
+        names: the symbol of each code; None where entries are not symbols.
+    """
+
+    entries: NDArray[Any]
+    lengths: NDArray[np.int64]
+    names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(cls, parts: Sequence[NDArray[Any]], names: tuple[str, ...] | None = None) -> "Sequences":
+        """From an array for each sequence, (T,) or (T, C)."""
+        return cls(np.concatenate(parts), np.array([len(part) for part in parts], dtype=np.int64), names)
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.concatenate(([0], np.cumsum(self.lengths)))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        """One sequence, (T,) or (T, C)."""
+        return self.entries[self._starts[number] : self._starts[number + 1]]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return (self[number] for number in range(len(self)))
+
+    def rows(self, index: NDArray[np.int64]) -> "Sequences":
+        """The sequences of ``index``, in its order."""
+        if np.array_equal(index, np.arange(len(self))):
+            return self
+        lengths = self.lengths[index]
+        if len(self) and (self.lengths == self.lengths[0]).all():
+            length, rest = int(self.lengths[0]), self.entries.shape[1:]
+            entries = self.entries.reshape(len(self), length, *rest)[index].reshape(len(index) * length, *rest)
+            return replace(self, entries=entries, lengths=lengths)
+        offsets = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return replace(self, entries=self.entries[np.repeat(self._starts[index], lengths) + offsets], lengths=lengths)
+
+    def cut(self, longest: int) -> "Sequences":
+        """The same, longer sequences cut."""
+        if self.lengths.max(initial=0) <= longest:
+            return self
+        return replace(self, entries=self.entries[self._places < longest], lengths=np.minimum(self.lengths, longest))
+
+    @property
+    def _places(self) -> NDArray[np.int64]:
+        """(P,) the position of each entry in its sequence."""
+        places: NDArray[np.int64] = np.arange(len(self.entries)) - np.repeat(self._starts[:-1], self.lengths)
+        return places
+
+    def padded(self, length: int) -> NDArray[Any]:
+        """One array (N, T) or (N, T, C), filled up with zeros; sequences are no longer than ``length``.
+
+        >>> Sequences(np.array([1, 2, 3]), np.array([1, 2])).padded(3).tolist()
+        [[1, 0, 0], [2, 3, 0]]
+        """
+        if bool((self.lengths == length).all()):
+            return self.entries.reshape(len(self), length, *self.entries.shape[1:])
+        x = np.zeros((len(self), length, *self.entries.shape[1:]), dtype=self.entries.dtype)
+        x[np.arange(length) < self.lengths[:, None]] = self.entries
+        return x
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Sequences]") -> "Sequences":
+        """One after the other; codes are translated where parts have other codes for their symbols.
+
+        >>> a, b = (Sequences(np.array([0, 1]), np.array([2]), names) for names in (("x", "y"), ("y", "z")))
+        >>> both = Sequences.joined([a, b])
+        >>> both.entries.tolist(), both.names
+        ([0, 1, 1, 2], ('x', 'y', 'z'))
+        """
+        names = tuple(dict.fromkeys(name for part in parts for name in part.names or ()))
+        entries = [part.entries for part in parts]
+        if parts[0].names is not None:
+            code = {name: number for number, name in enumerate(names)}
+            small = np.min_scalar_type(len(names))
+            tables = [np.array([code[name] for name in part.names or ()], dtype=small) for part in parts]
+            entries = [table[codes] for table, codes in zip(tables, entries, strict=True)]
+        lengths = np.concatenate([part.lengths for part in parts])
+        return cls(np.concatenate(entries), lengths, None if parts[0].names is None else names)
+
+
+def interleaved(columns: Sequence[Sequences]) -> Sequences:
+    """Sequences of a table's columns, row by row: a row's first sequence, then its second, and so on."""
+    if len(columns) == 1:
+        return columns[0]
+    joined = Sequences.joined(columns)
+    n = len(columns[0])
+    return joined.rows(np.arange(len(columns) * n).reshape(len(columns), n).T.ravel())

@@ -1,0 +1,123 @@
+"""Which rows are for training, validation and test."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.data.sequences import Sequences
+from selfpretrain.streams import numpy_stream
+
+SHARES = (0.70, 0.15, 0.15)
+"""Train, validation and test shares of a split made here (ours)."""
+PARTS = ("train", "val", "test")
+"""Names of the parts, which are 0, 1 and 2."""
+UNLABELLED = -1
+"""The class of a row without a label."""
+
+
+def duplicate_groups(sequences: Sequences) -> NDArray[np.int64]:
+    """A group number for each row (N,): equal numbers for exactly equal sequences, in order of first sight."""
+    seen: dict[bytes, int] = {}
+    grey = sequences.entries.ndim == 2 and sequences.entries.dtype != np.float64  # equal numbers of another type
+    alike = (row.astype(np.float64) for row in sequences) if grey else iter(sequences)
+    rows = (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in alike)
+    groups = [seen.setdefault(row, len(seen)) for row in rows]
+    return np.array(groups, dtype=np.int64)
+
+
+def row_groups(sequences: Sequences, per_row: int) -> NDArray[np.int64]:
+    """``duplicate_groups`` of rows (N,), each of ``per_row`` sequences, which stand one after the other (N S).
+
+    A pair counts as equal to itself the other way round.
+
+    >>> row_groups(Sequences(np.array([1, 2, 2, 1, 1, 3]), np.ones(6, dtype=int)), 2).tolist()
+    [0, 0, 1]
+    """
+    groups = duplicate_groups(sequences)
+    if per_row == 1:
+        return groups
+    pairs = np.sort(groups.reshape(-1, per_row), axis=1)
+    return duplicate_groups(Sequences(pairs.ravel(), np.full(len(pairs), per_row)))
+
+
+def stratified_split(
+    groups: NDArray[np.int64], y: NDArray[np.int64], shares: tuple[float, ...], data_seed: int
+) -> tuple[NDArray[np.int64], ...]:
+    """Row numbers of each part: classes in equal proportion, exact duplicates all in one part.
+
+    Duplicates move as one set, which counts for the class of its first row. The sets of a class are put in random order
+    and laid end to end on a scale of rows; the scale is cut by ``shares``, and a set goes where its middle lies. Every
+    part gets at least one set of each class that has as many sets as there are parts.
+
+    Args:
+        groups: from ``duplicate_groups``.
+
+    >>> y = np.array([0] * 10 + [1] * 10)
+    >>> [len(part) for part in stratified_split(np.arange(20), y, (0.8, 0.2), data_seed=0)]
+    [16, 4]
+    """
+    _, first_rows, of_row, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    part_of_set = np.zeros(len(first_rows), dtype=np.int64)
+    generator = numpy_stream(data_seed, "split")
+    for label in np.unique(y[first_rows]):
+        members = generator.permutation(np.flatnonzero(y[first_rows] == label))
+        middle = np.cumsum(sizes[members]) - sizes[members] / 2
+        part = np.searchsorted(np.cumsum(shares)[:-1] * sizes[members].sum(), middle, side="right")
+        # Rounding may leave a part of a small class empty. Set k of n belongs to part k at the latest, and to part
+        # (parts - n + k) at the earliest: then the last sets reach the last part, and the first the first.
+        k = np.arange(len(members))
+        part_of_set[members] = np.minimum(np.maximum(part, len(shares) - len(members) + k), k)
+    parts = part_of_set[of_row]
+    return tuple(np.flatnonzero(parts == part) for part in range(len(shares)))
+
+
+def parts_of(
+    groups: NDArray[np.int64], y: NDArray[np.int64], given: list[str] | None, data_seed: int
+) -> NDArray[np.int64]:
+    """0 train, 1 val or 2 test for each row; what no one gave is cut from the training rows by ``stratified_split``."""
+    if given is None:
+        parts = np.zeros(len(y), dtype=np.int64)
+    else:
+        parts = np.array([PARTS.index(name) for name in given], dtype=np.int64)
+    wanted = [part for part in (0, 1, 2) if part == 0 or not (parts == part).any()]
+    shares = tuple(SHARES[part] / sum(SHARES[p] for p in wanted) for part in wanted)
+    labelled = np.flatnonzero((parts == 0) & (y != UNLABELLED))
+    if len(wanted) > 1:
+        cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
+        for part, index in zip(wanted, cut, strict=True):
+            parts[labelled[index]] = part
+    return parts
+
+
+def share_of_training(
+    groups: NDArray[np.int64], y: NDArray[np.int64], parts: NDArray[np.int64], fraction: float, data_seed: int
+) -> NDArray[np.bool_]:
+    """Which rows stay (N,) if training has only so much of its rows; validation and test stay whole.
+
+    Of each class (rows without a label are one) the sets of duplicates are put in random order, and the first of them
+    stay, at least one. The order does not depend on the fraction, so that a smaller share is part of a larger one.
+
+    >>> stay = share_of_training(np.arange(8), np.repeat([0, 1], 4), np.zeros(8, dtype=np.int64), 0.5, data_seed=0)
+    >>> int(stay[:4].sum()), int(stay[4:].sum())
+    (2, 2)
+    """
+    stay = np.ones(len(y), dtype=np.bool_)
+    for label in np.unique(y):
+        rows = np.flatnonzero((parts == 0) & (y == label))
+        sets = numpy_stream(data_seed, "fraction", int(label) + 1).permutation(np.unique(groups[rows]))
+        kept = sets[: max(1, round(fraction * len(sets)))]
+        stay[rows] = np.isin(groups[rows], kept)
+    return stay
+
+
+def leaks(groups: NDArray[np.int64], parts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which training rows (part 0) also stand, exactly equal, in validation or test (N,).
+
+    Args:
+        groups: (N,) of rows; or (N, S) of their sequences, of which one suffices.
+    """
+    there = np.isin(groups, groups[parts != 0])
+    leaking: NDArray[Any] = (parts == 0) & (there if there.ndim == 1 else there.any(axis=1))
+    return leaking

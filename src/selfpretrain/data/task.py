@@ -1,0 +1,208 @@
+"""What a task is: padded sequences with their lengths, labels and splits. Knows nothing of models or arms."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import KindName, TaskConfig
+from selfpretrain.data.codec import Codec
+from selfpretrain.data.kinds import InputSpec
+from selfpretrain.streams import numpy_stream
+
+Posterior = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""Log probabilities (N, T, V) of every symbol at every position, given those of ids (N, T) that are not hidden (-1)."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some rows of a task: a sequence each, or a pair of them. The sequences of all rows stand one after the other.
+
+    Shapes: N rows, S sequences of a row (1 or 2), T positions, C channels.
+
+    Attributes:
+        x: symbols and bytes (N S, T), small unsigned integers; values (N S, T, C) float32. Padded at the end; the
+            padding is never read.
+        lengths: (N S,) positions of each sequence, at least 1.
+        y: (N,) class indices, or ``splitting.UNLABELLED``.
+        numbers: (N,) where each row stands in its file, from 0; masks are drawn by it. By default 0 to N - 1.
+        per_row: S.
+    """
+
+    x: NDArray[Any]
+    lengths: NDArray[np.int64]
+    y: NDArray[np.int64]
+    numbers: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
+    per_row: int = 1
+
+    def __post_init__(self) -> None:
+        if self.numbers is None:
+            object.__setattr__(self, "numbers", np.arange(len(self.y), dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def rows(self, index: NDArray[Any]) -> "Split":
+        """The rows of ``index``, in its order."""
+        places = sequences_of(index, self.per_row)
+        return Split(self.x[places], self.lengths[places], self.y[index], self.numbers[index], self.per_row)
+
+    def part(self, index: NDArray[np.int64]) -> "Split":
+        """The same of rising row numbers: a view where they follow each other, since images come by the gigabyte."""
+        if len(index) == 0 or index[-1] - index[0] >= len(index):
+            return self.rows(index)
+        start, stop = int(index[0]), int(index[-1]) + 1
+        places = slice(start * self.per_row, stop * self.per_row)
+        return Split(self.x[places], self.lengths[places], self.y[start:stop], self.numbers[start:stop], self.per_row)
+
+    @property
+    def sequence_numbers(self) -> NDArray[np.int64]:
+        """A number for each sequence (N S,), by which it is masked: the row's own, where a row has one sequence."""
+        return sequences_of(self.numbers, self.per_row)
+
+    def __add__(self, other: "Split") -> "Split":
+        x, lengths, y, numbers = (
+            np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("x", "lengths", "y", "numbers")
+        )
+        return Split(x, lengths, y, numbers, self.per_row)
+
+
+def sequences_of(rows: NDArray[Any], per_row: int) -> NDArray[Any]:
+    """Numbers of the sequences of these rows, (N,) to (N S,).
+
+    >>> sequences_of(np.array([3, 0]), 2).tolist()
+    [6, 7, 0, 1]
+    """
+    return rows if per_row == 1 else (rows[:, None] * per_row + np.arange(per_row)).ravel()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSummary:
+    """A task in figures: the entry ``task`` of summary.json.
+
+    Attributes:
+        majority: share of the most common class of the test split.
+        per_row: sequences of a row: 1, or the 2 of a pair.
+    """
+
+    name: str
+    kind: KindName
+    n_train: int
+    n_val: int
+    n_test: int
+    n_unlabelled: int
+    length: int
+    classes: int
+    majority: float
+    fingerprint: str
+    per_row: int = 1
+
+    @property
+    def rows(self) -> str:
+        """What its rows are called."""
+        return "sequences" if self.per_row == 1 else "pairs"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Sequences, labels and splits. Depends on its own configuration and data seed only.
+
+    Attributes:
+        codec: how its raw rows became numbers, and its class names, which ``Split.y`` indexes.
+        unlabelled: training sequences without a label, which self-pretraining alone may see.
+        notes: what was guessed, cut, mapped or imputed while reading; for the reader's eyes.
+        source: where it came from, to load it again; None for a task that was made by hand.
+        grid: height and width of sequences that are images read row by row.
+        posterior: what the law by which the sequences were made says of hidden symbols; None where nobody knows it.
+    """
+
+    name: str
+    codec: Codec
+    train: Split
+    val: Split
+    test: Split
+    unlabelled: Split | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    source: TaskConfig | None = field(default=None, compare=False)
+    grid: tuple[int, int] | None = field(default=None, compare=False)
+    posterior: Posterior | None = field(default=None, compare=False)
+
+    @property
+    def kind(self) -> KindName:
+        return self.codec.kind
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        return self.codec.classes
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What a model must know of it."""
+        return self.codec.inputs
+
+    @property
+    def length(self) -> int:
+        """Positions of the longest sequence."""
+        return self.codec.length
+
+    @cached_property
+    def pretrain_rows(self) -> Split:
+        """What self-pretraining sees: the training sequences, and training rows without a label."""
+        return self.train if self.unlabelled is None else self.train + self.unlabelled
+
+    @property
+    def majority(self) -> float:
+        """Share of the commonest class of the test split: what always answering it would score."""
+        return float(np.bincount(self.test.y).max() / len(self.test.y))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Short SHA-256 of every number of the task; equal for all arms of a comparison."""
+        digest = hashlib.sha256(repr(self.codec).encode())
+        for split in (self.train, self.val, self.test, self.unlabelled):
+            for array in () if split is None else (split.x, split.lengths, split.y, split.numbers):
+                digest.update(repr((array.shape, array.dtype.str)).encode())
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> TaskSummary:
+        """The ``task`` entry of summary.json."""
+        return TaskSummary(
+            name=self.name,
+            kind=self.kind,
+            n_train=len(self.train),
+            n_val=len(self.val),
+            n_test=len(self.test),
+            n_unlabelled=0 if self.unlabelled is None else len(self.unlabelled),
+            length=self.length,
+            classes=len(self.classes),
+            majority=self.majority,
+            fingerprint=self.fingerprint,
+            per_row=self.codec.per_row,
+        )
+
+
+def shuffled(task: Task, seed: int) -> Task:
+    """The task with the positions of every sequence in random order, each sequence in its own.
+
+    What symbols a sequence has stays; which stand near each other is lost. Test sequences are left as they are.
+    """
+
+    def shuffle(split: Split, part: int) -> Split:
+        generator, x = numpy_stream(seed, "shuffle", part), split.x.copy()
+        for row, length in zip(x, split.lengths, strict=True):
+            row[:length] = row[generator.permutation(length)]
+        return replace(split, x=x)
+
+    return replace(
+        task,
+        train=shuffle(task.train, 0),
+        val=shuffle(task.val, 1),
+        unlabelled=None if task.unlabelled is None else shuffle(task.unlabelled, 2),
+        posterior=None,  # it is of sequences in their order
+    )

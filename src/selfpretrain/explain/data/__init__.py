@@ -1,1 +1,0 @@
-"""Whether the label could see the local structure."""

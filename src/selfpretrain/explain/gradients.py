@@ -1,0 +1,143 @@
+"""What either loss teaches attention: at the start, along training, at the end."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfpretrain.diagnostics import gradients as formulas
+from selfpretrain.diagnostics.protocol import observed
+from selfpretrain.explain.measurement import Measurement
+from selfpretrain.explain.sample import LOSSES, LossName, Sample
+from selfpretrain.explain.section import Part
+from selfpretrain.explain.subject import ALONG, Subject, TrainedRun
+from selfpretrain.model.groups import group_of
+from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.streams import torch_stream
+
+MICRO_BATCH = 4
+"""Sequences whose gradients on weights are taken together."""
+LONGEST_LAG = 16
+"""Lags whose signal is kept one by one, and --max-lag if it is longer."""
+
+
+def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
+    """Score gradients at every stage and snapshot, gradients on groups of weights at the stages, for one run."""
+    run = next(run for run in subject.runs if run.name in part)
+    for stage in subject.stages(run):
+        model = subject.model(run, stage)
+        where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
+        subject.large_sample.calibrate(model)
+        yield from _on_scores(model, subject.large_sample, subject.config.max_lag, where)
+        yield from _on_groups(model, subject.sample, where)
+        if stage.name == "start":
+            yield _without_order(model, subject.large_sample, subject.config.max_lag, where)
+    for stage in run.along[1:]:
+        where = {**run.where, "stage": stage.name, "step": stage.step}
+        model = subject.model(run, stage)
+        subject.sample.calibrate(model)
+        yield from _on_scores(model, subject.sample, subject.config.max_lag, where)
+    yield from _update_ratios(run)
+
+
+def _on_scores(model: SequenceModel, sample: Sample, max_lag: int, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction), and on both."""
+    proximity, block = {}, {}
+    reach = max(max_lag, min(LONGEST_LAG, sample.length - 1))
+    for loss in LOSSES:
+        components = _lag_components(model, sample, loss)
+        near = formulas.near_lags(components, reach)  # (B, layers, heads, 2 reach)
+        parts = {"proximity": formulas.proximity_part(near), "direction": formulas.direction_part(near)}
+        common: dict[str, Any] = {"loss": loss, "n": len(sample), **where}
+        for name, part in parts.items():
+            near_part = part[..., :max_lag]
+            total = formulas.gradient_snr(near_part.flatten(1))
+            axes = ("layer", "head", "lag")
+            yield Measurement(name=f"{name}_snr", values=total, unit="1", **common)
+            by_head = formulas.gradient_snr(near_part)
+            yield Measurement(name=f"{name}_snr_by_head", values=by_head, unit="1", axes=axes[:2], **common)
+            by_lag = formulas.gradient_snr(part[..., None])
+            yield Measurement(name=f"{name}_snr_by_lag", values=by_lag, unit="1", axes=axes, **common)
+            pressure = -part.mean(0)
+            yield Measurement(name=f"{name}_pressure", values=pressure, unit="loss/score", axes=axes, **common)
+        proximity[loss] = parts["proximity"][..., :max_lag]
+        block[loss] = formulas.near_lags(components, max_lag)
+        both = formulas.gradient_snr(block[loss].flatten(1))
+        yield Measurement(name="band_snr", values=both, unit="1", **common)
+    for name, vectors in (("blindness_ratio", proximity), ("band_ratio", block)):
+        ratio = formulas.blindness_ratio(vectors["label"], vectors["reconstruction"])
+        yield Measurement(name=name, values=list(ratio), unit="1", axes=("value, low, high",), n=len(sample), **where)
+
+
+def _without_order(model: SequenceModel, sample: Sample, max_lag: int, where: dict[str, Any]) -> Measurement:
+    """The reconstruction's signal on proximity when positions are shuffled: what of it is not local structure."""
+    generator = torch_stream(0, "shuffle")
+    order = torch.rand(sample.batch.x.shape[:2], generator=generator).argsort(dim=1)
+    x = sample.batch.x[torch.arange(len(sample))[:, None], order]
+    mixed = replace(sample, batch=replace(sample.batch, x=x))
+    near = formulas.near_lags(_lag_components(model, mixed, "reconstruction"), max_lag)
+    snr = formulas.gradient_snr(formulas.proximity_part(near).flatten(1))
+    return Measurement(
+        name="proximity_snr_shuffled", values=snr, unit="1", loss="reconstruction", n=len(sample), **where
+    )
+
+
+def _lag_components(model: SequenceModel, sample: Sample, loss: LossName) -> Tensor:
+    """Every sequence's score gradient along all lags, (B, layers, heads, 2n-1), on the CPU."""
+
+    def losses(model: SequenceModel, part: Sample) -> Tensor:
+        return part.losses(model, loss)
+
+    drop = model.cls is not None
+    parts = []
+    for chunk in sample.chunks(sample.together(model, layers=len(model.blocks))):
+        layers = formulas.score_gradient(model, chunk, losses)
+        parts.append(torch.stack([formulas.lag_components(g[..., drop:, drop:]) for g in layers], dim=1))
+    return torch.cat(parts)
+
+
+def _on_groups(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Norm and signal of the gradient on every group of weights, and the angle between the two losses'."""
+    groups: dict[str, list[Tensor]] = {}
+    for name, weight in model.named_parameters():
+        if group_of(name) != "head":  # each loss has a head of its own
+            groups.setdefault(group_of(name), []).append(weight)
+    n = len(sample) // (2 * MICRO_BATCH) * 2 * MICRO_BATCH  # an even number of whole micro-batches
+    micro = sample.part(0, n).chunks(MICRO_BATCH)
+    gradients = {}
+    with observed(model):
+        for loss in LOSSES:
+
+            def mean_loss(part: Sample, loss: LossName = loss) -> Tensor:
+                return part.losses(model, loss).mean()
+
+            gradients[loss] = formulas.group_gradients(mean_loss, micro, groups, MICRO_BATCH)
+    for group in groups:
+        for loss in LOSSES:
+            here: dict[str, Any] = {"group": group, "loss": loss, "n": n, **where}
+            yield Measurement(name="gradient_norm", values=gradients[loss][group].norm, unit="loss/weight", **here)
+            yield Measurement(name="gradient_snr", values=gradients[loss][group].snr, unit="1", **here)
+        halves = (*gradients["reconstruction"][group].halves, *gradients["label"][group].halves)
+        cosine = formulas.split_half_cosine(*halves)
+        yield Measurement(name="gradient_cosine", values=cosine, unit="1", group=group, n=n, **where)
+
+
+def _update_ratios(run: TrainedRun) -> Iterator[Measurement]:
+    """Size of updates relative to weights, as recorded while training."""
+    for phase, stage in ALONG.items():
+        rows = run.run.phase(phase)
+        for group in sorted({group for row in rows for group in row["update_ratio"]}):
+            values = [[row["step"], row["update_ratio"].get(group, np.nan)] for row in rows]
+            yield Measurement(
+                name="update_ratio",
+                values=values,
+                unit="1",
+                axes=("validation", "step, ratio"),
+                group=group,
+                stage=stage,
+                step=rows[-1]["step"],
+                **run.where,
+            )

@@ -1,1 +1,0 @@
-"""What either loss teaches attention."""

@@ -1,1 +1,0 @@
-"""What hidden states hold, and which weights have moved."""

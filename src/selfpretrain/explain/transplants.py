@@ -1,0 +1,156 @@
+"""The causal test: groups of self-pretrained weights in a fresh start, then label training.
+
+Queries and keys mean something only in the residual stream that the embedding, the positions and the norms of the same
+training write. So every transplant goes into the start of the donor's own seed. The optimiser starts anew, as in any
+label training. "Nothing taken" is the arm scratch and "everything taken, free" the arm spt: both are in the comparison.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from selfpretrain.arms.builtin import SLOPE
+from selfpretrain.comparison.perform import perform
+from selfpretrain.comparison.plan import Plan
+from selfpretrain.comparison.request import Request
+from selfpretrain.comparison.run import Run
+from selfpretrain.engines.engine import MakeEngine
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.explain.cells import Cell, cells
+from selfpretrain.explain.measurement import Measurement, Row
+from selfpretrain.explain.subject import Subject
+from selfpretrain.files import from_dict, to_dict
+from selfpretrain.model.groups import ENCODER, present_groups
+from selfpretrain.model.transformer import fresh_model
+from selfpretrain.train.training import Start, Training
+from selfpretrain.watch import Watch
+
+
+def obstacle(subject: Subject) -> str | None:
+    """Why this subject can have no transplants, or why they would have nothing to explain; None if it can."""
+    if not subject.whole:
+        return "transplants need a whole comparison, not a single run"
+    lacking = [arm for arm in ("scratch", "spt") if arm not in subject.request.config.arms]
+    if lacking:
+        return f"transplants need the arms scratch and spt; this comparison has no {lacking[0]}"
+    contrast = subject.summary.contrast("spt", "scratch")
+    outcome = "not compared" if contrast is None else contrast.outcome
+    if outcome != "helps":
+        return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
+    return None
+
+
+def missing(subject: Subject, known: Sequence[Row]) -> bool:
+    """Whether a cell that was asked for is not among what is known."""
+    return not set(matrix(subject.request, subject.config.cells)) <= _cells_of(known)
+
+
+def _cells_of(rows: Sequence[Row]) -> set[Cell]:
+    return {from_dict(Cell, row["of"]) for row in rows}
+
+
+def conduct(
+    subject: Subject, known: Sequence[Row], workers: int, engine: MakeEngine, watch: Watch
+) -> list[Measurement]:
+    """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
+
+    Trainings that are there are found; a second call goes on where the first stopped. Cells that are known stay.
+
+    Raises:
+        RequestError: no seed in which both scratch and spt ended well.
+    """
+    request, seeds = subject.request, _seeds(subject)
+    lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
+    asked, there = matrix(request, subject.config.cells), _cells_of(known)
+    chosen = {cell.name: cell for cell in matrix(request) if cell in asked or cell in there}
+    plan = plan_of(request, list(chosen.values()), seeds, lr)
+    # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
+    subject.comparison.write_transplants(
+        [
+            part.key
+            for recipe in plan.recipes.values()
+            if recipe is not None
+            for seed in (*seeds, *{seed for _, seed, _ in plan.trials})
+            for rate in request.config.train.lr
+            for part in recipe(seed, rate).chain
+        ]
+    )
+    threads = request.config.train.threads
+    with engine(subject.store, workers=workers, watch=watch, threads=threads, device=request.device) as running:
+        performed = perform(plan, subject.comparison.transplants, subject.store, running, watch)
+    return [
+        measurement
+        for name, runs in performed.runs.items()
+        for run in runs
+        for measurement in _measurements(chosen[name], run, performed.tuned[name].lr)
+    ]
+
+
+def _seeds(subject: Subject) -> list[int]:
+    """Reported seeds in which neither arm failed, the first so many of them."""
+    both = [
+        seed
+        for seed in range(subject.request.config.seeds)
+        if all(subject.run(arm, seed) is not None for arm in ("scratch", "spt"))
+    ]
+    if not both:
+        raise RequestError(
+            f"{subject.comparison.path}: no seed in which both scratch and spt ended well, so nothing to transplant"
+        )
+    return both[: subject.config.transplant_seeds]
+
+
+def _measurements(cell: Cell, run: Run, lr: float) -> Iterator[Measurement]:
+    """Accuracies of one cell with one seed, and the rate that was picked for it; NaN where the run failed."""
+    result = run.result
+    one = Measurement(name="transplant_lr", values=lr, unit="1", seed=run.record.seed, of=to_dict(cell))
+    accuracies = {
+        "transplant_test_acc": None if result.test is None else result.test.acc,
+        "transplant_train_acc": result.label.best_train_sample_acc,
+    }
+    for name, value in accuracies.items():
+        yield replace(one, name=name, values=math.nan if value is None else value, unit="accuracy")
+    yield one
+
+
+def matrix(request: Request, names: Sequence[str] | None = None) -> list[Cell]:
+    """The cells for the model of a comparison.
+
+    Args:
+        names: of some of them, alone; None is all.
+
+    Raises:
+        SettingError: a name that no cell has.
+    """
+    model = fresh_model(request.model, request.task.inputs, seed=0)
+    every = cells([group for group in present_groups(n for n, _ in model.named_parameters()) if group in ENCODER])
+    known = {cell.name: cell for cell in every}
+    for name in names or ():
+        if name not in known:
+            raise SettingError("cells", name, f"is no transplant here; they are {', '.join(known)}")
+    return every if names is None else [cell for cell in every if cell.name in names]
+
+
+def plan_of(request: Request, cells: Sequence[Cell], seeds: Sequence[int], lr: float) -> Plan:
+    """The plan of transplants.
+
+    Args:
+        request: the comparison's.
+        cells: those to make.
+        seeds: reported seeds of each.
+        lr: the rate of the donors' self-pretraining, the one that was picked for the arm spt.
+    """
+    recipes: dict[str, Callable[[int, float], Training] | None]
+    recipes = {cell.name: partial(_train, request, cell, lr) for cell in cells}
+    return Plan(request=request, recipes=recipes, seeds={cell.name: seeds for cell in cells})
+
+
+def _train(request: Request, cell: Cell, donor_lr: float, seed: int, rate: float) -> Training:
+    if cell.donor == "handmade":
+        return request.labels(seed, rate, proximity_bias=SLOPE, frozen=cell.frozen)
+    donor = request.pretraining(seed, donor_lr)
+    if cell.donor == "shuffled":
+        donor = replace(donor, settings={**donor.settings, "control": "shuffled"})
+    start = Start(source=donor, groups=cell.taken, noise=cell.donor == "random", maps=cell.donor == "maps")
+    return request.labels(seed, rate, start=start, frozen=cell.frozen)

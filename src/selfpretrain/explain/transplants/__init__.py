@@ -1,1 +1,0 @@
-"""Which group of weights carries the gain: moved one by one into a fresh start."""

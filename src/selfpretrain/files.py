@@ -1,0 +1,286 @@
+"""Files and records: JSON records that are read strictly, files that appear whole or not at all, sealed folders.
+
+A finished folder is sealed: ``manifest.json`` holds the SHA-256 of each of its files, and ``DONE``, written last, that
+of the manifest. What is read from a sealed folder is compared with it, so damage and edits show. Only files that a
+manifest names, with the checksum it names, are ever removed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from itertools import chain, count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from selfpretrain.errors import DamagedError, RequestError, SettingError
+
+RecordT = TypeVar("RecordT")
+DAMAGED_NPZ = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+"""Exceptions that reading a damaged NPZ file, or something else under that name, raises."""
+MANIFEST, DONE = "manifest.json", "DONE"
+HALF_WRITTEN = ".selfpretrain-"
+"""Prefix of the names of files that are being written."""
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """A dataclass as JSON types: dictionaries, tuples as lists, paths as strings. NaN and infinity are refused."""
+    # Not by msgspec, which leaves out defaults of the records that it made itself.
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record), default=str, allow_nan=False))
+    return plain
+
+
+def from_dict(cls: type[RecordT], values: Any) -> RecordT:
+    """The inverse of ``to_dict``, strict about keys and types.
+
+    Raises:
+        RequestError: an unknown or missing key, or a value of another type.
+
+    >>> from selfpretrain.config import ModelConfig
+    >>> from_dict(ModelConfig, to_dict(ModelConfig(depth=3))).depth
+    3
+    """
+    try:
+        record = msgspec.convert(values, cls, dec_hook=lambda kind, value: kind(value))
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, SettingError):
+            raise error.__cause__ from None
+        raise RequestError(f"{cls.__name__}: {error}") from None
+    if (unknown := _ignored(values, msgspec.to_builtins(record, enc_hook=str))) is not None:
+        names = ", ".join(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+        raise RequestError(f"unknown setting '{unknown}' of {cls.__name__}; valid: {names}")
+    return record
+
+
+def _ignored(values: Any, back: Any) -> str | None:
+    """The first key that did not make it into the record; None if all did."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            if key not in back:
+                return str(key)
+            if (inner := _ignored(value, back[key])) is not None:
+                return inner
+    elif isinstance(values, list | tuple):
+        return next((key for pair in zip(values, back, strict=True) if (key := _ignored(*pair)) is not None), None)
+    return None
+
+
+def fingerprint(*parts: Any) -> str:
+    """Short SHA-256 of JSON-able parts; dataclasses count by their fields."""
+    plain = [to_dict(part) if dataclasses.is_dataclass(part) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
+    """Write a file that appears whole or not at all, also when the power fails; its mode follows the umask.
+
+    Args:
+        path: replaced if it exists.
+        data: the content, or pieces of a large one.
+    """
+    pieces = [data.encode()] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
+    beside = path.parent / f"{HALF_WRITTEN}{secrets.token_hex(8)}"
+    try:
+        with beside.open("xb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # flush the folder's entry, too, where the system can
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write readable JSON atomically; NaN and infinity are refused."""
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        DamagedError: there is no such file, or it is not JSON.
+        RequestError: it may not be read.
+    """
+    try:
+        return json.loads(path.read_text())
+    except PermissionError:
+        raise RequestError(f"{path}: may not be read; change its permissions") from None
+    except (OSError, ValueError, RecursionError):
+        raise DamagedError(path) from None
+
+
+def read_record(path: Path, cls: type[RecordT], content: Any = None) -> RecordT:
+    """A dataclass from a JSON file, or from ``content`` that was read from it.
+
+    Raises:
+        DamagedError: it holds something else.
+    """
+    try:
+        return from_dict(cls, read_json(path) if content is None else content)
+    except DamagedError:
+        raise
+    except (RequestError, ValueError, TypeError):
+        raise DamagedError(path) from None
+
+
+def own_folder(path: Path) -> Path:
+    """Create a folder, or take an existing one as it is.
+
+    Raises:
+        RequestError: it is a symbolic link, whose target might be anything.
+    """
+    _refuse_link(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise RequestError(f"{path}: is a symbolic link; name its target {path.resolve()} itself, or remove the link")
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove the temporary files of a killed writer, and nothing else."""
+    for path in folder.glob(f"{HALF_WRITTEN}*"):
+        path.unlink()
+
+
+def seal(folder: Path, names: Iterable[str]) -> None:
+    """Declare a folder finished: record the checksums of those of these files that exist."""
+    sums = {name: checksum((folder / name).read_bytes()) for name in sorted(names) if (folder / name).is_file()}
+    manifest = json.dumps(sums, indent=2) + "\n"
+    write_atomically(folder / MANIFEST, manifest)
+    write_atomically(folder / DONE, checksum(manifest.encode()) + "\n")
+
+
+def is_sealed(folder: Path) -> bool:
+    """Whether the folder says that it is finished; its files may still be damaged."""
+    return (folder / DONE).exists()
+
+
+def unseal(folder: Path, names: Iterable[str]) -> None:
+    """Make room to produce a folder anew.
+
+    Files that the manifest names with their checksum are removed. Anything else that stands in the way, damaged or
+    somebody's own, is renamed to ``NAME.set-aside``. Links are never followed.
+
+    Args:
+        folder: may be missing, unfinished, or damaged.
+        names: files that are going to be written.
+
+    Raises:
+        RequestError: the folder is a symbolic link.
+    """
+    _refuse_link(folder)
+    try:
+        Sealed(folder).remove()
+    except DamagedError:
+        (folder / DONE).unlink(missing_ok=True)
+    for name in (*names, MANIFEST):
+        if (path := _in_the_way(folder, Path(name))) is not None:
+            places = (path.with_name(f"{path.name}{number}.set-aside") for number in chain([""], count(2)))
+            path.rename(next(place for place in places if not os.path.lexists(place)))
+
+
+def _in_the_way(folder: Path, name: Path) -> Path | None:
+    """What stands where ``name`` is going to be written: it, or a link or a file in the place of a folder above it."""
+    above = [folder / part for part in reversed(name.parents[:-1])]
+    blocked = [path for path in above if path.is_symlink() or path.is_file()]
+    return next((path for path in (*blocked, folder / name) if os.path.lexists(path)), None)
+
+
+class Sealed:
+    """A finished folder, to read from.
+
+    Raises:
+        DamagedError: it is not finished, or its seal is broken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            manifest = (folder / MANIFEST).read_bytes()
+            if (folder / DONE).read_text().strip() != checksum(manifest):
+                raise DamagedError(folder / MANIFEST)
+            self._sums = dict(json.loads(manifest))
+            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in self._sums):
+                raise DamagedError(folder / MANIFEST)
+        except DamagedError:
+            raise
+        except (OSError, ValueError, TypeError):
+            raise DamagedError(folder / (MANIFEST if is_sealed(folder) else DONE)) from None
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._sums)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            DamagedError: it is not what was sealed.
+        """
+        try:
+            data = (self.folder / name).read_bytes()
+        except OSError:
+            raise DamagedError(self.folder / name) from None
+        if self._sums.get(name) != checksum(data):
+            raise DamagedError(self.folder / name)
+        return data
+
+    def json(self, name: str) -> Any:
+        return json.loads(self.read(name))
+
+    def lines(self, name: str) -> list[Any]:
+        """The records of a JSON-lines file."""
+        return [json.loads(line) for line in self.read(name).splitlines()]
+
+    def record(self, name: str, cls: type[RecordT]) -> RecordT:
+        return read_record(self.folder / name, cls, self.json(name))
+
+    def check(self) -> None:
+        """Read every file.
+
+        Raises:
+            DamagedError: the first that is not what was sealed.
+        """
+        for name in self.names:
+            self.read(name)
+
+    def remove(self) -> None:
+        """Remove the folder's files, as far as they are what was sealed, and folders that are then empty."""
+        (self.folder / DONE).unlink()
+        folders = {self.folder}
+        for name in self.names:
+            path = self.folder / name
+            if any(parent.is_symlink() for parent in (path, *path.parents) if self.folder in parent.parents):
+                continue  # what a link points to is not ours
+            try:
+                self.read(name)
+            except DamagedError:
+                continue
+            path.unlink()
+            folders.add(path.parent)
+        (self.folder / MANIFEST).unlink()
+        for folder in sorted(folders - {self.folder}, reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def checksum(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,1 +1,0 @@
-"""What a training minimises: the label's loss, the loss of filling in what is masked, or both."""

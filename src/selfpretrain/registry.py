@@ -1,0 +1,122 @@
+"""Everything that has a name: arms, tasks, objectives, sections, studies and presets.
+
+The built-in ones come from the modules below; others from installed packages, which name a module under the entry point
+``selfpretrain.plugins``. Such a module calls ``register`` for each thing that it adds:
+
+    [project.entry-points."selfpretrain.plugins"]
+    mine = "my_package.selfpretrain_plugin"
+
+Nothing here, and none of the modules below but the objectives, imports torch.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from selfpretrain.errors import RequestError, SettingError
+
+if TYPE_CHECKING:
+    from selfpretrain.arms.arm import Arm
+    from selfpretrain.data.builtin import BuiltinTask
+    from selfpretrain.explain.section import Section
+    from selfpretrain.presets import Preset
+    from selfpretrain.studies.study import Study
+    from selfpretrain.train.objectives import Objective
+
+GROUP = "selfpretrain.plugins"
+"""Entry-point group of packages that add to the registry."""
+ThingT = TypeVar("ThingT")
+
+
+class Shelf(Mapping[str, ThingT], Generic[ThingT]):
+    """Things of one sort by name, in the order in which they were registered.
+
+    Args:
+        sort: what one of them is called.
+        homes: modules that register the built-in ones when they are imported.
+        setting: the setting that names one, for the refusal of an unknown name.
+    """
+
+    def __init__(self, sort: str, *homes: str, setting: str = "") -> None:
+        self.sort, self.setting, self.homes = sort, setting or sort, homes
+        self._things: dict[str, ThingT] = {}
+
+    def add(self, thing: Any) -> None:
+        """Make a thing known by its name.
+
+        Raises:
+            RequestError: another one has the name.
+        """
+        there = self._things.setdefault(thing.name, thing)
+        if there is not thing:
+            raise RequestError(f"two {self.sort}s are called '{thing.name}'; rename one")
+
+    def _load(self) -> dict[str, ThingT]:
+        for home in self.homes:
+            import_module(home)
+        load_plugins()
+        return self._things
+
+    def __getitem__(self, name: str) -> ThingT:
+        """The thing of that name.
+
+        Raises:
+            SettingError: there is none; the message lists the names.
+        """
+        things = self._load()
+        if name not in things:
+            close = difflib.get_close_matches(name, things, n=1)
+            meant = f"; did you mean {close[0]}?" if close else ";"
+            raise SettingError(self.setting, name, f"is unknown{meant} the {self.sort}s are {', '.join(things)}")
+        return things[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._load()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
+
+
+ARMS: Shelf["Arm"] = Shelf("arm", "selfpretrain.arms.builtin", setting="arms")
+TASKS: Shelf["type[BuiltinTask]"] = Shelf("task", "selfpretrain.data.builtin", "selfpretrain.arena", setting="data")
+OBJECTIVES: Shelf["type[Objective]"] = Shelf("objective", "selfpretrain.train.objectives")
+SECTIONS: Shelf["Section"] = Shelf("section", "selfpretrain.explain.section", setting="sections")
+STUDIES: Shelf["Study"] = Shelf("study", "selfpretrain.studies.builtin")
+PRESETS: Shelf["Preset"] = Shelf("preset", "selfpretrain.presets", "selfpretrain.arena")
+SHELVES: dict[str, Shelf[Any]] = {shelf.sort: shelf for shelf in (ARMS, TASKS, OBJECTIVES, SECTIONS, STUDIES, PRESETS)}
+
+
+def register(thing: ThingT) -> ThingT:
+    """Add a thing to the shelf of its sort (its attribute ``sort``); serves as a decorator of classes."""
+    SHELVES[thing.sort].add(thing)  # type: ignore[attr-defined]
+    return thing
+
+
+_plugins_loaded = False
+
+
+def load_plugins() -> None:
+    """Import what installed packages add, once in a process and behind the built-in things.
+
+    Raises:
+        RequestError: a package's module cannot be imported.
+    """
+    global _plugins_loaded
+    points = () if _plugins_loaded else metadata.entry_points(group=GROUP)
+    _plugins_loaded = True  # a plug-in may itself look things up
+    homes = [home for shelf in SHELVES.values() for home in shelf.homes if points and shelf is not OBJECTIVES]
+    for home in homes:
+        import_module(home)
+    for point in points:
+        try:
+            point.load()
+        except Exception as error:
+            _plugins_loaded = False  # whoever asks again is told again
+            package = point.dist.name if point.dist else point.value
+            raise RequestError(
+                f"the plug-in '{point.name}' of {package} fails: {type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,75 @@
+"""The analytic count of floating-point operations, by which compute is matched.
+
+Counted: every matrix product, 2 operations a multiply-add; not counted: softmax, norms, activations, lookups. A
+counter that watches the kernels is no substitute: on the CPU it misses fused attention, and on CUDA it charges
+flash attention's recomputation, so budgets would depend on the device. Real positions count, padding does not.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import ModelConfig
+from selfpretrain.data.kinds import KINDS, InputSpec
+
+TRAIN_FACTOR = 3
+"""Forward and backward cost three forwards: each product is followed by two of its size."""
+
+
+def attended_pairs(n: NDArray[np.int64], block: int | None) -> NDArray[np.int64]:
+    """Pairs of positions that attend to each other: ``n^2``, or those of the same and of neighbouring blocks.
+
+    >>> attended_pairs(np.array([5, 3]), None).tolist(), attended_pairs(np.array([5, 3]), 2).tolist()
+    ([25, 9], [21, 9])
+    """
+    if block is None:
+        return n**2
+    full, rest = n // block, n % block
+    neighbours = np.maximum(full - 1, 0) * block**2 + np.minimum(full, 1) * block * rest
+    return full * block**2 + rest**2 + 2 * neighbours
+
+
+def block_flops(n: NDArray[np.int64], width: int, hidden: int, block: int | None = None) -> NDArray[np.int64]:
+    """Forward pass of one Transformer block: ``8 n D^2 + 4 n D F + 4 P D``.
+
+    Four projections, two feed-forward layers of hidden width F, scores and mixing of P pairs of positions.
+
+    Args:
+        n: sequence lengths, any shape.
+        block: of ``attended_pairs``.
+
+    >>> int(block_flops(np.array(128), width=64, hidden=256)) * 2  # a batch of two, as a kernel counter sees it
+    33554432
+    """
+    return 8 * n * width**2 + 4 * n * width * hidden + 4 * attended_pairs(n, block) * width
+
+
+def encoder_flops(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64]) -> float:
+    """Forward pass of embedding and blocks for one sequence, the mean over ``lengths`` (N,)."""
+    n = lengths + (config.pooling == "cls")
+    embedding = lengths * KINDS[inputs.kind].embedding_flops(inputs, config.width)
+    blocks = block_flops(n, config.width, config.hidden_width, config.attention_block)
+    return float(np.mean(embedding + config.depth * blocks))
+
+
+def label_step(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], batch_size: int) -> int:
+    """One step of label training on a batch of rows."""
+    features = config.width * inputs.head_vectors
+    head = 2 * features * inputs.classes
+    if config.label_head == "mlp":
+        head = 2 * features * config.width + 2 * config.width * inputs.classes
+    return round(TRAIN_FACTOR * batch_size * (inputs.per_row * encoder_flops(config, inputs, lengths) + head))
+
+
+def reconstruction_step(
+    config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], batch_size: int, positions: float
+) -> int:
+    """One step of self-pretraining on a batch of rows, with the head at so many positions of each sequence."""
+    head = 2 * positions * config.width * KINDS[inputs.kind].targets(inputs)
+    sequences = batch_size * inputs.per_row
+    return round(TRAIN_FACTOR * sequences * (encoder_flops(config, inputs, lengths) + head))
+
+
+def head_step(config: ModelConfig, inputs: InputSpec, batch_size: int, positions: float) -> int:
+    """What the reconstruction head adds to a step, at so many positions of each sequence."""
+    head = 2 * positions * config.width * KINDS[inputs.kind].targets(inputs)
+    return round(TRAIN_FACTOR * batch_size * inputs.per_row * head)

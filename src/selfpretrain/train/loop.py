@@ -1,0 +1,260 @@
+"""The one training loop, for every phase of every arm."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from selfpretrain.data.feed import Batch, Feed
+from selfpretrain.errors import Interrupted, NonFiniteError
+from selfpretrain.model.groups import ORTHOGONALISED, decays, group_of
+from selfpretrain.train.objectives import Model, Objective
+from selfpretrain.train.phase import PhasePlan
+from selfpretrain.train.training import Training
+
+ADAM_BETAS = (0.9, 0.999)
+"""AdamW moments (Amos et al. 2024; torch's default)."""
+SGD_MOMENTUM = 0.9
+"""Momentum of plain gradient descent (the usual one)."""
+
+
+class Recorder(Protocol):
+    """Where a training reports to; the loop itself writes nothing."""
+
+    def record(self, row: dict[str, Any]) -> None:
+        """Keep one row of metrics."""
+
+    def checkpoint_due(self) -> bool:
+        """Whether it is time to keep a state."""
+
+    def checkpoint(self, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Keep a state from which training can go on."""
+
+    def snapshot(self, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep the weights as they are now, for a later look along the training."""
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Show how far a training is."""
+
+    def stop_requested(self) -> bool:
+        """Whether to save the state and stop."""
+
+
+@dataclass
+class TrainState:
+    """Everything a phase needs to go on, besides the model and its plan."""
+
+    optimizers: Sequence[torch.optim.Optimizer]
+    step: int = 0
+    best_step: int = 0
+    best_score: tuple[float, ...] = (-math.inf,)
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    stale: int = 0
+    """Validations since the best."""
+    losses: list[float] = field(default_factory=list)
+    """Training losses since the last validation."""
+    seconds: float = 0.0
+    update_ratio: dict[str, float] = field(default_factory=dict)
+    """Size of the latest measured update, relative to the weights, by group."""
+
+    _SCALARS = ("step", "best_step", "best_score", "stale", "losses", "seconds")
+
+    def dump(self, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able scalars from which ``load`` makes the same state."""
+        tensors = {f"model.{name}": weight.detach() for name, weight in model.state_dict().items()}
+        tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, slots in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimizer.{number}.{index}.{name}": tensor for name, tensor in slots.items()}
+        return tensors, {name: getattr(self, name) for name in self._SCALARS}
+
+    def load(self, model: nn.Module, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+        """Put back what ``dump`` gave."""
+        parts: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}, "optimizer": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split(".", 1)
+            parts[part][name] = tensor
+        model.load_state_dict(parts["model"])
+        self.best_weights = parts["best"]
+        states = [optimizer.state_dict() for optimizer in self.optimizers]
+        for key, tensor in parts["optimizer"].items():
+            number, index, name = key.split(".")
+            states[int(number)]["state"].setdefault(int(index), {})[name] = tensor
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+        for name in self._SCALARS:
+            setattr(self, name, meta[name])
+        self.best_score = tuple(self.best_score)
+
+
+def make_optimizers(model: nn.Module, plan: PhasePlan) -> list[torch.optim.Optimizer]:
+    """The plan's optimiser of all weights but frozen ones; weight decay by ``groups.decays``.
+
+    AdamW; or gradient descent with momentum; or Muon (Jordan et al. 2024, as torch has it) for the matrices of the
+    blocks and AdamW for the rest. Muon's updates are scaled to the size of AdamW's (Liu et al., arXiv 2502.16982), so
+    that one grid of rates serves both. A frozen weight is left out altogether: with a rate of 0 it would still decay.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    matrices = [
+        p for name, p in trained if plan.optimizer == "muon" and p.dim() == 2 and group_of(name) in ORTHOGONALISED
+    ]
+    muon: list[torch.optim.Optimizer] = []
+    if matrices:
+        muon = [torch.optim.Muon(matrices, plan.lr, plan.weight_decay, adjust_lr_fn="match_rms_adamw")]
+        theirs = set(matrices)
+        trained = [(name, p) for name, p in trained if p not in theirs]
+    groups = [
+        {"params": [p for name, p in trained if decays(name)], "weight_decay": plan.weight_decay},
+        {"params": [p for name, p in trained if not decays(name)], "weight_decay": 0.0},
+    ]
+    if plan.optimizer == "sgd":
+        return [torch.optim.SGD(groups, lr=plan.lr, momentum=SGD_MOMENTUM)]
+    # One kernel for all weights, on the devices for which torch has one.
+    fused = trained[0][1].device.type in ("cpu", "cuda")
+    return [*muon, torch.optim.AdamW(groups, lr=plan.lr, betas=ADAM_BETAS, fused=fused)]
+
+
+def train(
+    model: nn.Module,
+    objective: Objective,
+    feed: Feed,
+    training: Training,
+    *,
+    recorder: Recorder,
+    forward: Model | None = None,
+    snapshots: int = 0,
+    resume: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
+) -> TrainState:
+    """Train ``model`` in place, and restore the checkpoint of the best validation at the end.
+
+    Every random number is a function of (seed, step), so a training that goes on from a checkpoint repeats the
+    undisturbed one bit for bit on the CPU.
+
+    Args:
+        model: whose weights are trained.
+        objective: what is minimised.
+        feed: gives the batches.
+        training: the plan, and how to clip.
+        recorder: gets metrics and states.
+        forward: how batches go through the model, for example compiled; None: the model itself.
+        snapshots: weights to keep along the way, evenly spaced; the last is of the last step.
+        resume: a state that ``recorder.checkpoint`` was given.
+
+    Raises:
+        NonFiniteError: the loss, the gradient norm or a validation metric is NaN or infinite.
+        Interrupted: ``recorder`` asked to stop; a checkpoint was written first.
+    """
+    plan = training.plan
+    forward = model if forward is None else forward
+    state = TrainState(make_optimizers(model, plan))
+    if resume is not None:
+        state.load(model, *resume)
+    begun = time.monotonic() - state.seconds
+    shown: dict[str, float] = {}
+
+    def checkpoint() -> None:
+        state.seconds = time.monotonic() - begun
+        recorder.checkpoint(state.step, *state.dump(model))
+
+    while state.step < plan.steps and (plan.patience is None or state.stale < plan.patience):
+        if recorder.stop_requested():
+            checkpoint()
+            raise Interrupted
+        loss = update(model, objective, feed.batch(state.step), training, state, forward)
+        state.losses.append(loss)
+        state.step += 1
+        if plan.keeps_after(state.step, snapshots):
+            recorder.snapshot(state.step, model.state_dict())
+        if plan.validates_after(state.step):
+            shown = _validate(model, objective, feed, plan, state, forward)
+            state.seconds = time.monotonic() - begun
+            row = {"phase": plan.phase, "step": state.step, "lr": plan.learning_rate(state.step - 1), **shown}
+            recorder.record({**row, "wall_seconds": state.seconds, "update_ratio": state.update_ratio})
+        if recorder.checkpoint_due():
+            checkpoint()
+        recorder.progress(state.step, plan.steps, {**shown, "loss": loss})
+    if snapshots and state.step and not plan.keeps_after(state.step, snapshots):  # stopped early
+        recorder.snapshot(state.step, model.state_dict())
+    if state.best_weights:
+        model.load_state_dict(state.best_weights)
+    state.seconds = time.monotonic() - begun
+    return state
+
+
+def update(
+    model: nn.Module, objective: Objective, batch: Batch, training: Training, state: TrainState, forward: Model
+) -> float:
+    """One optimiser step; gives the loss before it."""
+    model.train()
+    plan = training.plan
+    groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
+    for group in groups:
+        group["lr"] = plan.learning_rate(state.step)
+    with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
+        loss = objective.loss(forward, batch)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise NonFiniteError("loss", plan.phase, state.step + 1)
+    for optimizer in state.optimizers:
+        optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if training.clip is not None:
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+        if not torch.isfinite(norm):
+            raise NonFiniteError("gradient norm", plan.phase, state.step + 1)
+    measured = plan.validates_after(state.step + 1)
+    before = {name: p.detach().clone() for name, p in model.named_parameters() if measured and p.grad is not None}
+    for optimizer in state.optimizers:
+        optimizer.step()
+    if measured:
+        state.update_ratio = update_ratios(before, model, groups)
+    return value
+
+
+@torch.no_grad()
+def update_ratios(
+    before: Mapping[str, Tensor], model: nn.Module, groups: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """``||dW|| / ||W||`` of each group of weights for the step just made, weight decay taken out of ``dW``.
+
+    Plain SGD gives ``lr ||g|| / ||W||``; the first step of Adam gives about ``lr sqrt(P) / ||W||`` for P entries,
+    whatever the gradients. So this says how fast weights move, not how much signal moves them.
+
+    Args:
+        before: the weights before the step, of those that moved; ``W`` above.
+        groups: of the optimisers' weights, with rate and decay.
+    """
+    decay = {p: group["lr"] * group["weight_decay"] for group in groups for p in group["params"]}
+    moved: dict[str, float] = {}
+    size: dict[str, float] = {}
+    for name, now in model.named_parameters():
+        if name in before:
+            group, was = group_of(name), before[name]
+            change = now - was * (1.0 - decay[now])
+            moved[group] = moved.get(group, 0.0) + float(change.cpu().double().square().sum())
+            size[group] = size.get(group, 0.0) + float(was.cpu().double().square().sum())
+    return {group: math.sqrt(moved[group] / size[group]) for group in moved if size[group] > 0}
+
+
+def _validate(
+    model: nn.Module, objective: Objective, feed: Feed, plan: PhasePlan, state: TrainState, forward: Model
+) -> dict[str, float]:
+    """Validate, keep the weights if they are the best so far, and give the metrics of this row."""
+    model.eval()
+    with torch.inference_mode():
+        metrics = {"loss": sum(state.losses) / len(state.losses), **objective.validate(forward, feed)}
+    state.losses = []
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise NonFiniteError(name, plan.phase, state.step)
+    score = objective.score(metrics)
+    if score > state.best_score:
+        state.best_score, state.best_step, state.stale = score, state.step, 0
+        state.best_weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    else:
+        state.stale += 1
+    return metrics

@@ -1,0 +1,454 @@
+"""What a training minimises, and how it is judged. An objective owns its settings: they are the fields of its class.
+
+| objective       | phase    | minimises                                                                             |
+|-----------------|----------|---------------------------------------------------------------------------------------|
+| masked          | pretrain | the loss of filling in positions masked independently (Amos et al. 2024)              |
+| span            | pretrain | the same, of stretches of positions                                                   |
+| causal          | pretrain | the loss of predicting the next position                                              |
+| labels          | label    | cross-entropy of the label                                                            |
+| smoothing       | label    | the same with smoothed labels (Szegedy et al. 2016)                                   |
+| masked-labels   | label    | the same from sequences with other positions hidden in every step                     |
+| cutmix          | label    | the same from sequences with a stretch of another one (Yun et al. 2019)               |
+| joint           | label    | label loss and weighted reconstruction loss, each from its own view of the batch      |
+| joint-corrupted | label    | both losses from one corrupted view (Miralles-Gonzalez et al. 2025)                   |
+
+Shapes: B batch, T positions, C channels, M chosen positions, N rows, Y classes.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from selfpretrain.config import ModelConfig, ObjectiveConfig, PhaseName
+from selfpretrain.data.feed import Batch, Feed, over_positions
+from selfpretrain.data.kinds import KINDS, InputSpec, Kind
+from selfpretrain.data.task import Task
+from selfpretrain.draws import below, bernoulli, permutation
+from selfpretrain.metrics import Metrics
+from selfpretrain.model.transformer import Outputs
+from selfpretrain.registry import OBJECTIVES, register
+from selfpretrain.train import flops
+from selfpretrain.train.masking import draw_mask, next_positions
+
+Model = Callable[..., Outputs]
+"""Maps (x, keep_mask, chosen, keys) to ``Outputs``: a ``SequenceModel``, or anything that wraps one."""
+SMOOTHING = 0.1
+"""Probability that smoothing spreads over all classes (Szegedy et al. 2016)."""
+HIDDEN = 0.15
+"""Expected share of positions that ``masked-labels`` hides (ours; the share that BERT hides)."""
+CORRUPTED, REPLACED = 0.3, 1 / 3
+"""Share of positions that ``joint-corrupted`` corrupts, and of these that show another symbol instead of the mask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective(ABC):
+    """What a training minimises. Everything random comes from the batch's draws, so it has no seed and no state.
+
+    Attributes:
+        inputs: what the model reads; every further field of a subclass is a setting.
+    """
+
+    sort: ClassVar[str] = "objective"
+    name: ClassVar[str]
+    phase: ClassVar[PhaseName] = "label"
+    inputs: InputSpec
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.inputs.kind]
+
+    @property
+    def needs_partners(self) -> bool:
+        """Whether each row of a batch has to come with a partner."""
+        return False
+
+    @classmethod
+    def settings(cls, config: ObjectiveConfig, kind: Kind) -> dict[str, Any]:
+        """The settings of a training with this objective: those of its fields that the request sets."""
+        names = [field.name for field in fields(cls) if field.name != "inputs"]
+        given = {**{field.name: getattr(config, field.name) for field in fields(config)}, **config.options}
+        given["loss_name"] = config.value_loss if config.value_loss in kind.losses else kind.losses[0]
+        return {name: given[name] for name in names if name in given}
+
+    @abstractmethod
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """Scalar training loss of one batch."""
+
+    @abstractmethod
+    def validate(self, model: Model, feed: Feed) -> dict[str, float]:
+        """Metrics to record; the model is in evaluation mode."""
+
+    @abstractmethod
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """What selects the checkpoint: the larger, the better."""
+
+    @abstractmethod
+    def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
+        """Operations of one optimiser step on real positions; see ``flops``."""
+
+
+def make_objective(name: str, settings: Mapping[str, Any], inputs: InputSpec) -> Objective:
+    """The objective of that name with its settings."""
+    return OBJECTIVES[name](inputs=inputs, **settings)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """float32 or wider: losses are not taken in bfloat16."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+
+
+# Labels.
+
+
+def class_logits(model: Model, batch: Batch, inputs: InputSpec, hidden: Tensor | None = None) -> Tensor:
+    """Class logits of a batch, (B, Y) float32 or wider.
+
+    Args:
+        model: the classifier.
+        batch: its rows.
+        inputs: what the model reads.
+        hidden: (B, T), True = masked; None masks nothing.
+    """
+    x = KINDS[inputs.kind].hide(batch.x, hidden, inputs)
+    return _wide(model(x, batch.keep_mask, None, batch.dropout_keys).logits)
+
+
+def label_losses(model: Model, batch: Batch, inputs: InputSpec) -> Tensor:
+    """Cross-entropy of every sequence's label in nats, (B,)."""
+    return F.cross_entropy(class_logits(model, batch, inputs), batch.y, reduction="none")
+
+
+def predict_logits(model: Model, batches: Iterable[Batch], inputs: InputSpec) -> tuple[Tensor, Tensor]:
+    """Class logits (N, Y) float64 and classes (N,) of all rows, on the CPU; the model is in evaluation mode."""
+    logits, classes = [], []
+    with torch.inference_mode():
+        for batch in batches:  # one at a time: all of them together may be large
+            logits.append(class_logits(model, batch, inputs).cpu())
+            classes.append(batch.y.cpu())
+    return torch.cat(logits).double(), torch.cat(classes)
+
+
+def label_metrics(model: Model, batches: Iterable[Batch], inputs: InputSpec) -> Metrics:
+    """Loss and accuracy of a model on batches."""
+    logits, classes = predict_logits(model, batches, inputs)
+    return Metrics.of_logits(logits.numpy(), classes.numpy())
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Labels(Objective):
+    """Cross-entropy of the label."""
+
+    name = "labels"
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        return label_losses(model, batch, self.inputs).mean()
+
+    def validate(self, model: Model, feed: Feed) -> dict[str, float]:
+        """Loss and accuracy on validation, and on a fixed sample of the clean training rows."""
+        val = label_metrics(model, feed.validation(), self.inputs)
+        sample = label_metrics(model, feed.train_sample(), self.inputs)
+        return {
+            "val_loss": val.loss,
+            "val_acc": val.acc,
+            "train_sample_loss": sample.loss,
+            "train_sample_acc": sample.acc,
+        }
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        """Validation accuracy; the loss decides ties."""
+        return metrics["val_acc"], -metrics["val_loss"]
+
+    def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
+        return flops.label_step(model, task.inputs, task.train.lengths, batch_size)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Smoothing(Labels):
+    """Cross-entropy of ``(1 - s)`` of the label and ``s`` of the uniform distribution."""
+
+    name = "smoothing"
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        return F.cross_entropy(class_logits(model, batch, self.inputs), batch.y, label_smoothing=SMOOTHING)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class MaskedLabels(Labels):
+    """Cross-entropy of the label from masked sequences: the input of self-pretraining without its question."""
+
+    name = "masked-labels"
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        hidden = draw_mask(batch.draws.keys("label-masks"), batch.keep_mask, batch.x.shape[1], HIDDEN)
+        return F.cross_entropy(class_logits(model, batch, self.inputs, hidden), batch.y)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class CutMix(Labels):
+    """Cross-entropy of mixed labels from mixed sequences. A worked example:
+
+        sequence   a a a a a a      label A
+        partner    b b b b b b      label B
+        mixed      a a b b a a      2/3 A + 1/3 B
+
+    Source: Yun et al. (2019), arXiv 1905.04899, for images; with its uniform share.
+    """
+
+    name = "cutmix"
+
+    @property
+    def needs_partners(self) -> bool:
+        return True
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        mixed, labels = cut_and_mixed(batch, self.inputs.classes)
+        logits = class_logits(model, mixed, self.inputs)
+        return F.cross_entropy(logits, labels.to(logits.dtype))
+
+
+def cut_and_mixed(batch: Batch, classes: int) -> tuple[Batch, Tensor]:
+    """The batch with a stretch of each sequence taken from its partner, and the mixed labels (B, Y); rows sum to 1.
+
+    The length of the stretch is uniform on 0..n and its start uniform, with n the length of the shorter of the two. Its
+    share of the sequence's positions is the share of the partner's label; of a pair, the mean of both.
+    """
+    assert batch.partner is not None, "the feed gives partners"
+    partner, length = batch.partner, batch.x.shape[1]
+    keys = batch.draws.keys("cutmix")
+    both = torch.minimum(batch.lengths, partner.lengths)
+    count = below(keys, both + 1)
+    start = below(keys, both - count + 1, word=1)
+    places = torch.arange(length, device=keys.device)
+    taken = (places >= start[:, None]) & (places < (start + count)[:, None])
+    other = partner.x[:, torch.minimum(places, partner.lengths.max() - 1)]  # as wide as the batch
+    x = torch.where(over_positions(taken, batch.x), other, batch.x)
+    share = (count / batch.lengths).view(-1, batch.per_row).mean(1, keepdim=True)
+    return replace(batch, x=x), (1 - share) * F.one_hot(batch.y, classes) + share * F.one_hot(partner.y, classes)
+
+
+# Reconstruction.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction(Objective):
+    """Predict chosen positions from the others.
+
+    Attributes:
+        loss_name: the loss of an entry, one of the kind's.
+        control: "shuffled": every sequence in a random order, the same in every epoch; "random": the targets are those
+            of the row's partner, so that nothing in sight determines them; "none": no control.
+    """
+
+    phase = "pretrain"
+    loss_name: str = ""
+    control: str = "none"
+
+    @property
+    def needs_partners(self) -> bool:
+        return self.control == "random"
+
+    @abstractmethod
+    def choose(self, batch: Batch, keys: Tensor) -> Tensor:
+        """The positions to predict, (B, T)."""
+
+    def view(self, seen: Tensor, chosen: Tensor) -> Tensor:
+        """The model's input."""
+        return self.kind.hide(seen, chosen, self.inputs)
+
+    def targets(self, truth: Tensor) -> Tensor:
+        """The target of each position, (B, T) or (B, T, C)."""
+        return truth
+
+    def entry_losses(self, model: Model, batch: Batch, chosen: Tensor) -> Tensor:
+        """Loss of every entry at the chosen positions: (M,) for symbols, (M, C) for values."""
+        seen, truth = self._controlled(batch)
+        outputs = model(self.view(seen, chosen), batch.keep_mask, chosen, batch.dropout_keys)
+        assert outputs.predictions is not None, "positions were chosen"
+        return self.kind.entry_losses(_wide(outputs.predictions), self.targets(truth)[chosen], self.loss_name)
+
+    def sequence_losses(self, model: Model, batch: Batch, chosen: Tensor) -> Tensor:
+        """Mean loss of every sequence over its chosen positions, (B,); each has at least one."""
+        entries = self.entry_losses(model, batch, chosen)
+        entries = entries.reshape(len(entries), -1).mean(dim=1)
+        total = entries.new_zeros(len(chosen)).index_add(0, chosen.nonzero()[:, 0], entries)
+        return total / chosen.sum(dim=1)
+
+    def _controlled(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The sequences before masking, and those that give the targets: the same, unless this is a control."""
+        x = batch.x
+        if self.control == "shuffled":
+            order = permutation(replace(batch.draws, step=0).keys("shuffle"), x.shape[1], batch.keep_mask)
+            x = x.gather(1, over_positions(order, x))
+        if self.control != "random":
+            return x, x
+        assert batch.partner is not None, "the feed gives partners"
+        # A shorter partner is read again from its beginning.
+        places = torch.arange(x.shape[1], device=x.device) % batch.partner.lengths[:, None]
+        return x, batch.partner.x.gather(1, over_positions(places, batch.partner.x))
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """Mean loss over the entries drawn for this step."""
+        entries = self.entry_losses(model, batch, self.choose(batch, batch.draws.keys("masks")))
+        return entries.sum() / max(entries.numel(), 1)  # under causal prediction single positions have no targets
+
+    def validate(self, model: Model, feed: Feed) -> dict[str, float]:
+        """Loss on the validation sequences, with masks that stay the same for the whole training."""
+        total, count = 0.0, 0
+        for batch in feed.validation():
+            chosen = self.choose(batch, batch.draws.keys("validation-masks"))
+            entries = self.entry_losses(model, batch, chosen)
+            total, count = total + float(entries.sum()), count + entries.numel()
+        return {"val_loss": total / max(count, 1)}
+
+    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+        return (-metrics["val_loss"],)
+
+    def chosen_positions(self, lengths: NDArray[np.int64]) -> float:
+        """Expected number of positions that the head predicts in a sequence."""
+        raise NotImplementedError
+
+    def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
+        lengths = (task.pretrain_rows if self.phase == "pretrain" else task.train).lengths
+        return flops.reconstruction_step(model, task.inputs, lengths, batch_size, self.chosen_positions(lengths))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Masked(Reconstruction):
+    """Fill in positions that are masked independently."""
+
+    name = "masked"
+    mask_ratio: float = 0.5
+
+    def choose(self, batch: Batch, keys: Tensor) -> Tensor:
+        return draw_mask(keys, batch.keep_mask, batch.x.shape[1], self.mask_ratio)
+
+    def chosen_positions(self, lengths: NDArray[np.int64]) -> float:
+        return float(self.mask_ratio * np.mean(lengths))
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Span(Masked):
+    """Fill in masked stretches."""
+
+    name = "span"
+    span_length: int = 8
+
+    def choose(self, batch: Batch, keys: Tensor) -> Tensor:
+        return draw_mask(keys, batch.keep_mask, batch.x.shape[1], self.mask_ratio, self.span_length)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Causal(Reconstruction):
+    """Predict the next position, under causal attention."""
+
+    name = "causal"
+
+    def choose(self, batch: Batch, keys: Tensor) -> Tensor:
+        return next_positions(batch)
+
+    def view(self, seen: Tensor, chosen: Tensor) -> Tensor:
+        return self.kind.hide(seen, None, self.inputs)
+
+    def targets(self, truth: Tensor) -> Tensor:
+        return truth.roll(-1, dims=1)
+
+    def chosen_positions(self, lengths: NDArray[np.int64]) -> float:
+        return float(np.mean(lengths - 1))
+
+
+# Both.
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Joint(Labels):
+    """Label loss plus weighted masked loss, each on its own view of the same batch; judged by the label alone.
+
+    Dropout, if there is any, drops the same entries of a sequence in both views.
+
+    Attributes:
+        objective: masked or span.
+        reconstruction: its settings.
+        joint_weight: weight of the masked loss.
+    """
+
+    name = "joint"
+    objective: str = "masked"
+    reconstruction: Mapping[str, Any]
+    joint_weight: float = 1.0
+
+    @classmethod
+    def settings(cls, config: ObjectiveConfig, kind: Kind) -> dict[str, Any]:
+        inner = OBJECTIVES[config.objective].settings(config, kind)
+        return {**super().settings(config, kind), "reconstruction": inner}
+
+    @property
+    def inner(self) -> Objective:
+        return make_objective(self.objective, self.reconstruction, self.inputs)
+
+    @property
+    def needs_partners(self) -> bool:
+        return self.inner.needs_partners
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        """``label + joint_weight * masked``: one clean and one masked pass."""
+        return super().loss(model, batch) + self.joint_weight * self.inner.loss(model, batch)
+
+    def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
+        return super().step_flops(model, task, batch_size) + self.inner.step_flops(
+            model, replace(task, unlabelled=None), batch_size
+        )
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class JointCorrupted(Labels):
+    """``label + reconstruction``, both from one corrupted view; judged by the label of the clean sequence alone.
+
+    30% of the positions are chosen. Two thirds of them are masked; a third shows what stands elsewhere in the sequence,
+    so that values have replacements, too. The model predicts the label and *every* position, and both losses count
+    alike.
+
+    Source: Miralles-Gonzalez et al., arXiv 2501.14850, and its code.
+    """
+
+    name = "joint-corrupted"
+    loss_name: str = ""
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        shown, masked = corrupted(batch)
+        real = batch.real
+        outputs = model(self.kind.hide(shown, masked, self.inputs), batch.keep_mask, real, batch.dropout_keys)
+        assert outputs.predictions is not None, "positions were chosen"
+        label = F.cross_entropy(_wide(outputs.logits), batch.y)
+        return label + self.kind.entry_losses(_wide(outputs.predictions), batch.x[real], self.loss_name).mean()
+
+    def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
+        """One pass; the second head runs on all positions."""
+        head = flops.head_step(model, task.inputs, batch_size, float(np.mean(task.train.lengths)))
+        return super().step_flops(model, task, batch_size) + head
+
+
+def corrupted(batch: Batch) -> tuple[Tensor, Tensor]:
+    """The sequences with some positions replaced, as ``batch.x``; and the positions to mask besides, (B, T)."""
+    keys, length = batch.draws.keys("masks"), batch.x.shape[1]
+    chosen = draw_mask(keys, batch.keep_mask, length, CORRUPTED)
+    others = batch.draws.keys("label-masks")
+    replaced = chosen & bernoulli(others, length, REPLACED)
+    order = permutation(others + 1, length, batch.keep_mask)
+    elsewhere = batch.x.gather(1, over_positions(order, batch.x))
+    return torch.where(over_positions(replaced, batch.x), elsewhere, batch.x), chosen & ~replaced

@@ -1,0 +1,293 @@
+"""The store of trainings: one folder for each, found by its key.
+
+    <store>/<key>/
+      config.json           what the training is
+      metrics.jsonl         one validation a line; while it trains, as of the latest checkpoint
+      checkpoint/           the two latest states, until the end
+      snapshots/            weights along the training, by step
+      start.json            which weights came from another training, if any did
+      weights.safetensors   the selected checkpoint
+      result.json           the numbers
+      manifest.json, DONE   the checksums of all of these, sealed (see ``files``)
+
+Every file appears whole or not at all.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+from torch import Tensor
+
+from selfpretrain.data.task import Task
+from selfpretrain.errors import DamagedError, RequestError
+from selfpretrain.files import (
+    Sealed,
+    checksum,
+    is_sealed,
+    own_folder,
+    remove_half_written,
+    seal,
+    to_dict,
+    unseal,
+    write_atomically,
+    write_json,
+)
+from selfpretrain.model.groups import TransferReport
+from selfpretrain.train.training import Row, Training, TrainingResult
+from selfpretrain.watch import Note, Progress, Watch, ignore
+
+CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "result.json"
+WEIGHTS, CHECKPOINTS, SNAPSHOTS = "weights.safetensors", "checkpoint", "snapshots"
+KEPT_CHECKPOINTS = 2
+"""The latest, and one to fall back on when it is damaged."""
+SEEN_TRIES, SEEN_SECONDS = 60, 1.0
+"""How often, and after how long, a shared folder is read again for what another machine has written."""
+PROGRESS_SECONDS = 0.2
+"""Minimum time between two progress events of a training."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished training, read and checked piece by piece.
+
+    Raises:
+        DamagedError: a piece is not what was sealed.
+    """
+
+    files: Sealed
+
+    @property
+    def result(self) -> TrainingResult:
+        return self.files.record(RESULT, TrainingResult)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Its validations."""
+        return self.files.lines(METRICS)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The selected checkpoint."""
+        return self._tensors(WEIGHTS)
+
+    @property
+    def start(self) -> dict[str, Any] | None:
+        """Which weights came from another training; None if none did."""
+        return self.files.json(START) if START in self.files.names else None
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps after which weights were kept."""
+        prefix = f"{SNAPSHOTS}/"
+        return [int(Path(name).stem) for name in self.files.names if name.startswith(prefix)]
+
+    def snapshot(self, step: int) -> dict[str, Tensor]:
+        """Weights kept after a step."""
+        return self._tensors(_snapshot(step))
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = tensors_from_bytes(self.files.read(name))
+        return dict(sorted(tensors.items()))  # safetensors gives another order each time, and noise is drawn in order
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of trainings, and the tasks that they are of, by fingerprint."""
+
+    folder: Path
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+
+    def path(self, training: Training) -> Path:
+        return self.folder / training.key
+
+    def finished(self, training: Training) -> Finished:
+        """The training, to read from.
+
+        Raises:
+            DamagedError: it is not finished, or its seal is broken.
+        """
+        return Finished(Sealed(self.path(training)))
+
+    def shows(self, key: str) -> bool:
+        """Whether a training that somebody has finished is visible here: on a shared folder that may take a while."""
+        for _ in range(SEEN_TRIES):
+            if is_sealed(self.folder / key):
+                return True
+            list(self.folder.iterdir())  # makes a network file system read the folder anew
+            time.sleep(SEEN_SECONDS)
+        return False
+
+    def has(self, training: Training, note: Callable[[str], None] = lambda text: None) -> bool:
+        """Whether the training is finished and whole. A damaged one is reported, and counts as not begun."""
+        if not is_sealed(self.path(training)):
+            return False
+        try:
+            self.finished(training).files.check()
+        except DamagedError as damage:
+            note(f"{damage.path}: missing or damaged; its training is done again")
+            unseal(self.path(training), (CONFIG, METRICS, START, RESULT, WEIGHTS))
+            return False
+        return True
+
+
+class TrainingFolder:
+    """A training in progress. Use as a context manager: it holds the folder's lock.
+
+    After a crash a worker may still finish one write; the lock makes the restarted training wait for it.
+
+    Args:
+        store: where it is kept.
+        training: what it is.
+        name: what to call it in progress events.
+        checkpoint_seconds: minimum time between two states.
+        tell: gets events.
+        stop: whether it was asked to stop.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        training: Training,
+        *,
+        name: str = "training",
+        checkpoint_seconds: float = 0.0,
+        tell: Watch = ignore,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.path, self.training, self.name = store.path(training), training, name
+        self.stop_requested = stop
+        self.rows: list[Row] = []
+        self._store, self._tell, self._checkpoint_seconds = store, tell, checkpoint_seconds
+        self._told, self._saved = 0.0, time.monotonic()
+        self._lock = filelock.FileLock(self.path / ".lock", timeout=60)
+
+    def __enter__(self) -> "TrainingFolder":
+        for folder in (self._store.folder, self.path):
+            own_folder(folder)
+        try:
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise RequestError(f"{self.path}: another selfpretrain is at this training; wait for it") from None
+        if not self.is_finished:
+            for folder in (self.path, self.path / CHECKPOINTS, self.path / SNAPSHOTS):
+                remove_half_written(own_folder(folder))  # by a killed predecessor
+            write_json(self.path / CONFIG, to_dict(self.training))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._lock.release()
+
+    @property
+    def is_finished(self) -> bool:
+        return is_sealed(self.path)
+
+    # What the training loop reports (loop.Recorder).
+
+    def record(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+
+    def snapshot(self, step: int, weights: dict[str, Tensor]) -> None:
+        write_atomically(self.path / _snapshot(step), weights_to_bytes(weights))
+
+    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        if step == total or time.monotonic() - self._told >= PROGRESS_SECONDS:
+            self._told = time.monotonic()
+            self._tell(Progress(self.name, step, total, dict(metrics)))
+
+    def checkpoint_due(self) -> bool:
+        return time.monotonic() - self._saved >= self._checkpoint_seconds
+
+    def checkpoint(self, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Write a state. Its name ends in the checksum of its content, so that damage shows."""
+        state = json.dumps({"meta": meta, "rows": self.rows, "training": self.training.key})
+        data = tensors_to_bytes({k: t.contiguous().cpu() for k, t in tensors.items()}, {"state": state})
+        write_atomically(self.path / CHECKPOINTS / f"{step:09d}-{checksum(data)[:16]}.safetensors", data)
+        self._saved = time.monotonic()
+        for old in self._checkpoints()[KEPT_CHECKPOINTS:]:
+            old.unlink()
+        self._write_rows()
+
+    def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest good state as (tensors, meta); None starts from the beginning.
+
+        If the newest is damaged, a note says so, and the one before it is used.
+        """
+        for path in self._checkpoints():
+            state = _read_checkpoint(path)
+            if state is not None and state[1]["training"] == self.training.key:
+                self.rows = state[1]["rows"]
+                return state[0], state[1]["meta"]
+            self._tell(Note(f"checkpoint {path.name} is damaged and is removed; going on from before it", self.name))
+            path.unlink()
+        self.rows = []
+        return None
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.path / CHECKPOINTS).glob("[0-9]*-*.safetensors"), reverse=True)
+
+    def _write_rows(self) -> None:
+        write_atomically(self.path / METRICS, rows_to_text(self.rows))
+
+    def finish(
+        self,
+        result: TrainingResult,
+        transferred: TransferReport | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Write the numbers and the seal; drop the states that only served to go on.
+
+        Args:
+            result: the numbers.
+            transferred: which weights came from another training, if any did.
+            weights: the selected checkpoint; None of a training that failed.
+        """
+        self._write_rows()
+        if weights is not None:
+            write_atomically(self.path / WEIGHTS, weights_to_bytes(weights))
+        if transferred is not None:
+            write_json(self.path / START, to_dict(transferred))
+        write_json(self.path / RESULT, to_dict(result))
+        snapshots = (f"{SNAPSHOTS}/{path.name}" for path in (self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
+        seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))
+        for path in self._checkpoints():
+            path.unlink()
+        with contextlib.suppress(OSError):  # somebody may have put something there
+            (self.path / CHECKPOINTS).rmdir()
+
+
+def rows_to_text(rows: list[Row]) -> str:
+    """The content of a metrics.jsonl."""
+    return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+
+def weights_to_bytes(weights: Mapping[str, Tensor]) -> bytes:
+    """Tensors by name as the content of a safetensors file."""
+    plain = {name: weight.detach().contiguous().cpu() for name, weight in weights.items()}
+    data: bytes = tensors_to_bytes(plain)
+    return data
+
+
+def _snapshot(step: int) -> str:
+    return f"{SNAPSHOTS}/{step:09d}.safetensors"
+
+
+def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Tensors and state of a checkpoint; None if its checksum does not hold."""
+    if checksum(path.read_bytes())[:16] != path.stem.rsplit("-", 1)[-1]:
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            state: dict[str, Any] = json.loads(file.metadata()["state"])
+    except (SafetensorError, KeyError, ValueError):
+        return None
+    return tensors, state

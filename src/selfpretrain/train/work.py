@@ -1,0 +1,195 @@
+"""The job of one training: build and initialise the model, run the loop, keep the result."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from selfpretrain.config import FITTED
+from selfpretrain.data.feed import Feed
+from selfpretrain.data.kinds import InputSpec
+from selfpretrain.data.task import Task
+from selfpretrain.engines.engine import Job
+from selfpretrain.errors import NonFiniteError, TrainingFailed
+from selfpretrain.machine import own_version, peak_memory_bytes, threads
+from selfpretrain.metrics import Metrics
+from selfpretrain.model.borrowed import BorrowedAttention
+from selfpretrain.model.groups import freeze, transfer
+from selfpretrain.model.ragged import ByLength
+from selfpretrain.model.transformer import SequenceModel, fresh_model
+from selfpretrain.streams import torch_stream
+from selfpretrain.train.flops import encoder_flops
+from selfpretrain.train.loop import train
+from selfpretrain.train.objectives import Objective, Reconstruction, label_metrics, make_objective
+from selfpretrain.train.reference import loss_without_context, lowest_loss
+from selfpretrain.train.store import Store, TrainingFolder
+from selfpretrain.train.training import Row, Training, TrainingResult
+from selfpretrain.watch import Done, Watch
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob(Job):
+    """A training, and how to run it; the latter changes no number.
+
+    Attributes:
+        name: in progress events.
+        snapshots: weights to keep along the way.
+        recompute: see ``SequenceModel``.
+    """
+
+    name: str
+    training: Training
+    after: tuple[str, ...] = ()
+    snapshots: int = 0
+    checkpoint_seconds: float = 0.0
+    recompute: bool = False
+
+    @property
+    def key(self) -> str:  # type: ignore[override]
+        return self.training.key
+
+    def perform(self, shared: Store, tell: Watch, stop: Callable[[], bool]) -> TrainingResult:
+        """Do the training, or what is left of it.
+
+        A training whose numbers stop being finite counts as finished: its result says why.
+
+        Raises:
+            Interrupted: it was asked to stop, and its state is saved.
+        """
+        folder = TrainingFolder(
+            shared,
+            self.training,
+            name=self.name,
+            checkpoint_seconds=self.checkpoint_seconds,
+            tell=tell,
+            stop=stop,
+        )
+        with folder:
+            if folder.is_finished:  # by somebody else
+                result = shared.finished(self.training).result
+            else:
+                with threads(self.training.threads):
+                    result = self._train(shared, folder)
+        tell(Done(self.name, _outcome(result)))
+        return result
+
+    def _train(self, store: Store, folder: TrainingFolder) -> TrainingResult:
+        training, start = self.training, self.training.start
+        task = store.tasks[training.task]
+        if training.device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        objective = make_objective(training.objective, training.settings, task.inputs)
+        feed = feed_of(training, objective, task)
+        model = model_of(training, task.inputs)
+        if isinstance(model, SequenceModel):
+            model.recompute = self.recompute
+        freeze(model, training.frozen)
+        model.to(feed.device)
+        forward = ByLength(model, task.inputs.per_row)
+        transferred, weights = None, None
+        versions = {"selfpretrain": own_version(), "torch": metadata.version("torch")}
+        try:
+            if start is not None:
+                source = store.finished(start.source)
+                if (why := source.result.failure) is not None:
+                    raise TrainingFailed(f"the training that it starts from failed: {why}")
+                noise = torch_stream(training.seed, "noise") if start.noise else None
+                transferred = transfer(source.weights, model, start.groups, noise=noise)
+                if isinstance(model, BorrowedAttention):
+                    model.lender.load_state_dict(source.weights)
+            state = train(
+                model,
+                objective,
+                feed,
+                training,
+                recorder=folder,
+                forward=forward,
+                snapshots=self.snapshots,
+                resume=folder.latest(),
+            )
+            model.eval()
+            result = TrainingResult(
+                steps=state.step,
+                selected_step=state.best_step,
+                seconds=state.seconds,
+                **_scores(objective, task, forward, feed, folder.rows, state.best_step),
+                peak_memory_bytes=peak_memory_bytes(training.device),
+                versions=versions,
+            )
+            weights = model.state_dict()
+        except TrainingFailed as error:
+            result = TrainingResult(failure=str(error), versions=versions)
+        folder.finish(result, transferred, weights)
+        return result
+
+
+def feed_of(training: Training, objective: Objective, task: Task) -> Feed:
+    """The batches of a training."""
+    return Feed(
+        task,
+        training.phase,
+        seed=training.seed,
+        batch_size=training.plan.batch_size,
+        device=torch.device(training.device),
+        dropout=training.model.dropout > 0,
+        partners=objective.needs_partners,
+    )
+
+
+def model_of(training: Training, inputs: InputSpec) -> SequenceModel | BorrowedAttention:
+    """The model of a training at its initialisation; one that borrows attention holds the lender's weights, too."""
+    own = fresh_model(training.model, inputs, training.seed)
+    if training.start is None or not training.start.maps:
+        return own
+    return BorrowedAttention(own, fresh_model(training.start.source.model, inputs, training.seed))
+
+
+def step_flops(training: Training, task: Task) -> int:
+    """Operations of one step of a training, as planned: real positions of its rows, on average."""
+    objective, batch_size = make_objective(training.objective, training.settings, task.inputs), training.plan.batch_size
+    flops = objective.step_flops(training.model, task, batch_size)
+    if training.start is not None and training.start.maps:  # the forward pass of the model that lends its attention
+        sequences = batch_size * task.inputs.per_row
+        flops += round(sequences * encoder_flops(training.start.source.model, task.inputs, task.train.lengths))
+    return flops
+
+
+def training_flops(training: Training, task: Task) -> float:
+    """Operations of a training as planned, without those that it rests on."""
+    return float(training.plan.steps * step_flops(training, task))
+
+
+def _scores(
+    objective: Objective, task: Task, forward: ByLength, feed: Feed, rows: list[Row], best_step: int
+) -> dict[str, Any]:
+    """What the selected checkpoint scores: beside the reference losses, or on labels."""
+    selected = next(row for row in rows if row["step"] == best_step)
+    if isinstance(objective, Reconstruction):
+        return {
+            "val_reconstruction": selected["val_loss"],
+            "val_without_context": loss_without_context(objective, feed),
+            "val_lowest": lowest_loss(objective, feed, task.posterior),
+        }
+    if objective.phase == "pretrain":
+        return {"val_reconstruction": selected["val_loss"]}
+    on_train = label_metrics(forward, feed.training(), task.inputs)
+    if not math.isfinite(on_train.loss):
+        raise NonFiniteError("train loss", "label", best_step)
+    return {
+        "train": on_train,
+        "val": Metrics(acc=selected["val_acc"], loss=selected["val_loss"]),
+        "train_sample_acc": selected["train_sample_acc"],
+        "best_train_sample_acc": max(row["train_sample_acc"] for row in rows),
+        "steps_to_fit": next((row["step"] for row in rows if row["train_sample_acc"] >= FITTED), None),
+    }
+
+
+def _outcome(result: TrainingResult) -> str:
+    if result.failure is not None:
+        return f"failed: {result.failure}"
+    if result.val is None or result.train is None:
+        return "done"
+    return f"accuracy train {result.train.acc:.3f}, val {result.val.acc:.3f}"

@@ -1,1 +1,0 @@
-"""One training: one phase of one model, the unit of all work."""

@@ -1,1 +1,0 @@
-"""From the results of runs to a verdict in words."""

@@ -1,0 +1,101 @@
+"""The built-in arms: what each asks for, matched compute, and what they say of themselves."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from matplotlib.figure import Figure
+
+from conftest import ragged_task, tiny_config, tiny_training
+from selfpretrain.arms.builtin import SLOPE, contrasts_of, expanded
+from selfpretrain.comparison.request import Request
+from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveConfig, PhaseConfig
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.model.groups import ENCODER
+from selfpretrain.registry import ARMS
+from selfpretrain.train.work import step_flops
+
+
+def test_arms_say_all_that_figures_and_sentences_need_and_contrast_with_arms_there_are():
+    for name, arm in ARMS.items():
+        assert arm.name == name
+        assert arm.title[0].isupper()
+        assert arm.says
+        assert (arm.train is None) != (arm.fit is None)
+        against = [versus.against for versus in contrasts_of(name)]
+        assert len(set(against)) == len(against) and set(against) <= set(ARMS) - {name}
+        assert Figure().subplots().plot([0], [0], arm.marker)[0].get_marker() == arm.marker
+    looks = [(arm.colour, arm.marker) for arm in ARMS.values()]
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == len(looks)
+
+
+def test_no_torch_is_needed_to_know_them():
+    code = "import sys, selfpretrain.registry as r; list(r.ARMS); sys.exit(bool({'torch', 'numpy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rivals_stands_for_the_default_and_every_free_arm_and_self_pretraining_is_held_against_them():
+    free = [name for name, arm in ARMS.items() if arm.is_free]
+    assert free == ["mimetic", "mimetic-qk", "impulse", "bias", "rotary", "cutmix", "smoothing", "augment"]
+    assert expanded(("rivals", "joint", "bias")) == (*CompareConfig().arms, *free, "joint")
+    assert {versus.against for versus in contrasts_of("spt")} >= set(free)
+    assert [versus.against for versus in contrasts_of("bias")] == ["scratch"]
+    with pytest.raises(SettingError, match=r"did you mean joint\W+the arms are scratch, spt, scratch-long, joint, "):
+        expanded(("scratch", "joints"))
+
+
+def test_what_each_arm_asks_for(tiny_task):
+    of = {name: tiny_training(tiny_task, name) for name, arm in ARMS.items() if arm.train is not None}
+    scratch = of["scratch"]
+    assert scratch.start is None
+    assert (of["spt"].start.groups, of["spt"].start.noise) == (ENCODER, False)
+    assert replace(of["spt"], start=None) == scratch
+    assert (of["spt"].source.seed, of["spt"].source.plan.lr) == (scratch.seed, scratch.plan.lr)
+    assert replace(of["scratch-long"], plan=scratch.plan) == scratch
+    for start in ("mimetic", "mimetic-qk", "impulse"):
+        assert of[start] == replace(scratch, model=replace(scratch.model, init=start))
+    objectives = {"cutmix": "cutmix", "smoothing": "smoothing", "augment": "masked-labels"}
+    for arm, objective in {**objectives, "joint": "joint", "joint-corrupted": "joint-corrupted"}.items():
+        assert of[arm] == replace(scratch, objective=objective, settings=of[arm].settings)
+    assert of["bias"] == replace(scratch, model=replace(scratch.model, proximity_bias=SLOPE))
+    assert of["rotary"] == replace(scratch, model=replace(scratch.model, positions="rotary"))
+    assert {name for name, arm in ARMS.items() if arm.own_start} == {
+        name for name, training in of.items() if training.model != scratch.model
+    }
+
+
+def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):
+    settings = {"pretrain": PhaseConfig(duration="700", batch_size=16)}
+    spt, long, scratch = (tiny_training(tiny_task, arm, **settings) for arm in ("spt", "scratch-long", "scratch"))
+    label = step_flops(scratch, tiny_task)
+    spent = sum(each.plan.steps * step_flops(each, tiny_task) for each in spt.chain)
+    assert abs(long.plan.steps * label - spent) <= label / 2
+
+
+@pytest.mark.parametrize(
+    ("arm", "settings", "why"),
+    [
+        ("joint", {"objective": ObjectiveConfig(objective="causal")}, "use the objective masked or span"),
+        ("rotary", {"model": ModelConfig(positions="rotary")}, "the arm rotary is scratch where"),
+        ("impulse", {"model": ModelConfig(positions="rotary")}, "needs absolute positions and no class token"),
+        ("impulse", {"model": ModelConfig(pooling="cls")}, "needs absolute positions and no class token"),
+        ("quant", {}, "the arm quant reads values, and these sequences are symbols"),
+        ("rocket", {}, "the arm rocket reads values, and these sequences are symbols"),
+        ("scratch", {"objective": ObjectiveConfig(objective="labels")}, "is not one of self-pretraining: masked, span"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_when_it_is_asked_for(arm, settings, why, tiny_task):
+    with pytest.raises(RequestError, match=why):
+        Request.of(tiny_task, tiny_config(arms=("spt", arm), **settings))
+
+
+def test_a_classical_model_has_one_run_for_all_seeds():
+    assert (ARMS["spt"].reported_seeds(4), ARMS["classical"].reported_seeds(4)) == (range(4), range(1))
+
+
+@pytest.mark.parametrize("arm", ["quant", "rocket"])
+def test_a_missing_package_is_said_with_what_installs_it(arm, monkeypatch):
+    monkeypatch.setattr("selfpretrain.arms.classical.find_spec", lambda name: None)
+    with pytest.raises(RequestError, match=r"pip install 'selfpretrain\[aeon\]'"):
+        Request.of(ragged_task("values"), tiny_config(arms=("scratch", arm)))

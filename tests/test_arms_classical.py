@@ -1,0 +1,121 @@
+"""Classical models find what is planted, and nothing where nothing is."""
+
+import pickle
+import sys
+import types
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from conftest import ragged_task
+from selfpretrain.arms.classical import fit_classical
+from selfpretrain.data.load import load_task
+from selfpretrain.registry import ARMS
+
+
+def accuracy(fitted, task):
+    return np.mean(fitted.test_probabilities().argmax(1) == task.test.y)
+
+
+def test_pairs_of_neighbours_give_proximity_away():
+    task = load_task("proximity", sequences=600)
+    fitted = fit_classical(task)
+    assert accuracy(fitted, task) > 0.95
+    assert fitted.choice.startswith("1-5-gram tf-idf")
+    assert fitted.test_probabilities().shape == (90, 2)
+    assert fitted.test_probabilities().sum(axis=1) == pytest.approx(1)
+
+
+def test_positions_give_away_what_n_grams_cannot_see():
+    """The class is whether one far position agrees with a fixed pattern: the same symbols everywhere else."""
+    generator = np.random.default_rng(0)
+    x, y = generator.integers(0, 4, (400, 30)), np.arange(400) % 2
+    x[:, 7] = y
+    task = load_task(x, y.tolist(), kind="symbols")
+    fitted = fit_classical(task)
+    assert fitted.choice.startswith("one-hot positions")
+    assert accuracy(fitted, task) == 1.0
+
+
+def test_noise_stays_noise():
+    task = load_task("noise", sequences=600, length=32)
+    assert abs(accuracy(fit_classical(task), task) - 0.5) < 4 * (0.25 / len(task.test)) ** 0.5
+
+
+def test_digits_are_easy():
+    task = load_task("digits")
+    fitted = fit_classical(task)
+    assert accuracy(fitted, task) > 0.95
+    assert fitted.choice.startswith("summaries and raw values")
+
+
+@pytest.mark.parametrize("kind", ["symbols", "values"])
+def test_sequences_of_all_lengths_and_kinds_are_taken(kind):
+    fitted = fit_classical(ragged_task(kind))
+    assert np.isfinite(fitted.test_probabilities()).all()
+    assert "raw" not in fitted.choice and "one-hot" not in fitted.choice
+
+
+def test_nothing_in_it_is_random():
+    task = load_task("skew", sequences=200)
+    first, second = fit_classical(task), fit_classical(task)
+    assert (first.choice, first.train, first.val) == (second.choice, second.train, second.val)
+    assert (first.test_probabilities() == second.test_probabilities()).all()
+
+
+# Classifiers of time series, from the package aeon.
+
+
+class NearestMean:
+    """A stand-in with aeon's interface."""
+
+    seen: ClassVar[list] = []
+
+    def __init__(self, random_state):
+        assert random_state == 0
+
+    def fit(self, x, y):
+        self.seen.append(x)
+        self.means = np.stack([x[y == c].mean(0) for c in range(3)])
+
+    def predict_proba(self, x):
+        return np.eye(3)[((x[:, None] - self.means) ** 2).sum((2, 3)).argmin(1)]
+
+
+@pytest.mark.parametrize(
+    ("arm", "module", "name"),
+    [
+        ("quant", "interval_based", "QUANTClassifier"),
+        ("rocket", "convolution_based", "MultiRocketHydraClassifier"),
+    ],
+)
+def test_a_classifier_of_aeon_is_given_series_by_channel_with_padding_at_the_mean(arm, module, name, monkeypatch):
+    monkeypatch.setitem(sys.modules, f"aeon.classification.{module}", types.SimpleNamespace(**{name: NearestMean}))
+    monkeypatch.setattr(NearestMean, "seen", [])
+    task = ragged_task("values")
+    fit = pickle.loads(pickle.dumps(ARMS[arm].fit))  # as it is sent to another process
+    fitted, train = fit(task), task.train
+    (given,) = NearestMean.seen
+    assert given.shape == (len(train), 2, train.x.shape[1])
+    for row, length in enumerate(train.lengths):
+        np.testing.assert_array_equal(given[row, :, :length], train.x[row, :length].T)
+        assert not given[row, :, length:].any()
+    assert fitted.choice == f"{name} of aeon"
+    probabilities = fitted.test_probabilities()
+    assert probabilities.shape == (len(task.test), 3)
+    for split, metrics in ((task.train, fitted.train), (task.val, fitted.val)):
+        x = np.where(np.arange(7) < split.lengths[:, None, None], split.x.transpose(0, 2, 1), 0)
+        model = NearestMean(0)
+        model.means = np.stack([given[train.y == c].mean(0) for c in range(3)])
+        assert metrics.acc == np.mean(model.predict_proba(x).argmax(1) == split.y)
+
+
+def test_of_pairs_the_features_say_how_far_the_two_are_apart():
+    """The class of a pair is whether both of its texts have the same letters; of one text alone nothing can be told."""
+    generator = np.random.default_rng(0)
+    letters = list("abcdefgh")
+    words = ["".join(generator.permutation(letters)[:4]) for _ in range(300)]
+    pairs = [(word, word[::-1] if k % 2 else words[k - 7]) for k, word in enumerate(words)]
+    task = load_task(pairs, [k % 2 for k in range(300)])
+    assert accuracy(fit_classical(task), task) > 0.75

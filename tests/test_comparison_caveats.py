@@ -1,0 +1,155 @@
+"""What should be known before an answer is believed: each said where it is planted, and not where it is not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from made_up import LABEL, N_TEST, Y, made_up, planted, planted_runs
+from selfpretrain.comparison.caveats import caveats, learnt_nothing, observations, seeds_needed, still_improving
+from selfpretrain.comparison.claims import ALPHA, claim, contrast_of
+from selfpretrain.data.load import load_task
+from selfpretrain.train.training import TrainingResult
+
+TASK = load_task("noise", sequences=2660, length=4)
+
+
+def said(runs, kind="symbols"):
+    """Codes of the caveats, with their sentences."""
+    n = len(next(run.predicted for run in runs["spt"] if run.predicted is not None))
+    task = replace(
+        TASK,
+        codec=replace(TASK.codec, kind=kind),
+        test=replace(TASK.test, y=np.zeros(n, dtype=np.int64), numbers=np.arange(n)),
+    )
+    contrasts = claim([contrast_of("spt", LABEL, runs, task.test.y)])
+    return {caveat.code: caveat.text for caveat in caveats(task, runs, contrasts, ALPHA)}
+
+
+def changed(runs, rows=(), **label):
+    """The same runs with other validations of label training, or other numbers."""
+    labelled = [tuple({**row, "phase": "label"} for row in curve) for curve in rows] or [()] * len(runs)
+    return [
+        replace(run, rows=own, result=replace(run.result, label=replace(run.result.label, **label)))
+        for run, own in zip(runs, labelled, strict=False)
+    ]
+
+
+def curve(*accuracies, val=0.5):
+    return [{"train_sample_acc": acc, "val_acc": val} for acc in accuracies]
+
+
+@pytest.mark.parametrize(
+    ("loss", "nothing"), [((1.98, 1.97, 1.99), True), ((1.8, 1.81, 1.79), False), ((1.2, 2.0, 1.9), True)]
+)
+def test_learnt_is_reliably_below_what_needs_no_context(loss, nothing):
+    """The last is below on average, but not reliably."""
+    runs = [
+        made_up("spt", seed, pretrain=TrainingResult(val_reconstruction=value, val_without_context=2.0))
+        for seed, value in enumerate(loss)
+    ]
+    assert learnt_nothing(runs) == nothing
+    assert not learnt_nothing([made_up("spt", 0)])
+    assert learnt_nothing(runs[:1]) == (loss[0] > 1.96)
+
+
+def test_both_losses_are_said_in_the_kinds_words():
+    runs = planted_runs(0.0, 0.0, losses=(2.85, 2.883))
+    text = said(runs)["pretraining-learnt-nothing"]
+    assert "Self-pretraining has learnt no more than frequencies (2.850 against 2.883 nats)" in text
+    assert "nats" not in said(runs, kind="values")["pretraining-learnt-nothing"]
+
+
+def test_still_improving_is_a_rise_of_a_point_that_seeds_agree_on():
+    rising = [curve(*np.linspace(0.5, 0.7, 9) + shift) for shift in (0.0, 0.01, 0.02)]
+    flat = [curve(0.3, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7, 0.7, 0.7)] * 3
+    slow = [curve(*np.linspace(0.5, 0.515, 9))] * 3
+    noisy = [curve(*np.linspace(0.5, 0.5 + rise, 9)) for rise in (0.3, -0.2, 0.05)]
+    assert [still_improving(curves) for curves in (rising, flat, slow, noisy)] == [True, False, False, False]
+    assert not still_improving(rising[:1])  # one seed shows no agreement
+    assert not still_improving([])
+    validation = [
+        [{"train_sample_acc": 1.0, "val_acc": v} for v in np.linspace(0.5, 0.7, 9) + shift] for shift in (0, 0.01)
+    ]
+    assert still_improving(validation)
+    runs = {arm: of_arm[:3] for arm, of_arm in planted_runs(0.3, 0.3).items()}
+    text = said({arm: changed(of_arm, rising) for arm, of_arm in runs.items()})["still-improving"]
+    assert text.startswith("spt and scratch were still improving")
+    assert "still-improving" not in said({**runs, "scratch": changed(runs["scratch"], flat)})
+
+
+def test_nothing_to_gain_is_an_arm_at_the_ceiling():
+    def runs(hit, fitted):
+        made = [made_up("scratch", seed, hit, best_train_sample_acc=fitted) for seed in range(5)]
+        return {"spt": made, "scratch": made}
+
+    top, middling = np.arange(N_TEST) > 1, np.arange(N_TEST) > 200
+    assert "scratch alone scores 99.5%" in said(runs(top, 1.0))["nothing-to-gain"]
+    assert "nothing-to-gain" not in said(runs(middling, 1.0))
+    assert "nothing-to-gain" not in said(runs(top, 0.9))
+
+
+def test_what_could_have_been_missed_is_half_the_interval():
+    runs = planted_runs(0.0, 0.0, seed=2, n_seeds=3)
+    contrast = contrast_of("spt", LABEL, runs, Y)
+    half = (contrast.test.high - contrast.test.low) / 2
+    text = said(runs)["could-not-see"]
+    assert f"With 3 seeds and 400 test sequences a difference of {100 * half:.1f} points could have been missed" in text
+    assert "could-not-see" not in said(planted_runs(0.4, 0.4))
+
+
+def leading(n_seeds=3, n=2000):
+    """Ahead in every seed, by very different amounts: 14, 13 and 4 points."""
+    chance = np.random.default_rng(1)
+    base = chance.random((n_seeds, n)) < 0.5
+    ahead = base.copy()
+    for row, lead in zip(ahead, (0.14, 0.13, 0.04), strict=True):
+        row[np.flatnonzero(~row)[: round(lead * n)]] = True
+    return {
+        arm: [made_up(arm, seed, hit, best_train_sample_acc=0.5) for seed, hit in enumerate(hits)]
+        for arm, hits in (("spt", ahead), ("scratch", base))
+    }
+
+
+def test_ahead_in_every_seed_says_so_and_how_many_seeds_would_do():
+    runs = leading()
+    contrast = claim([contrast_of("spt", LABEL, runs, np.zeros(2000, dtype=int))])[0]
+    assert contrast.outcome == "no detectable effect"
+    needed = seeds_needed(contrast, ALPHA)
+    assert 4 <= needed <= 8
+    text = said(runs)["could-not-see"]
+    assert "spt is ahead in all 3 seeds, by 10.3 points on average" in text
+    assert f"--seeds {needed}" in text
+    assert seeds_needed(claim([planted(0.4, 0.4)])[0], ALPHA) is None
+
+
+def test_a_classical_model_is_better_if_it_is_reliably_ahead_of_the_best_network():
+    runs, chance = planted_runs(0.1, 0.1), np.random.default_rng(5)
+
+    def with_classical(accuracy):
+        hit = chance.random(N_TEST) < accuracy
+        choice = "one-hot positions, extra trees"
+        return runs | {"classical": [made_up("classical", 0, hit, choice=choice, best_train_sample_acc=1.0)] * 5}
+
+    text = said(with_classical(0.95))["classical-model-better"]
+    assert "one-hot positions, extra trees" in text
+    assert "the best network, spt" in text
+    assert "classical-model-better" not in said(with_classical(0.61))
+
+
+def test_trainings_of_several_versions_are_named():
+    runs = planted_runs(0.0, 0.0)
+    old, new = ({"selfpretrain": "0.2", "torch": version} for version in ("2.9", "2.13"))
+    runs["scratch"] = changed(runs["scratch"], versions=new)
+    assert "mixed-versions" not in said(runs)
+    runs["spt"] = [*changed(runs["spt"][:1], versions=old), *changed(runs["spt"][1:], versions=new)]
+    text = said(runs)["mixed-versions"]
+    assert "torch 2.13 and 2.9" in text
+    assert "selfpretrain" not in text
+
+
+def test_speed_is_an_observation_whatever_the_accuracies():
+    faster = claim([planted(0.0, 0.0, steps=(175, 350))])
+    assert observations(faster)[0].startswith("spt fits 90% of its training labels in 17")
+    assert observations(claim([planted(0.0, 0.0, steps=(175, 175))])) == []
+    assert observations(claim([planted(0.0, 0.0)])) == observations([]) == []

@@ -1,0 +1,148 @@
+"""Cleaning: what the latest request does not use goes, and nothing else."""
+
+import shutil
+
+import pytest
+
+from conftest import TINY_DIAGNOSIS, TINY_FLAGS, tiny_config
+from selfpretrain.comparison.clean import clean, unused
+from selfpretrain.comparison.compare import compare
+from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.config import TrainConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.explain.diagnose import diagnose
+from selfpretrain.report.write import write_report
+from selfpretrain.watch import Done
+
+
+def tree(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_transplants_and_the_report_use_stays_and_the_rest_goes(explained, tmp_path, tiny_task):
+    folder = ComparisonFolder(shutil.copytree(explained[0], tmp_path / "o"))
+    assert unused(folder) == []
+    (folder.path / "trainings/mine").mkdir()
+    (folder.path / "trainings/mine/thesis.txt").write_text("dear")
+    config = folder.record.request
+    report = write_report(folder.path).read_text()
+    compare(tiny_task, config, out=folder.path, arms=("scratch", "spt"), seeds=1)
+    left = unused(folder)
+    # Of mimetic 3 trainings; of seeds 1 and 2 of scratch and spt none that a transplant rests on may go.
+    assert (
+        len([entry for entry in left if entry.path.parent.name == "runs"]) == 3 * 3 + 1 - 2
+    )  # a classical model has one
+    clean(folder)
+    assert unused(folder) == []
+    assert (folder.path / "trainings/mine/thesis.txt").exists()
+    write_report(folder.path)
+    events = []
+    compare(tiny_task, config, out=folder.path, arms=("scratch", "spt"), seeds=1, watch=events.append)
+    assert not [event for event in events if isinstance(event, Done)]
+    assert report
+
+
+def test_what_the_report_uses_stays_whatever_happens_to_other_files(comparison):
+    for name in ("environment.json", "diagnosis", "transplants"):
+        shutil.rmtree(comparison / name, ignore_errors=True)
+        (comparison / name).unlink(missing_ok=True)
+    before = tree(comparison)
+    assert clean(ComparisonFolder(comparison)) == []
+    assert tree(comparison) == before
+
+
+def test_only_files_of_the_manifest_with_their_checksum_go(comparison, tmp_path, tiny_task):
+    folder, config = ComparisonFolder(comparison), ComparisonFolder(comparison).record.request
+    compare(tiny_task, config, out=comparison, arms=("scratch", "classical"))
+    unused_training = next(e.path for e in unused(folder) if (e.path / "snapshots").exists())
+    mine = ("thesis.safetensors", "snapshots/mine.safetensors", "notes.json")
+    for name in mine:
+        (unused_training / name).write_text("dear")
+    (unused_training / "metrics.jsonl").write_text("changed by hand")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "000000001.safetensors").write_text("dear")
+    linked = next(e.path for e in unused(folder) if (e.path / "snapshots").exists() and e.path != unused_training)
+    shutil.rmtree(linked / "snapshots")
+    (linked / "snapshots").symlink_to(elsewhere)
+    clean(folder)
+    assert tree(unused_training) == {*mine, "metrics.jsonl"}
+    assert (elsewhere / "000000001.safetensors").read_text() == "dear"
+
+
+def test_only_folders_that_say_they_are_ours_are_cleaned_and_files_of_others_stay(comparison, finished, tiny_task):
+    folder = ComparisonFolder(comparison)
+    nested = shutil.copytree(finished, comparison / "runs/noise")  # where compare puts it without --out
+    shutil.copytree(comparison / "runs/spt-seed0", comparison / "runs/spt-seed0-backup")
+    shutil.copytree(comparison / "runs/spt-seed0/model", comparison / "trainings/my-model")
+    before = tree(nested), tree(comparison / "runs/spt-seed0-backup"), tree(comparison / "trainings/my-model")
+    assert unused(folder) == []
+    (comparison / "runs/spt-seed2/notes.txt").write_text("dear")
+    compare(tiny_task, folder.record.request, out=comparison, seeds=2)
+    left = unused(folder)
+    assert comparison / "runs/spt-seed2" in [entry.path for entry in left]
+    clean(folder)
+    assert tree(comparison / "runs/spt-seed2") == {"notes.txt"}
+    assert not (comparison / "runs/scratch-seed2").exists()
+    after = tree(nested), tree(comparison / "runs/spt-seed0-backup"), tree(comparison / "trainings/my-model")
+    assert after == before
+
+
+def test_a_store_that_belongs_to_a_comparison_is_refused(comparison, tmp_path, tiny_task):
+    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("classical",), seeds=1)
+    with pytest.raises(RequestError, match="belongs to the comparison"):
+        compare(tiny_task, config, out=tmp_path / "b", store=comparison / "trainings")
+    compare(tiny_task, config, out=comparison, store=comparison / "trainings")  # its own
+
+
+def test_what_an_interrupted_diagnosis_has_made_is_not_unused(comparison, tiny_task):
+    class Stop(Exception):
+        pass
+
+    def stop(event):
+        if isinstance(event, Done) and event.job.startswith("spt.norms"):
+            raise Stop
+
+    with pytest.raises(Stop):
+        diagnose(comparison, TINY_DIAGNOSIS, sections=("transplants",), watch=stop)
+    assert unused(ComparisonFolder(comparison)) == []
+
+
+def test_links_are_not_followed(comparison, tmp_path):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (target / "config.json").write_text("{}")
+    (comparison / "runs/old-seed0").symlink_to(target)
+    assert unused(ComparisonFolder(comparison)) == []
+
+
+def test_shared_trainings_and_what_is_not_finished_are_refused(tmp_path, tiny_task):
+    with pytest.raises(RequestError, match="no comparison to clean"):
+        unused(ComparisonFolder(tmp_path / "no"))
+    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1)
+    compare(tiny_task, config, out=tmp_path / "a", store=tmp_path / "t")
+    with pytest.raises(RequestError, match="shared"):
+        unused(ComparisonFolder(tmp_path / "a"))
+    (tmp_path / "a/summary.json").unlink()
+    with pytest.raises(RequestError, match="is not finished"):
+        unused(ComparisonFolder(tmp_path / "a"))
+
+
+def test_the_command_lists_before_it_deletes_and_asks(cli, tmp_path):
+    assert cli("compare", *TINY_FLAGS, "--arms=scratch", "--out=o", "--workers=1").returncode == 0
+    nothing = cli("clean", "o")
+    assert (nothing.returncode, nothing.stdout) == (0, "")
+    assert "nothing to remove" in nothing.stderr
+    fewer = [flag for flag in TINY_FLAGS if not flag.startswith("--seeds")]
+    assert cli("compare", *fewer, "--seeds=1", "--arms=scratch", "--out=o", "--workers=1").returncode == 0
+    before = tree(tmp_path / "o")
+    listed = cli("clean", "o")
+    assert listed.returncode == 0
+    assert listed.stderr.count("MB") == 4  # two trainings and two runs
+    assert "--yes" in listed.stderr
+    assert tree(tmp_path / "o") == before
+    removed = cli("clean", "o", "--yes")
+    assert removed.returncode == 0
+    assert "removed 4 folders" in removed.stderr
+    assert len(list((tmp_path / "o/trainings").iterdir())) == 1
+    assert cli("report", "o").returncode == 0

@@ -1,0 +1,139 @@
+"""A task by its name, from a file or from memory: what is taken, what is refused, and that nothing else decides."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.data.load import load_task
+from selfpretrain.errors import RequestError, SettingError
+
+N = 60
+CHANCE = np.random.default_rng(0)
+STEPS = CHANCE.normal(size=(N, 6)).round(3)
+CLASSES = ["up" if n % 2 else "down" for n in range(N)]
+
+
+def test_arrays_and_lists_are_taken_from_memory():
+    task = load_task(STEPS, np.arange(N) % 2)
+    assert (task.kind, task.length, len(task.classes), task.source) == ("values", 6, 2, None)
+    assert "60 rows in memory" in task.notes[0]
+    channels = load_task(CHANCE.normal(size=(N, 5, 3)), CLASSES)
+    assert channels.train.x.shape[1:] == (5, 3)
+    ragged = load_task([list(CHANCE.integers(0, 9, 1 + n % 4)) for n in range(N)], CLASSES, kind="symbols")
+    assert set(ragged.train.lengths) == {1, 2, 3, 4}
+    text = load_task([f"word {n}" * (1 + n % 2) for n in range(N)], CLASSES)
+    assert text.kind == "bytes"
+    split = ["train"] * 40 + ["val"] * 10 + ["test"] * 10
+    given = load_task(STEPS, CLASSES, split=split)
+    assert (len(given.train), given.test.numbers.tolist()) == (40, list(range(50, 60)))
+    hidden = load_task(STEPS, [None if n > 40 else n % 2 for n in range(N)])
+    assert len(hidden.unlabelled) == N - 41
+
+
+def test_an_array_is_the_same_as_its_rows():
+    for x in (STEPS, CHANCE.integers(9, size=(N, 6)), CHANCE.integers(256, size=(N, 6, 2), dtype=np.uint8)):
+        assert load_task(x, CLASSES).fingerprint == load_task(list(x), CLASSES).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "said"),
+    [
+        ((STEPS, CLASSES[:5]), {}, "60 sequences, 5 labels"),
+        ((STEPS,), {}, r"load_task\(x, y\)"),
+        (([], []), {}, "no sequences"),
+        ((STEPS, CLASSES), {"split": ["train"]}, "one split, a sequence"),
+        ((STEPS, ["a"] * N), {}, "all labels are 'a'"),
+        ((STEPS * np.nan, CLASSES), {}, "missing, NaN or infinite"),
+        (("noise",), {"probability": 0.5}, "probability 0.5 does not apply to the task 'noise'"),
+        (("noise",), {"kind": "bytes"}, "kind bytes does not apply"),
+        (("noise",), {"data_dir": "x"}, "data_dir x does not apply"),
+        (("digits",), {"length": 9}, "its options: none"),
+        (("proximity",), {"symbols": 2}, "3 or more"),
+        (("proximity",), {"symbols": 2.5}, "symbols"),
+        (("proximity",), {"fraction": 1.5}, "lies between"),
+        (("nope",), {}, "neither a built-in task"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_in_one_line(arguments, options, said):
+    with pytest.raises(RequestError, match=said) as caught:
+        load_task(*arguments, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [({"nonsense": 1}, "nonsense 1 is no option of sequences in memory; they are allow_missing"),
+     ({"symbols": 3}, "symbols 3 is no option of sequences in memory"),
+     ({"label": "c"}, "label c is for files"), ({"test": "t.csv"}, "test t.csv is for files")],
+)  # fmt: skip
+def test_an_option_that_sequences_in_memory_do_not_have_is_a_wrong_setting(option, said):
+    with pytest.raises(SettingError, match=said) as caught:
+        load_task(STEPS, CLASSES, **option)
+    assert caught.value.setting == next(iter(option))
+
+
+def test_a_share_of_training_has_so_many_of_each_class_and_test_data_stay_the_same():
+    whole, part = (load_task("proximity", sequences=400, fraction=fraction) for fraction in (1.0, 0.25))
+    assert len(part.train) == pytest.approx(len(whole.train) / 4, abs=1)
+    assert abs(int((part.train.y == 0).sum()) - int((part.train.y == 1).sum())) <= 1
+    assert set(part.train.numbers) < set(whole.train.numbers)
+    for split in ("val", "test"):
+        assert np.array_equal(getattr(part, split).x, getattr(whole, split).x)
+    assert "70 of 280 training sequences are used (fraction 0.25)" in part.notes
+
+
+def test_random_labels_are_as_many_of_each_class_and_say_nothing():
+    true, random = (load_task("digits", random_labels=mixed) for mixed in (False, True))
+    for split in ("train", "val", "test"):
+        one, other = getattr(true, split), getattr(random, split)
+        assert np.array_equal(one.x, other.x)
+        assert np.array_equal(np.bincount(one.y), np.bincount(other.y))
+        assert np.mean(one.y == other.y) < 0.2
+    assert true.fingerprint != random.fingerprint
+    assert any("can only be memorised" in note for note in random.notes)
+
+
+def test_data_depend_on_the_data_seed_alone():
+    first, again, other = (load_task("proximity", sequences=100, data_seed=s) for s in (0, 0, 1))
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert first.notes[0] == "built-in task proximity: symbols 8, length 80, probability 0.5, sequences 100"
+    assert load_task(TaskConfig(data="proximity"), sequences=100).source == first.source
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+from selfpretrain import registry
+from selfpretrain.data.load import load_task
+registry.metadata.entry_points = lambda group: [type("Point", (), {"load": lambda self: None})()]
+homes = []
+registry.import_module = homes.append
+registry.load_plugins()
+task = load_task(sys.argv[1], sequence="first", pair="second")
+print(homes, task.fingerprint, task.notes, task.codec)
+try:
+    load_task(sys.argv[1], series="first", sequence="second")
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.whole
+def test_nothing_depends_on_the_order_of_a_set(tmp_path):
+    rows = [
+        {"first": f"{n % 7} x {n}", "second": f"w{n}", "label": f"class {n % 3}", f"other {n}": 1} for n in range(N)
+    ]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", IN_ANOTHER_PROCESS, tmp_path / "a.jsonl"],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in range(3)
+    }  # fmt: skip
+    assert len(said) == 1
+    assert "selfpretrain.data.builtin" in said.pop()

@@ -1,0 +1,62 @@
+"""What a task is: fingerprints, rows with their numbers, shuffling."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import ragged_task
+from selfpretrain.data.task import Split, shuffled
+
+
+def test_the_fingerprint_sees_data_labels_splits_and_the_codec():
+    task = ragged_task()
+    others = [
+        replace(task, train=task.val),
+        replace(task, codec=replace(task.codec, classes=("x", "y", "w"))),
+        replace(task, unlabelled=task.val),
+        replace(task, test=replace(task.test, y=task.test.y[::-1].copy())),
+        replace(task, train=replace(task.train, numbers=task.train.numbers + 1)),
+    ]
+    assert len({t.fingerprint for t in [task, *others]}) == 6
+    assert replace(task, notes=("read",)).fingerprint == task.fingerprint
+
+
+def test_rows_carry_their_numbers():
+    task = ragged_task()
+    some = task.train.rows(np.array([5, 2]))
+    assert some.numbers.tolist() == [task.train.numbers[5], task.train.numbers[2]]
+    assert np.array_equal((task.train + task.val).numbers, [*task.train.numbers, *task.val.numbers])
+
+
+def test_self_pretraining_sees_training_rows_and_unlabelled_ones_and_copies_them_once():
+    task = ragged_task()
+    assert task.pretrain_rows is task.train
+    extra = replace(task.train, y=np.full(len(task.train), -1))
+    task = replace(task, unlabelled=extra)
+    assert np.array_equal(task.pretrain_rows.x, np.concatenate([task.train.x, extra.x]))
+    assert task.pretrain_rows is task.pretrain_rows
+
+
+def test_shuffling_keeps_the_symbols_of_each_sequence_and_the_test_split():
+    task = ragged_task()
+    mixed = shuffled(task, 0)
+    assert mixed.test is task.test
+    assert mixed.fingerprint != task.fingerprint
+    assert mixed.fingerprint == shuffled(task, 0).fingerprint != shuffled(task, 1).fingerprint
+    for before, after, n in zip(task.train.x, mixed.train.x, task.train.lengths, strict=True):
+        assert sorted(before[:n]) == sorted(after[:n])
+        assert (after[n:] == before[n:]).all()
+
+
+@pytest.mark.parametrize("per_row", [1, 2])
+@pytest.mark.parametrize("index", [[0, 1, 2], [3, 4], [7], [0, 2, 5], [], [6, 7]])
+def test_a_part_is_the_same_as_its_rows_and_a_view_where_they_follow_each_other(per_row, index):
+    generator = np.random.default_rng(0)
+    x, lengths = generator.normal(size=(8 * per_row, 3, 2)), generator.integers(1, 4, size=8 * per_row)
+    whole = Split(x, lengths, np.arange(8) % 3, generator.permutation(8), per_row)
+    one, two = whole.part(np.array(index, dtype=np.int64)), whole.rows(np.array(index, dtype=np.int64))
+    for name in ("x", "lengths", "y", "numbers", "sequence_numbers"):
+        assert np.array_equal(getattr(one, name), getattr(two, name))
+    assert one.per_row == two.per_row == per_row
+    assert np.shares_memory(one.x, whole.x) == (len(index) > 0 and index[-1] - index[0] + 1 == len(index))

@@ -1,0 +1,58 @@
+"""Cases have names and axes of their own; real data are left out where they are not at hand."""
+
+import pytest
+
+from conftest import tiny_config
+from selfpretrain.cli import STUDYS_OWN, _data_of_study
+from selfpretrain.config import TaskConfig
+from selfpretrain.errors import RequestError
+from selfpretrain.studies import Case, ground
+from selfpretrain.studies.run import run_study
+from selfpretrain.studies.study import VOWELS
+from test_studies_run import TINY
+
+TASK = TaskConfig()
+
+
+@pytest.mark.parametrize(
+    ("axes", "said"),
+    [
+        ({"data": "../y"}, "is no folder's name"),
+        ({"data": "a/b.csv"}, "is no folder's name"),
+        ({"n": "x" * 200}, "is no folder's name"),
+        ({}, "is no folder's name"),
+        ({"lr": 3}, "has the name of a column"),
+    ],
+)
+def test_a_case_has_a_name_for_a_folder_and_axes_of_their_own(axes, said):
+    with pytest.raises(ValueError, match=said):
+        Case(axes, tiny_config(), TASK)
+
+
+def test_a_range_of_seeds_is_no_number_for_a_study():
+    with pytest.raises(ValueError, match="range of seeds"):
+        Case({"n": 1}, tiny_config(seeds="3-10"), TASK)
+
+
+def test_real_data_are_looked_for_where_one_says_and_left_out_where_they_are_not(tmp_path, monkeypatch):
+    named, by_variable = tmp_path / "named", tmp_path / "variable"
+    monkeypatch.setenv("SELFPRETRAIN_DATA", str(by_variable))
+    config = tiny_config(arms=("scratch", "spt"))
+    case = ground(data_dir=named).real(VOWELS, config, axes={"with": "all"})
+    assert (case.name, case.task.data) == ("data-vowels-with-all", str(named / "vowels.jsonl"))
+    assert case.left_out.startswith(f"{named / 'vowels.jsonl'} is not there: examples/real_data.py makes it")
+    assert ground().real(VOWELS, config).task.data == str(by_variable / "vowels.jsonl")
+    named.mkdir()
+    (named / "vowels.jsonl").touch()
+    assert ground(data_dir=named).real(VOWELS, config).left_out is None
+    with pytest.raises(RequestError, match="elsewhere is no folder; name the one with the files"):
+        run_study(TINY, out=tmp_path / "o", data_dir=tmp_path / "elsewhere")
+    monkeypatch.delenv("SELFPRETRAIN_DATA")
+    assert ground().real(VOWELS, config).task.data == "data/vowels.jsonl"
+
+
+def test_options_of_data_without_data_are_refused():
+    assert _data_of_study(TaskConfig(data=STUDYS_OWN)) is None
+    assert _data_of_study(TaskConfig(data="my.csv", label="y")) == TaskConfig(data="my.csv", label="y")
+    with pytest.raises(RequestError, match="is of no use without DATA"):
+        _data_of_study(TaskConfig(data=STUDYS_OWN, label="y"))
