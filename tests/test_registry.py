@@ -54,7 +54,7 @@ def test_an_unknown_name_is_refused_with_the_close_one_and_all_names(shelf):
 def test_two_things_of_one_name_are_refused_and_the_first_stays(shelf):
     first = shelf["fig"]
     assert registry.register(first) is first  # a module that is imported again
-    with pytest.raises(RequestError, match="two fruits are called 'fig'; rename one"):
+    with pytest.raises(RequestError, match="another fruit is called 'fig'; rename one"):
         registry.register(thing("fig"))
     assert shelf["fig"] is first
 

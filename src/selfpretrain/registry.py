@@ -50,7 +50,7 @@ class Shelf(Mapping[str, ThingT], Generic[ThingT]):
         """
         there = self._things.setdefault(thing.name, thing)
         if there is not thing:
-            raise RequestError(f"two {self.sort}s are called '{thing.name}'; rename one")
+            raise RequestError(f"another {self.sort} is called '{thing.name}'; rename one")
 
     def _load(self) -> dict[str, ThingT]:
         for home in self.homes:
