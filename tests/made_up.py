@@ -1,10 +1,16 @@
 """Runs that nobody trained, with planted numbers: what judging is tested on."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from selfpretrain.arms.arm import Versus
 from selfpretrain.comparison.claims import contrast_of
-from selfpretrain.comparison.run import Run, RunRecord, RunResult
+from selfpretrain.comparison.judge import judge
+from selfpretrain.comparison.request import Request
+from selfpretrain.comparison.run import Performed, Run, RunRecord, RunResult
+from selfpretrain.config import CompareConfig
+from selfpretrain.data.load import load_task
 from selfpretrain.train.training import TrainingResult
 
 N_SEEDS, N_TEST = 5, 400
@@ -57,3 +63,17 @@ def planted_runs(test, train, steps=None, seed=0, n_seeds=N_SEEDS, losses=None):
 def planted(test, train, versus=LABEL, **how):
     """A contrast of an arm whose test and train accuracies exceed the other's by so much."""
     return contrast_of("spt", versus, planted_runs(test, train, **how), Y)
+
+
+TASK = load_task("noise", sequences=2660, length=4)
+"""A task with as many test rows."""
+
+
+def answer_of(runs, looks=(), **settings):
+    """The answer to a request with these runs, which were right as often on ``TASK``."""
+    config = CompareConfig(arms=tuple(runs), seeds=len(runs["scratch"]), **settings)
+    y = TASK.test.y
+    own = {
+        arm: [replace(run, predicted=np.where(run.predicted == 0, y, 1 - y)) for run in of] for arm, of in runs.items()
+    }
+    return judge(Request.of(TASK, config), Performed(own, {}), dict(looks))

@@ -5,13 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from made_up import LABEL, N_TEST, Y, made_up, planted, planted_runs
+from made_up import LABEL, N_TEST, TASK, Y, made_up, planted, planted_runs
 from selfpretrain.comparison.caveats import caveats, learnt_nothing, observations, seeds_needed, still_improving
 from selfpretrain.comparison.claims import ALPHA, claim, contrast_of
-from selfpretrain.data.load import load_task
 from selfpretrain.train.training import TrainingResult
-
-TASK = load_task("noise", sequences=2660, length=4)
 
 
 def said(runs, kind="symbols"):

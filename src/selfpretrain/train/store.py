@@ -168,6 +168,7 @@ class TrainingFolder:
         self.rows: list[Row] = []
         self._store, self._tell, self._checkpoint_seconds = store, tell, checkpoint_seconds
         self._told, self._saved = 0.0, time.monotonic()
+        self._written = -1
         self._lock = filelock.FileLock(self.path / ".lock", timeout=60)
 
     def __enter__(self) -> "TrainingFolder":
@@ -214,7 +215,8 @@ class TrainingFolder:
         self._saved = time.monotonic()
         for old in self._checkpoints()[KEPT_CHECKPOINTS:]:
             old.unlink()
-        self._write_rows()
+        if len(self.rows) != self._written:  # a new validation
+            self._write_rows()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """The newest good state as (tensors, meta); None starts from the beginning.
@@ -236,6 +238,7 @@ class TrainingFolder:
 
     def _write_rows(self) -> None:
         write_atomically(self.path / METRICS, rows_to_text(self.rows))
+        self._written = len(self.rows)
 
     def finish(
         self,
