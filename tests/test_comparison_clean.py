@@ -88,13 +88,6 @@ def test_only_folders_that_say_they_are_ours_are_cleaned_and_files_of_others_sta
     assert after == before
 
 
-def test_a_store_that_belongs_to_a_comparison_is_refused(comparison, tmp_path, tiny_task):
-    config = tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("classical",), seeds=1)
-    with pytest.raises(RequestError, match="belongs to the comparison"):
-        compare(tiny_task, config, out=tmp_path / "b", store=comparison / "trainings")
-    compare(tiny_task, config, out=comparison, store=comparison / "trainings")  # its own
-
-
 def test_what_an_interrupted_diagnosis_has_made_is_not_unused(comparison, tiny_task):
     class Stop(Exception):
         pass
@@ -108,12 +101,20 @@ def test_what_an_interrupted_diagnosis_has_made_is_not_unused(comparison, tiny_t
     assert unused(ComparisonFolder(comparison)) == []
 
 
-def test_links_are_not_followed(comparison, tmp_path):
-    target = tmp_path / "elsewhere"
-    target.mkdir()
-    (target / "config.json").write_text("{}")
-    (comparison / "runs/old-seed0").symlink_to(target)
-    assert unused(ComparisonFolder(comparison)) == []
+@pytest.mark.parametrize("name", ["trainings", "runs", "runs/*", "trainings/*"])
+def test_links_are_not_followed(comparison, tmp_path, tiny_task, name):
+    """Whatever is behind a link, and be it ours, is none of this comparison's."""
+    folder = ComparisonFolder(comparison)
+    compare(tiny_task, folder.record.request, out=comparison, arms=("scratch", "classical"))
+    path = comparison / name
+    if "*" in name:
+        path = next(entry.path for entry in unused(folder) if entry.path.parent == path.parent)
+    target = shutil.move(path, tmp_path / path.name)
+    path.symlink_to(target)
+    before = tree(target)
+    clean(folder)
+    assert tree(target) == before
+    assert path.is_symlink()
 
 
 def test_shared_trainings_and_what_is_not_finished_are_refused(tmp_path, tiny_task):

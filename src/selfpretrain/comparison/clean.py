@@ -68,7 +68,7 @@ def _size_bytes(folder: Path) -> int:
 
 
 def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
+    if parent.is_symlink() or not parent.is_dir():
         return []
     return sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
 

@@ -1,0 +1,60 @@
+"""The folder of a comparison: whose it is, what it was asked for, and one writer at a time."""
+
+from dataclasses import replace
+
+import pytest
+
+from conftest import TINY_TASK, tiny_config
+from selfpretrain.comparison.folder import ComparisonFolder
+from selfpretrain.data.load import load_task
+from selfpretrain.errors import RequestError
+
+
+def claim(folder, task, *, store=None, asked=None, **settings):
+    with folder.claimed(tiny_config(**settings), task, store, asked):
+        return folder.record
+
+
+def test_a_folder_of_other_data_is_refused(tmp_path, tiny_task):
+    folder = ComparisonFolder(tmp_path / "o")
+    claim(folder, tiny_task)
+    before = (tmp_path / "o/config.json").read_text()
+    with pytest.raises(RequestError, match="data_seed is 0 there and 1 here"):
+        claim(folder, load_task("proximity", **TINY_TASK, data_seed=1))
+    with pytest.raises(RequestError, match="the data have changed"):
+        claim(folder, replace(tiny_task, source=None, test=tiny_task.val))
+    assert (tmp_path / "o/config.json").read_text() == before
+
+
+def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):
+    source = claim(ComparisonFolder(tmp_path / "n"), load_task("noise", sequences=60, length=8)).source
+    assert (source.data, source.options) == ("noise", {"symbols": 8, "length": 8, "sequences": 60})
+    assert claim(ComparisonFolder(tmp_path / "h"), replace(tiny_task, source=None)).source is None
+
+
+def test_a_store_that_belongs_to_a_comparison_is_refused_unless_it_is_its_own(tmp_path, tiny_task):
+    owner = ComparisonFolder(tmp_path / "a")
+    claim(owner, tiny_task)
+    with pytest.raises(RequestError, match="belongs to the comparison"):
+        claim(ComparisonFolder(tmp_path / "b"), tiny_task, store=owner.store)
+    claim(owner, tiny_task, store=owner.store)
+    claim(ComparisonFolder(tmp_path / "b"), tiny_task, store=tmp_path / "shared")
+    assert ComparisonFolder(tmp_path / "b").store.resolve() == tmp_path / "shared"
+
+
+def test_somebody_at_work_there_keeps_others_out(tmp_path, tiny_task):
+    folder = ComparisonFolder(tmp_path / "o")
+    with (
+        folder.claimed(tiny_config(), tiny_task, None, None),
+        pytest.raises(RequestError, match="another selfpretrain is at work there"),
+    ):
+        claim(folder, tiny_task)
+    claim(folder, tiny_task)
+
+
+def test_a_range_of_seeds_is_taken_up_whole_after_a_kill_at_a_look(tmp_path, tiny_task):
+    folder, config = ComparisonFolder(tmp_path / "o"), tiny_config(seeds="3-10")
+    with folder.claimed(config, tiny_task, None, "the command"):
+        folder.write_request(replace(config, seeds=3), ())
+    assert folder.resolved("the command") == config
+    assert folder.resolved("another command") is None
