@@ -36,7 +36,7 @@ def test_help_of_compare_teaches_every_group_of_options(cli):
     assert all(f"  {name} " in sections for name in SECTIONS)
 
 
-@pytest.mark.parametrize("verb", ["compare", "diagnose", "report", "clean"])
+@pytest.mark.parametrize("verb", ["compare", "diagnose", "study", "data", "report", "clean"])
 def test_help_waits_for_no_heavy_import(verb):
     """What makes it fast, checked without a clock: torch, scipy and matplotlib are not loaded."""
     code = (

@@ -129,14 +129,3 @@ def test_a_damaged_checkpoint_is_said_and_the_numbers_are_the_same(tmp_path, und
     assert process.returncode == 0, said
     assert all(f"checkpoint {path.name} is damaged" in said for path in damaged)
     assert numbers(tmp_path / "o") == undisturbed
-
-
-def test_two_at_once_in_one_folder_are_refused(tmp_path):
-    process = start(tmp_path)
-    wait_until_training(tmp_path, process)
-    second = start(tmp_path)
-    _, said = second.communicate(timeout=60)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert second.returncode == 2
-    assert "another selfpretrain is at work there" in said

@@ -271,6 +271,12 @@ class TrainConfig:
 
 FITTED = 0.9
 """Clean training accuracy from which the training set counts as fitted (ours)."""
+GAIN = 0.03
+"""A lead below 3 points counts as none, where a rival or a claim of a study is judged (ours)."""
+BLIND = 0.1
+"""Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
+NEAR = 1.5
+"""Attention on near positions, relative to uniform, from which a head favours them (ours; at the start it is 1)."""
 MIN_SEEDS, MAX_SEEDS = 3, 1000
 """No verdict from fewer, and no request for more (ours); tuning seeds begin far above."""
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from selfpretrain.data.builtin import BuiltinTask, Published, Source
+from selfpretrain.data.builtin import VARIABLE, BuiltinTask, Published, Source
 from selfpretrain.errors import RequestError
 from selfpretrain.files import DAMAGED_NPZ
 
@@ -134,8 +134,6 @@ class FolderTask(ArenaTask):
         Raises:
             RequestError: there is none, or it cannot be used; says what to get.
         """
-        from selfpretrain.data.load import VARIABLE
-
         for name, origin in self.files.items():
             if (path := source.folder / name).exists():
                 try:

@@ -24,8 +24,6 @@ from selfpretrain.config import MIN_SEEDS
 from selfpretrain.stats import Crossed, Interval, crossed_interval, holm, t_interval
 
 ALPHA = 0.05
-GAIN = 0.03
-"""A lead below 3 points counts as none, where a rival or a claim of a study is judged (ours)."""
 PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
 """Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
 do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""

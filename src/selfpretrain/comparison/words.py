@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from selfpretrain.comparison.caveats import NOTHING
-from selfpretrain.comparison.claims import ALPHA, GAIN, Contrast
+from selfpretrain.comparison.claims import ALPHA, Contrast
 from selfpretrain.comparison.summary import ArmSummary, Cause, Caveat, Outcome
-from selfpretrain.config import MIN_SEEDS
+from selfpretrain.config import GAIN, MIN_SEEDS
 from selfpretrain.registry import ARMS
 
 COMPUTE_TOLERANCE = 0.02

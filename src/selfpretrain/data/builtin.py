@@ -10,6 +10,7 @@
 The Long Range Arena and its stand-ins are in the folder ``arena``.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,22 @@ if TYPE_CHECKING:
     from selfpretrain.data.task import Posterior
 
 
+VARIABLE = "SELFPRETRAIN_DATA"
+"""Environment variable that names the folder of downloaded data."""
+FOLDER = Path("data")
+"""The folder where neither an option nor the variable names one."""
+
+
+def data_folder(asked: Path | None) -> Path:
+    """Location of downloaded data: the option ``--data-dir``, else ``$SELFPRETRAIN_DATA``, else ``./data``."""
+    return asked or Path(os.environ.get(VARIABLE) or FOLDER)
+
+
 class Source(NamedTuple):
     """What a task is made with: the seed of its data, the folder of downloaded data, and processes to draw with."""
 
     data_seed: int = 0
-    folder: Path = Path("data")
+    folder: Path = FOLDER
     workers: int = 1
     watch: Watch = ignore
 

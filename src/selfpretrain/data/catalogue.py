@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
+from selfpretrain.data.builtin import data_folder
 from selfpretrain.data.kinds import KINDS
-from selfpretrain.data.load import data_folder, load_task, rule_of, source_of
+from selfpretrain.data.load import load_task, rule_of, source_of
 from selfpretrain.data.rows import Rows, parsed
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.data.split import PARTS, UNLABELLED, parts_of, row_groups

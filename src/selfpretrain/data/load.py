@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.builtin import BuiltinTask, Source
+from selfpretrain.data.builtin import BuiltinTask, Source, data_folder
 from selfpretrain.data.read import EXTENSIONS, load_file, task_of_arrays
 from selfpretrain.data.rows import assemble, parsed
 from selfpretrain.data.task import Posterior, Task
@@ -19,15 +19,6 @@ from selfpretrain.watch import Watch, ignore
 
 FILE_OPTIONS = ("sequence", "pair", "label", "split", "series", "time", "kind", "test")
 """Options that only a file can have."""
-VARIABLE = "SELFPRETRAIN_DATA"
-"""Environment variable that names the folder of downloaded data."""
-FOLDER = Path("data")
-"""The folder where neither an option nor the variable names one."""
-
-
-def data_folder(asked: Path | None) -> Path:
-    """Location of downloaded data: the option ``--data-dir``, else ``$SELFPRETRAIN_DATA``, else ``./data``."""
-    return asked or Path(os.environ.get(VARIABLE) or FOLDER)
 
 
 def load_task(

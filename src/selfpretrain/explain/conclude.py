@@ -14,7 +14,7 @@ import numpy as np
 
 from selfpretrain.comparison.claims import ALPHA
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.config import MIN_SEEDS
+from selfpretrain.config import BLIND, MIN_SEEDS, NEAR
 from selfpretrain.explain.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
@@ -167,11 +167,9 @@ def _nearest(sections: Mapping[str, Sequence[Row]], stage: str) -> dict[int, Sha
 
 HALF = 0.5
 """Share of the gain that decides (ours)."""
-BLIND = 0.1
-"""Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
-STRUCTURED, NEAR = 0.3, 1.5
-"""Adjusted Toeplitz R2, and attention on near positions relative to uniform, from which the position part of a head's
-scores favours near positions (ours; the weights at the start have about 0 to .4 of the first, and 1 of the second)."""
+STRUCTURED = 0.3
+"""Adjusted Toeplitz R2 from which, with attention beyond ``NEAR``, the position part of a head's scores favours near
+positions (ours; the weights at the start have about 0 to .4)."""
 SEEN = 0.05
 """Accuracy beyond what shuffled sequences give, from which pairs tell classes apart (ours)."""
 CLEAR = 3.0

@@ -1,27 +1,29 @@
-"""What a claim is, and what it is measured on. Imports no torch."""
+"""What a claim is, and what it is measured on. Imports no torch, and NumPy only to measure: help waits for neither."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from selfpretrain.comparison.claims import ALPHA, GAIN, adjusted_p
-from selfpretrain.comparison.summary import Summary
-from selfpretrain.config import FITTED, MIN_SEEDS
-from selfpretrain.explain.conclude import BLIND, NEAR, Conclusion, Evidence, clear_signals
-from selfpretrain.stats import Interval, holm, t_interval
+from selfpretrain.config import BLIND, FITTED, GAIN, MIN_SEEDS, NEAR
 from selfpretrain.studies.study import Case, ClaimAnswer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from selfpretrain.comparison.summary import Summary
+    from selfpretrain.explain.conclude import Conclusion, Evidence
+    from selfpretrain.stats import Interval
 
 
 @dataclass(frozen=True)
 class Diagnosed:
     """What a diagnosis found of a case."""
 
-    evidence: Evidence
-    conclusion: Conclusion
+    evidence: "Evidence"
+    conclusion: "Conclusion"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Finding:
         diagnosed: None if it was not diagnosed.
     """
 
-    summary: Summary
+    summary: "Summary"
     diagnosed: Diagnosed | None = None
 
 
@@ -76,7 +78,7 @@ class Claim(ABC):
         """Why these cases can never decide it; None if they can."""
 
     @abstractmethod
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
         """The effect, above 0 as the claim has it; or why there is none."""
 
 
@@ -125,13 +127,15 @@ def wrong_case(cases: Sequence[Case], name: str, arms: Sequence[str]) -> str | N
     return f"the case {name} has no arm {lacking[0]}" if lacking else None
 
 
-def untested(summary: Summary, arm: str) -> bool:
+def untested(summary: "Summary", arm: str) -> bool:
     """Whether the arm's self-pretraining has learnt nothing, so that it tests nothing."""
     outcomes = [c.outcome for c in summary.comparisons if c.arm == arm and c.n_seeds >= MIN_SEEDS]
     return bool(outcomes) and set(outcomes) == {"not tested"}
 
 
-def leads(one: Summary, arm: str, two: Summary, against: str, split: Literal["test", "train"] = "test") -> list[float]:
+def leads(
+    one: "Summary", arm: str, two: "Summary", against: str, split: Literal["test", "train"] = "test"
+) -> list[float]:
     """Leads in accuracy by seed; none if a run failed or seeds differ, since seeds are paired."""
     ours, theirs = (
         entry.test_acc if split == "test" else entry.best_train_acc for entry in (one.arms[arm], two.arms[against])
@@ -139,6 +143,12 @@ def leads(one: Summary, arm: str, two: Summary, against: str, split: Literal["te
     found = [a - b for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
     complete = len(found) == len(ours) == len(theirs)
     return found if complete else []
+
+
+def _interval(by_seed: "Sequence[float] | NDArray[np.float64]") -> "Interval":
+    from selfpretrain.stats import t_interval
+
+    return t_interval(by_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +191,9 @@ class Ahead(Claim):
         pairs = ((self.case, self.arm), (self.other or self.case, self.against))
         return next((problem for name, arm in pairs if (problem := wrong_case(cases, name, (arm,))) is not None), None)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+        from selfpretrain.stats import Interval
+
         one, two = found[self.case].summary, found[self.other or self.case].summary
         pairs = ((self.case, self.arm, one), (self.other or self.case, self.against, two))
         for name, arm, summary in pairs:
@@ -191,7 +203,7 @@ class Ahead(Claim):
         if self.other is None and contrast is not None and self.split == "test":
             return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds)
         by_seed = leads(one, self.arm, two, self.against, self.split)
-        return t_interval(by_seed) if by_seed else "runs failed, or the cases have different seeds"
+        return _interval(by_seed) if by_seed else "runs failed, or the cases have different seeds"
 
 
 PER_DOUBLING = 0.01
@@ -241,7 +253,9 @@ class Changes(Claim):
         lacking = [case.name for case in on_axis if not {"spt", "scratch"} <= set(case.request.arms)]
         return f"the case {lacking[0]} lacks spt or scratch" if lacking else None
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+        import numpy as np
+
         summaries = {name: found[name].summary for name in self.rests_on(cases)}
         if idle := [name for name, summary in summaries.items() if not self.even_untested and untested(summary, "spt")]:
             return f"self-pretraining has learnt nothing in {', '.join(idle)}"
@@ -250,7 +264,7 @@ class Changes(Claim):
             return "runs failed, or the cases have different seeds"
         places = [math.log2(float(case.axes[self.axis])) for case in self._along(cases)]
         slopes = np.polyfit(places, np.array(gains), 1)[0]
-        return t_interval(-slopes if self.falls else slopes)
+        return _interval(-slopes if self.falls else slopes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,9 +288,9 @@ class Fits(OfACase):
     def needs_arms(self) -> Sequence[str]:
         return (self.arm,)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
         reached = [acc for acc in found[self.case].summary.arms[self.arm].best_train_acc if acc is not None]
-        return t_interval([acc - FITTED for acc in reached]) if reached else "every run failed"
+        return _interval([acc - FITTED for acc in reached]) if reached else "every run failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,11 +311,11 @@ class Generalises(OfACase):
     def needs_arms(self) -> Sequence[str]:
         return (self.arm,)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
         entry = found[self.case].summary.arms[self.arm]
         pairs = zip(entry.train_acc, entry.test_acc, strict=True)
         gaps = [train - test for train, test in pairs if train is not None and test is not None]
-        return t_interval([GAIN - gap for gap in gaps]) if gaps else "every run failed"
+        return _interval([GAIN - gap for gap in gaps]) if gaps else "every run failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,7 +342,9 @@ class Recovers(OfACase):
     def needs_sections(self) -> Sequence[str]:
         return ("transplants",)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+        from selfpretrain.stats import Interval
+
         diagnosed = found[self.case].diagnosed
         if diagnosed is None:
             return f"{self.case} is not diagnosed"
@@ -365,11 +381,11 @@ class LooksNear(OfACase):
     def needs_sections(self) -> Sequence[str]:
         return ("attention",)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
         diagnosed = found[self.case].diagnosed
         if diagnosed is None or not diagnosed.evidence.shapes:
             return f"attention in {self.case} has no position part that was looked at"
-        return t_interval([after.near_mass - NEAR for _, after in diagnosed.evidence.shapes])
+        return _interval([after.near_mass - NEAR for _, after in diagnosed.evidence.shapes])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,12 +408,14 @@ class Blind(OfACase):
     def needs_sections(self) -> Sequence[str]:
         return ("gradients",)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> Interval | str:
+    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+        from selfpretrain.explain.conclude import clear_signals
+
         diagnosed = found[self.case].diagnosed
         signals = [] if diagnosed is None else clear_signals(diagnosed.evidence)
         if not signals:
             return f"in {self.case} the reconstruction's own signal is not above chance, or was not looked at"
-        return t_interval([BLIND - seed.label / seed.reconstruction for seed in signals])
+        return _interval([BLIND - seed.label / seed.reconstruction for seed in signals])
 
 
 PRIMARY = 2
@@ -409,9 +427,11 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list
 
     A claim is made at the level of the latest looks at its comparisons (see ``comparison.claims``).
     """
+    from selfpretrain.comparison.claims import ALPHA
+
     measured = [_measured(claim, cases, found) for claim in claims]
     refuted = [
-        isinstance(m, Interval) and m.n >= MIN_SEEDS and m.high is not None and m.high < claim.least
+        not isinstance(m, str) and m.n >= MIN_SEEDS and m.high is not None and m.high < claim.least
         for claim, m in zip(claims, measured, strict=True)
     ]
     # Only what speaks for a claim counts for it, and for the claim that follows.
@@ -445,6 +465,9 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list
 
 def _adjusted(p_values: Sequence[float], families: Sequence[str | None]) -> list[float]:
     """Adjusted p-values: primary claims (of no family) in their order, the others by Holm's rule in each family."""
+    from selfpretrain.comparison.claims import adjusted_p
+    from selfpretrain.stats import holm
+
     adjusted = adjusted_p(p_values, [family is None for family in families])
     for family in dict.fromkeys(family for family in families if family is not None):
         members = [number for number, each in enumerate(families) if each == family]
@@ -454,6 +477,6 @@ def _adjusted(p_values: Sequence[float], families: Sequence[str | None]) -> list
     return adjusted
 
 
-def _measured(claim: Claim, cases: Sequence[Case], found: Found) -> Interval | str:
+def _measured(claim: Claim, cases: Sequence[Case], found: Found) -> "Interval | str":
     missing = [name for name in claim.rests_on(cases) if name not in found]
     return f"{', '.join(missing)} has no answer" if missing else claim.measure(cases, found)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from selfpretrain.arms.builtin import expanded
 from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskConfig
-from selfpretrain.data.load import FOLDER, VARIABLE, data_folder
+from selfpretrain.data.builtin import FOLDER, VARIABLE, data_folder
 from selfpretrain.errors import RequestError
 from selfpretrain.files import fingerprint
 from selfpretrain.registry import PRESETS

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from selfpretrain.config import Duration, TaskConfig
-from selfpretrain.data.split import SHARES
 from selfpretrain.studies.claims import Ahead, Generalises
 from selfpretrain.studies.study import Case, Ground, Study
 
 
 def always_new(ground: Ground) -> TaskConfig:
     """So many sequences that every phase ends within its first epoch: no loss sees a sequence twice."""
+    from selfpretrain.data.split import SHARES
+
     steps = [Duration.parse(phase.duration) for phase in (ground.config.pretrain, ground.config.label)]
     longest = sum(duration.steps(epoch=1) for duration in steps if duration is not None)  # of scratch-long, or nearly
     sequences = round(1.1 * longest * ground.config.label.batch_size / SHARES[0])
