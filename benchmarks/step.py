@@ -19,13 +19,10 @@ from selfpretrain.config import CompareConfig, ModelConfig, TrainConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.draws import Draws
-from selfpretrain.model.ragged import ByLength
-from selfpretrain.model.transformer import fresh_model
 from selfpretrain.train.loop import TrainState, make_optimizers, update
-from selfpretrain.train.masking import draw_mask
-from selfpretrain.train.objectives import make_objective
+from selfpretrain.train.objectives import draw_mask
 from selfpretrain.train.training import Training
-from selfpretrain.train.work import feed_of, step_flops
+from selfpretrain.train.work import prepared, step_flops
 
 
 def seconds(work: Callable[[], object], repeats: int = 8) -> float:
@@ -38,9 +35,7 @@ def seconds(work: Callable[[], object], repeats: int = 8) -> float:
 
 def step_of(task: Task, training: Training) -> Callable[[], object]:
     """One optimiser step of the training loop, batch and masks included."""
-    model = fresh_model(training.model, task.inputs, training.seed)
-    objective = make_objective(training.objective, training.settings, task.inputs)
-    feed, forward = feed_of(training, objective, task), ByLength(model, task.inputs.per_row)
+    model, objective, feed, forward = prepared(training, task)
     state = TrainState(make_optimizers(model, training.plan))
     return lambda: update(model, objective, feed.batch(0), training, state, forward)
 

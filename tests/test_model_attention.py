@@ -1,5 +1,6 @@
 """Attention against explicit loops in float64, and both kernels against each other."""
 
+import cmath
 import math
 from dataclasses import replace
 from itertools import product
@@ -10,9 +11,8 @@ import torch.nn.functional as F
 
 from conftest import TINY_MODEL
 from selfpretrain.model import attention as module_under_test
-from selfpretrain.model.attention import Attention
-from selfpretrain.model.mask import Mask
-from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
+from selfpretrain.model.attention import Attention, rotate, sinusoidal
+from selfpretrain.model.mask import Mask, alibi_slopes, distance_bias
 
 B, T, D, H = 2, 5, 12, 3
 K = D // H
@@ -215,3 +215,38 @@ def test_a_block_of_queries_meets_its_neighbourhood_and_no_other_key(padded, mon
     monkeypatch.setattr(F, "scaled_dot_product_attention", watch)
     attention()(normal(B, T, D), replace(mask_of(padded, False, "none"), block=1))
     assert keys == [(1, n, not padded) for n in (2, 3, 3, 3, 2)]
+
+
+# Codes of positions.
+
+
+def test_sinusoidal_entries_by_hand():
+    code = sinusoidal(11, 6)
+    assert code.shape == (11, 6) and code.dtype == torch.float64
+    for t in range(11):
+        for i in range(3):
+            angle = t / 10_000 ** (2 * i / 6)
+            assert code[t, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-12)
+            assert code[t, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-12)
+
+
+@pytest.mark.parametrize("longer", [0, 4])
+def test_rotation_by_complex_numbers(longer):
+    """A pair of entries is a complex number; position t multiplies it by ``exp(i t w)``."""
+    x = normal(2, 3, 5, 6)
+    found = rotate(x, sinusoidal(5 + longer, 6))
+    assert found.shape == x.shape
+    for b, h, t, i in product(range(2), range(3), range(5), range(3)):
+        pair = complex(x[b, h, t, 2 * i], x[b, h, t, 2 * i + 1]) * cmath.exp(1j * t / 10_000 ** (2 * i / 6))
+        assert complex(*found[b, h, t, 2 * i : 2 * i + 2]) == pytest.approx(pair, abs=1e-13)
+
+
+def test_rotary_scores_depend_on_the_difference_of_positions_alone():
+    q, k = normal(2, 6)
+    rotated_q, rotated_k = (rotate(v.expand(1, 1, 9, 6), sinusoidal(9, 6)) for v in (q, k))
+    scores = (rotated_q @ rotated_k.transpose(-1, -2))[0, 0]
+    for lag in range(-8, 9):
+        band = torch.diagonal(scores, lag)
+        assert (band - band[0]).abs().max() < 1e-12
+    assert (scores[0, 0] - q @ k).abs() < 1e-12
+    assert (scores[0, 5] - scores[0, 0]).abs() > 1e-3

@@ -7,8 +7,7 @@ from itertools import product
 import pytest
 import torch
 
-from selfpretrain.model.mask import Mask
-from selfpretrain.model.positions import distance_bias
+from selfpretrain.model.mask import Mask, alibi_slopes, distance_bias
 
 B, T, H = 3, 7, 2
 LENGTHS = (7, 4, 1)
@@ -16,6 +15,7 @@ KEEP = torch.arange(T) < torch.tensor(LENGTHS)[:, None]
 SLOPES = torch.tensor([0.5, 2.0], dtype=torch.float64)
 LIKE = torch.zeros(1, dtype=torch.float64)
 DISTANCES = ("none", "slopes", "table", "longer table")
+BLOCKS = (1, 2, 3, 6, 7, 9)
 EVERY = pytest.mark.parametrize(
     ("padded", "causal", "distance"), list(product([False, True], [False, True], DISTANCES))
 )
@@ -26,6 +26,10 @@ def mask_of(padded, causal, distance):
     size = {"table": T, "longer table": T + 4}.get(distance, 0)
     table = distance_bias(torch.arange(size), torch.arange(size), SLOPES) if size else None
     return Mask(KEEP if padded else None, causal, slopes, table)
+
+
+def blocks_of(block, padded, causal, distance):
+    return replace(mask_of(padded, causal, distance), block=block)
 
 
 def entry(b, h, i, j, padded, causal, distance):
@@ -42,9 +46,10 @@ def test_it_is_none_exactly_where_it_adds_nothing(padded, causal, distance):
 
 
 @EVERY
-def test_no_real_query_sees_padding_and_none_sees_nothing(padded, causal, distance):
+@pytest.mark.parametrize("block", [None, *BLOCKS])
+def test_no_real_query_sees_padding_and_none_sees_nothing(block, padded, causal, distance):
     """Under causal attention padding is not hidden: what is real stands before it."""
-    bias = mask_of(padded, causal, distance).bias(range(T), range(T), LIKE)
+    bias = blocks_of(block, padded, causal, distance).bias(range(T), range(T), LIKE)
     weights = (torch.zeros(B, H, T, T).double() + (0 if bias is None else bias)).softmax(-1)
     assert weights.isfinite().all()  # padded queries among them: NaN would spread through the backward pass
     if padded:
@@ -55,22 +60,13 @@ def test_no_real_query_sees_padding_and_none_sees_nothing(padded, causal, distan
 @pytest.mark.parametrize(("padded", "causal"), list(product([False, True], repeat=2)))
 def test_padding_is_hidden_key_by_key_unless_the_past_alone_is_seen(padded, causal):
     mask = mask_of(padded, causal, "none")
-    assert mask.hides_by_key == (padded and not causal)
-    if mask.hides_by_key:  # the same for all queries, so that nothing of T squared is made
+    if padded and not causal:  # the same for all queries, so that nothing of T squared is made
         assert mask.bias(range(T), range(T), LIKE).shape == (B, 1, 1, T)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 def test_sequences_of_one_length_share_their_bias(causal):
     assert mask_of(False, causal, "slopes").bias(range(3), range(T), LIKE).shape == (1, H, 3, T)
-
-
-def test_positions_put_in_front_are_real():
-    mask = mask_of(True, True, "slopes").behind(2)
-    assert mask.keep.tolist() == [[True, True, *row] for row in KEEP.tolist()]
-    assert (mask.causal, mask.table) == (True, None) and mask.slopes is SLOPES
-    table = mask_of(False, False, "table")
-    assert table.behind(1) == table  # without padding there is nothing to put it before
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -82,14 +78,35 @@ def test_it_takes_device_and_dtype_of_what_it_is_added_to(dtype, device):
     assert torch.equal(bias.cpu().double(), expected)  # halves and doubles up to 12: exact in any of them
 
 
+# Distances.
+
+
+@pytest.mark.parametrize("heads", [1, 2, 3, 8])
+def test_alibi_slopes_by_hand(heads):
+    slopes = alibi_slopes(heads)
+    assert slopes.dtype == torch.float64
+    assert slopes.tolist() == pytest.approx([2 ** (-8 * h / heads) for h in range(1, heads + 1)], rel=1e-15)
+
+
+def test_alibi_by_hand():
+    bias = distance_bias(torch.arange(4), torch.arange(4), alibi_slopes(2))
+    assert bias.shape == (2, 4, 4)
+    assert bias[0, 3, 1].item() == pytest.approx(-(2**-4) * 2)
+    assert bias[1, 0, 3].item() == pytest.approx(-(2**-8) * 3)
+
+
+def test_the_bias_of_some_queries_entry_by_entry():
+    """Row = query, wherever it stands; the sign does not matter, the distance does."""
+    slopes, queries, keys = torch.tensor([0.3, 1.7, 0.9]).double(), torch.tensor([5, 0, 2]), torch.arange(7)
+    found = distance_bias(queries, keys, slopes)
+    assert found.shape == (3, 3, 7)
+    for h, (row, i), j in product(range(3), enumerate(queries.tolist()), range(7)):
+        assert found[h, row, j].item() == -slopes[h].item() * abs(i - j)
+
+
 # Block-local attention.
 
-BLOCKS = (1, 2, 3, 6, 7, 9)
 EVERY_BLOCK = pytest.mark.parametrize("block", BLOCKS)
-
-
-def blocks_of(block, padded, causal, distance):
-    return replace(mask_of(padded, causal, distance), block=block)
 
 
 @EVERY
@@ -134,11 +151,3 @@ def test_where_all_see_each_other_nothing_is_added(block):
     assert mask.bias(range(block), range(2 * block), LIKE) is None
     assert mask.bias(range(block, 2 * block), range(3 * block), LIKE) is None
     assert mask.bias(range(block), range(3 * block), LIKE) is not None
-
-
-@EVERY
-@EVERY_BLOCK
-def test_nobody_sees_nothing_in_any_block(block, padded, causal, distance):
-    bias = blocks_of(block, padded, causal, distance).bias(range(T), range(T), LIKE)
-    weights = (torch.zeros(B, H, T, T).double() + (0 if bias is None else bias)).softmax(-1)
-    assert weights.isfinite().all()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conftest import CHANNELS, LENGTH, TINY_MODEL, spec, tiny_model
 from selfpretrain.arena.listops import ListOps
 from selfpretrain.model import ragged
-from selfpretrain.model.ragged import ByLength, back_in_order, length_groups
+from selfpretrain.model.ragged import ByLength, length_groups
 from selfpretrain.model.transformer import fresh_model
 from selfpretrain.streams import numpy_stream
 
@@ -38,18 +38,6 @@ def test_no_other_grouping_costs_less(lengths):
     assert sorted(row for group in found for row in group) == list(range(len(lengths)))
     by_length = sorted(range(len(lengths)), key=lambda i: lengths[i])
     assert cost(found, lengths) == min(cost(groups, lengths) for groups in groupings(by_length))
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=7), st.randoms(use_true_random=False))
-def test_entries_come_back_in_the_order_of_their_rows(counts, chance):
-    rows = list(range(len(counts)))
-    chance.shuffle(rows)
-    cut = chance.randint(0, len(rows))
-    groups = [torch.tensor(part, dtype=torch.long) for part in (rows[:cut], rows[cut:])]
-    entries = [[(row, k) for row in part.tolist() for k in range(counts[row])] for part in groups]
-    parts = [torch.tensor(each, dtype=torch.float).reshape(-1, 2) for each in entries]
-    found = back_in_order(parts, groups, torch.tensor(counts))
-    assert found.tolist() == [[row, k] for row in range(len(counts)) for k in range(counts[row])]
 
 
 class Watched:

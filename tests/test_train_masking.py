@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from conftest import LENGTH, ragged_task
+from conftest import ragged_task
 from selfpretrain.data.feed import make_batch
 from selfpretrain.draws import Draws, below, bernoulli
-from selfpretrain.train.masking import draw_mask, next_positions
-from selfpretrain.train.objectives import make_objective
+from selfpretrain.train.objectives import draw_mask, make_objective
 
 CPU = torch.device("cpu")
 
@@ -87,11 +86,3 @@ def test_a_rows_mask_depends_on_seed_step_and_row_alone(name, settings):
         assert not torch.equal(mask_of(task.train, **other), whole)
     renumbered = replace(task.train, numbers=task.train.numbers + 1000)
     assert not torch.equal(mask_of(renumbered), whole)
-
-
-def test_causal_prediction_chooses_what_has_a_next_position():
-    batch = make_batch(ragged_task().train, CPU)
-    chosen = next_positions(batch)
-    assert chosen.sum(1).tolist() == (batch.keep_mask.sum(1) - 1).tolist()
-    assert chosen.shape[1] == LENGTH
-    assert not chosen[:, -1].any()

@@ -21,7 +21,6 @@ from selfpretrain.errors import Interrupted
 from selfpretrain.files import from_dict, to_dict
 from selfpretrain.model.transformer import Outputs, fresh_model
 from selfpretrain.registry import OBJECTIVES
-from selfpretrain.train.masking import draw_mask
 from selfpretrain.train.objectives import (
     CORRUPTED,
     HIDDEN,
@@ -38,6 +37,7 @@ from selfpretrain.train.objectives import (
     class_logits,
     corrupted,
     cut_and_mixed,
+    draw_mask,
     label_losses,
     label_metrics,
     make_objective,

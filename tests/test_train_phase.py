@@ -19,7 +19,8 @@ def test_a_percentage_is_of_the_phase_and_an_epoch_of_the_rows():
     assert plan_of(n_rows=20).evaluate_every == 1  # the batch is clipped to the rows
     assert plan_of(n_rows=20).batch_size == 20
     assert plan_of(replace(PHASE, warmup="0")).warmup_steps == 0
-    assert plan_of(replace(PHASE, duration="2epochs")).steps == 40
+    plan = plan_of(replace(PHASE, duration="2epochs", evaluate_every="30%"))
+    assert [step for step in range(1, 41) if plan.validates_after(step)] == [12, 24, 36, 40]
 
 
 def test_a_longer_arm_warms_up_longer_and_is_looked_at_as_often():
@@ -45,8 +46,3 @@ def test_snapshots_are_as_many_as_asked_for_or_fit_and_the_last_is_of_the_end(st
     kept = [step for step in range(1, steps + 1) if plan.keeps_after(step, snapshots)]
     assert len(kept) == min(steps, snapshots)
     assert not kept or kept[-1] == steps
-
-
-def test_the_end_is_always_validated():
-    plan = PhasePlan(phase="label", steps=10, batch_size=1, lr=1.0, evaluate_every=4)
-    assert [step for step in range(1, 11) if plan.validates_after(step)] == [4, 8, 10]

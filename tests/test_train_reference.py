@@ -13,7 +13,7 @@ from selfpretrain.data.load import load_task
 from selfpretrain.data.task import shuffled
 from selfpretrain.train import reference
 from selfpretrain.train.objectives import Causal, Masked, make_objective
-from selfpretrain.train.reference import KnownLaw, loss_without_context, lowest_loss
+from selfpretrain.train.reference import loss_without_context, lowest_loss
 
 CPU = torch.device("cpu")
 
@@ -132,8 +132,6 @@ def test_the_lowest_loss_lies_below_that_without_context_and_is_of_this_task_alo
         truths += [-known[row, t, x[row, t]] for row, t in np.argwhere(chosen)]
     assert lowest == pytest.approx(np.mean(truths), rel=1e-6)
     assert lowest < loss_without_context(objective, feed_of(task)) - 0.3
-    law = KnownLaw(task.posterior, task.inputs)
-    assert law(torch.tensor([[9, 9]]), None, torch.ones(1, 2) > 0).predictions.shape == (2, 9)
     assert lowest_loss(Causal(inputs=task.inputs), feed_of(task), task.posterior) is None
     for other in (shuffled(task, 0), load_task("noise"), load_task("digits")):
         assert other.posterior is None

@@ -12,7 +12,7 @@ from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.files import HALF_WRITTEN
 from selfpretrain.train.store import KEPT_CHECKPOINTS, Store, TrainingFolder
 from selfpretrain.train.training import TrainingResult
-from selfpretrain.watch import Note
+from selfpretrain.watch import Note, ignore
 
 
 @pytest.fixture
@@ -21,12 +21,11 @@ def training(tiny_task):
 
 
 def open_folder(path, training, events=None, **settings):
-    tell = (lambda event: None) if events is None else events.append
-    return TrainingFolder(Store(path), training, tell=tell, **settings)
+    return TrainingFolder(Store(path), training, tell=ignore if events is None else events.append, **settings)
 
 
 def save(folder, step, value):
-    folder.record({"phase": "label", "step": step, "val_acc": value})
+    folder.rows.append({"phase": "label", "step": step, "val_acc": value})
     folder.checkpoint(step, {"model.w": torch.full((3,), value)}, {"step": step})
 
 
@@ -34,7 +33,7 @@ def test_the_latest_state_comes_back_with_its_rows(tmp_path, training):
     with open_folder(tmp_path, training) as folder:
         for step in range(1, 5):
             save(folder, step, step / 4)
-        folder.record({"phase": "label", "step": 5, "val_acc": 0.0})  # after the last checkpoint
+        folder.rows.append({"phase": "label", "step": 5, "val_acc": 0.0})  # after the last checkpoint
         assert len(list((folder.path / "checkpoint").iterdir())) == KEPT_CHECKPOINTS
     with open_folder(tmp_path, training) as folder:
         tensors, meta = folder.latest()

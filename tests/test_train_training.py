@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import ragged_task, tiny_config, tiny_training
-from selfpretrain.config import ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
+from selfpretrain.config import ModelConfig, ObjectiveConfig, PhaseConfig
 from selfpretrain.files import from_dict, to_dict
 from selfpretrain.train.training import Start, Training
 
@@ -82,7 +82,3 @@ def test_the_chain_begins_with_what_everything_rests_on(tiny_task):
     spt = tiny_training(tiny_task, "spt")
     assert [each.phase for each in spt.chain] == ["pretrain", "label"]
     assert list(tiny_training(tiny_task, "scratch").chain) == [tiny_training(tiny_task, "scratch")]
-
-
-def test_the_default_device_grid_is_resolved(tiny_task):
-    assert tiny_training(tiny_task, train=TrainConfig(device="auto")).device == "cpu"

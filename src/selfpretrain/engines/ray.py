@@ -29,11 +29,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "
 
 
 def start(address: str | None, cpus: int) -> int:
-    """Connect to a cluster, or start one on this machine; once in a process.
-
-    Args:
-        address: of a running cluster, like ``auto`` or ``ray://host:10001``; None starts one.
-        cpus: of the one that is started.
+    """Connect to the cluster at ``address``, like ``auto`` or ``ray://host:10001``, or start one here with these CPUs.
 
     Returns:
         The cluster's CPUs.
@@ -54,25 +50,15 @@ def start(address: str | None, cpus: int) -> int:
         if address is None:
             settings |= {"num_cpus": cpus, "include_dashboard": False}
         try:
-            _reach(address)
+            host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+            if colon:  # Ray itself would wait for many minutes where nobody answers
+                socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
             ray.init(address=address or "local", **settings)
         except (OSError, ValueError, RuntimeError) as error:  # Python's ConnectionError is an OSError
             where = "Ray cannot be started here" if address is None else f"no Ray cluster to work with at {address}"
             cure = "" if address is None else "; start one with ray start --head, of this version of Ray and Python"
             raise RequestError(f"{where}: {error}{cure}") from None
     return int(ray.cluster_resources().get("CPU", 1))
-
-
-def _reach(address: str | None) -> None:
-    """Try a HOST:PORT, since Ray itself would wait for many minutes.
-
-    Raises:
-        OSError: nobody answers there.
-    """
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if colon:
-        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
-            pass
 
 
 class RayEngine(Engine):
@@ -92,9 +78,7 @@ class RayEngine(Engine):
         needs = {"CPU": self._threads, "GPU": int(self._device == "cuda")}
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(machine.get(name, 0) >= n for name, n in needs.items()) for machine in machines):
-            has = ", ".join(
-                f"{machine.get('CPU', 0):g} CPUs and {machine.get('GPU', 0):g} GPUs" for machine in machines
-            )
+            has = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in machines)
             problem = f"and --device {self._device} fit no machine of the Ray cluster; they have {has}"
             raise SettingError("threads", self._threads, problem)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
@@ -117,14 +101,11 @@ class RayEngine(Engine):
     def _ended(self) -> Sequence[Any]:
         ended: Sequence[Any]
         ended, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS)
-        for event in self._got(self._board.taken.remote()):
+        for event in self._result(self._board.taken.remote()):
             self._watch(event)
         return ended
 
     def _result(self, handle: Any) -> Any:
-        return self._got(handle)
-
-    def _got(self, handle: Any) -> Any:
         try:
             return self._ray.get(handle)
         except self._ray.exceptions.RayTaskError as error:

@@ -1,4 +1,4 @@
-"""Multi-head self-attention, with a fused and an explicit kernel.
+"""Multi-head self-attention, with a fused and an explicit kernel, and the codes of positions.
 
 Shapes: B batch, T positions, D model width, H heads, K head width (D = H K).
 """
@@ -12,10 +12,33 @@ from torch.utils.checkpoint import checkpoint
 
 from selfpretrain.config import ModelConfig
 from selfpretrain.model.mask import Mask
-from selfpretrain.model.positions import rotate, sinusoidal
 
 BLOCK = 512
 """Queries whose (H, T) biases are held at a time, where there is a bias by distance (ours)."""
+
+
+def sinusoidal(length: int, width: int) -> Tensor:
+    """Absolute code (T, D), float64: ``sin(t w_i), cos(t w_i)`` in turn, with ``w_i = 10000^(-2i/D)``.
+
+    Source: Vaswani et al. (2017), section 3.5.
+    """
+    rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)
+    angles = torch.arange(length)[:, None] * rates  # (T, D/2)
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)
+
+
+def rotate(x_BHTK: Tensor, code_TK: Tensor) -> Tensor:
+    """Rotary code: turns each pair of query or key entries by ``t w_i``, so that scores depend on ``i - j``.
+
+    Args:
+        code_TK: ``sinusoidal`` of at least T positions and the head width.
+
+    Source: Su et al. (2021), arXiv 2104.09864, section 3.4.2.
+    """
+    code = code_TK[: x_BHTK.shape[-2]]
+    sin, cos = code[:, 0::2], code[:, 1::2]  # (T, K/2)
+    even, odd = x_BHTK[..., 0::2], x_BHTK[..., 1::2]
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
 class Scores(nn.Module):
@@ -52,7 +75,6 @@ class Attention(nn.Module):
         self.register_buffer("rotary", code, persistent=False)
 
     def forward(self, x_BTD: Tensor, mask: Mask) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
         q, k, v = (
             projection(x_BTD).unflatten(-1, (self.heads, -1)).transpose(-2, -3)  # (B, T, D) -> (B, H, T, K)
             for projection in (self.query, self.key, self.value)
@@ -77,7 +99,7 @@ def fused(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     """
     length = q.shape[-2]
     if mask.block is None and mask.slopes is None:
-        bias = mask.bias(range(1), range(length), q) if mask.hides_by_key else None
+        bias = None if mask.causal else mask.bias(range(1), range(length), q)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=mask.causal)
     step = mask.block or BLOCK
     if length <= step:

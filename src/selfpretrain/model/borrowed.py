@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from selfpretrain.config import ModelConfig
-from selfpretrain.data.kinds import InputSpec
 from selfpretrain.model.attention import Attention, Scores
 from selfpretrain.model.transformer import Outputs, SequenceModel
 
@@ -23,6 +21,7 @@ class BorrowedAttention(nn.Module):
 
     def __init__(self, own: SequenceModel, lender: SequenceModel) -> None:
         super().__init__()
+        self.config, self.inputs = own.config, own.inputs
         self.own, self.lender = own, lender.requires_grad_(False)
         self._lent: list[Tensor] = []
         for model in (own, lender):
@@ -33,18 +32,7 @@ class BorrowedAttention(nn.Module):
             theirs.register_forward_hook(lambda _, __, scores: self._lent.append(scores))
             mine.register_forward_hook(lambda _, __, scores, layer=layer: self._lent[layer])
 
-    @property
-    def config(self) -> ModelConfig:
-        """Settings of both."""
-        return self.own.config
-
-    @property
-    def inputs(self) -> InputSpec:
-        """What both read."""
-        return self.own.inputs
-
     def forward(self, x: Tensor, keep_mask: Tensor | None = None, *rest: Any) -> Outputs:
-        """As of ``SequenceModel``."""
         self._lent.clear()
         with torch.no_grad():
             self.lender.eval().encode(x, keep_mask)

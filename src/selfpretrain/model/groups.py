@@ -62,8 +62,8 @@ def decays(name: str) -> bool:
 
 def present_groups(names: Iterable[str]) -> tuple[Group, ...]:
     """The groups of these parameters, in the order of ``GROUPS`` (a fixed position code has none)."""
-    there = {group_of(name) for name in names}
-    return tuple(group for group in GROUPS if group in there)
+    present = {group_of(name) for name in names}
+    return tuple(group for group in GROUPS if group in present)
 
 
 def freeze(model: "nn.Module", groups: Collection[str]) -> None:
@@ -102,30 +102,19 @@ def transfer(
     groups: Collection[str] = ENCODER,
     noise: "torch.Generator | None" = None,
 ) -> TransferReport:
-    """Copy the weights of ``groups`` from ``source`` into ``target``, in place.
+    """Copy the weights of ``groups`` from ``source`` into ``target``, in place; the rest of it keeps its values.
 
     Args:
-        source: weights by name, as from ``state_dict``.
-        groups: what to copy; the rest of the target keeps its values.
         noise: copy ``norm_matched_noise`` from this generator instead; None copies the weights.
 
     Raises:
-        ValueError: a group that is none, or a weight that should have arrived and did not: missing in the source,
-            or of another shape there.
+        ValueError: a weight that should have arrived is missing in the source, or of another shape there.
     """
-    strangers = sorted(set(groups) - set(GROUPS))
-    if strangers:
-        raise ValueError(f"unknown group '{strangers[0]}'; the groups are {', '.join(GROUPS)}")
     parameters = dict(target.named_parameters())
     loaded = tuple(name for name in parameters if group_of(name) in groups)
     for name in loaded:
-        if name not in source:
-            raise ValueError(f"'{name}' did not arrive: the source has no weight of this name")
-        if source[name].shape != parameters[name].shape:
-            raise ValueError(
-                f"'{name}' did not arrive: {tuple(source[name].shape)} in the source, "
-                f"{tuple(parameters[name].shape)} in the target"
-            )
+        if name not in source or source[name].shape != (shape := parameters[name].shape):
+            raise ValueError(f"'{name}' did not arrive: the source has no weight of this name and shape {tuple(shape)}")
     copied = source if noise is None else norm_matched_noise(source, noise)
     import torch  # here, so that reading a report does not wait for it
 

@@ -4,13 +4,23 @@ Shapes: B batch, T positions, H heads, Q some queries.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from selfpretrain.model.positions import distance_bias
+
+def alibi_slopes(heads: int) -> Tensor:
+    """ALiBi's slopes (H,), float64: ``2^(-8h/H)``, h = 1..H.
+
+    Source: Press et al. (2022), arXiv 2108.12409.
+    """
+    return 2.0 ** (-8.0 * torch.arange(1, heads + 1, dtype=torch.float64) / heads)
+
+
+def distance_bias(queries: Tensor, keys: Tensor, slopes: Tensor) -> Tensor:
+    """Score bias (H, Q, T) of positions i, j: ``-slope_h |i - j|``, ALiBi's for attention that looks both ways."""
+    return -slopes[:, None, None] * (queries[:, None] - keys).abs()
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class Mask:
     Attributes:
         keep: (B, T), True = a real position; None when all are. Padding stands at the end.
         causal: attention looks back only.
-        slopes: (H,) of ``positions.distance_bias``; None for none.
+        slopes: (H,) of ``distance_bias``; None for none.
         table: that bias (H, L, L) of at least T positions, where it is held; None makes it when it is asked for.
         block: positions of a block, where a position sees its own block and both neighbours alone; None: all see all.
     """
@@ -30,16 +40,6 @@ class Mask:
     slopes: Tensor | None = None
     table: Tensor | None = None
     block: int | None = None
-
-    def behind(self, front: int) -> "Mask":
-        """The same with ``front`` real positions put before the sequence."""
-        keep = None if self.keep is None else F.pad(self.keep, (front, 0), value=True)
-        return replace(self, keep=keep)
-
-    @property
-    def hides_by_key(self) -> bool:
-        """Whether padding has to be hidden: under causal attention no real position sees what stands behind it."""
-        return self.keep is not None and not self.causal
 
     def keys_of(self, queries: range, length: int) -> range:
         """The keys that any of these queries may look at by their blocks, of ``length`` in all."""
@@ -51,10 +51,7 @@ class Mask:
     def bias(self, queries: range, keys: range, like: Tensor) -> Tensor | None:
         """What is added to the scores of these queries and keys; None where that is nothing.
 
-        A key that may not be seen gets ``-inf``, and so a weight of exactly 0.
-
-        Args:
-            like: gives device and dtype.
+        A key that may not be seen gets ``-inf``, and so a weight of exactly 0. Device and dtype are those of ``like``.
 
         Returns:
             (B or 1, H or 1, Q or 1, T), with T of these keys.
@@ -69,7 +66,7 @@ class Mask:
         hidden: Tensor | None = None
         if self.causal:
             hidden = j > i
-        elif self.keep is not None:
+        elif self.keep is not None:  # under causal attention no real position sees padding, which stands behind it
             hidden = ~self.keep[..., None, None, keys.start : keys.stop]
         if self.block is not None and not self._is_one_neighbourhood(queries, keys):
             far = (i // self.block - j // self.block).abs() > 1

@@ -56,45 +56,25 @@ class ByLength:
     def __call__(
         self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
     ) -> Outputs:
-        """As of the model."""
         if keep_mask is None:
             return self.model(x, None, chosen, keys)
         lengths = keep_mask.sum(-1).cpu().numpy()
         groups = length_groups(lengths.reshape(-1, self.per_row).max(axis=1))
         if len(groups) == 1:
             return self.model(x, keep_mask, chosen, keys)
-        logits, predictions, sequences = [], [], []
+        sequences, outputs = [], []
         for group in groups:
             index = (group[:, None] * self.per_row + np.arange(self.per_row)).ravel()
             rows, longest = torch.from_numpy(index).to(x.device), int(lengths[index].max())
             keep = None if int(lengths[index].min()) == longest else keep_mask[rows, :longest]
-            outputs = self.model(
-                x[rows, :longest],
-                keep,
-                None if chosen is None else chosen[rows, :longest],
-                None if keys is None else keys[rows],
-            )
+            some = None if chosen is None else chosen[rows, :longest]
+            outputs.append(self.model(x[rows, :longest], keep, some, None if keys is None else keys[rows]))
             sequences.append(rows)
-            logits.append(outputs.logits)
-            predictions.append(outputs.predictions)
         order = torch.from_numpy(np.concatenate(groups)).to(x.device).argsort()
+        logits = torch.cat([output.logits for output in outputs])[order]
         if chosen is None:
-            return Outputs(torch.cat(logits)[order], None)
-        parts = [part for part in predictions if part is not None]
-        return Outputs(torch.cat(logits)[order], back_in_order(parts, sequences, chosen.sum(-1)))
-
-
-def back_in_order(parts: list[Tensor], groups: list[Tensor], counts: Tensor) -> Tensor:
-    """Entries of groups, in the order of the batch's rows.
-
-    Args:
-        parts: of each group (E, ...), the entries of its rows one after the other.
-        groups: row numbers.
-        counts: (B,) entries of each row.
-    """
-    rows = torch.cat(groups)
-    taken = counts[rows]
-    first = (counts.cumsum(0) - counts)[rows]  # where a row's entries begin in the end
-    within = torch.arange(int(taken.sum()), device=counts.device) - (taken.cumsum(0) - taken).repeat_interleave(taken)
-    place = first.repeat_interleave(taken) + within
-    return torch.cat(parts)[place.argsort()]
+            return Outputs(logits, None)
+        rows = torch.cat(sequences)
+        row_of_entry = rows.repeat_interleave(chosen.sum(-1)[rows])
+        predictions = torch.cat([output.predictions for output in outputs if output.predictions is not None])
+        return Outputs(logits, predictions[row_of_entry.argsort(stable=True)])

@@ -15,10 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from selfpretrain.config import ABSOLUTE, ModelConfig
 from selfpretrain.data.kinds import KINDS, InputSpec
 from selfpretrain.draws import bernoulli
-from selfpretrain.model.attention import BLOCK, Attention
+from selfpretrain.model.attention import BLOCK, Attention, sinusoidal
 from selfpretrain.model.init import initialise
-from selfpretrain.model.mask import Mask
-from selfpretrain.model.positions import alibi_slopes, distance_bias, sinusoidal
+from selfpretrain.model.mask import Mask, alibi_slopes, distance_bias
 from selfpretrain.streams import torch_stream
 
 
@@ -61,7 +60,6 @@ class Block(nn.Module):
         self.feedforward_dropout = RowDropout(config.dropout, 2 * number + 2)
 
     def forward(self, x_BTD: Tensor, mask: Mask, keys: Tensor | None) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
         x_BTD = x_BTD + self.attention_dropout(self.attention(self.attention_norm(x_BTD), mask), keys)
         hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x_BTD)))
         out: Tensor = x_BTD + self.feedforward_dropout(self.feedforward_out(hidden), keys)
@@ -150,31 +148,24 @@ class SequenceModel(nn.Module):
             chosen: (B, T), True = predict here; M of them.
             keys: (B,) of the batch's rows, for dropout in training.
         """
-        h = self.encode(x, keep_mask, keys)
-        return Outputs(
-            self._classify(self.pool(h, keep_mask)), None if chosen is None else self._reconstruct(h, chosen)
-        )
-
-    def _classify(self, vectors_BD: Tensor) -> Tensor:
-        """Class logits (B/S, Y). Of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena."""
-        if self.inputs.per_row == 2:
+        h_BTD = self.encode(x, keep_mask, keys)
+        vectors_BD = self.pool(h_BTD, keep_mask)
+        if self.inputs.per_row == 2:  # of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena
             a, b = vectors_BD[..., 0::2, :], vectors_BD[..., 1::2, :]
             vectors_BD = torch.cat((a, b, a - b, a * b), dim=-1)
-        logits: Tensor = self.label_head(vectors_BD)
-        return logits
-
-    def _reconstruct(self, h_BTD: Tensor, chosen: Tensor) -> Tensor:
-        """Predictions at the chosen positions; a class token stands in front of them."""
-        predictions: Tensor = self.reconstruction_head(h_BTD[..., -chosen.shape[-1] :, :][chosen])
-        return predictions
+        logits = self.label_head(vectors_BD)
+        if chosen is None:
+            return Outputs(logits, None)
+        behind_cls = h_BTD[..., -chosen.shape[-1] :, :]
+        return Outputs(logits, self.reconstruction_head(behind_cls[chosen]))
 
     def encode(self, x: Tensor, keep_mask: Tensor | None, keys: Tensor | None = None) -> Tensor:
         """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling."""
         h: Tensor = self.embedding(x)
-        mask = Mask(keep_mask, self.config.causal, self.slopes, self.distance_table, self.config.attention_block)
         if self.cls is not None:
             h = torch.cat((self.cls.expand(*h.shape[:-2], 1, -1), h), dim=-2)
-            mask = mask.behind(1)
+            keep_mask = None if keep_mask is None else F.pad(keep_mask, (1, 0), value=True)
+        mask = Mask(keep_mask, self.config.causal, self.slopes, self.distance_table, self.config.attention_block)
         if self.config.positions in ABSOLUTE:
             h = h + self.positions[: h.shape[-2]]
         h = self.embedding_dropout(h, keys)

@@ -61,15 +61,12 @@ def label_step(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64
 
 
 def reconstruction_step(
-    config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], batch_size: int, positions: float
+    config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64] | None, batch_size: int, positions: float
 ) -> int:
-    """One step of self-pretraining on a batch of rows, with the head at so many positions of each sequence."""
-    head = 2 * positions * config.width * KINDS[inputs.kind].targets(inputs)
-    sequences = batch_size * inputs.per_row
-    return round(TRAIN_FACTOR * sequences * (encoder_flops(config, inputs, lengths) + head))
+    """One step of self-pretraining on a batch of rows, with the head at so many positions of each sequence.
 
-
-def head_step(config: ModelConfig, inputs: InputSpec, batch_size: int, positions: float) -> int:
-    """What the reconstruction head adds to a step, at so many positions of each sequence."""
+    Without ``lengths`` only the head is counted.
+    """
+    encoder = 0.0 if lengths is None else encoder_flops(config, inputs, lengths)
     head = 2 * positions * config.width * KINDS[inputs.kind].targets(inputs)
-    return round(TRAIN_FACTOR * batch_size * inputs.per_row * head)
+    return round(TRAIN_FACTOR * batch_size * inputs.per_row * (encoder + head))

@@ -1,10 +1,10 @@
-"""The one training loop, for every phase of every arm."""
+"""The one training loop, for every phase of every arm. It writes nothing itself."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,34 +14,13 @@ from selfpretrain.errors import Interrupted, NonFiniteError
 from selfpretrain.model.groups import ORTHOGONALISED, decays, group_of
 from selfpretrain.train.objectives import Model, Objective
 from selfpretrain.train.phase import PhasePlan
+from selfpretrain.train.store import TrainingFolder
 from selfpretrain.train.training import Training
 
 ADAM_BETAS = (0.9, 0.999)
 """AdamW moments (Amos et al. 2024; torch's default)."""
 SGD_MOMENTUM = 0.9
 """Momentum of plain gradient descent (the usual one)."""
-
-
-class Recorder(Protocol):
-    """Where a training reports to; the loop itself writes nothing."""
-
-    def record(self, row: dict[str, Any]) -> None:
-        """Keep one row of metrics."""
-
-    def checkpoint_due(self) -> bool:
-        """Whether it is time to keep a state."""
-
-    def checkpoint(self, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Keep a state from which training can go on."""
-
-    def snapshot(self, step: int, weights: dict[str, Tensor]) -> None:
-        """Keep the weights as they are now, for a later look along the training."""
-
-    def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
-        """Show how far a training is."""
-
-    def stop_requested(self) -> bool:
-        """Whether to save the state and stop."""
 
 
 @dataclass
@@ -98,23 +77,20 @@ def make_optimizers(model: nn.Module, plan: PhasePlan) -> list[torch.optim.Optim
     blocks and AdamW for the rest. Muon's updates are scaled to the size of AdamW's (Liu et al., arXiv 2502.16982), so
     that one grid of rates serves both. A frozen weight is left out altogether: with a rate of 0 it would still decay.
     """
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    matrices = [
-        p for name, p in trained if plan.optimizer == "muon" and p.dim() == 2 and group_of(name) in ORTHOGONALISED
-    ]
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     muon: list[torch.optim.Optimizer] = []
-    if matrices:
-        muon = [torch.optim.Muon(matrices, plan.lr, plan.weight_decay, adjust_lr_fn="match_rms_adamw")]
-        theirs = set(matrices)
-        trained = [(name, p) for name, p in trained if p not in theirs]
+    if plan.optimizer == "muon":
+        names = [name for name, p in trained.items() if p.dim() == 2 and group_of(name) in ORTHOGONALISED]
+        if matrices := [trained.pop(name) for name in names]:
+            muon = [torch.optim.Muon(matrices, plan.lr, plan.weight_decay, adjust_lr_fn="match_rms_adamw")]
     groups = [
-        {"params": [p for name, p in trained if decays(name)], "weight_decay": plan.weight_decay},
-        {"params": [p for name, p in trained if not decays(name)], "weight_decay": 0.0},
+        {"params": [p for name, p in trained.items() if decays(name)], "weight_decay": plan.weight_decay},
+        {"params": [p for name, p in trained.items() if not decays(name)], "weight_decay": 0.0},
     ]
     if plan.optimizer == "sgd":
         return [torch.optim.SGD(groups, lr=plan.lr, momentum=SGD_MOMENTUM)]
     # One kernel for all weights, on the devices for which torch has one.
-    fused = trained[0][1].device.type in ("cpu", "cuda")
+    fused = next(iter(trained.values())).device.type in ("cpu", "cuda")
     return [*muon, torch.optim.AdamW(groups, lr=plan.lr, betas=ADAM_BETAS, fused=fused)]
 
 
@@ -124,7 +100,7 @@ def train(
     feed: Feed,
     training: Training,
     *,
-    recorder: Recorder,
+    recorder: TrainingFolder,
     forward: Model | None = None,
     snapshots: int = 0,
     resume: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
@@ -135,13 +111,10 @@ def train(
     undisturbed one bit for bit on the CPU.
 
     Args:
-        model: whose weights are trained.
-        objective: what is minimised.
-        feed: gives the batches.
         training: the plan, and how to clip.
         recorder: gets metrics and states.
         forward: how batches go through the model, for example compiled; None: the model itself.
-        snapshots: weights to keep along the way, evenly spaced; the last is of the last step.
+        snapshots: how many weights to keep along the way, evenly spaced; the last are of the last step.
         resume: a state that ``recorder.checkpoint`` was given.
 
     Raises:
@@ -173,7 +146,7 @@ def train(
             shown = _validate(model, objective, feed, plan, state, forward)
             state.seconds = time.monotonic() - begun
             row = {"phase": plan.phase, "step": state.step, "lr": plan.learning_rate(state.step - 1), **shown}
-            recorder.record({**row, "wall_seconds": state.seconds, "update_ratio": state.update_ratio})
+            recorder.rows.append({**row, "wall_seconds": state.seconds, "update_ratio": state.update_ratio})
         if recorder.checkpoint_due():
             checkpoint()
         recorder.progress(state.step, plan.steps, {**shown, "loss": loss})

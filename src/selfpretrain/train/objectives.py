@@ -1,17 +1,5 @@
 """What a training minimises, and how it is judged. An objective owns its settings: they are the fields of its class.
 
-| objective       | phase    | minimises                                                                             |
-|-----------------|----------|---------------------------------------------------------------------------------------|
-| masked          | pretrain | the loss of filling in positions masked independently (Amos et al. 2024)              |
-| span            | pretrain | the same, of stretches of positions                                                   |
-| causal          | pretrain | the loss of predicting the next position                                              |
-| labels          | label    | cross-entropy of the label                                                            |
-| smoothing       | label    | the same with smoothed labels (Szegedy et al. 2016)                                   |
-| masked-labels   | label    | the same from sequences with other positions hidden in every step                     |
-| cutmix          | label    | the same from sequences with a stretch of another one (Yun et al. 2019)               |
-| joint           | label    | label loss and weighted reconstruction loss, each from its own view of the batch      |
-| joint-corrupted | label    | both losses from one corrupted view (Miralles-Gonzalez et al. 2025)                   |
-
 Shapes: B batch, T positions, C channels, M chosen positions, N rows, Y classes.
 """
 
@@ -35,7 +23,6 @@ from selfpretrain.metrics import Metrics
 from selfpretrain.model.transformer import Outputs
 from selfpretrain.registry import OBJECTIVES, register
 from selfpretrain.train import flops
-from selfpretrain.train.masking import draw_mask, next_positions
 
 Model = Callable[..., Outputs]
 """Maps (x, keep_mask, chosen, keys) to ``Outputs``: a ``SequenceModel``, or anything that wraps one."""
@@ -85,9 +72,9 @@ class Objective(ABC):
     def validate(self, model: Model, feed: Feed) -> dict[str, float]:
         """Metrics to record; the model is in evaluation mode."""
 
-    @abstractmethod
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """What selects the checkpoint: the larger, the better."""
+        return (-metrics["val_loss"],)
 
     @abstractmethod
     def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
@@ -104,18 +91,43 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
+def draw_mask(keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float, span_length: int = 1) -> Tensor:
+    """Which positions to mask, (B, T), True = masked; padding never is, and every sequence has at least one.
+
+    A worked example, symbols, V = 8 (mask id 9):
+
+        targets   3 4 5 1 2
+        mask      . # . . #      (# = masked, True)
+        inputs    3 9 5 1 9
+        loss      cross-entropy at the two # only, averaged over them
+
+    ``span_length`` 1 masks every position independently with probability ``ratio`` (Amos et al. 2024). Above 1,
+    every position starts a run with probability ``1 - (1 - ratio)^(1/s)`` and a run covers s positions, cut at the
+    end, so that away from the beginning a position is masked with probability ``ratio``. A sequence left without a
+    mask gets one uniformly drawn position.
+
+    Args:
+        keys: (B,) of the rows; a sequence's mask depends on its key alone.
+        keep_mask: (B, T), True = a real position; None when all are.
+        length: T.
+    """
+    mask = bernoulli(keys, length, 1.0 - (1.0 - ratio) ** (1.0 / span_length))
+    starts = mask
+    for shift in range(1, min(span_length, length)):
+        mask = mask | F.pad(starts, (shift, 0))[:, :length]
+    if keep_mask is not None:
+        mask = mask & keep_mask
+    lengths = length if keep_mask is None else keep_mask.sum(1)
+    fallback = below(keys, lengths)
+    bare = ~mask.any(dim=1, keepdim=True)
+    return mask | (bare & (torch.arange(length, device=mask.device) == fallback[:, None]))
+
+
 # Labels.
 
 
 def class_logits(model: Model, batch: Batch, inputs: InputSpec, hidden: Tensor | None = None) -> Tensor:
-    """Class logits of a batch, (B, Y) float32 or wider.
-
-    Args:
-        model: the classifier.
-        batch: its rows.
-        inputs: what the model reads.
-        hidden: (B, T), True = masked; None masks nothing.
-    """
+    """Class logits of a batch, (B, Y) float32 or wider, with the positions ``hidden`` (B, T) masked."""
     x = KINDS[inputs.kind].hide(batch.x, hidden, inputs)
     return _wide(model(x, batch.keep_mask, None, batch.dropout_keys).logits)
 
@@ -263,7 +275,6 @@ class Reconstruction(Objective):
         """The positions to predict, (B, T)."""
 
     def view(self, seen: Tensor, chosen: Tensor) -> Tensor:
-        """The model's input."""
         return self.kind.hide(seen, chosen, self.inputs)
 
     def targets(self, truth: Tensor) -> Tensor:
@@ -311,12 +322,9 @@ class Reconstruction(Objective):
             total, count = total + float(entries.sum()), count + entries.numel()
         return {"val_loss": total / max(count, 1)}
 
-    def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        return (-metrics["val_loss"],)
-
+    @abstractmethod
     def chosen_positions(self, lengths: NDArray[np.int64]) -> float:
         """Expected number of positions that the head predicts in a sequence."""
-        raise NotImplementedError
 
     def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
         lengths = (task.pretrain_rows if self.phase == "pretrain" else task.train).lengths
@@ -358,7 +366,7 @@ class Causal(Reconstruction):
     name = "causal"
 
     def choose(self, batch: Batch, keys: Tensor) -> Tensor:
-        return next_positions(batch)
+        return F.pad(batch.real[:, 1:], (0, 1))  # where there is a next one
 
     def view(self, seen: Tensor, chosen: Tensor) -> Tensor:
         return self.kind.hide(seen, None, self.inputs)
@@ -381,9 +389,7 @@ class Joint(Labels):
     Dropout, if there is any, drops the same entries of a sequence in both views.
 
     Attributes:
-        objective: masked or span.
-        reconstruction: its settings.
-        joint_weight: weight of the masked loss.
+        reconstruction: settings of the other objective, masked or span.
     """
 
     name = "joint"
@@ -439,7 +445,8 @@ class JointCorrupted(Labels):
 
     def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
         """One pass; the second head runs on all positions."""
-        head = flops.head_step(model, task.inputs, batch_size, float(np.mean(task.train.lengths)))
+        positions = float(np.mean(task.train.lengths))
+        head = flops.reconstruction_step(model, task.inputs, None, batch_size, positions)
         return super().step_flops(model, task, batch_size) + head
 
 

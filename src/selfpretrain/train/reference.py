@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from selfpretrain.data.feed import Feed
-from selfpretrain.data.kinds import InputSpec
 from selfpretrain.data.task import Posterior, Split
 from selfpretrain.model.transformer import Outputs
 from selfpretrain.train.objectives import Causal, Reconstruction
@@ -19,61 +19,40 @@ TABLE_POSITIONS = 2**24
 """A table is made of at most this many positions, of rows at even distances (ours); torch takes no median of more."""
 
 
-class ContextFree(nn.Module):
-    """A "model" that predicts every position from a table, whatever the other positions are.
-
-    Args:
-        table: (T, V+1) log frequencies, or (T, C).
-    """
-
-    table: Tensor
-
-    def __init__(self, table: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("table", table.float())
-
-    def forward(self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None = None) -> Outputs:
-        return Outputs(self.table, self.table[chosen.nonzero()[:, 1]])
-
-
-class KnownLaw(nn.Module):
-    """A "model" that knows the law of the sequences, and so predicts as well as possible."""
-
-    def __init__(self, posterior: Posterior, inputs: InputSpec) -> None:
-        super().__init__()
-        self.posterior, self.inputs = posterior, inputs
-
-    def forward(self, x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None = None) -> Outputs:
-        """Log probabilities (M, V+1) of the chosen positions; the unknown symbol never occurs."""
-        hidden = torch.where(x == self.inputs.mask_id, -1, x.long()).cpu().numpy()
-        known = torch.from_numpy(self.posterior(hidden)).float().to(x.device)
-        return Outputs(known, nn.functional.pad(known, (0, 1), value=-torch.inf)[chosen])
-
-
 def loss_without_context(objective: Reconstruction, feed: Feed) -> float:
     """Validation loss of the best table, on the masks on which the model is validated.
 
     Frequencies (symbols, bytes) or medians or means (values) of the training rows: over all positions, and by position
     where all training sequences are equally long. Of more than ``TABLE_POSITIONS`` positions some rows are taken.
     """
-    models = (ContextFree(table).to(feed.device) for table in _tables(feed.rows, objective))
-    return min(objective.validate(model, feed)["val_loss"] for model in models)
+
+    def loss(table: Tensor) -> float:
+        table = table.float().to(feed.device)
+
+        def predict(x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None) -> Outputs:
+            return Outputs(table, table[chosen.nonzero()[:, 1]])
+
+        return objective.validate(predict, feed)["val_loss"]
+
+    return min(map(loss, _tables(feed.rows, objective)))
 
 
 def lowest_loss(objective: Reconstruction, feed: Feed, posterior: Posterior | None) -> float | None:
-    """The lowest validation loss that any model can expect, on the same masks; None where it is unknown.
-
-    Args:
-        objective: of the training.
-        feed: its rows.
-        posterior: the task's.
-    """
+    """The lowest validation loss that any model can expect, on the same masks; None where it is unknown."""
     if posterior is None or isinstance(objective, Causal) or objective.control != "none":
         return None
-    return objective.validate(KnownLaw(posterior, objective.inputs), feed)["val_loss"]
+
+    def predict(x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None) -> Outputs:
+        """Log probabilities (M, V+1) by the law of the sequences; the unknown symbol never occurs."""
+        hidden = torch.where(x == objective.inputs.mask_id, -1, x.long()).cpu().numpy()
+        known = torch.from_numpy(posterior(hidden)).float().to(x.device)
+        return Outputs(known, F.pad(known, (0, 1), value=-torch.inf)[chosen])
+
+    return objective.validate(predict, feed)["val_loss"]
 
 
 def _tables(rows: Split, objective: Reconstruction) -> Iterator[Tensor]:
+    """Log frequencies (T, V+1), or values (T, C)."""
     kind, inputs, length = objective.kind, objective.inputs, rows.x.shape[1]
     most = max(1, TABLE_POSITIONS // (length * rows.per_row))
     if len(rows) > most:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
@@ -71,17 +71,14 @@ class Finished:
 
     @property
     def rows(self) -> list[Row]:
-        """Its validations."""
         return self.files.lines(METRICS)
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """The selected checkpoint."""
         return self._tensors(WEIGHTS)
 
     @property
     def start(self) -> dict[str, Any] | None:
-        """Which weights came from another training; None if none did."""
         return self.files.json(START) if START in self.files.names else None
 
     @property
@@ -91,7 +88,6 @@ class Finished:
         return [int(Path(name).stem) for name in self.files.names if name.startswith(prefix)]
 
     def snapshot(self, step: int) -> dict[str, Tensor]:
-        """Weights kept after a step."""
         return self._tensors(_snapshot(step))
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
@@ -139,40 +135,35 @@ class Store:
         return True
 
 
+@dataclass
 class TrainingFolder:
-    """A training in progress. Use as a context manager: it holds the folder's lock.
+    """A training in progress, to which the loop reports. A context manager: it holds the folder's lock.
 
     After a crash a worker may still finish one write; the lock makes the restarted training wait for it.
 
-    Args:
-        store: where it is kept.
-        training: what it is.
+    Attributes:
         name: what to call it in progress events.
         checkpoint_seconds: minimum time between two states.
-        tell: gets events.
-        stop: whether it was asked to stop.
+        stop_requested: whether to save the state and stop.
+        rows: its validations so far.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        training: Training,
-        *,
-        name: str = "training",
-        checkpoint_seconds: float = 0.0,
-        tell: Watch = ignore,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        self.path, self.training, self.name = store.path(training), training, name
-        self.stop_requested = stop
-        self.rows: list[Row] = []
-        self._store, self._tell, self._checkpoint_seconds = store, tell, checkpoint_seconds
-        self._told, self._saved = 0.0, time.monotonic()
-        self._written = -1
+    store: Store
+    training: Training
+    name: str = "training"
+    checkpoint_seconds: float = 0.0
+    tell: Watch = ignore
+    stop_requested: Callable[[], bool] = lambda: False
+    rows: list[Row] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        self.path = self.store.path(self.training)
         self._lock = filelock.FileLock(self.path / ".lock", timeout=60)
+        self._told, self._saved = 0.0, time.monotonic()
+        self._written = -1  # rows in the file
 
     def __enter__(self) -> "TrainingFolder":
-        for folder in (self._store.folder, self.path):
+        for folder in (self.store.folder, self.path):
             own_folder(folder)
         try:
             self._lock.acquire()
@@ -191,24 +182,22 @@ class TrainingFolder:
     def is_finished(self) -> bool:
         return is_sealed(self.path)
 
-    # What the training loop reports (loop.Recorder).
-
-    def record(self, row: dict[str, Any]) -> None:
-        self.rows.append(row)
-
     def snapshot(self, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep the weights as they are now, for a later look along the training."""
         write_atomically(self.path / _snapshot(step), weights_to_bytes(weights))
 
     def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Tell how far it is, now and then."""
         if step == total or time.monotonic() - self._told >= PROGRESS_SECONDS:
             self._told = time.monotonic()
-            self._tell(Progress(self.name, step, total, dict(metrics)))
+            self.tell(Progress(self.name, step, total, dict(metrics)))
 
     def checkpoint_due(self) -> bool:
-        return time.monotonic() - self._saved >= self._checkpoint_seconds
+        """Whether it is time to keep a state."""
+        return time.monotonic() - self._saved >= self.checkpoint_seconds
 
     def checkpoint(self, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Write a state. Its name ends in the checksum of its content, so that damage shows."""
+        """Keep a state from which training can go on. Its name ends in its checksum, so that damage shows."""
         state = json.dumps({"meta": meta, "rows": self.rows, "training": self.training.key})
         data = tensors_to_bytes({k: t.contiguous().cpu() for k, t in tensors.items()}, {"state": state})
         write_atomically(self.path / CHECKPOINTS / f"{step:09d}-{checksum(data)[:16]}.safetensors", data)
@@ -219,16 +208,13 @@ class TrainingFolder:
             self._write_rows()
 
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest good state as (tensors, meta); None starts from the beginning.
-
-        If the newest is damaged, a note says so, and the one before it is used.
-        """
+        """The newest good state as (tensors, meta), or None; a damaged one is told of and removed."""
         for path in self._checkpoints():
             state = _read_checkpoint(path)
             if state is not None and state[1]["training"] == self.training.key:
                 self.rows = state[1]["rows"]
                 return state[0], state[1]["meta"]
-            self._tell(Note(f"checkpoint {path.name} is damaged and is removed; going on from before it", self.name))
+            self.tell(Note(f"checkpoint {path.name} is damaged and is removed; going on from before it", self.name))
             path.unlink()
         self.rows = []
         return None
@@ -246,12 +232,9 @@ class TrainingFolder:
         transferred: TransferReport | None = None,
         weights: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Write the numbers and the seal; drop the states that only served to go on.
+        """Write the numbers, the selected checkpoint (None of a training that failed) and the seal.
 
-        Args:
-            result: the numbers.
-            transferred: which weights came from another training, if any did.
-            weights: the selected checkpoint; None of a training that failed.
+        States that only served to go on are removed.
         """
         self._write_rows()
         if weights is not None:
@@ -287,10 +270,7 @@ def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | N
     """Tensors and state of a checkpoint; None if its checksum does not hold."""
     if checksum(path.read_bytes())[:16] != path.stem.rsplit("-", 1)[-1]:
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            state: dict[str, Any] = json.loads(file.metadata()["state"])
-    except (SafetensorError, KeyError, ValueError):
-        return None
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state: dict[str, Any] = json.loads(file.metadata()["state"])
     return tensors, state

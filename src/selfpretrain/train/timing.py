@@ -12,12 +12,10 @@ from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.files import fingerprint
 from selfpretrain.machine import threads
-from selfpretrain.model.ragged import ByLength
-from selfpretrain.model.transformer import fresh_model
 from selfpretrain.train.loop import TrainState, make_optimizers, update
-from selfpretrain.train.objectives import label_metrics, make_objective
+from selfpretrain.train.objectives import label_metrics
 from selfpretrain.train.training import Training
-from selfpretrain.train.work import feed_of
+from selfpretrain.train.work import prepared
 from selfpretrain.watch import Watch
 
 WARM_STEPS, MIN_STEPS, TIMED_SECONDS = 3, 5, 2.0
@@ -34,13 +32,11 @@ class Timing:
         step: one optimiser step.
         validation: one validation.
         sequence: one sequence of a whole split, when the selected checkpoint is evaluated.
-        started: time of the clock at which timing began.
     """
 
     step: float
     validation: float
     sequence: float
-    started: float = 0.0
 
     def seconds(self, training: Training, task: Task) -> float:
         """Of a whole training."""
@@ -60,52 +56,36 @@ def cost_sort(training: Training) -> str:
 def time_trainings(
     task: Task, trainings: Iterable[Training], *, recompute: bool = False, workers: int, watch: Watch
 ) -> tuple[dict[str, Timing], float]:
-    """The timing of every sort among these, while all workers are busy; and how long the workers took to start.
-
-    Args:
-        task: whose trainings they are.
-        trainings: of which one of each sort is timed.
-        recompute: as they will be run; see ``SequenceModel``.
-        workers: processes.
-        watch: gets events.
-    """
+    """The timing of every sort among these, while all workers are busy; and how long the workers took to start."""
     begun = time.time()
     sorts = {cost_sort(training): training for training in trainings}
     if not sorts:
         return {}, 0.0
     jobs = [TimingJob(f"{s} {n}", training, recompute) for s, training in sorts.items() for n in range(workers)]
     with LocalEngine(task, workers=workers, watch=watch) as engine:
-        results: list[Timing] = engine.do(jobs)
-    timings = {}
-    for place, sort in enumerate(sorts):
-        copies = results[place * workers : (place + 1) * workers]
-        timings[sort] = Timing(
-            *(float(np.mean([getattr(t, name) for t in copies])) for name in ("step", "validation", "sequence"))
-        )
-    return timings, max(0.0, min(timing.started for timing in results) - begun)
+        results = np.array(engine.do(jobs)).reshape(len(sorts), workers, 4)
+    timings = {sort: Timing(*row) for sort, row in zip(sorts, results[:, :, 1:].mean(axis=1).tolist(), strict=True)}
+    return timings, max(0.0, float(results[:, :, 0].min()) - begun)
 
 
 @dataclass(frozen=True)
 class TimingJob(Job):
-    """Time some steps and a validation of one training."""
+    """Time some steps and a validation of one training; nothing is kept.
+
+    The result is the time of the clock at which it began, and the seconds of a ``Timing``.
+    """
 
     key: str
     training: Training
     recompute: bool
     saves = False
 
-    def perform(self, shared: Task, tell: Watch, stop: Callable[[], bool]) -> Timing:
-        """Do it; nothing is kept."""
-        started = time.time()
+    def perform(self, shared: Task, tell: Watch, stop: Callable[[], bool]) -> tuple[float, float, float, float]:
+        started, task = time.time(), shared
         # Nothing is validated on the way, so that steps are timed alone.
         training = replace(self.training, plan=replace(self.training.plan, steps=2**40, evaluate_every=2**40))
-        task = shared
         with threads(training.threads):
-            model = fresh_model(training.model, task.inputs, training.seed).to(torch.device(training.device))
-            model.recompute = self.recompute
-            forward = ByLength(model, task.inputs.per_row)
-            objective = make_objective(training.objective, training.settings, task.inputs)
-            feed = feed_of(training, objective, task)
+            model, objective, feed, forward = prepared(training, task, recompute=self.recompute)
             state = TrainState(make_optimizers(model, training.plan))
             for number in range(WARM_STEPS):
                 update(model, objective, feed.batch(number), training, state, forward)
@@ -120,4 +100,4 @@ class TimingJob(Job):
             validated = time.monotonic()
             label_metrics(forward, feed.validation(), task.inputs)
             done = time.monotonic()
-        return Timing((stepped - begun) / steps, validated - stepped, (done - validated) / len(task.val), started)
+        return started, (stepped - begun) / steps, validated - stepped, (done - validated) / len(task.val)

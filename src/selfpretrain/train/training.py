@@ -25,7 +25,6 @@ class Start:
     """Weights of another training, copied into the initialisation of a training's own seed.
 
     Attributes:
-        groups: which weights are copied; the rest stays as initialised.
         noise: copy Gaussian noise instead, of the norm that each of the source's tensors has.
         maps: attend as the source does, throughout; see ``model.borrowed``.
     """
@@ -42,7 +41,6 @@ class Training:
 
     Attributes:
         task: fingerprint of the task.
-        objective: name of what is minimised.
         settings: of the objective: those that it has, and no others.
         start: None is the initialisation of the seed.
         frozen: groups of weights that are not trained.
@@ -75,7 +73,6 @@ class Training:
 
     @property
     def source(self) -> "Training | None":
-        """The training that it waits for."""
         return None if self.start is None else self.start.source
 
     @property
@@ -92,7 +89,7 @@ class TrainingResult:
 
     Attributes:
         failure: why it ended early; everything else is then 0 or None.
-        steps: optimiser steps made; fewer than planned after early stopping.
+        steps: fewer than planned after early stopping.
         selected_step: the validation whose checkpoint was selected.
         peak_memory_bytes: None where the system does not say.
         train, val: of the selected checkpoint on the whole splits (label training).

@@ -36,7 +36,6 @@ class TrainJob(Job):
 
     Attributes:
         name: in progress events.
-        snapshots: weights to keep along the way.
         recompute: see ``SequenceModel``.
     """
 
@@ -59,15 +58,7 @@ class TrainJob(Job):
         Raises:
             Interrupted: it was asked to stop, and its state is saved.
         """
-        folder = TrainingFolder(
-            shared,
-            self.training,
-            name=self.name,
-            checkpoint_seconds=self.checkpoint_seconds,
-            tell=tell,
-            stop=stop,
-        )
-        with folder:
+        with TrainingFolder(shared, self.training, self.name, self.checkpoint_seconds, tell, stop) as folder:
             if folder.is_finished:  # by somebody else
                 result = shared.finished(self.training).result
             else:
@@ -81,14 +72,7 @@ class TrainJob(Job):
         task = store.tasks[training.task]
         if training.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        objective = make_objective(training.objective, training.settings, task.inputs)
-        feed = feed_of(training, objective, task)
-        model = model_of(training, task.inputs)
-        if isinstance(model, SequenceModel):
-            model.recompute = self.recompute
-        freeze(model, training.frozen)
-        model.to(feed.device)
-        forward = ByLength(model, task.inputs.per_row)
+        model, objective, feed, forward = prepared(training, task, recompute=self.recompute)
         transferred, weights = None, None
         versions = {"selfpretrain": own_version(), "torch": metadata.version("torch")}
         try:
@@ -126,9 +110,12 @@ class TrainJob(Job):
         return result
 
 
-def feed_of(training: Training, objective: Objective, task: Task) -> Feed:
-    """The batches of a training."""
-    return Feed(
+def prepared(
+    training: Training, task: Task, *, recompute: bool = False
+) -> tuple[SequenceModel | BorrowedAttention, Objective, Feed, ByLength]:
+    """What a training works with: the model at its initialisation, what is minimised, batches, and the forward pass."""
+    objective = make_objective(training.objective, training.settings, task.inputs)
+    feed = Feed(
         task,
         training.phase,
         seed=training.seed,
@@ -137,6 +124,12 @@ def feed_of(training: Training, objective: Objective, task: Task) -> Feed:
         dropout=training.model.dropout > 0,
         partners=objective.needs_partners,
     )
+    model = model_of(training, task.inputs)
+    if isinstance(model, SequenceModel):
+        model.recompute = recompute
+    freeze(model, training.frozen)
+    model.to(feed.device)
+    return model, objective, feed, ByLength(model, task.inputs.per_row)
 
 
 def model_of(training: Training, inputs: InputSpec) -> SequenceModel | BorrowedAttention:
