@@ -1,5 +1,6 @@
 """How long trainings take: what is timed, once for each sort, and the sums that are made of it."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -41,8 +42,9 @@ def test_every_sort_is_timed_and_nothing_is_kept(workers, tiny_task, tmp_path, m
     monkeypatch.chdir(tmp_path)
     trainings = [tiny_training(tiny_task, arm) for arm in ("scratch", "spt")]
     every = [part for training in trainings for part in training.chain]
+    begun = time.monotonic()
     timings, starting = time_trainings(tiny_task, every, workers=workers, watch=ignore)
     assert timings.keys() == {cost_sort(training) for training in every} and len(timings) == 2
     assert all(min(found.step, found.validation, found.sequence) > 0 for found in timings.values())
-    assert 0 <= starting < 60
+    assert 0 <= starting < time.monotonic() - begun
     assert not any(tmp_path.iterdir())
