@@ -15,11 +15,13 @@ from conftest import TINY_FLAGS
 from selfpretrain import cli
 
 pytestmark = pytest.mark.whole
-# Long enough to be interrupted in the middle, and a checkpoint at every step.
+# Long enough to be interrupted in the middle.
 FLAGS = [
     *(flag for flag in TINY_FLAGS if not flag.startswith(("--pretrain.d", "--label.d"))),
-    *("--arms=scratch,spt", "--pretrain.duration=60", "--label.duration=40", "--checkpoint-seconds=0", "--dropout=.1"),
+    *("--arms=scratch,spt", "--pretrain.duration=200", "--label.duration=120", "--dropout=.1"),
 ]
+EVERY_STEP = ["--out=o", "--workers=2", "--checkpoint-seconds=0"]
+"""Options of the command that is interrupted: a checkpoint at every step."""
 
 
 def numbers(folder):
@@ -45,7 +47,7 @@ class Command:
     def __init__(self, tmp_path):
         self.tmp_path = tmp_path
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "selfpretrain", "compare", *FLAGS, "--out=o", "--workers=2"],
+            [sys.executable, "-m", "selfpretrain", "compare", *FLAGS, *EVERY_STEP],
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -86,7 +88,7 @@ def test_however_often_it_is_interrupted_the_numbers_are_the_same(tmp_path, caps
 
     def interrupted(send):
         command = Command(tmp_path)
-        command.wait_until_training(checkpoints=chance.randint(2, 40))
+        command.wait_until_training(checkpoints=chance.randint(2, 20))
         send(command)
         return command.ended()
 
