@@ -23,6 +23,7 @@ ABSOLUTE = ("sinusoidal", "learned")
 PYTHON: Mapping[str, Any] = {"python": True}
 RARE: Mapping[str, Any] = {"rare": True}
 ARGUMENT: Mapping[str, Any] = {"argument": True}
+TASK_OPTIONS: Mapping[str, Any] = {"of_tasks": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class TaskConfig:
     """Share of the training sequences that is used; a smaller share is part of a larger one. Test stays whole."""
     random_labels: bool = field(default=False, metadata=PYTHON)
     """Control: the sequences of each split get each other's labels at random, so that they can only be memorised."""
-    options: Mapping[str, Any] = field(default_factory=dict, metadata=PYTHON)
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=TASK_OPTIONS)
     """Options of a built-in task, by name; each task has its own."""
 
     def __post_init__(self) -> None:
