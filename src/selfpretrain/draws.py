@@ -18,6 +18,7 @@ from torch import Tensor
 
 from selfpretrain.streams import Stream, stream_state
 
+
 def _signed(word: int) -> int:
     """The int64 with the same 64 bits."""
     return (word + 2**63) % 2**64 - 2**63

@@ -130,7 +130,7 @@ def read_record(path: Path, cls: type[RecordT], content: Any = None) -> RecordT:
 
 
 def own_folder(path: Path) -> Path:
-    """Create a folder, or take an existing one as it is; a symbolic link, whose target might be anything, is refused."""
+    """Create a folder, or take an existing one; a symbolic link is refused, as its target might be anything."""
     _refuse_link(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
