@@ -127,8 +127,8 @@ def tiny_training(task: Task, arm: str = "spt", *, seed: int = 0, lr: float = 1e
 def do(training: Training, task: Task, folder: Path, *, snapshots: int = 0, others: tuple[Task, ...] = ()) -> Finished:
     """Do a training and what it rests on, in this process."""
     store = Store(folder, {known.fingerprint: known for known in (task, *others)})
-    for each in training.chain:
-        TrainJob(name=each.key, training=each, snapshots=snapshots).perform(store, lambda event: None, lambda: False)
+    for part in training.chain:
+        TrainJob(name=part.key, training=part, snapshots=snapshots).perform(store, lambda event: None, lambda: False)
     return store.finished(training)
 
 

@@ -74,6 +74,7 @@ def answer_of(runs, looks=(), **settings):
     config = CompareConfig(arms=tuple(runs), seeds=len(runs["scratch"]), **settings)
     y = TASK.test.y
     own = {
-        arm: [replace(run, predicted=np.where(run.predicted == 0, y, 1 - y)) for run in of] for arm, of in runs.items()
+        arm: [replace(run, predicted=np.where(run.predicted == 0, y, 1 - y)) for run in runs_of_arm]
+        for arm, runs_of_arm in runs.items()
     }
     return judge(Request.of(TASK, config), Performed(own, {}), dict(looks))

@@ -36,12 +36,12 @@ def stand_in(folder: Path, config: DiagnoseConfig, model: ModelConfig, task: Tas
 
     @torch.no_grad()
     def made(run: TrainedRun, stage: Stage) -> SequenceModel:
-        found = SequenceModel(model, subject.task.inputs, generator=torch_stream(0, "init"))
+        moved = SequenceModel(model, subject.task.inputs, generator=torch_stream(0, "init"))
         if stage.name != "start":
             moves = torch.Generator().manual_seed(zlib.crc32(f"{run.arm} {stage.name} {stage.step}".encode()))
-            for weight in found.parameters():
+            for weight in moved.parameters():
                 weight += MOVED * torch.randn(weight.shape, generator=moves)
-        return found
+        return moved
 
     subject.model = made  # type: ignore[method-assign]
     return subject

@@ -11,20 +11,17 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 CODE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_decimal_begins_with_its_zero(page):
     assert re.findall(r"(?<![\w.*/-])\.\d+\b", CODE.sub("", page.read_text())) == []
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
     assert [t for t in targets if "://" not in t and not (page.parent / t).exists()] == []
 
 
-@pytest.mark.fast
 @pytest.mark.parametrize("page", PAGES[:1] + PAGES[2:], ids=lambda page: page.name)
 def test_files_that_a_page_names_exist(page):
     """The changelog may name files of its time."""
@@ -34,7 +31,6 @@ def test_files_that_a_page_names_exist(page):
     assert [name for name in named if name not in own and not any((place / name).exists() for place in places)] == []
 
 
-@pytest.mark.fast
 def test_every_public_function_of_the_diagnostics_has_an_example():
     bare = []
     for path in sorted((ROOT / "src/selfpretrain/diagnostics").glob("*.py")):

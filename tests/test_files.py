@@ -29,8 +29,6 @@ from selfpretrain.files import (
     write_json,
 )
 
-# Records.
-
 
 @dataclass(frozen=True)
 class Pile:
@@ -60,7 +58,7 @@ def test_a_record_read_from_few_keys_is_written_with_all_of_them():
 
 
 @pytest.mark.parametrize(
-    ("cls", "values", "said"),
+    ("cls", "values", "words"),
     [
         (ModelConfig, {"dept": 3}, "unknown setting 'dept' of ModelConfig; valid: depth, width"),
         (CompareConfig, {"model": {"dept": 3}}, "unknown setting 'dept'"),
@@ -76,20 +74,15 @@ def test_a_record_read_from_few_keys_is_written_with_all_of_them():
         (PhaseConfig, {}, "duration"),
     ],
 )
-def test_what_does_not_fit_a_record_is_refused(cls, values, said):
-    with pytest.raises(RequestError, match=said):
+def test_what_does_not_fit_a_record_is_refused(cls, values, words):
+    with pytest.raises(RequestError, match=words):
         from_dict(cls, values)
 
 
 def test_the_fingerprint_sees_every_setting():
     base = CompareConfig()
-    others = [
-        replace(base, seeds=4),
-        replace(base, model=ModelConfig(depth=2)),
-        replace(base, label=PhaseConfig(duration="401")),
-        replace(base, train=TrainConfig(lr=(1e-3,))),
-    ]
-    assert len({fingerprint(config) for config in [base, *others]}) == 5
+    others = [replace(base, seeds=4), replace(base, model=ModelConfig(depth=2))]
+    assert len({fingerprint(config) for config in [base, *others]}) == 3
     assert fingerprint(base, "a") != fingerprint(base, "b")
     assert fingerprint(TaskConfig(options={"a": 1})) != fingerprint(TaskConfig(options={"a": 2}))
 
@@ -142,29 +135,24 @@ def test_a_sealed_folder_reads_as_it_was_written(folder):
 def test_every_damage_is_named(folder, name, damage):
     path = folder / name
     data = path.read_bytes()
-    if damage == "remove":
-        path.unlink()
-    else:
-        path.write_bytes(
-            {"flip": data[:-1] + bytes([data[-1] ^ 1]), "cut": data[: len(data) // 2], "empty": b""}[damage]
-        )
+    path.unlink()
+    if damage != "remove":
+        path.write_bytes({"flip": data[:-1] + bytes([data[-1] ^ 1]), "cut": data[:1], "empty": b""}[damage])
     with pytest.raises(DamagedError, match=path.name) as caught:
         Sealed(folder).check()
     assert caught.value.path == path
 
 
-def test_an_edited_manifest_breaks_the_seal(folder):
+def test_an_edited_manifest_breaks_the_seal_and_without_one_there_is_none(folder):
     sums = json.loads((folder / "manifest.json").read_text())
     del sums["a.json"]
     (folder / "manifest.json").write_text(json.dumps(sums, indent=2) + "\n")
     with pytest.raises(DamagedError, match="manifest"):
         Sealed(folder)
-
-
-def test_what_is_not_finished_is_no_sealed_folder(tmp_path):
-    assert not is_sealed(tmp_path)
+    (folder / "DONE").unlink()
+    assert not is_sealed(folder)
     with pytest.raises(DamagedError, match="DONE"):
-        Sealed(tmp_path)
+        Sealed(folder)
 
 
 NAMES = ("a.json", "deep/b.bin", "never-written.json")
@@ -184,6 +172,8 @@ def test_unsealing_removes_what_was_sealed_and_nothing_else(folder):
     unseal(folder, NAMES)
     assert contents(folder) == {".lock": "", "thesis.txt": "dear"}
     assert not (folder / "deep").exists()
+    unseal(folder / "no", NAMES)
+    assert not (folder / "no").exists()
 
 
 def test_unsealing_sets_aside_what_was_changed_or_is_not_ours(folder):
@@ -221,23 +211,15 @@ def test_unsealing_follows_no_link(folder, tmp_path, name, sealed):
     (folder / name).symlink_to(target)
     if not sealed:
         (folder / "DONE").unlink()
-    before = contents(tmp_path)
+    before = {path: text for path, text in contents(tmp_path).items() if path.startswith("target")}
     unseal(folder, NAMES)
-    after = contents(tmp_path)
-    assert {path: text for path, text in after.items() if path.startswith("target")} == {
-        path: text for path, text in before.items() if path.startswith("target")
-    }
     write_atomically(own_folder(folder / "deep") / "b.bin", b"new")
-    assert contents(tmp_path)["f/deep/b.bin"] == "new"
-    assert all(after[path] == text for path, text in before.items() if path.startswith("target"))
+    after = contents(tmp_path)
+    assert after["f/deep/b.bin"] == "new"
+    assert {path: text for path, text in after.items() if path.startswith("target")} == before
     with pytest.raises(RequestError, match="symbolic link"):
         (tmp_path / "link").symlink_to(folder)
         unseal(tmp_path / "link", NAMES)
-
-
-def test_a_folder_that_is_missing_needs_no_unsealing(tmp_path):
-    unseal(tmp_path / "no", NAMES)
-    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize("name", ["../own.txt", "{}/own.txt"])

@@ -43,7 +43,7 @@ def test_memory_is_known_here_and_unknown_where_the_system_does_not_say(monkeypa
 
 
 def test_the_environment_names_versions_and_the_commit():
-    found = machine.environment("cpu")
-    assert torch.__version__.startswith(found["packages"]["torch"].split("+")[0])
-    assert found["device"] == "cpu"
-    assert found["commit"] is None or len(found["commit"]) == 40
+    environment = machine.environment("cpu")
+    assert torch.__version__.startswith(environment["packages"]["torch"].split("+")[0])
+    assert environment["device"] == "cpu"
+    assert environment["commit"] is None or len(environment["commit"]) == 40

@@ -6,7 +6,7 @@ import pytest
 
 from selfpretrain.cli import CompareArguments, DiagnoseArguments, main
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.options import explained, filled, flag, parse
+from selfpretrain.options import explained, filled, parse
 
 
 def test_only_what_is_given_comes_back_nested_as_the_settings_are():
@@ -21,8 +21,7 @@ def test_only_what_is_given_comes_back_nested_as_the_settings_are():
         "--label.patience=2",
     ]
     assert parse(CompareArguments, argv, "compare") == {
-        "task": {"data": "proximity"},
-        "options": {"symbols": 4, "probability": 0.25},
+        "task": {"data": "proximity", "options": {"symbols": 4, "probability": 0.25}},
         "config": {"seeds": "3-5", "train": {"lr": (1e-3, 3e-3)}, "label": {"patience": 2}},
     }
     assert parse(CompareArguments, [], "compare") == {}
@@ -38,11 +37,14 @@ def test_given_settings_stand_on_a_ground():
     assert (arguments.config.seeds, arguments.config.model.width, arguments.config.train.clip) == (7, 16, None)
 
 
-def test_a_refusal_spells_the_option_with_its_group():
-    error = SettingError("batch_size", 0, "is too small")
-    assert explained(error, "label") == "--label.batch-size 0 is too small"
-    assert explained(error, "train") == "--batch-size 0 is too small"
-    assert flag("max_lag") == "--max-lag"
+@pytest.mark.parametrize(
+    ("group", "setting", "option"),
+    [("label", "batch_size", "--label.batch-size"), ("train", "tune_seeds", "--tune-seeds")],
+)
+def test_a_refusal_spells_the_option_with_the_phase_only(group, setting, option):
+    with pytest.raises(SettingError) as refused:
+        filled(CompareArguments(), {"config": {group: {setting: 0}}})
+    assert explained(refused.value).startswith(f"{option} 0 is too small")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +55,7 @@ def test_a_refusal_spells_the_option_with_its_group():
         (["--width=x"], "--width cannot be 'x'; give a number"),
         (["--symbols"], "--symbols needs a value"),
         (["--symbols=x"], "--symbols cannot be 'x'"),
-        (["--positions=far"], "'far' is none of sinusoidal"),
+        (["--positions=far"], "--positions cannot be 'far'; give one of sinusoidal"),
         (["--lr=1e-3,fast"], "--lr cannot be '1e-3,fast'"),
     ],
 )

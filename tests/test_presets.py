@@ -5,7 +5,6 @@ import torch
 
 from selfpretrain.cli import compare_arguments, main
 from selfpretrain.data.kinds import InputSpec
-from selfpretrain.errors import RequestError
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.presets import Preset
 from selfpretrain.registry import PRESETS, TASKS
@@ -48,11 +47,6 @@ def test_a_profile_that_a_task_has_not_is_refused(argv, capsys):
     error = capsys.readouterr().err
     assert error.startswith("selfpretrain: --profile small needs one of lra-image, ")
     assert "lra-listops" in error
-
-
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(RequestError, match="the presets are minimal, small, lra-listops-small, lra-image-small,"):
-        PRESETS["nope"]
 
 
 # Parameters as counted from the official configurations, in millions; the reconstruction head is ours.

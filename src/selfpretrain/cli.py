@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import selfpretrain
 from selfpretrain.arms.builtin import RIVALS
-from selfpretrain.config import ARGUMENT, CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.config import ARGUMENT, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.files import to_dict
-from selfpretrain.options import explained, filled, parse, task_help
+from selfpretrain.options import explained, filled, parse, read, task_help
 from selfpretrain.registry import ARMS, PRESETS, SECTIONS, STUDIES, TASKS
 
 if TYPE_CHECKING:
@@ -51,14 +51,33 @@ DATA is a built-in task (see selfpretrain data list) or a file: .csv, .tsv, .par
 Exit status: 0 success, 2 invalid request or data, 1 unexpected failure, 130 interrupted.
 """
 
-EngineName = Literal["local", "ray"]
 STUDYS_OWN = "the study's own"
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareArguments:
+class _Parallel:
+    workers: int | None = None
+    """Number of jobs to run in parallel on the CPU. If not given: as many as there are cores for."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, workers=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training(_Parallel):
+    engine: Literal["local", "ray"] = "local"
+    """local: worker processes on this machine; ray: Ray (an optional extra), on this machine or at --ray-address."""
+    ray_address: str | None = None
+    """Address of a running Ray cluster, such as auto or ray://host:10001. All of its machines must be able to access
+    the --out folder."""
+    json: bool = False
+    """Print only summary.json, or study.json of a study, to standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments(_Training):
     """Train every arm with every seed and say whether self-pretraining helps, by how much and why.
 
     Running the same command again resumes an interrupted comparison. With more seeds, another arm or other settings, it
@@ -79,22 +98,10 @@ class CompareArguments:
     """Print what would be trained, how long it would take and how large a difference could be detected, then exit."""
     out: Path | None = None
     """Output folder. If not given: runs/<task>."""
-    workers: int | None = None
-    """Number of runs to train in parallel on the CPU. If not given: the number of cores divided by --threads."""
-    engine: EngineName = "local"
-    """local: worker processes on this machine; ray: Ray (an optional extra), on this machine or at --ray-address."""
-    ray_address: str | None = None
-    """Address of a running Ray cluster, such as auto or ray://host:10001. All of its machines must be able to access
-    the --out folder."""
-    json: bool = False
-    """Print only summary.json to standard output."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, workers=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiagnoseArguments:
+class DiagnoseArguments(_Parallel):
     """Explain why self-pretraining helps or does not help in a finished comparison, by measurements and experiments.
 
     Adds a "Why" part to the comparison's report. Given the folder of a single run, analyses only that run. Running the
@@ -104,17 +111,12 @@ class DiagnoseArguments:
     folder: Path = field(metadata=ARGUMENT)
     """Folder of a comparison, or of one of its runs (inside its runs/ folder)."""
     config: DiagnoseConfig = field(default_factory=DiagnoseConfig)
-    workers: int | None = None
-    """Number of jobs to run in parallel. If not given: the number of cores."""
     json: bool = False
     """Print the conclusion and every measurement, with its shape, unit, seed and step, to standard output."""
 
-    def __post_init__(self) -> None:
-        require_at_least(self, workers=1)
-
 
 @dataclass(frozen=True, kw_only=True)
-class StudyArguments:
+class StudyArguments(_Training):
     """Run a study: many comparisons along one axis, which test claims that are declared in advance.
 
     Running the same command again resumes an interrupted study. Trainings that comparisons share are run only once.
@@ -129,28 +131,17 @@ class StudyArguments:
     another accelerator."""
     out: Path | None = None
     """Output folder. If not given: runs/study-<name>, followed by the name of DATA if there is one."""
-    workers: int | None = None
-    """Number of runs to train in parallel on the CPU. If not given: the number of cores."""
-    engine: EngineName = "local"
-    """local: worker processes on this machine; ray: Ray (an optional extra), on this machine or at --ray-address."""
-    ray_address: str | None = None
-    """Address of a running Ray cluster, such as auto or ray://host:10001. All of its machines must be able to access
-    the --out folder."""
-    json: bool = False
-    """Print only study.json to standard output."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, workers=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataArguments:
+class DataArguments(_Parallel):
     """List the built-in tasks, describe one, or write its sequences to a file that compare reads."""
 
     what: Literal["list", "describe", "make"] = field(metadata=ARGUMENT)
     """list, describe TASK or make TASK --out FILE."""
     task: str = field(default="", metadata=ARGUMENT)
     """Name of the task, followed by the task's own options: lra-listops --sequences 5000."""
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=TASK_OPTIONS)
     data_seed: int = 0
     """Seed of the generated data."""
     data_dir: Path | None = None
@@ -158,11 +149,6 @@ class DataArguments:
     SELFPRETRAIN_DATA, or else data."""
     out: Path | None = None
     """File to write: .jsonl for symbols, .npz for values."""
-    workers: int | None = None
-    """Number of processes that generate a slow task (lra-pathfinder, lra-pathx). If not given: the number of cores."""
-
-    def __post_init__(self) -> None:
-        require_at_least(self, data_seed=0, workers=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +156,7 @@ class ReportArguments:
     """Draw report.html of a finished comparison or study again, from its folder alone."""
 
     folder: Path = field(metadata=ARGUMENT)
-    """The folder."""
+    """Folder of a comparison or study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +175,7 @@ class CleanArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; gives the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb, *arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     verbs: dict[str, Callable[[list[str]], int | None]] = {
         "compare": _compare,
         "diagnose": _diagnose,
@@ -198,34 +184,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         "report": _report,
         "clean": _clean,
     }
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(USAGE)
+    if verb in ("-h", "--help", "--version"):
+        sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n" if verb == "--version" else USAGE)
         return 0
-    if arguments[0] == "--version":
-        sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n")
-        return 0
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if arguments[0] not in verbs:
-            raise RequestError(f"unknown verb '{arguments[0]}'; the verbs are {', '.join(verbs)}")
-        return verbs[arguments[0]](arguments[1:]) or 0
-    except SettingError as error:
-        return _fail(2, explained(error))
+        if verb not in verbs:
+            raise RequestError(f"unknown verb '{verb}'; the verbs are {', '.join(verbs)}")
+        return verbs[verb](arguments) or 0
     except RequestError as error:
-        return _fail(2, str(error))
+        return _fail(2, explained(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted; finished work is kept, and the same command goes on from there")
     except BrokenPipeError:  # the reader of our output has gone, as in "| head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno in WRITE_ERRORS:
-            return _fail(
-                2, f"cannot write {error.filename or 'there'}: {error.strerror}; make room or name another folder"
-            )
-        raise
+        if error.errno not in WRITE_ERRORS:
+            raise
+        place = error.filename or "the output"
+        return _fail(2, f"cannot write {place}: {error.strerror}; make room or name another folder")
     except WorkerKilled as error:
         return _fail(1, str(error))
-    return 0
 
 
 def compare_arguments(argv: list[str]) -> CompareArguments:
@@ -235,12 +215,18 @@ def compare_arguments(argv: list[str]) -> CompareArguments:
         RequestError: an option that cannot be used.
     """
     given = parse(CompareArguments, argv, "compare", _compare_help)
-    data = _of_profile(given.get("task", {}).get("data", TaskConfig.data), given.get("profile", "full"))
-    given["task"] = {**given.get("task", {}), "data": data, "options": given.pop("options", {})}
+    task = given.setdefault("task", {})
+    data = task.get("data", TaskConfig.data)
+    if given.get("profile") == "small":
+        if data not in TASKS or TASKS[data].small is None:
+            small = ", ".join(name for name in TASKS if TASKS[name].small)
+            raise SettingError("profile", "small", f"needs one of {small} as DATA")
+        task["data"] = data = TASKS[data].small
     own = TASKS[data].preset if data in TASKS else CompareArguments.preset
     preset = PRESETS[given.get("preset", own)]
     ground = CompareArguments(task=preset.task, config=preset.config, preset=preset.name)
-    return filled(ground, given)
+    arguments: CompareArguments = filled(ground, given)
+    return arguments
 
 
 def _compare(argv: list[str]) -> None:
@@ -255,14 +241,12 @@ def _compare(argv: list[str]) -> None:
     config = replace(arguments.config, arms=expanded(arguments.config.arms))
     console = _console()
     with Watcher(console) as watch:
-        workers = _processes(arguments.workers) if arguments.engine == "local" else cores()
+        workers = _workers(arguments.workers, cores()) if arguments.engine == "local" else cores()
         task = load_task(arguments.task, workers=workers, watch=watch)
     from selfpretrain.comparison.compare import compare, planned
     from selfpretrain.report.terminal import print_summary
-    from selfpretrain.report.write import write_report
 
     engine, workers = _engine(arguments, config.train.threads)
-    signal.signal(signal.SIGTERM, _interrupt)  # after Ray, which has a handler of its own
     budgeted: dict[str, Any] = {"budget": arguments.budget, "default": preset.config, "workers": workers}
     if arguments.plan:
         plan = planned(task, config, **budgeted)
@@ -270,71 +254,41 @@ def _compare(argv: list[str]) -> None:
         return
     with Watcher(console) as watch:
         comparison = compare(task, config, out=arguments.out, engine=engine, watch=watch, **budgeted)
-    report = write_report(comparison.folder)
-    if arguments.json:
-        sys.stdout.write(json.dumps(comparison.summary, indent=2, allow_nan=False) + "\n")
     print_summary(console, comparison.answer)
-    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+    _finish(console, comparison.folder, comparison.summary if arguments.json else None)
 
 
 def _compare_help() -> str:
-    arms = "\n".join(f"  {name:20s} {arm.says}" for name, arm in ARMS.items())
-    arms += f"\n  {RIVALS:20s} the default arms and every arm that costs no more than scratch"
-    presets = "\n".join(f"  {name}" for name in PRESETS)
-    return f"\narms:\n{arms}\n\npresets:\n{presets}\n\n{task_help()}"
-
-
-def _of_profile(data: str, profile: str) -> str:
-    """The task, or its small sister where that was asked for.
-
-    Raises:
-        SettingError: the task has none.
-    """
-    if profile == "full":
-        return data
-    small = [name.removesuffix("-small") for name in TASKS if name.endswith("-small")]
-    if data not in small:
-        raise SettingError("profile", profile, f"needs one of {', '.join(small)} as DATA")
-    return f"{data}-small"
+    arms = {name: arm.says for name, arm in ARMS.items()}
+    arms[RIVALS] = "the default arms and every arm that costs no more than scratch"
+    return f"{_table('arms', arms)}{_table('presets', dict.fromkeys(PRESETS, ''))}\n{task_help()}"
 
 
 def _diagnose(argv: list[str]) -> None:
-    given = parse(DiagnoseArguments, argv, "diagnose", _diagnose_help)
-    arguments = filled(DiagnoseArguments, given)
+    sections = {name: section.says for name, section in SECTIONS.items()}
+    arguments = read(DiagnoseArguments, argv, "diagnose", lambda: _table("sections", sections))
     for name in arguments.config.sections or ():
         SECTIONS[name]  # refuses an unknown one before torch is there
-    signal.signal(signal.SIGTERM, _interrupt)
     from selfpretrain.explain.diagnose import diagnose
+    from selfpretrain.machine import cores
     from selfpretrain.report.terminal import print_conclusion
-    from selfpretrain.report.write import write_report
     from selfpretrain.watch import Watcher
 
     console = _console()
-    workers = _processes(arguments.workers)
+    workers = _workers(arguments.workers, cores())
     with Watcher(console) as watch:
         diagnosis = diagnose(arguments.folder, arguments.config, workers=workers, watch=watch)
-    report = write_report(arguments.folder)
-    if arguments.json:
-        sys.stdout.write(json.dumps(diagnosis.content, indent=2, allow_nan=False) + "\n")
     print_conclusion(console, diagnosis.findings)
-    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
-
-
-def _diagnose_help() -> str:
-    return "\nsections:\n" + "".join(f"  {name:14s} {section.says}\n" for name, section in SECTIONS.items())
+    _finish(console, arguments.folder, diagnosis.content if arguments.json else None)
 
 
 def _study(argv: list[str]) -> int:
-    given = parse(StudyArguments, argv, "study", _study_help)
-    if given["study"] == "list":
-        sys.stdout.write(_study_lines())
+    studies = {study.name: f"{study.question} ({study.minutes:g} min)" for study in STUDIES.values()}
+    arguments = read(StudyArguments, argv, "study", lambda: _table("studies", studies))
+    if arguments.study == "list":
+        sys.stdout.write("".join(f"{name:18s} {says}\n" for name, says in studies.items()))
         return 0
-    options = given.pop("options", {})
-    if options:
-        given["task"] = {**given.get("task", {}), "options": options}
-    arguments = filled(StudyArguments, given)
     from selfpretrain.report.terminal import print_study
-    from selfpretrain.report.write import write_report
     from selfpretrain.studies.run import run_study, study_named
     from selfpretrain.watch import Watcher
 
@@ -342,7 +296,6 @@ def _study(argv: list[str]) -> int:
     task = _data_of_study(arguments.task)
     console = _console()
     engine, workers = _engine(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)  # after Ray, which has a handler of its own
     with Watcher(console) as watch:
         result = run_study(
             study,
@@ -354,20 +307,23 @@ def _study(argv: list[str]) -> int:
             engine=engine,
             watch=watch,
         )
-    report = write_report(result.folder)
-    if arguments.json:
-        sys.stdout.write(json.dumps(to_dict(result.answer), indent=2, allow_nan=False) + "\n")
     print_study(console, result.answer)
-    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+    _finish(console, result.folder, to_dict(result.answer) if arguments.json else None)
     return int(any(case.failure is not None for case in result.answer.cases))
 
 
-def _study_lines() -> str:
-    return "".join(f"{study.name:18s} {study.question} ({study.minutes:g} min)\n" for study in STUDIES.values())
+def _table(title: str, lines: Mapping[str, str]) -> str:
+    return f"\n{title}:\n" + "".join(f"  {name:20s} {says}".rstrip() + "\n" for name, says in lines.items())
 
 
-def _study_help() -> str:
-    return "\nstudies:\n" + "".join(f"  {line}\n" for line in _study_lines().splitlines())
+def _finish(console: "Console", folder: Path, content: Any) -> None:
+    """Draw the report, and print the result as JSON unless it is None."""
+    from selfpretrain.report.write import write_report
+
+    report = write_report(folder)
+    if content is not None:
+        sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
 
 
 def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "tuple[MakeEngine, int]":
@@ -375,32 +331,29 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "
     from selfpretrain.engines.local import LocalEngine
     from selfpretrain.machine import cores
 
-    address, most = arguments.ray_address, cores()
-    if arguments.engine == "local" and address is not None:
-        raise SettingError("ray_address", address, "is of no use without --engine ray")
-    if arguments.engine == "ray":
-        from selfpretrain.engines.ray import RayEngine, start
+    address = arguments.ray_address
+    if arguments.engine == "local":
+        if address is not None:
+            raise SettingError("ray_address", address, "is of no use without --engine ray")
+        return LocalEngine, _workers(arguments.workers, cores(), threads)
+    from selfpretrain.engines.ray import RayEngine, start
 
-        most = start(address, most)
-    workers = arguments.workers or max(1, most // threads)
-    if workers * threads > most:
-        whose = "this machine's" if address is None else "the cluster's"
-        times = "" if threads == 1 else f"times {threads} threads "
-        raise SettingError("workers", workers, f"{times}is more than {whose} {most} cores")
-    return (LocalEngine if arguments.engine == "local" else partial(RayEngine, address=address)), workers
+    most = start(address, cores())
+    signal.signal(signal.SIGTERM, _interrupt)  # again, because Ray has a handler of its own
+    return partial(RayEngine, address=address), _workers(arguments.workers, most, threads)
 
 
-def _processes(asked: int | None) -> int:
-    """As many as were asked for, or as there are cores.
+def _workers(asked: int | None, n_cores: int, threads: int = 1) -> int:
+    """As many as were asked for, or as there are cores for.
 
     Raises:
         SettingError: there are fewer cores.
     """
-    from selfpretrain.machine import cores
-
-    if (asked or 1) > cores():
-        raise SettingError("workers", asked, f"is more than this machine's {cores()} cores")
-    return asked or cores()
+    workers = asked or max(1, n_cores // threads)
+    if workers * threads > n_cores:
+        times = "" if threads == 1 else f"times {threads} threads "
+        raise SettingError("workers", workers, f"{times}is more than the {n_cores} cores of this machine or cluster")
+    return workers
 
 
 def _data_of_study(task: TaskConfig) -> TaskConfig | None:
@@ -411,17 +364,17 @@ def _data_of_study(task: TaskConfig) -> TaskConfig | None:
     """
     if task.data != STUDYS_OWN:
         return task
-    for name, value in to_dict(task).items():
-        if name != "data_dir" and value != to_dict(TaskConfig(data=STUDYS_OWN))[name]:
+    default = TaskConfig(data=STUDYS_OWN, data_dir=task.data_dir)
+    for name, value in vars(task).items():
+        if value != getattr(default, name):
             raise SettingError(name, value, "is of no use without DATA; name it behind the study")
     return None
 
 
 def _data(argv: list[str]) -> None:
-    given = parse(DataArguments, argv, "data", lambda: f"\n{task_help()}")
-    options = given.pop("options", {})
-    arguments = filled(DataArguments, given)
+    arguments = read(DataArguments, argv, "data", lambda: f"\n{task_help()}")
     from selfpretrain.data.catalogue import described, listed, make_file
+    from selfpretrain.machine import cores
     from selfpretrain.watch import Watcher
 
     if arguments.what == "list":
@@ -429,29 +382,31 @@ def _data(argv: list[str]) -> None:
         return
     if not arguments.task:
         raise RequestError(f"data {arguments.what}: name a task; selfpretrain data list gives them")
-    config = TaskConfig(
-        data=arguments.task, data_seed=arguments.data_seed, data_dir=arguments.data_dir, options=options
-    )
     if arguments.what == "make" and arguments.out is None:
         raise RequestError("data make: name the file with --out, like --out sequences.jsonl")
-    signal.signal(signal.SIGTERM, _interrupt)
+    config = TaskConfig(
+        data=arguments.task,
+        data_seed=arguments.data_seed,
+        data_dir=arguments.data_dir,
+        options=arguments.options,
+    )
+    workers = _workers(arguments.workers, cores())
     with Watcher(_console()) as watch:
-        how: dict[str, Any] = {"workers": _processes(arguments.workers), "watch": watch}
         if arguments.what == "make" and arguments.out is not None:
-            sys.stderr.write(f"{make_file(config, arguments.out, **how)}\n")
+            sys.stderr.write(f"{make_file(config, arguments.out, workers=workers, watch=watch)}\n")
         else:
-            sys.stdout.write(f"{described(config, **how)}\n")
+            sys.stdout.write(f"{described(config, workers=workers, watch=watch)}\n")
 
 
 def _report(argv: list[str]) -> None:
-    folder = filled(ReportArguments, parse(ReportArguments, argv, "report")).folder
+    folder = read(ReportArguments, argv, "report").folder
     from selfpretrain.report.write import write_report
 
     sys.stderr.write(f"report: {write_report(folder)}\n")
 
 
 def _clean(argv: list[str]) -> None:
-    arguments = filled(CleanArguments, parse(CleanArguments, argv, "clean"))
+    arguments = read(CleanArguments, argv, "clean")
     from selfpretrain.comparison.clean import clean, unused
     from selfpretrain.comparison.folder import ComparisonFolder
 

@@ -4,7 +4,8 @@ Precedence: the default below < the preset < what the caller gives. For example 
 preset ``small`` (two layers) with three layers. The docstring under a field is its help text on the command line; see
 ``options`` for how settings are spelt there. ``None`` means off, or "found out from the data" where the docstring says
 so. Metadata of a field: ``python`` settings exist in Python only, ``rare`` ones are listed by ``--help-all`` only, an
-``argument`` stands without an option, and of ``text`` the setting itself reads the value.
+``argument`` stands without an option, of ``text`` the setting itself reads the value, and ``of_tasks`` stands for the
+options of all built-in tasks.
 """
 
 import re
@@ -23,6 +24,7 @@ ABSOLUTE = ("sinusoidal", "learned")
 PYTHON: Mapping[str, Any] = {"python": True}
 RARE: Mapping[str, Any] = {"rare": True}
 ARGUMENT: Mapping[str, Any] = {"argument": True}
+TASK_OPTIONS: Mapping[str, Any] = {"of_tasks": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ class TaskConfig:
     """Share of the training sequences that is used; a smaller share is part of a larger one. Test stays whole."""
     random_labels: bool = field(default=False, metadata=PYTHON)
     """Control: the sequences of each split get each other's labels at random, so that they can only be memorised."""
-    options: Mapping[str, Any] = field(default_factory=dict, metadata=PYTHON)
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=TASK_OPTIONS)
     """Options of a built-in task, by name; each task has its own."""
 
     def __post_init__(self) -> None:
@@ -118,8 +120,8 @@ class ModelConfig:
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, depth=1, width=2, heads=1, ff_factor=0.01, proximity_bias=0.0, position_scale=0.0)
-        require_at_least(self, attention_block=1)
+        require_at_least(self, depth=1, width=2, heads=1, attention_block=1)
+        require_at_least(self, ff_factor=0.01, proximity_bias=0.0, position_scale=0.0)
         require_between(self, dropout=(0.0, 0.99))
         if self.width % self.heads:
             raise SettingError("heads", self.heads, f"does not divide the width {self.width}")
@@ -136,7 +138,6 @@ class ModelConfig:
 
     @property
     def hidden_width(self) -> int:
-        """Hidden width of the feed-forward layer."""
         return max(1, round(self.width * self.ff_factor))
 
 
@@ -190,11 +191,7 @@ class Duration:
         return cls(float(match[1]), "%" if unit == "%" else "epochs" if unit.startswith("epoch") else "steps")
 
     def steps(self, *, epoch: float, whole: float = 0) -> float:
-        """In optimiser steps.
-
-        Args:
-            epoch: steps of an epoch.
-            whole: steps of the phase, of which per cent are.
+        """In optimiser steps, with so many steps in an epoch and in the whole phase.
 
         >>> Duration(5, "%").steps(epoch=10, whole=200), Duration(2, "epochs").steps(epoch=2.5)
         (10.0, 5.0)
@@ -227,11 +224,10 @@ class PhaseConfig:
     def __post_init__(self) -> None:
         require_at_least(self, batch_size=1, weight_decay=0.0, patience=1)
         for name in ("duration", "warmup", "evaluate_every"):
-            text = getattr(self, name)
-            parsed = Duration.parse(text)
-            nothing = parsed is not None and name != "warmup" and parsed.amount == 0
-            if parsed is None or nothing or (name == "duration" and parsed.unit == "%"):
-                known = "800steps or 20epochs" + ("" if name == "duration" else " or 5%")
+            parsed = Duration.parse(text := getattr(self, name))
+            is_empty = parsed is None or (name != "warmup" and parsed.amount == 0)
+            if is_empty or (name == "duration" and text.endswith("%")):
+                known = "800steps or 20epochs" if name == "duration" else "800steps, 20epochs or 5%"
                 raise SettingError(name, repr(text), f"is no duration; write {known}")
 
 
@@ -368,10 +364,9 @@ class DiagnoseConfig:
     Donor, what is taken, and whether it may learn: the names of the folders in transplants/, without the seed."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.sections, str):
-            raise SettingError("sections", repr(self.sections), f"is no tuple; give ({self.sections!r},)")
-        if isinstance(self.cells, str):
-            raise SettingError("cells", repr(self.cells), f"is no tuple; give ({self.cells!r},)")
+        for name in ("sections", "cells"):
+            if isinstance(value := getattr(self, name), str):
+                raise SettingError(name, repr(value), f"is no tuple; give ({value!r},)")
         require_at_least(
             self, sample=LEAST_SAMPLE, large_sample=LEAST_SAMPLE, curvature_sample=4, max_lag=1, transplant_seeds=1
         )

@@ -30,21 +30,16 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a report.
-
-    Attributes:
-        paint: draws what it is given on a figure, and says whether there was anything to draw.
-        caption: what to see.
-    """
+    """One picture of a report."""
 
     title: str
     paint: Callable[[Any, "Figure"], bool]
+    """Draws what it is given on a figure, and says whether there was anything to draw."""
     caption: str
     size_inches: tuple[float, float] = NARROW
 
     @property
     def is_wide(self) -> bool:
-        """Whether it takes the whole width of the page."""
         return self.size_inches[0] > NARROW[0]
 
     def svg(self, content: Any) -> str | None:
@@ -53,16 +48,12 @@ class Picture:
         from matplotlib.figure import Figure
 
         with mpl.rc_context(cast(Any, {**STYLE, "svg.hashsalt": self.title})):
-            figure = Figure(figsize=self.size_inches, layout="constrained")
-            return to_svg(figure) if self.paint(content, figure) else None
-
-
-def to_svg(figure: "Figure") -> str:
-    """A figure as an SVG element, without the date."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
+            figure, buffer = Figure(figsize=self.size_inches, layout="constrained"), io.StringIO()
+            if not self.paint(content, figure):
+                return None
+            figure.savefig(buffer, format="svg", metadata={"Date": None})
+        svg = buffer.getvalue()
+        return svg[svg.index("<svg") :]
 
 
 def interval_bar(

@@ -20,8 +20,7 @@ class SettingError(RequestError):
         super().__init__(f"{setting} {value} {problem}")
         self.setting, self.value, self.problem = setting, value, problem
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As an error of another process is made again here."""
+    def __reduce__(self) -> tuple[Any, ...]:  # to arrive whole from another process
         return type(self), (self.setting, self.value, self.problem)
 
 
@@ -33,7 +32,6 @@ class DamagedError(RequestError):
         self.path, self.cure = path, cure
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As an error of another process is made again here."""
         return type(self), (self.path, self.cure)
 
 

@@ -5,6 +5,7 @@ of the manifest. What is read from a sealed folder is compared with it, so damag
 manifest names, with the checksum it names, are ever removed.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,7 +13,7 @@ import os
 import secrets
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,23 +53,19 @@ def from_dict(cls: type[RecordT], values: Any) -> RecordT:
         if isinstance(error.__cause__, SettingError):
             raise error.__cause__ from None
         raise RequestError(f"{cls.__name__}: {error}") from None
-    if (unknown := _ignored(values, msgspec.to_builtins(record, enc_hook=str))) is not None:
+    for unknown in _ignored(values, msgspec.to_builtins(record, enc_hook=str)):
         names = ", ".join(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
         raise RequestError(f"unknown setting '{unknown}' of {cls.__name__}; valid: {names}")
     return record
 
 
-def _ignored(values: Any, back: Any) -> str | None:
-    """The first key that did not make it into the record; None if all did."""
+def _ignored(values: Any, back: Any) -> Iterator[str]:
+    """Keys that did not make it into the record."""
     if isinstance(values, Mapping):
         for key, value in values.items():
-            if key not in back:
-                return str(key)
-            if (inner := _ignored(value, back[key])) is not None:
-                return inner
+            yield from _ignored(value, back[key]) if key in back else (str(key),)
     elif isinstance(values, list | tuple):
-        return next((key for pair in zip(values, back, strict=True) if (key := _ignored(*pair)) is not None), None)
-    return None
+        yield from chain.from_iterable(map(_ignored, values, back))
 
 
 def fingerprint(*parts: Any) -> str:
@@ -78,12 +75,7 @@ def fingerprint(*parts: Any) -> str:
 
 
 def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
-    """Write a file that appears whole or not at all, also when the power fails; its mode follows the umask.
-
-    Args:
-        path: replaced if it exists.
-        data: the content, or pieces of a large one.
-    """
+    """Write a file, or the pieces of a large one, so that it appears whole or not at all, also when the power fails."""
     pieces = [data.encode()] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
     beside = path.parent / f"{HALF_WRITTEN}{secrets.token_hex(8)}"
     try:
@@ -138,11 +130,7 @@ def read_record(path: Path, cls: type[RecordT], content: Any = None) -> RecordT:
 
 
 def own_folder(path: Path) -> Path:
-    """Create a folder, or take an existing one as it is.
-
-    Raises:
-        RequestError: it is a symbolic link, whose target might be anything.
-    """
+    """Create a folder, or take an existing one; a symbolic link is refused, as its target might be anything."""
     _refuse_link(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
@@ -173,17 +161,10 @@ def is_sealed(folder: Path) -> bool:
 
 
 def unseal(folder: Path, names: Iterable[str]) -> None:
-    """Make room to produce a folder anew.
+    """Make room to write the files ``names`` of a folder anew; it may be missing, unfinished, or damaged.
 
     Files that the manifest names with their checksum are removed. Anything else that stands in the way, damaged or
     somebody's own, is renamed to ``NAME.set-aside``. Links are never followed.
-
-    Args:
-        folder: may be missing, unfinished, or damaged.
-        names: files that are going to be written.
-
-    Raises:
-        RequestError: the folder is a symbolic link.
     """
     _refuse_link(folder)
     try:
@@ -213,34 +194,26 @@ class Sealed:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            manifest = (folder / MANIFEST).read_bytes()
-            if (folder / DONE).read_text().strip() != checksum(manifest):
-                raise DamagedError(folder / MANIFEST)
-            self._sums = dict(json.loads(manifest))
-            if any(Path(name).is_absolute() or ".." in Path(name).parts for name in self._sums):
-                raise DamagedError(folder / MANIFEST)
-        except DamagedError:
-            raise
-        except (OSError, ValueError, TypeError):
+            manifest, done = (folder / MANIFEST).read_bytes(), (folder / DONE).read_text()
+            sums = json.loads(manifest)
+        except (OSError, ValueError):
             raise DamagedError(folder / (MANIFEST if is_sealed(folder) else DONE)) from None
+        is_whole = done.strip() == checksum(manifest) and isinstance(sums, dict)
+        if not is_whole or any(Path(name).is_absolute() or ".." in Path(name).parts for name in sums):
+            raise DamagedError(folder / MANIFEST)
+        self._sums = sums
 
     @property
     def names(self) -> list[str]:
         return sorted(self._sums)
 
     def read(self, name: str) -> bytes:
-        """The content of a file.
-
-        Raises:
-            DamagedError: it is not what was sealed.
-        """
-        try:
-            data = (self.folder / name).read_bytes()
-        except OSError:
-            raise DamagedError(self.folder / name) from None
-        if self._sums.get(name) != checksum(data):
-            raise DamagedError(self.folder / name)
-        return data
+        """The content of a file; a DamagedError where it is not what was sealed."""
+        path = self.folder / name
+        with contextlib.suppress(OSError):
+            if checksum(data := path.read_bytes()) == self._sums.get(name):
+                return data
+        raise DamagedError(path)
 
     def json(self, name: str) -> Any:
         return json.loads(self.read(name))
@@ -253,11 +226,7 @@ class Sealed:
         return read_record(self.folder / name, cls, self.json(name))
 
     def check(self) -> None:
-        """Read every file.
-
-        Raises:
-            DamagedError: the first that is not what was sealed.
-        """
+        """Read every file."""
         for name in self.names:
             self.read(name)
 
@@ -269,12 +238,10 @@ class Sealed:
             path = self.folder / name
             if any(parent.is_symlink() for parent in (path, *path.parents) if self.folder in parent.parents):
                 continue  # what a link points to is not ours
-            try:
+            with contextlib.suppress(DamagedError):
                 self.read(name)
-            except DamagedError:
-                continue
-            path.unlink()
-            folders.add(path.parent)
+                path.unlink()
+                folders.add(path.parent)
         (self.folder / MANIFEST).unlink()
         for folder in sorted(folders - {self.folder}, reverse=True):
             if not any(folder.iterdir()):

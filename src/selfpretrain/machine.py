@@ -30,8 +30,8 @@ def resolve_device(name: str) -> str:
     """
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    available = [device for device in there if there[device]]
+    known = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [device for device, is_available in known.items() if is_available]
     if name == "auto":
         return available[0]
     if name not in available:
@@ -60,10 +60,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def peak_memory_bytes(device: str) -> int | None:
-    """Most bytes held: of the accelerator on CUDA, else of this process (which may have done work before).
-
-    None where the system does not say (Windows).
-    """
+    """Most bytes held by the accelerator on CUDA, else by this process; None where the system does not say."""
     import torch
 
     if device == "cuda":
@@ -100,11 +97,11 @@ def environment(device: str) -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The commit of this source, where it is one: an installed package may lie in another project's repository."""
-    here = Path(__file__)
-    git = ("git", "-C", str(here.parent))
+    source = Path(__file__)
     try:
-        for command in ((*git, "ls-files", "--error-unmatch", here.name), (*git, "rev-parse", "HEAD")):
-            asked = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5)
+        for arguments in (("ls-files", "--error-unmatch", source.name), ("rev-parse", "HEAD")):
+            command = ("git", "-C", str(source.parent), *arguments)
+            output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout
     except (OSError, subprocess.SubprocessError):
         return None
-    return asked.stdout.strip()
+    return output.strip()

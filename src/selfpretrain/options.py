@@ -12,13 +12,12 @@ import re
 import sys
 import textwrap
 import typing
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, NoReturn, TypeVar, cast, overload
+from typing import Any, Literal, NoReturn, TypeVar
 
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.registry import TASKS
@@ -45,14 +44,19 @@ def flag(setting: str) -> str:
     return "--" + setting.replace("_", "-")
 
 
-def explained(error: SettingError, group: str = "") -> str:
-    """What is wrong with a setting of a group, in the command line's words."""
-    prefix = f"{group}." if group in PHASES else ""
-    return f"{flag(prefix + error.setting)} {error.value} {error.problem}"
+def explained(error: RequestError) -> str:
+    """What is wrong, in the command line's words."""
+    return f"{flag(error.setting)} {error.value} {error.problem}" if isinstance(error, SettingError) else str(error)
+
+
+def read(cls: type[RecordT], argv: Sequence[str], verb: str, more: Callable[[], str] = str) -> RecordT:
+    """Settings from the command line, see ``parse``."""
+    record: RecordT = filled(cls, parse(cls, argv, verb, more))
+    return record
 
 
 def parse(cls: type[Any], argv: Sequence[str], verb: str, more: Callable[[], str] = str) -> dict[str, Any]:
-    """What is given on the command line, nested as the settings are; options of built-in tasks under ``options``.
+    """What is given on the command line, nested as the settings are.
 
     Prints help and exits where it is asked for.
 
@@ -65,87 +69,81 @@ def parse(cls: type[Any], argv: Sequence[str], verb: str, more: Callable[[], str
     Raises:
         RequestError: something is wrong with them, in one line.
     """
-    arguments = [
-        field.name.upper() if field.default is MISSING else f"[{field.name.upper()}]" for field in _arguments(cls)
-    ]
+    settings = list(_settings(cls))
+    places = [field for _, field, *_ in settings if field.metadata.get("argument")]
+    names = [field.name.upper() if field.default is MISSING else f"[{field.name.upper()}]" for field in places]
     parser = _Parser(
         prog=f"selfpretrain {verb}",
-        usage=" ".join([f"selfpretrain {verb}", *arguments, "[OPTIONS]"]),
+        usage=" ".join([f"selfpretrain {verb}", *names, "[OPTIONS]"]),
         description=inspect.cleandoc(cls.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         add_help=False,
     )
-    everything = "--help-all" in argv
-    has_rare = _add(parser, parser.add_argument_group("options"), cls, (), everything)
-    has_task = any(field.name == "task" for field in fields(cls))
-    for name, kind in task_options().items() if has_task else ():
-        parser.add_argument(
-            flag(name), dest=f"options.{name}", type=_reader(kind), help=argparse.SUPPRESS, default=argparse.SUPPRESS
-        )
-    if everything or "--help" in argv or "-h" in argv:
-        rare = "\n--help-all also lists options that are rarely needed.\n" if has_rare and not everything else ""
-        sys.stdout.write(f"{parser.format_help()}{rare}{more()}")
+    groups = {"options": parser.add_argument_group("options")}
+    for path, field, kind, text in settings:
+        how: dict[str, Any] = {"help": text.replace("%", "%%")}
+        if field.metadata.get("rare") and "--help-all" not in argv:
+            how["help"] = argparse.SUPPRESS
+        dest = ".".join((*path, field.name))
+        if kind is bool and field.default is False:
+            how["action"] = "store_true"
+        else:
+            how["type"], how["metavar"] = _form(kind)
+        if field.metadata.get("text"):
+            how["type"] = str
+        if field in places:
+            nargs = None if field.default is MISSING else "?"
+            parser.add_argument(dest, **{**how, "metavar": field.name.upper(), "nargs": nargs})
+            continue
+        title = TITLES.get(path[-1], path[-1]) if path else "options"
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        prefix = f"{path[-1]}." if path and path[-1] in PHASES else ""
+        groups[title].add_argument(flag(prefix + field.name), dest=dest, **how)
+    if {"-h", "--help", "--help-all"} & set(argv):
+        has_rare = any(field.metadata.get("rare") for _, field, *_ in settings)
+        rare = "\n--help-all also lists options that are rarely needed.\n" if has_rare else ""
+        sys.stdout.write(f"{parser.format_help()}{'' if '--help-all' in argv else rare}{more()}")
         raise SystemExit(0)
-    namespace, unknown = parser.parse_known_args(list(argv))
+    namespace, unknown = parser.parse_known_args(argv)
     if unknown:
         raise RequestError(_unknown(unknown[0], parser))
     given: dict[str, Any] = {}
-    for path, value in vars(namespace).items():
-        *groups, name = path.split(".")
+    for dest, value in vars(namespace).items():
+        *parts, name = dest.split(".")
         inner = given
-        for group in groups:
-            inner = inner.setdefault(group, {})
+        for part in parts:
+            inner = inner.setdefault(part, {})
         inner[name] = value
     return given
 
 
-@overload
-def filled(ground: type[RecordT], given: Mapping[str, Any], group: str = "") -> RecordT: ...
-@overload
-def filled(ground: RecordT, given: Mapping[str, Any], group: str = "") -> RecordT: ...
 def filled(ground: Any, given: Mapping[str, Any], group: str = "") -> Any:
     """Settings with what was given; everything else as in ``ground``, or by default where that is a class.
 
     Raises:
         SettingError: a value that cannot be used.
     """
-    changes = {}
-    for name, value in given.items():
-        is_group = isinstance(value, Mapping) and name != "options"
-        changes[name] = filled(_inner(ground, name), value, name) if is_group else value
+    groups = {name: value for name, value in given.items() if isinstance(value, Mapping) and name != "options"}
+    own = {name: value for name, value in given.items() if name not in groups}
     try:
-        return ground(**changes) if isinstance(ground, type) else replace(ground, **changes)
+        record = ground(**own) if isinstance(ground, type) else replace(ground, **own)
+        return replace(record, **{name: filled(getattr(record, name), groups[name], name) for name in groups})
     except SettingError as error:
-        if group in PHASES:
-            raise RequestError(explained(error, group)) from None
-        raise
-
-
-def _inner(ground: Any, name: str) -> Any:
-    if not isinstance(ground, type):
-        return getattr(ground, name)
-    factory = next(field.default_factory for field in fields(ground) if field.name == name)
-    return cast(Any, factory)()
-
-
-def task_options() -> dict[str, Any]:
-    """Options of all built-in tasks, and their types."""
-    return {name: kind for task in TASKS.values() for name, kind in _typed_names(task)}
+        if group not in PHASES:
+            raise
+        raise SettingError(f"{group}.{error.setting}", error.value, error.problem) from None
 
 
 def task_help() -> str:
     """Built-in tasks with their options and defaults."""
     lines = []
     for name, task in TASKS.items():
-        options = "  ".join(f"{flag(option)} {getattr(task(), option)}" for option, _ in _typed_names(task))
+        options = "  ".join(f"{flag(field.name)} {getattr(task(), field.name)}" for field in fields(task))
         lines.append(f"  {name:20s} {options}".rstrip())
     return "\n".join(["built-in tasks, with their own options:", *lines, ""])
-
-
-def _typed_names(cls: type[Any]) -> Iterator[tuple[str, Any]]:
-    hints = typing.get_type_hints(cls)
-    yield from ((field.name, hints[field.name]) for field in fields(cls))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -155,115 +153,79 @@ class _Parser(argparse.ArgumentParser):
         raise RequestError(f"{what} (see {self.prog} --help)")
 
 
-def _add(parser: _Parser, group: Any, cls: type[Any], path: tuple[str, ...], everything: bool) -> bool:
-    """Add the options of a class of settings; whether some of them are shown by ``--help-all`` only."""
-    has_rare = False
-    hints, helps = typing.get_type_hints(cls), _field_docstrings(cast(Hashable, cls))
-    for field in fields(cls):
-        kind = hints[field.name]
-        if field.metadata.get("python"):
-            continue
+def _settings(cls: type[Any], path: tuple[str, ...] = ()) -> "Iterator[tuple[tuple[str, ...], Field[Any], Any, str]]":
+    """The settings of a class and of its groups: path to the group, field, type, help. Those of a base come last."""
+    hints, helps = typing.get_type_hints(cls), _field_docstrings(cls)
+    own = inspect.get_annotations(cls)
+    for field in sorted(fields(cls), key=lambda field: field.name not in own):
+        kind, inner = hints[field.name], (*path, field.name)
         if is_dataclass(kind):
-            inner = parser.add_argument_group(TITLES.get(field.name, field.name))
-            has_rare |= _add(parser, inner, cast(type[Any], kind), (*path, field.name), everything)
-            continue
-        is_rare = bool(field.metadata.get("rare"))
-        has_rare |= is_rare
-        text = helps[field.name] + _default_text(field)
-        shown = text.replace("%", "%%") if everything or not is_rare else argparse.SUPPRESS
-        dest = ".".join((*path, field.name))
-        settings: dict[str, Any] = {"help": shown, "default": argparse.SUPPRESS}
-        if field.metadata.get("argument"):
-            nargs = None if field.default is MISSING else "?"
-            metavar = field.name.upper()
-            parser.add_argument(dest, metavar=metavar, nargs=nargs, type=_reader(kind), **settings)
-            continue
-        prefix = f"{path[-1]}." if path and path[-1] in PHASES else ""
-        name = flag(prefix + field.name)
-        if kind is bool:
-            group.add_argument(name, dest=dest, action="store_true", **settings)
-        else:
-            read = str if field.metadata.get("text") else _reader(kind)
-            group.add_argument(name, dest=dest, type=read, metavar=_metavar(kind), **settings)
-    return has_rare
+            yield from _settings(typing.cast(type[Any], kind), inner)
+        elif field.metadata.get("of_tasks"):
+            options = {option.name: (task, option) for task in TASKS.values() for option in fields(task)}
+            for task, option in options.values():
+                yield inner, option, typing.get_type_hints(task)[option.name], argparse.SUPPRESS
+        elif not field.metadata.get("python"):
+            yield path, field, kind, helps[field.name] + _default_text(field)
 
 
-def _arguments(cls: type[Any]) -> "Iterator[Field[Any]]":
-    """The fields that stand without an option."""
-    hints = typing.get_type_hints(cls)
-    for field in fields(cls):
-        if field.metadata.get("argument"):
-            yield field
-        elif is_dataclass(hints[field.name]):
-            yield from _arguments(cast(type[Any], hints[field.name]))
-
-
-@cache
-def _field_docstrings(cls: Hashable) -> dict[str, str]:
-    """The docstrings under the fields of a dataclass, by field."""
-    body = cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(cast(type[Any], cls)))).body[0]).body
-    return {
-        statement.target.id: " ".join(inspect.cleandoc(str(below.value.value)).split())
-        for statement, below in pairwise(body)
-        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-    }
+def _field_docstrings(cls: type[Any]) -> dict[str, str]:
+    """The docstrings under the fields of a dataclass and of its bases, by field."""
+    texts: dict[str, str] = {}
+    for base in cls.__mro__[:-1]:
+        body = typing.cast(ast.ClassDef, ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]).body
+        texts |= {
+            statement.target.id: " ".join(inspect.cleandoc(str(below.value.value)).split())
+            for statement, below in pairwise(body)
+            if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
+            if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+        }
+    return texts
 
 
 def _default_text(field: "Field[Any]") -> str:
     value = field.default
     if value is MISSING or value is None or value is False or field.metadata.get("argument"):
         return ""
-    if isinstance(value, tuple):
-        value = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in value)
-    return f" (default: {value:g})" if isinstance(value, float) else f" (default: {value})"
+    values = value if isinstance(value, tuple) else (value,)
+    shown = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in values)
+    return f" (default: {shown})"
 
 
-def _parts(kind: Any) -> tuple[Any, bool]:
-    """A type without None, and whether it had that."""
-    options = typing.get_args(kind)
-    if NoneType not in options:
-        return kind, False
-    return next(option for option in options if option is not NoneType), True
+def _form(kind: Any) -> tuple[Callable[[str], Any], str]:
+    """How a value of this type is read, and what stands for it in the help.
 
+    Values of a tuple are separated by commas, and None is None where it is allowed.
 
-def _metavar(kind: Any) -> str:
-    bare, _ = _parts(kind)
-    origin = typing.get_origin(bare)
-    if origin is Literal:
-        return "{" + ",".join(typing.get_args(bare)) + "}"
-    if origin is tuple:
-        return "NAME,.." if typing.get_args(bare)[0] is str else "NUMBER,.."
-    return {int: "N", float: "X", Path: "PATH"}.get(bare, "TEXT")
-
-
-def _reader(kind: Any) -> Callable[[str], Any]:
-    """Reads a value of this type; tuples are separated by commas, and None is None where it is allowed.
-
-    >>> _reader(tuple[float, ...])("1e-3,3e-3"), _reader(int | None)("None")
-    ((0.001, 0.003), None)
+    >>> read_value, metavar = _form(tuple[float, ...])
+    >>> read_value("1e-3,3e-3"), metavar
+    ((0.001, 0.003), 'NUMBER,..')
     """
-    bare, optional = _parts(kind)
-    origin, inner = typing.get_origin(bare), typing.get_args(bare)
+    types = [option for option in typing.get_args(kind) if option is not NoneType]
+    is_optional = NoneType in typing.get_args(kind)
+    bare = types[0] if is_optional else kind
+    inner = typing.get_args(bare)
+    choices = {"true": True, "false": False} if bare is bool else {}
+    if typing.get_origin(bare) is Literal:
+        choices = {name: name for name in inner}
+    is_tuple = typing.get_origin(bare) is tuple
 
-    def read(text: str) -> Any:
-        if optional and text == "None":
+    def read_value(text: str) -> Any:
+        if is_optional and text == "None":
             return None
-        if origin is Literal:
-            if text not in inner:
-                raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(inner)}")
-            return text
         try:
-            if origin is tuple:
-                return tuple(inner[0](part.strip()) for part in text.split(",") if part.strip())
-            if bare is bool:
-                return {"true": True, "false": False}[text.lower()]
-            return bare(text)
+            if choices:
+                return choices[text]
+            return tuple(inner[0](part.strip()) for part in text.split(",") if part.strip()) if is_tuple else bare(text)
         except (ValueError, KeyError):
-            what = "numbers" if origin is tuple else "true or false" if bare is bool else "a number"
+            what = f"one of {', '.join(choices)}" if choices else "numbers" if is_tuple else "a number"
             raise argparse.ArgumentTypeError(f"cannot be {text!r}; give {what}") from None
 
-    return read
+    if choices:
+        return read_value, "{" + ",".join(choices) + "}"
+    if is_tuple:
+        return read_value, "NAME,.." if inner[0] is str else "NUMBER,.."
+    return read_value, {int: "N", float: "X", Path: "PATH"}.get(bare, "TEXT")
 
 
 def _unknown(argument: str, parser: _Parser) -> str:

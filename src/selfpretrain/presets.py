@@ -17,10 +17,9 @@ class Preset:
     task: TaskConfig = field(default_factory=TaskConfig)
 
 
-MINIMAL = register(Preset("minimal"))
-"""The smallest model that shows the effect (ours)."""
-SMALL = register(
-    Preset(
+register(Preset("minimal"))  # the smallest model that shows the effect (ours)
+register(
+    Preset(  # a first model for real data (ours)
         "small",
         CompareConfig(
             model=ModelConfig(depth=2, width=64, heads=4),
@@ -30,4 +29,3 @@ SMALL = register(
         ),
     )
 )
-"""A first model for real data (ours)."""

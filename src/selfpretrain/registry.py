@@ -1,12 +1,8 @@
 """Everything that has a name: arms, tasks, objectives, sections, studies and presets.
 
 The built-in ones come from the modules below; others from installed packages, which name a module under the entry point
-``selfpretrain.plugins``. Such a module calls ``register`` for each thing that it adds:
-
-    [project.entry-points."selfpretrain.plugins"]
-    mine = "my_package.selfpretrain_plugin"
-
-Nothing here, and none of the modules below but the objectives, imports torch.
+``selfpretrain.plugins``. Such a module calls ``register`` for each thing that it adds (see docs/extending.md). Nothing
+here, and none of the modules below but the objectives, imports torch.
 """
 
 import difflib
@@ -43,13 +39,8 @@ class Shelf(Mapping[str, ThingT], Generic[ThingT]):
         self._things: dict[str, ThingT] = {}
 
     def add(self, thing: Any) -> None:
-        """Make a thing known by its name.
-
-        Raises:
-            RequestError: another one has the name.
-        """
-        there = self._things.setdefault(thing.name, thing)
-        if there is not thing:
+        """Make a thing known by its name; a second thing of that name is refused."""
+        if self._things.setdefault(thing.name, thing) is not thing:
             raise RequestError(f"another {self.sort} is called '{thing.name}'; rename one")
 
     def _load(self) -> dict[str, ThingT]:
@@ -59,11 +50,7 @@ class Shelf(Mapping[str, ThingT], Generic[ThingT]):
         return self._things
 
     def __getitem__(self, name: str) -> ThingT:
-        """The thing of that name.
-
-        Raises:
-            SettingError: there is none; the message lists the names.
-        """
+        """The thing of that name; a SettingError with all names where there is none."""
         things = self._load()
         if name not in things:
             close = difflib.get_close_matches(name, things, n=1)
@@ -108,9 +95,9 @@ def load_plugins() -> None:
     global _plugins_loaded
     points = () if _plugins_loaded else metadata.entry_points(group=GROUP)
     _plugins_loaded = True  # a plug-in may itself look things up
-    homes = [home for shelf in SHELVES.values() for home in shelf.homes if points and shelf is not OBJECTIVES]
-    for home in homes:
-        import_module(home)
+    for shelf in SHELVES.values() if points else ():
+        for home in shelf.homes if shelf is not OBJECTIVES else ():
+            import_module(home)
     for point in points:
         try:
             point.load()

@@ -32,7 +32,6 @@ class Interval:
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
-        """Both ends."""
         return self.low, self.high
 
     def above(self, bound: float) -> bool:
@@ -69,12 +68,13 @@ def t_interval(numbers: Sequence[float] | NDArray[np.float64]) -> Interval:
     mean, n = float(x.mean()), len(x)
     if n < 2:
         return Interval(mean, None, None, None, n)
-    error = float(x.std(ddof=1)) / math.sqrt(n)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1)) * error
-    if error == 0:
-        p = 1.0 if mean == 0 else 0.0
-    else:
-        p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    return _student(mean, float(x.std(ddof=1)) / math.sqrt(n), n - 1, n)
+
+
+def _student(mean: float, error: float, df: float, n: int) -> Interval:
+    """``mean +- t_{.975, df} error``."""
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, df)) if error else float(mean == 0)
     return Interval(mean, mean - half, mean + half, p, n)
 
 
@@ -122,15 +122,9 @@ class Crossed:
         """
         s, n = self.n_seeds, self.n_sequences
         total = max(self.seeds + self.sequences - self.rest, self.seeds, self.sequences)
-        if total <= 0:
-            return Interval(self.mean, self.mean, self.mean, 1.0 if self.mean == 0 else 0.0, s)
         parts = ((self.seeds, s - 1), (self.sequences, n - 1), (self.rest, (s - 1) * (n - 1)))
-        df = total**2 / sum(square**2 / freedom for square, freedom in parts)
-        error = math.sqrt(total / (s * n))
-        half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
-        return Interval(
-            self.mean, self.mean - half, self.mean + half, float(2 * stats.t.sf(abs(self.mean) / error, df)), s
-        )
+        df = total**2 / sum(square**2 / freedom for square, freedom in parts) if total else 1.0
+        return _student(self.mean, math.sqrt(total / (s * n)), df, s)
 
     def with_seeds(self, n_seeds: int) -> "Crossed":
         """What so many seeds would show, if mean and components of variance stay what they are estimated to be."""
@@ -220,12 +214,9 @@ def accuracy_error(accuracy: float, n: int) -> float:
 
 
 def chance_snr(n: int) -> float:
-    """Below this, ``2 sqrt(2) / n``, an estimated signal-to-noise ratio may be chance.
+    """Below this, ``2 sqrt(2) / n``, a signal-to-noise ratio estimated from ``n`` examples may be chance.
 
     Without a signal the estimate's standard deviation is ``sqrt(2 ||Cov||_F^2) / (n tr Cov)``, at most ``sqrt(2) / n``
     (a single direction); this is twice that.
-
-    Args:
-        n: examples.
     """
     return 2 * math.sqrt(2) / n

@@ -6,7 +6,7 @@ of a batch is in ``draws.py``.
 """
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,28 +35,8 @@ Stream = Literal[
     "random-labels",
     "partner",
 ]
-# The numbers are part of every published result: add at the end, never renumber.
-_NUMBERS: dict[Stream, int] = {
-    "data": 1,
-    "split": 2,
-    "init": 3,
-    "pretrain-batches": 4,
-    "label-batches": 5,
-    "masks": 6,
-    "validation-masks": 7,
-    "dropout": 8,
-    "sample": 9,
-    "noise": 10,
-    "shuffle": 11,
-    "curvature": 12,
-    "train-sample": 13,
-    "pair-sample": 14,
-    "label-masks": 15,
-    "cutmix": 16,
-    "fraction": 17,
-    "random-labels": 18,
-    "partner": 19,
-}
+# A stream's number is part of every published result: add names at the end, never move one.
+_NUMBERS: dict[Stream, int] = {name: number for number, name in enumerate(get_args(Stream), start=1)}
 
 
 def numpy_stream(seed: int, stream: Stream, counter: int = 0) -> np.random.Generator:
@@ -74,8 +54,13 @@ def torch_stream(seed: int, stream: Stream, counter: int = 0) -> "torch.Generato
     """CPU torch generator of one stream at one counter value (CPU, so that devices draw alike)."""
     import torch  # here, so that reading data does not wait for torch
 
-    sequence = np.random.SeedSequence([seed, _NUMBERS[stream], counter])
-    return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+    return torch.Generator().manual_seed(stream_state(seed, stream, counter))
+
+
+@lru_cache(maxsize=256)
+def stream_state(seed: int, stream: Stream, counter: int = 0) -> int:
+    """64 bits that name a stream at one counter value."""
+    return int(np.random.SeedSequence([seed, _NUMBERS[stream], counter]).generate_state(1, np.uint64)[0])
 
 
 def batch_indices(seed: int, stream: Stream, step: int, batch_size: int, n_rows: int) -> NDArray[np.int64]:
@@ -96,12 +81,6 @@ def batch_indices(seed: int, stream: Stream, step: int, batch_size: int, n_rows:
     order = np.concatenate([_epoch_order(seed, stream, epoch, n_rows) for epoch in epochs])
     offset = start - epochs[0] * n_rows
     return order[offset : offset + batch_size]
-
-
-@lru_cache(maxsize=256)
-def stream_state(seed: int, stream: Stream) -> int:
-    """64 bits that name a stream of a seed: where counter-based draws begin."""
-    return int(np.random.SeedSequence([seed, _NUMBERS[stream]]).generate_state(1, np.uint64)[0])
 
 
 @lru_cache(maxsize=4)  # of the training that this process is in the middle of

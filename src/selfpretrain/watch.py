@@ -16,15 +16,12 @@ ESTIMATE_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Planned:
-    """Jobs that are about to begin.
-
-    Attributes:
-        costs: cost of each job by name, in FLOPs or any one unit.
-        later: cost of jobs that will be planned afterwards; replaces the previous value.
-    """
+    """Jobs that are about to begin."""
 
     costs: Mapping[str, float]
+    """Cost of each job by name, in FLOPs or any one unit."""
     later: float = 0.0
+    """Cost of jobs that will be planned afterwards; replaces the previous value."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +84,10 @@ class Watcher:
 
         self._console = console
         self._costs: dict[str, float] = {}
+        self._later = 0.0
         self._done: dict[str, float] = {}
         self._finished: set[str] = set()
-        self._later = 0.0
-        self._active: dict[str, Any] = {}
+        self._running: dict[str, Any] = {}
         self._clock, self._spoken = clock, clock()
         self._bar = Progress(
             BarColumn(40),
@@ -104,7 +101,7 @@ class Watcher:
             disable=not console.is_terminal,
             get_time=clock,
         )
-        self._whole = self._bar.add_task("", start=False, total=None)
+        self._bar.add_task("", start=False, total=None)
 
     def __enter__(self) -> "Watcher":
         return self
@@ -114,37 +111,35 @@ class Watcher:
 
     def __call__(self, event: Event) -> None:
         """Take in one event; the first one starts the display."""
-        if self._console.is_terminal and not self._bar.live.is_started:
-            self._bar.start()
+        self._bar.start()
         match event:
-            case Planned():
-                self._costs |= event.costs
-                self._later = event.later
-                if event.costs:
-                    self._say(f"{len(event.costs)} job{'s' if len(event.costs) > 1 else ''} to do")
+            case Planned(costs, later):
+                self._costs |= costs
+                self._later = later
+                if costs:
+                    self._say(f"{len(costs)} job{'s' if len(costs) > 1 else ''} to do")
             case Note(text, job):
                 self._say(f"{job}: {text}" if job else text)
-            case Progress():
-                self._advance(event.job, self._costs.get(event.job, 0.0) * event.step / event.total)
-                self._show(event)
+            case Progress(job, step, total):
+                self._running[job] = event
+                self._advance(job, step / total)
                 if not self._console.is_terminal and self._clock() - self._spoken >= PLAIN_SECONDS:
-                    running = "; ".join(f"{job} {now.step}/{now.total}" for job, now in self._active.items())
+                    running = "; ".join(f"{job} {now.step}/{now.total}" for job, now in self._running.items())
                     self._say(f"{100 * self.share:.0f}% · {self.left} · {running}")
             case Done(job, outcome):
-                self._advance(job, self._costs.get(job, 0.0))
+                self._running.pop(job, None)
                 self._finished.add(job)
-                self._show(None, job)
+                self._advance(job, 1.0)
                 self._say(f"[{len(self._finished)}/{len(self._costs)}] {job}: {outcome} · {self.left}")
 
     @property
-    def total(self) -> float:
-        """Cost of everything, including what will be planned later."""
+    def _total(self) -> float:
         return sum(self._costs.values()) + self._later
 
     @property
     def share(self) -> float:
-        """Share of the cost that is done, in [0, 1]."""
-        return sum(self._done.values()) / self.total if self.total else 0.0
+        """Share of the cost that is done, in [0, 1]; what will be planned later counts as not done."""
+        return sum(self._done.values()) / self._total if self._total else 0.0
 
     @property
     def left(self) -> str:
@@ -152,29 +147,22 @@ class Watcher:
         seconds = self._bar.tasks[0].time_remaining
         return "estimating the time left" if seconds is None else f"about {duration_text(seconds)} left"
 
-    def _advance(self, job: str, cost: float) -> None:
-        """Work that a job brings along from an earlier day counts as done, and not for the speed."""
-        inherited = job not in self._done
-        self._done[job] = cost
+    def _advance(self, job: str, share: float) -> None:
         whole = self._bar.tasks[0]
         if not whole.started:
-            self._bar.start_task(self._whole)
-        if inherited:
-            whole.completed = sum(self._done.values())
-        self._bar.update(self._whole, completed=sum(self._done.values()), total=self.total)
-
-    def _show(self, progress: Progress | None, job: str = "") -> None:
-        """The running jobs beside the bar, or a job taken away."""
-        if progress is None:
-            self._active.pop(job, None)
-        else:
-            self._active[progress.job] = progress
-        rows = []
-        for now in self._active.values():
+            self._bar.start_task(whole.id)
+        is_new = job not in self._done
+        self._done[job] = self._costs.get(job, 0.0) * share
+        completed = sum(self._done.values())
+        if is_new:  # what a job brings along from an earlier day counts as done, and not for the speed
+            whole.completed = completed
+        self._bar.update(whole.id, completed=completed, total=self._total)
+        lines = [self.left]
+        for now in self._running.values():
             shown = [name for name in ("loss", "train_sample_acc", "val_acc") if name in now.metrics]
             numbers = [f"{name.removesuffix('_acc').replace('_', ' ')} {now.metrics[name]:.3f}" for name in shown]
-            rows.append("  ".join([f"{now.job} {now.step}/{now.total}", *numbers]))
-        self._bar.update(self._whole, description="\n".join([self.left, *rows]))
+            lines.append("  ".join([f"{now.job} {now.step}/{now.total}", *numbers]))
+        self._bar.update(whole.id, description="\n".join(lines))
 
     def _say(self, text: str) -> None:
         from rich.text import Text
