@@ -9,11 +9,11 @@ from conftest import tiny_config
 from selfpretrain.comparison.summary import ArmSummary, ContrastSummary, Summary
 from selfpretrain.config import DiagnoseConfig, TaskConfig
 from selfpretrain.explain.cells import alone
-from selfpretrain.explain.conclude import Evidence, Shape, Signals, conclude
+from selfpretrain.explain.conclude import Evidence, Shape, Signals
 from selfpretrain.registry import STUDIES
 from selfpretrain.stats import t_interval
 from selfpretrain.studies import Ahead, Blind, Case, Changes, Fits, Generalises, LooksNear, Recovers
-from selfpretrain.studies.claims import Diagnosed, Finding, decide
+from selfpretrain.studies.claims import CaseResult, decide
 from stand_in import made
 
 TASK = TaskConfig()
@@ -56,7 +56,7 @@ def decided(claims, found, axis="case", values=None):
     values = values or {name: name for name in found}
     cases = [Case({axis: value}, tiny_config(arms=("scratch", "spt")), TASK) for value in values.values()]
     names = {case.name: name for case, name in zip(cases, values, strict=True)}
-    renamed = {case: Finding(found[name]) for case, name in names.items() if name in found}
+    renamed = {case: CaseResult(found[name]) for case, name in names.items() if name in found}
     claims = [
         replace(claim, case=f"{axis}-{claim.case}", other=None if claim.other is None else f"{axis}-{claim.other}")
         if isinstance(claim, Ahead)
@@ -179,7 +179,7 @@ def one_case(claim, finding, *sections):
     ],
 )
 def test_an_arm_fits_beyond_nine_in_ten_and_generalises_within_three_points(claim, known, outcome, effect):
-    said = one_case(claim(text="it does", case="n-1"), Finding(answer_of(scratch=known)))
+    said = one_case(claim(text="it does", case="n-1"), CaseResult(answer_of(scratch=known)))
     assert (said.outcome, said.effect) == (outcome, pytest.approx(effect, abs=1e-9))
 
 
@@ -188,7 +188,7 @@ def test_a_lead_can_be_one_of_training_accuracy():
         scratch={"best_train_acc": (0.5, 0.51, 0.52)},
         spt={"best_train_acc": (0.6, 0.62, 0.61)},
     )
-    said = one_case(Ahead(text="it fits better", case="n-1", split="train"), Finding(answer))
+    said = one_case(Ahead(text="it fits better", case="n-1", split="train"), CaseResult(answer))
     assert (said.outcome, said.effect) == ("holds", pytest.approx(0.1))
     assert "training" in said.unit
 
@@ -204,7 +204,7 @@ def diagnosed(shares=(), *, outcome="helps", **seen):
         cells={alone(group): scratch + 0.4 * share + noise for group, share in dict(shares).items()},
         **seen,
     )
-    return Finding(answer_of(), Diagnosed(evidence, conclude(evidence)))
+    return CaseResult(answer_of(), evidence)
 
 
 SHARES = {"query-key": 0.9, "norms": 0.1}
@@ -257,7 +257,7 @@ def test_near_attention_and_blind_labels_are_measured_over_seeds(claim, section,
     [
         (Recovers, "transplants", diagnosed(SHARES, outcome="no detectable effect"), "no gain to carry in n-1"),
         (Recovers, "transplants", diagnosed(), "no transplant spt.query-key.free in n-1"),
-        (Recovers, "transplants", Finding(answer_of()), "n-1 is not diagnosed"),
+        (Recovers, "transplants", CaseResult(answer_of()), "n-1 is not diagnosed"),
         (LooksNear, "attention", diagnosed(), "n-1"),
         (Blind, "gradients", diagnosed(), "not above chance"),
         (Blind, "gradients", diagnosed(signals=[Signals(0.02, 0.001, 0, 0, 256)] * 3), "not above chance"),

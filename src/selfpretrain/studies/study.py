@@ -1,19 +1,24 @@
 """What a study is, and what the built-in ones stand on. Imports no torch."""
 
-import inspect
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from selfpretrain.arms.builtin import expanded
-from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskConfig
+from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, PhaseName, TaskConfig
 from selfpretrain.data.builtin import FOLDER, VARIABLE, data_folder
 from selfpretrain.errors import RequestError
 from selfpretrain.files import fingerprint
 from selfpretrain.registry import PRESETS
+
+if TYPE_CHECKING:
+    from selfpretrain.studies.claims import Claim
+
+Profile = Literal["small", "full"]
+"""small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +79,7 @@ class StudyAnswer:
     study: str
     question: str
     expected: str
-    profile: Literal["small", "full"]
+    profile: Profile
     version: str
     declared: str
     changed_after: int | None
@@ -135,22 +140,12 @@ class Case:
         return replace(self.config, arms=expanded(self.config.arms))
 
 
-@dataclass(frozen=True)
-class RealData:
-    """A file of real data.
-
-    Attributes:
-        kind: what it is.
-    """
+class RealData(NamedTuple):
+    """A file of real data: its name, the kind of data, and the end of the file's name."""
 
     name: str
     kind: str
     suffix: str
-
-    @property
-    def file(self) -> str:
-        """The file's name."""
-        return f"{self.name}{self.suffix}"
 
 
 SMARTWATCH = RealData("smartwatch", "time series", ".npz")
@@ -162,12 +157,24 @@ MNIST_PIXELS = RealData("mnist-pixels-labelled", "images by pixels", ".npz")
 CARTPOLE = RealData("cartpole", "reinforcement learning", ".npz")
 
 
-if TYPE_CHECKING:
-    from selfpretrain.studies.claims import Claim
+def changed(config: CompareConfig, section: str, **settings: Any) -> CompareConfig:
+    """The comparison with other settings in one of its sections.
 
-Profile = Literal["small", "full"]
-"""small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
-Reading = Callable[[Sequence[ClaimAnswer]], str]
+    >>> changed(CompareConfig(), "model", depth=7).model.depth
+    7
+    """
+    return replace(config, **{section: replace(getattr(config, section), **settings)})
+
+
+def times(config: CompareConfig, phase: PhaseName, factor: float) -> CompareConfig:
+    """The comparison with so many times the length of a phase.
+
+    >>> times(CompareConfig(), "label", 10).label.duration
+    '3000steps'
+    """
+    duration = Duration.parse(getattr(config, phase).duration)
+    assert duration is not None, "checked by PhaseConfig"
+    return changed(config, phase, duration=f"{factor * duration.amount:g}{duration.unit}")
 
 
 @dataclass(frozen=True)
@@ -186,50 +193,49 @@ class Ground:
     data_dir: Path = FOLDER
 
     def along(
-        self, axis: str, values: Sequence[Axis], change: Callable[[CompareConfig, Any], CompareConfig]
+        self,
+        axis: str,
+        values: Sequence[Axis],
+        change: Callable[[CompareConfig, Any], CompareConfig] = lambda config, _: config,
+        *,
+        task: Callable[[TaskConfig, Any], TaskConfig] = lambda task, _: task,
+        more: Sequence[Axis] = (),
     ) -> list[Case]:
-        """A case for each value of an axis, by what it changes in the comparison."""
-        return [Case({axis: value}, change(self.config, value), self.task) for value in values]
+        """A case for each value of an axis.
 
-    def along_model(self, setting: str, values: Sequence[Axis]) -> list[Case]:
+        Args:
+            change: what a value changes in the comparison.
+            task: what it changes in the data.
+            more: further values, in the profile full.
+        """
+        values = (*values, *more) if self.profile == "full" else values
+        return [Case({axis: value}, change(self.config, value), task(self.task, value)) for value in values]
+
+    def along_model(self, setting: str, values: Sequence[Axis], *, more: Sequence[Axis] = ()) -> list[Case]:
         """A case for each value of one setting of the model, by which the axis is called."""
 
         def change(config: CompareConfig, value: Axis) -> CompareConfig:
-            model: dict[str, Any] = {setting: value}
-            return replace(config, model=replace(config.model, **model))
+            return changed(config, "model", **{setting: value})
 
-        return self.along(setting, values, change)
+        return self.along(setting, values, change, more=more)
 
     def over(self, tasks: Sequence[str], config: CompareConfig) -> list[Case]:
         """A case for each of these built-in tasks; where it is the ground's own, with the ground's options."""
-        return [
-            Case({"data": name}, config, self.task if name == self.task.data else TaskConfig(data=name))
-            for name in tasks
-        ]
+        own = self.task
+        return [Case({"data": name}, config, own if name == own.data else TaskConfig(data=name)) for name in tasks]
 
-    def real(self, data: RealData, config: CompareConfig, **case: Any) -> Case:
-        """A case of real data; left out where its file is not at hand.
-
-        Args:
-            case: further fields of the case; ``axes`` come after the data's name.
-        """
-        path = self.data_dir / data.file
+    def real(
+        self,
+        data: RealData,
+        config: CompareConfig,
+        axes: Mapping[str, Axis] | None = None,
+        diagnosis: DiagnoseConfig | None = None,
+    ) -> Case:
+        """A case of real data; left out where its file is not at hand. Further axes come after the data's name."""
+        path = self.data_dir / f"{data.name}{data.suffix}"
         cure = f"{path} is not there: examples/real_data.py makes it, --data-dir or {VARIABLE} names its folder"
-        axes = {"data": data.name, **case.pop("axes", {})}
-        missing = None if path.is_file() else cure
-        return Case(axes, config, TaskConfig(data=str(path)), left_out=missing, **case)
-
-
-def longer(config: CompareConfig, factor: int) -> CompareConfig:
-    """The comparison with so many times the label training.
-
-    >>> longer(CompareConfig(), 10).label.duration
-    '3000steps'
-    """
-    duration = Duration.parse(config.label.duration)
-    assert duration is not None, "checked by PhaseConfig"
-    text = f"{factor * duration.amount:g}{duration.unit}"
-    return replace(config, label=replace(config.label, duration=text))
+        left_out = None if path.is_file() else cure
+        return Case({"data": data.name, **(axes or {})}, config, TaskConfig(data=str(path)), diagnosis, left_out)
 
 
 def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir: Path | None = None) -> Ground:
@@ -239,13 +245,19 @@ def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir:
         task: a person's own data; None is ``proximity``.
         data_dir: where files of real data are; None as in ``data_folder``.
     """
-    where = data_folder(data_dir)
-    if profile == "small":
-        config = replace(CompareConfig(), arms=("scratch", "spt"), seeds=3)
-        return Ground(profile, config, task or TaskConfig(), where)
-    config = replace(PRESETS["small"].config, arms=("scratch", "spt"), seeds=10)
-    long = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-    return Ground(profile, config, task or long, where)
+    config, own = CompareConfig(seeds=3), TaskConfig()
+    if profile == "full":
+        config = replace(PRESETS["small"].config, seeds=10)
+        own = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
+    return Ground(profile, replace(config, arms=("scratch", "spt")), task or own, data_folder(data_dir))
+
+
+def line_of(error: BaseException, path: str) -> int | str:
+    """The last line of a file that was running, or that cannot be read as Python."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno or "?"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return lines[-1] if lines and lines[-1] is not None else "?"
 
 
 @dataclass(frozen=True)
@@ -270,7 +282,7 @@ class Study:
     claims: "Sequence[Claim]"
     cases: Callable[[Ground], Sequence[Case]]
     own_data: bool = False
-    reading: Reading | None = None
+    reading: Callable[[Sequence[ClaimAnswer]], str] | None = None
 
     def __post_init__(self) -> None:
         if not self.claims:
@@ -296,10 +308,9 @@ class Study:
         try:
             cases = list(self.cases(ground))
         except Exception as error:
-            where = inspect.getsourcefile(inspect.unwrap(self.cases)) or self.name
-            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
-            place = f"{where}, line {lines[-1] if lines else '?'}"
-            raise RequestError(f"{place}: {type(error).__name__}: {error}") from None
+            files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+            path = next((file for file in files if file != __file__), self.name)
+            raise RequestError(f"{path}, line {line_of(error, path)}: {type(error).__name__}: {error}") from None
         names = [case.name for case in cases]
         if len(set(names)) < len(names):
             raise RequestError(f"the study {self.name} has two cases of one name; their axes must differ")
