@@ -166,11 +166,8 @@ def _table(answer: StudyAnswer, results: Results) -> str:
                     "arm": arm,
                     "seed": seed,
                     "lr": entry.lr,
-                    "train_acc": entry.train_acc[seed],
-                    "val_acc": entry.val_acc[seed],
-                    "test_acc": entry.test_acc[seed],
                     "flops": entry.flops_pretrain + entry.flops_label,
-                    "seconds": entry.seconds[seed],
+                    **{name: getattr(entry, name)[seed] for name in ("train_acc", "val_acc", "test_acc", "seconds")},
                 }
                 writer.writerow(row)
     return text.getvalue()

@@ -8,9 +8,9 @@ from selfpretrain.config import TaskConfig
 from selfpretrain.explain.cells import NOISE, alone
 from selfpretrain.studies.builtin import LOOK, TRICKS, always_new, study
 from selfpretrain.studies.claims import Ahead, Blind, Claim, LooksNear, Recovers
-from selfpretrain.studies.study import MNIST_PIXELS, SPLICE, VOWELS, Case, Ground, changed, times
+from selfpretrain.studies.study import Case, Ground, changed, times
 
-PIXELS = MNIST_PIXELS.name
+PIXELS = "mnist-pixels-labelled"
 QUERY_KEY, REST = alone("query-key").name, "spt.all-but-query-key.free"
 DIAGNOSIS = replace(LOOK, cells=(QUERY_KEY, REST, NOISE.name))
 SEEDS = 5
@@ -65,7 +65,7 @@ def _about(
     expected="All of them on proximity; on images the gain, and that labels alone are stuck; on short series neither.",
     minutes=85,
     claims=[
-        *map(_gain, ("proximity", PIXELS, "digits", SPLICE.name, VOWELS.name)),
+        *map(_gain, ("proximity", PIXELS, "digits", "splice", "vowels")),
         *_about("proximity", "one layer of width 16", tuple(TRICKS), new=True),
         *_about(PIXELS, "one layer of width 32", ("augment",), total=False, larger=False),
         *_about("digits", "one layer of width 16", tuple(TRICKS)),
@@ -92,8 +92,8 @@ def _paper(ground: Ground) -> list[Case]:
     few_arms = replace(pixels, arms=("scratch", "spt", "augment"))
     return [
         *cases,
-        ground.real(MNIST_PIXELS, few_arms, {"with": "all"}, DIAGNOSIS),
-        ground.real(MNIST_PIXELS, changed(pixels, "model", depth=1, width=32), {"with": "small-model"}),
-        ground.real(MNIST_PIXELS, times(pixels, "pretrain", 1 / 4), {"with": "little-spt"}),
-        *(ground.real(data, ground.config, {"with": "all"}) for data in (SPLICE, VOWELS)),
+        ground.real(f"{PIXELS}.npz", few_arms, {"with": "all"}, DIAGNOSIS),
+        ground.real(f"{PIXELS}.npz", changed(pixels, "model", depth=1, width=32), {"with": "small-model"}),
+        ground.real(f"{PIXELS}.npz", times(pixels, "pretrain", 1 / 4), {"with": "little-spt"}),
+        *(ground.real(file, ground.config, {"with": "all"}) for file in ("splice.csv", "vowels.jsonl")),
     ]

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from selfpretrain.arms.builtin import expanded
 from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, PhaseName, TaskConfig
@@ -140,23 +140,6 @@ class Case:
         return replace(self.config, arms=expanded(self.config.arms))
 
 
-class RealData(NamedTuple):
-    """A file of real data: its name, the kind of data, and the end of the file's name."""
-
-    name: str
-    kind: str
-    suffix: str
-
-
-SMARTWATCH = RealData("smartwatch", "time series", ".npz")
-SPLICE = RealData("splice", "DNA", ".csv")
-NEWSGROUPS = RealData("newsgroups", "text", ".csv")
-VOWELS = RealData("vowels", "audio", ".jsonl")
-MNIST_ROWS = RealData("mnist-rows", "images by rows", ".npz")
-MNIST_PIXELS = RealData("mnist-pixels-labelled", "images by pixels", ".npz")
-CARTPOLE = RealData("cartpole", "reinforcement learning", ".npz")
-
-
 def changed(config: CompareConfig, section: str, **settings: Any) -> CompareConfig:
     """The comparison with other settings in one of its sections.
 
@@ -226,16 +209,20 @@ class Ground:
 
     def real(
         self,
-        data: RealData,
+        file: str,
         config: CompareConfig,
         axes: Mapping[str, Axis] | None = None,
         diagnosis: DiagnoseConfig | None = None,
     ) -> Case:
-        """A case of real data; left out where its file is not at hand. Further axes come after the data's name."""
-        path = self.data_dir / f"{data.name}{data.suffix}"
+        """A case of real data in a file of ``data_dir``; left out where there is no such file.
+
+        Args:
+            axes: come after the name of the data, which is the file's without its extension.
+        """
+        path = self.data_dir / file
         cure = f"{path} is not there: examples/real_data.py makes it, --data-dir or {VARIABLE} names its folder"
         left_out = None if path.is_file() else cure
-        return Case({"data": data.name, **(axes or {})}, config, TaskConfig(data=str(path)), diagnosis, left_out)
+        return Case({"data": path.stem, **(axes or {})}, config, TaskConfig(data=str(path)), diagnosis, left_out)
 
 
 def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir: Path | None = None) -> Ground:
