@@ -14,17 +14,17 @@ TASK = TaskConfig()
 
 
 @pytest.mark.parametrize(
-    ("axes", "said"),
+    ("axes", "message"),
     [
-        ({"data": "../y"}, "is no folder's name"),
-        ({"data": "a/b.csv"}, "is no folder's name"),
-        ({"n": "x" * 200}, "is no folder's name"),
-        ({}, "is no folder's name"),
+        ({"data": "../y"}, "cannot name a folder"),
+        ({"data": "a/b.csv"}, "cannot name a folder"),
+        ({"n": "x" * 200}, "cannot name a folder"),
+        ({}, "cannot name a folder"),
         ({"lr": 3}, "has the name of a column"),
     ],
 )
-def test_a_case_has_a_name_for_a_folder_and_axes_of_their_own(axes, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_case_has_a_name_for_a_folder_and_axes_of_their_own(axes, message):
+    with pytest.raises(ValueError, match=message):
         Case(axes, tiny_config(), TASK)
 
 

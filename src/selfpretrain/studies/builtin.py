@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskConfig
+from selfpretrain.config import DiagnoseConfig, Duration, TaskConfig
 from selfpretrain.explain.cells import HANDMADE, MAPS, NOISE, QUERY_KEY, SHUFFLED, alone
 from selfpretrain.model.groups import Group
 from selfpretrain.registry import register
@@ -159,28 +159,20 @@ def _online(ground: Ground) -> list[Case]:
     return [Case({"sequences": "all-new"}, config, always_new(ground))]
 
 
-SGD_RATES = (0.03, 0.1, 0.3)
-"""Plain gradients are smaller than Adam's steps, so their rates are larger (ours)."""
-TUNED: dict[str, tuple[str, Callable[[CompareConfig], CompareConfig]]] = {
-    "16x": ("with 16 times the label steps", lambda config: times(config, "label", 16)),
-    "4x": ("with 4 times the label steps", lambda config: times(config, "label", 4)),
-    "rates": (
-        "with five rates from 0.0003 to 0.03",
-        lambda config: changed(config, "train", lr=(3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
-    ),
-    "sgd": (
-        "with gradient descent and momentum",
-        lambda config: changed(changed(config, "label", optimizer="sgd"), "train", lr=SGD_RATES),
-    ),
-    "muon": ("with Muon", lambda config: changed(config, "label", optimizer="muon")),
-    "muon-4x": (
-        "with Muon and 4 times the label steps",
-        lambda config: times(changed(config, "label", optimizer="muon"), "label", 4),
-    ),
-    "no-warmup": ("without a warm-up", lambda config: changed(config, "label", warmup="0steps")),
-    "long-warmup": ("with a warm-up over half of the steps", lambda config: changed(config, "label", warmup="50%")),
-    "cosine": ("with a cosine schedule", lambda config: changed(config, "label", schedule="cosine")),
+TUNED: dict[str, tuple[str, float, dict[str, str]]] = {
+    "16x": ("with 16 times the label steps", 16, {}),
+    "4x": ("with 4 times the label steps", 4, {}),
+    "rates": ("with five rates from 0.0003 to 0.03", 1, {}),
+    "sgd": ("with gradient descent and momentum", 1, {"optimizer": "sgd"}),
+    "muon": ("with Muon", 1, {"optimizer": "muon"}),
+    "muon-4x": ("with Muon and 4 times the label steps", 4, {"optimizer": "muon"}),
+    "no-warmup": ("without a warm-up", 1, {"warmup": "0steps"}),
+    "long-warmup": ("with a warm-up over half of the steps", 1, {"warmup": "50%"}),
+    "cosine": ("with a cosine schedule", 1, {"schedule": "cosine"}),
 }
+"""Ways to tune scratch: in words, how many times the label steps, and settings of label training."""
+RATES = {"rates": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "sgd": (0.03, 0.1, 0.3)}
+"""Rates other than usual; plain gradients are smaller than Adam's steps, so their rates are larger (ours)."""
 
 
 @study(
@@ -192,14 +184,17 @@ TUNED: dict[str, tuple[str, Callable[[CompareConfig], CompareConfig]]] = {
         Ahead(text="Self-pretraining beats scratch, both tuned alike", case="tuned-as-all"),
         *(
             Ahead(text=f"Self-pretraining beats scratch {words}", case="tuned-as-all", other=f"tuned-{way}")
-            for way, (words, _) in TUNED.items()
+            for way, (words, _, _) in TUNED.items()
         ),
     ],
     own_data=True,
 )
 def _tuning(ground: Ground) -> list[Case]:
-    scratch = replace(ground.config, arms=("scratch",))
-    configs = {"as-all": ground.config} | {way: change(scratch) for way, (_, change) in TUNED.items()}
+    configs = {"as-all": ground.config}
+    for way, (_, factor, settings) in TUNED.items():
+        config = times(replace(ground.config, arms=("scratch",)), "label", factor)
+        config = changed(config, "train", lr=RATES.get(way, config.train.lr))
+        configs[way] = changed(config, "label", **settings)
     return [Case({"tuned": way}, config, ground.task) for way, config in configs.items()]
 
 

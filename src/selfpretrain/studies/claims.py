@@ -41,13 +41,13 @@ Results = Mapping[str, CaseResult]
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(ABC):
-    """Something that a study is to decide.
+    """A statement that a study tests.
 
     Attributes:
-        text: the claim, in plain words.
+        text: in plain words.
         family: claims that are not primary are corrected together with those of the same family.
         least: effects below this count as none.
-        section: of the diagnosis, which its cases must ask for.
+        section: section of the diagnosis that its cases must ask for.
     """
 
     text: str
@@ -119,7 +119,7 @@ class Ahead(Claim):
         case: name of the case.
         other: name of the other arm's case; None is the same.
         split: on which they score: the test split, or training labels at the best that each came to along the way.
-        even_untested: self-pretraining that has learnt nothing counts as well, where that is the question.
+        even_untested: whether self-pretraining that has learnt nothing counts as well.
     """
 
     case: str

@@ -37,7 +37,7 @@ STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.ht
 
 
 class StudyFolder:
-    """A folder, to be read; ``claimed`` also writes."""
+    """A folder, to be read; it is written to only while it is ``claimed``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,10 +57,10 @@ class StudyFolder:
 
     @property
     def answer(self) -> StudyAnswer:
-        """What is known so far.
+        """The answer so far.
 
         Raises:
-            DamagedError: nothing is, or not in this version.
+            DamagedError: there is none, or none of this version.
         """
         try:
             return read_record(self.path / STUDY, StudyAnswer)
@@ -69,7 +69,7 @@ class StudyFolder:
 
     @property
     def known(self) -> StudyAnswer | None:
-        """The same; None where there is none, or a damaged one, for a writer that mends it."""
+        """The same; None where there is none, or a damaged one, which a writer will replace."""
         try:
             return self.answer if self.is_study else None
         except DamagedError:
@@ -83,7 +83,7 @@ class StudyFolder:
         return (self.store / key / DONE).exists()
 
     def results(self, cases: Sequence[CaseAnswer]) -> dict[str, CaseResult]:
-        """Results of the comparisons that are finished, and that were asked for just what the study asks, by name."""
+        """Results of the finished comparisons, by name; answers to another request do not count."""
         results = {}
         for case in cases:
             folder = self.case(case.name)
@@ -99,7 +99,7 @@ class StudyFolder:
 
     @contextmanager
     def claimed(self, study: str, profile: str) -> Iterator[None]:
-        """Make the folder ours; holds a lock while work is going on.
+        """Take the folder for a study, and keep others out until the end.
 
         Raises:
             RequestError: it holds something else or another study, or somebody is at work there.
@@ -120,24 +120,24 @@ class StudyFolder:
             yield
 
     def write(self, answer: StudyAnswer, results: Results) -> None:
-        """Write what is known: study.json and table.csv."""
+        """Write study.json and table.csv."""
         write_json(self.path / STUDY, to_dict(answer))
         write_atomically(self.path / TABLE, _table(answer, results))
 
     def write_error(self, case: str, text: str) -> Path:
-        """Write down why a comparison has no answer."""
+        """Write down why a comparison has failed."""
         path = own_folder(self.case(case).path) / ERROR
         write_atomically(path, text)
         return path
 
     def forget_error(self, case: str) -> None:
-        """Before a comparison is tried again."""
+        """Remove what an earlier try has left."""
         if not (folder := self.case(case).path).is_symlink():
             (folder / ERROR).unlink(missing_ok=True)
 
 
 def _evidence(folder: ComparisonFolder) -> Evidence | None:
-    """What a diagnosis of the folder's answer measured; None if there is none."""
+    """What a diagnosis of this comparison has measured; None if there is none."""
     record = folder.record
     findings = read_diagnosis(folder.path, {name: read_run(folder.runs / name) for name in record.run_names})
     if findings is None:

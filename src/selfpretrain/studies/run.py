@@ -50,20 +50,20 @@ def run_study(
     engine: MakeEngine = LocalEngine,
     watch: Watch = ignore,
 ) -> StudyResult:
-    """Compare every case, decide the claims, and write both down; what is there is found and not done again.
+    """Run the comparison of every case, decide the claims, and write both down. Finished work is not repeated.
 
     A comparison that fails is recorded with its traceback, and the others go on.
 
     Args:
-        task: a person's own data, for a study that can be asked about them; None is what the study says.
-        out: the folder; None is ``runs/study-<name>``, with the data's name behind it.
-        data_dir: where files of real data are; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
+        task: the user's own data, for a study that can be run on them; None: the data that the study names.
+        out: the folder; None is ``runs/study-<name>``, followed by the name of the user's own data.
+        data_dir: folder of the files of real data; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
         workers: trainings at a time.
-        engine: makes what does them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
-        watch: gets progress, of the whole study.
+        engine: ``LocalEngine`` trains on this machine, ``RayEngine`` on a cluster.
+        watch: gets the progress of the whole study.
 
     Raises:
-        RequestError: the folder belongs to something else, or the cases do not fit or cannot be planned; then nothing
+        RequestError: the folder belongs to something else, or the cases do not fit or cannot be planned. Then nothing
             is written.
     """
     if data_dir is not None and not data_dir.is_dir():
@@ -76,8 +76,8 @@ def run_study(
         if case.name in tasks and case.diagnosis is not None and tasks[case.name].inputs.per_row > 1:
             raise RequestError(f"the study {study.name} diagnoses, and diagnose cannot look at rows that are pairs yet")
     answers = [_unanswered(case, tasks) for case in cases]
-    about = "" if task is None else f"-{Path(task.data).stem}"
-    folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{about}")
+    data_name = "" if task is None else f"-{Path(task.data).stem}"
+    folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{data_name}")
     costs = _costs(cases, tasks, folder)
     with folder.claimed(study.name, profile):
         changed_after = _changed_after(study, folder)
@@ -90,7 +90,7 @@ def run_study(
             watch(Note(line))
         write()
         for number, case in enumerate(cases):
-            tell = _Whole(case.name, sum(costs[number + 1 :]), watch)
+            tell = _CaseWatch(case.name, sum(costs[number + 1 :]), watch)
             if case.left_out is not None:
                 tell(Note(f"left out: {case.left_out}"))
                 continue
@@ -98,10 +98,10 @@ def run_study(
             folder.forget_error(case.name)
             out_case, data = folder.case(case.name).path, tasks[case.name]
             try:
-                how: dict[str, Any] = {"workers": workers, "engine": engine, "watch": tell}
-                compare(data, case.request, out=out_case, store=folder.store, **how)
+                settings: dict[str, Any] = {"workers": workers, "engine": engine, "watch": tell}
+                compare(data, case.request, out=out_case, store=folder.store, **settings)
                 if case.diagnosis is not None:
-                    diagnose(out_case, case.diagnosis, task=data, **how)
+                    diagnose(out_case, case.diagnosis, task=data, **settings)
             except Exception as error:  # the others go on, and this one can be asked for again
                 answers[number] = replace(answers[number], failure=f"{type(error).__name__}: {error}")
                 tell(Note(f"failed: {error} ({folder.write_error(case.name, traceback.format_exc())})"))
@@ -127,7 +127,7 @@ def _unanswered(case: Case, tasks: Mapping[str, Task]) -> CaseAnswer:
 
 
 def _costs(cases: Sequence[Case], tasks: Mapping[str, Task], folder: StudyFolder) -> list[float]:
-    """FLOPs that each case adds to those before it: what they share, and what is there, is not done again."""
+    """FLOPs that each case adds to those before it: shared and finished trainings count once, or not at all."""
     seen: set[str] = set()
     costs = [0.0] * len(cases)
     for number, case in enumerate(cases):
@@ -155,8 +155,8 @@ def _changed_after(study: Study, folder: StudyFolder) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Whole:
-    """Passes on what one comparison tells, named after it, with what the comparisons after it will cost."""
+class _CaseWatch:
+    """Passes on the events of one comparison, with its name and the cost of the comparisons after it."""
 
     case: str
     rest: float
@@ -213,7 +213,7 @@ def _answer(
 
 
 def _warnings(summary: Summary) -> tuple[str, ...]:
-    """What should be known before a comparison is believed: its caveats, and runs that failed."""
+    """Runs that failed, and the caveats of a comparison."""
     lost = [f"{len(entry.failures)} runs of {arm} failed." for arm, entry in summary.arms.items() if entry.failures]
     return (*lost, *(caveat.text for caveat in summary.warnings))
 
@@ -229,7 +229,7 @@ def _in_words(claim: ClaimAnswer) -> str:
 def study_named(name: str) -> Study:
     """A registered study, or the one that a Python file defines as ``STUDY``.
 
-    The file is run, as Python runs it: give your own alone.
+    The file is executed as Python code, so it must be one that you trust.
 
     Raises:
         RequestError: there is none, or the file has an error; the message names its line.
@@ -242,7 +242,7 @@ def study_named(name: str) -> Study:
         return STUDIES[name]
     if not Path(name).is_file():
         raise RequestError(f"{name}: there is no such file")
-    sys.path.insert(0, str(Path(name).resolve().parent))  # as Python does: what lies beside it can be imported
+    sys.path.insert(0, str(Path(name).resolve().parent))  # as Python does: modules beside it can be imported
     try:
         study = runpy.run_path(name).get("STUDY")
     except (Exception, SystemExit) as error:

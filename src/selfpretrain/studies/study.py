@@ -1,4 +1,4 @@
-"""What a study is, and what the built-in ones stand on. Imports no torch."""
+"""Studies, their cases, and the records of their answers. Imports no torch."""
 
 import re
 import traceback
@@ -23,14 +23,14 @@ Profile = Literal["small", "full"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimAnswer:
-    """What a study says of one of its claims.
+    """The answer to one claim of a study.
 
     Attributes:
         primary: one of the first two, which are taken in their order; the others are corrected by Holm's rule.
         unit: of the effect, times 100.
         least: effects below this count as none.
         effect: as the claim has it, above 0 in its favour; None where it was not measured.
-        why: it was not measured.
+        why: the reason why it was not measured.
         family: claims that are corrected together, of one data set; "" where the study has one family.
     """
 
@@ -50,13 +50,13 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseAnswer:
-    """One comparison of a study.
+    """How far one comparison of a study has come.
 
     Attributes:
-        request: fingerprint of the comparison and its data: an answer to anything else is none.
-        failure: why it has no answer; None while it has one or is still to come.
-        left_out: why nobody tried, and the cure.
-        warnings: what should be known before its answer is believed.
+        request: fingerprint of the comparison and its data; an answer to another request does not count.
+        failure: the error that ended it; None if it ended well or has not run yet.
+        left_out: why it is not run, and the cure.
+        warnings: caveats about its answer.
     """
 
     name: str
@@ -73,7 +73,7 @@ class StudyAnswer:
 
     Attributes:
         declared: fingerprint of the declaration.
-        changed_after: so many comparisons had finished when the declaration was changed; None if it never was.
+        changed_after: comparisons that had finished when the declaration was changed; None if it never was.
     """
 
     study: str
@@ -98,13 +98,13 @@ class Case:
     """One comparison of a study.
 
     Attributes:
-        axes: where it lies, for example {"depth": 2}.
-        diagnosis: what is then looked at, too; None is nothing.
-        left_out: why it cannot be compared here, and the cure: data that are not at hand. Its claims stay undecided.
+        axes: its place on each axis, for example {"depth": 2}.
+        diagnosis: what is diagnosed after the comparison; None: nothing.
+        left_out: why it cannot be run here (its data are missing), and the cure. Its claims stay undecided.
 
     Raises:
-        ValueError: its name is no name for a folder, an axis has the name of a column of table.csv, or seeds are a
-            range: a study decides after all of them.
+        ValueError: its name cannot name a folder, an axis has the name of a column of table.csv, or seeds are a range:
+            a study decides after all of them.
     """
 
     axes: Mapping[str, Axis]
@@ -115,15 +115,17 @@ class Case:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.+-]{0,99}", self.name) or ".." in self.name:
-            raise ValueError(f"the case '{self.name[:120]}' is no folder's name; use letters, digits, '.', '+' and '-'")
+            raise ValueError(
+                f"the case '{self.name[:120]}' cannot name a folder; use letters, digits, '.', '+' and '-'"
+            )
         if taken := set(self.axes) & set(COLUMNS):
             raise ValueError(f"the axis '{min(taken)}' has the name of a column of table.csv; give it another")
         if self.config.looks:
-            raise ValueError(f"the case {self.name} has a range of seeds; a study takes a number of them")
+            raise ValueError(f"the case {self.name} has a range of seeds; a study takes a single number")
 
     @property
     def name(self) -> str:
-        """Its folder, and how claims call it.
+        """The name of its folder, by which claims refer to it.
 
         >>> Case({"depth": 2}, CompareConfig(), TaskConfig()).name
         'depth-2'
@@ -131,7 +133,7 @@ class Case:
         return "-".join(f"{axis}-{value}" for axis, value in self.axes.items())
 
     def looks_at(self, section: str) -> bool:
-        """Whether its diagnosis has that section; one that names none has all."""
+        """Whether its diagnosis has that section; a diagnosis that names none has all."""
         return self.diagnosis is not None and section in (self.diagnosis.sections or (section,))
 
     @property
@@ -162,12 +164,12 @@ def times(config: CompareConfig, phase: PhaseName, factor: float) -> CompareConf
 
 @dataclass(frozen=True)
 class Ground:
-    """What the cases of a study stand on; each changes what the study is about.
+    """The comparison and the task that the cases of a study vary.
 
     Attributes:
         config: a comparison of scratch and spt.
-        task: ``proximity``, or a person's own data.
-        data_dir: where files of real data are.
+        task: ``proximity``, or the user's own data.
+        data_dir: folder of the files of real data.
     """
 
     profile: Profile
@@ -203,7 +205,7 @@ class Ground:
         return self.along(setting, values, change, more=more)
 
     def over(self, tasks: Sequence[str], config: CompareConfig) -> list[Case]:
-        """A case for each of these built-in tasks; where it is the ground's own, with the ground's options."""
+        """A case for each of these built-in tasks; the ground's own task keeps its options."""
         own = self.task
         return [Case({"data": name}, config, own if name == own.data else TaskConfig(data=name)) for name in tasks]
 
@@ -226,11 +228,11 @@ class Ground:
 
 
 def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir: Path | None = None) -> Ground:
-    """The comparison and the task on which studies stand.
+    """The comparison and the task that studies vary.
 
     Args:
-        task: a person's own data; None is ``proximity``.
-        data_dir: where files of real data are; None as in ``data_folder``.
+        task: the user's own data; None is ``proximity``.
+        data_dir: folder of the files of real data; None as in ``data_folder``.
     """
     config, own = CompareConfig(seeds=3), TaskConfig()
     if profile == "full":
@@ -240,7 +242,7 @@ def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir:
 
 
 def line_of(error: BaseException, path: str) -> int | str:
-    """The last line of a file that was running, or that cannot be read as Python."""
+    """The line of a file at which an error was raised, or which is not valid Python."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return error.lineno or "?"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
@@ -249,16 +251,16 @@ def line_of(error: BaseException, path: str) -> int | str:
 
 @dataclass(frozen=True)
 class Study:
-    """Comparisons, and what they are to decide.
+    """A set of comparisons, and the claims that they test.
 
     Attributes:
-        name: what a person types, and part of the folder's name.
+        name: as typed on the command line; also part of the folder's name.
         expected: what its authors expected before it ran.
         minutes: expected on two cores, profile small.
         claims: the first two are primary and taken in their order; Holm's rule corrects the others.
-        cases: the comparisons on a ground.
-        own_data: whether it can be asked about a person's own data, instead of the tasks that it names.
-        reading: what the claims say together, in a sentence; None leaves them to speak for themselves.
+        cases: makes the comparisons.
+        own_data: whether it can be run on the user's own data, instead of the tasks that it names.
+        reading: sums up the answers in a sentence.
     """
 
     sort: ClassVar[str] = "study"
@@ -273,7 +275,7 @@ class Study:
 
     def __post_init__(self) -> None:
         if not self.claims:
-            raise ValueError(f"the study {self.name} claims nothing: say what it is to decide")
+            raise ValueError(f"the study {self.name} has no claims; add what it is to decide")
 
     @property
     def declaration(self) -> list[str]:
@@ -287,10 +289,10 @@ class Study:
         return fingerprint(*self.declaration, *map(repr, self.claims))
 
     def cases_on(self, ground: Ground) -> list[Case]:
-        """The comparisons on a ground, checked against each other and the claims.
+        """Its comparisons, checked against each other and the claims.
 
         Raises:
-            RequestError: its function fails, or what it gives does not fit; the message names the line.
+            RequestError: ``cases`` fails (the message names the line), or what it makes does not fit.
         """
         try:
             cases = list(self.cases(ground))
