@@ -1,5 +1,6 @@
-"""A study that runs: what it leaves, what it refuses before anything is written, and everybody's own file."""
+"""A study that runs: what it leaves in its folder, what it refuses before anything is written, and one's own file."""
 
+import csv
 import json
 import re
 import shutil
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 
 from conftest import tiny_config
+from selfpretrain.cli import main
 from selfpretrain.config import TaskConfig, TrainConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.registry import STUDIES
+from selfpretrain.report.study import StudyContent, render_study
 from selfpretrain.report.write import write_report
-from selfpretrain.studies import Ahead, Case, Changes, Ground, Study
+from selfpretrain.studies import Ahead, Case, Changes, Study, ground
 from selfpretrain.studies import run as running
+from selfpretrain.studies.folder import StudyFolder
 from selfpretrain.studies.run import run_study, study_named
 from selfpretrain.watch import Done, Note, Planned
 
@@ -51,20 +55,6 @@ TINY = Study(
 )
 
 
-@pytest.mark.parametrize(
-    ("claim", "said"),
-    [
-        (ahead("steps-7"), "there is no case steps-7; the cases are steps-6, steps-9"),
-        (ahead("steps-6", against="bias"), "the case steps-6 has no arm bias"),
-        (Changes(text="it rises", axis="depth"), "needs two different numbers above 0"),
-    ],
-)
-def test_a_claim_that_no_case_can_decide_is_refused_before_anything_runs(tmp_path, claim, said):
-    with pytest.raises(RequestError, match=re.escape(said)):
-        run_study(replace(TINY, claims=(claim,)), out=tmp_path / "o")
-    assert not (tmp_path / "o").exists()
-
-
 @pytest.fixture(autouse=True)
 def a_shelf_of_ones_own(monkeypatch):
     """What a file registers is forgotten after its test."""
@@ -76,6 +66,17 @@ def a_shelf_of_ones_own(monkeypatch):
 def ran(tmp_path_factory):
     events = []
     return run_study(TINY, out=tmp_path_factory.mktemp("study") / "o", watch=events.append), events
+
+
+@pytest.fixture
+def copy(ran, tmp_path):
+    """A copy of the finished study's folder: what is run in it trains nothing that was trained before."""
+    return shutil.copytree(ran[0].folder, tmp_path / "copy")
+
+
+def page(folder):
+    """The page of the study alone: its comparisons' pages take longer to draw."""
+    return render_study(StudyContent.read(StudyFolder(folder)))
 
 
 def test_what_two_comparisons_share_is_trained_once_and_the_same_command_trains_nothing(ran):
@@ -91,19 +92,44 @@ def test_what_two_comparisons_share_is_trained_once_and_the_same_command_trains_
 def test_the_time_left_is_that_of_the_whole_study(ran):
     planned = [event for event in ran[1] if isinstance(event, Planned)]
     last = [sum(event.costs.values()) for event in planned if any(job.startswith("steps-9") for job in event.costs)]
-    of_first = next(event for event in planned if event.costs and all(job.startswith("steps-6") for job in event.costs))
-    assert of_first.later == pytest.approx(sum(last))
+    first = next(event for event in planned if event.costs and all(job.startswith("steps-6") for job in event.costs))
+    assert first.later == pytest.approx(sum(last))
 
 
 def test_it_is_declared_before_it_runs(ran):
-    said = [event.text for event in ran[1] if isinstance(event, Note)]
-    first = next(place for place, event in enumerate(ran[1]) if isinstance(event, Planned))
-    assert said[:4] == TINY.declaration
-    assert all(isinstance(event, Note) for event in ran[1][:4])
-    assert first > 4
+    assert [event.text for event in ran[1][:4] if isinstance(event, Note)] == TINY.declaration
 
 
-def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(tmp_path, monkeypatch):
+def test_the_table_has_a_row_for_each_run_and_the_page_leads_to_the_comparisons(ran):
+    folder = ran[0].folder
+    rows = list(csv.DictReader((folder / "table.csv").read_text().splitlines()))
+    assert len(rows) == 2 * 2 * 3
+    assert set(rows[0]) >= {"study", "comparison", "steps", "task", "arm", "seed", "lr", "test_acc", "flops", "seconds"}
+    summary = StudyFolder(folder).case("steps-9").summary
+    in_table = [float(row["test_acc"]) for row in rows if (row["comparison"], row["arm"]) == ("steps-9", "spt")]
+    assert in_table == list(summary.arms["spt"].test_acc)
+    assert [claim.claim for claim in ran[0].answer.claims] == [claim.text for claim in TINY.claims]
+    assert "Is it tiny?" in write_report(folder).read_text()
+    assert (folder / "steps-6/report.html").exists()
+
+
+def test_what_answers_another_request_is_no_answer(copy, monkeypatch):
+    """A study file that was edited between two runs: old comparisons are done again, and until then do not count."""
+    answers = []
+
+    def stop(task, config, **how):
+        answers.append(StudyFolder(copy).answer)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(running, "compare", stop)
+    edited = replace(TINY, cases=lambda ground: [replace(c, config=replace(c.config, seeds=4)) for c in tiny_cases()])
+    with pytest.raises(KeyboardInterrupt):
+        run_study(edited, out=copy)
+    assert [claim.outcome for claim in answers[0].claims] == ["undecided", "undecided"]
+    assert all(claim.why.endswith("has no answer") for claim in answers[0].claims)
+
+
+def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(ran, copy, monkeypatch):
     real = running.compare
 
     def sometimes(task, config, **how):
@@ -111,39 +137,78 @@ def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(tmp_path, monk
             raise ZeroDivisionError("planted")
         return real(task, config, **how)
 
-    monkeypatch.setattr(running, "compare", sometimes)
-    answer = run_study(TINY, out=tmp_path / "o").answer
+    shutil.rmtree(copy / "steps-6")
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "compare", sometimes)
+        answer = run_study(TINY, out=copy).answer
     assert [case.failure for case in answer.cases] == ["ZeroDivisionError: planted", None]
-    assert "Traceback" in (tmp_path / "o/steps-6/error.txt").read_text()
+    assert "Traceback" in (copy / "steps-6/error.txt").read_text()
     assert "Comparisons without an answer: 1." in answer.answer
-    assert "ZeroDivisionError: planted" in write_report(tmp_path / "o").read_text()
+    assert "ZeroDivisionError: planted" in page(copy)
     # Once mended, the same command does what is missing.
-    monkeypatch.setattr(running, "compare", real)
-    answer = run_study(TINY, out=tmp_path / "o").answer
-    assert [case.failure for case in answer.cases] == [None, None]
-    assert not (tmp_path / "o/steps-6/error.txt").exists()
+    assert run_study(TINY, out=copy).answer == ran[0].answer
+    assert not (copy / "steps-6/error.txt").exists()
 
 
-def test_data_that_are_not_at_hand_are_left_out_with_the_cure_and_the_rest_goes_on(tmp_path):
-    missing = Case(
-        {"steps": 1}, tiny_config(), TaskConfig(data="nowhere.csv"), left_out="nowhere.csv is not there; get it"
-    )
+def test_a_damaged_comparison_has_no_answer_until_it_is_mended(ran, copy):
+    (copy / "steps-6/summary.json").write_text("{}")
+    assert "not finished" in page(copy)
+    assert run_study(TINY, out=copy).answer == ran[0].answer
+
+
+def test_a_damaged_answer_is_refused_with_the_cure_and_the_study_mends_it(ran, copy):
+    (copy / "study.json").write_text('{"study": 1}')
+    with pytest.raises(RequestError, match=r"study.json: missing or damaged; its study command again mends it"):
+        page(copy)
+    events = []
+    assert run_study(TINY, out=copy, watch=events.append).answer == ran[0].answer
+    assert not [event for event in events if isinstance(event, Done)]
+
+
+def test_two_at_once_in_one_folder_are_refused(ran):
+    with StudyFolder(ran[0].folder).claimed("tiny", "small"), pytest.raises(RequestError, match="is at work there"):
+        run_study(TINY, out=ran[0].folder)
+
+
+def test_a_folder_of_something_else_is_refused(ran, tmp_path):
+    with pytest.raises(RequestError, match="belongs to the study tiny"):
+        run_study(replace(TINY, name="other"), out=ran[0].folder)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RequestError, match="holds something else"):
+        run_study(TINY, out=tmp_path)
+    with pytest.raises(RequestError, match="cannot be written to"):
+        run_study(TINY, out=tmp_path / "file")
+
+
+def test_data_that_are_not_at_hand_are_left_out_with_the_cure_and_the_rest_goes_on(copy):
+    cure = "nowhere.csv is not there; get it"
+    missing = Case({"steps": 1}, tiny_config(), TaskConfig(data="nowhere.csv"), left_out=cure)
     study = replace(TINY, cases=lambda ground: [missing, *tiny_cases()], claims=(ahead("steps-1"), *TINY.claims))
     notes = []
-    answer = run_study(study, out=tmp_path / "o", watch=notes.append).answer
-    assert [case.left_out for case in answer.cases] == [missing.left_out, None, None]
+    answer = run_study(study, out=copy, watch=notes.append).answer
+    assert [case.left_out for case in answer.cases] == [cure, None, None]
     assert answer.claims[0].outcome == "undecided"
     assert "without an answer" not in answer.answer
     assert any("left out: nowhere.csv" in note.text for note in notes if isinstance(note, Note))
-    assert "nowhere.csv is not there; get it" in write_report(tmp_path / "o").read_text()
+    assert cure in page(copy)
+
+
+def test_a_declaration_that_was_changed_after_results_says_so(copy):
+    answer = run_study(replace(TINY, expected="Something else."), out=copy).answer
+    assert answer.changed_after == 2
+    assert "The declaration was changed after 2 comparisons had finished." in answer.answer
+    assert run_study(TINY, out=copy).answer.changed_after == 2  # once seen, always seen
 
 
 def test_a_study_can_be_asked_about_own_data_and_one_with_tasks_of_its_own_refuses(tmp_path):
-    own = TaskConfig(options={"symbols": 4, "length": 10, "sequences": 150})
-    seen = []
-    asks = replace(TINY, own_data=True, cases=lambda ground: (seen.append(ground.task), tiny_cases())[1])
-    run_study(asks, "small", own, out=tmp_path / "o")
-    assert seen == [own]
+    tasks, own = [], TaskConfig(options={"symbols": 4, "length": 10, "sequences": 150})
+
+    def cases(ground):
+        tasks.append(ground.task)
+        return [replace(case, left_out="for a quick test") for case in tiny_cases()]
+
+    run_study(replace(TINY, own_data=True, cases=cases), "small", own, out=tmp_path / "o")
+    assert tasks == [own]
     with pytest.raises(RequestError, match="is about tasks of its own"):
         run_study(TINY, "small", own, out=tmp_path / "p")
     assert not (tmp_path / "p").exists()
@@ -158,36 +223,35 @@ def test_a_study_that_diagnoses_refuses_pairs_before_anything_is_trained(tmp_pat
     assert not (tmp_path / "o").exists()
 
 
-def test_what_cannot_be_planned_is_refused_before_anything_is_written(tmp_path):
-    causal = tiny_config(arms=("joint",), objective=replace(tiny_config().objective, objective="causal"))
-    for case in (Case({"steps": 0}, causal, TASK), Case({"steps": 0}, tiny_config(), TaskConfig(data="nowhere.csv"))):
-        with pytest.raises(RequestError):
-            run_study(replace(TINY, cases=lambda ground, case=case: [*tiny_cases(), case]), out=tmp_path / "o")
-    with pytest.raises(RequestError, match="two cases of one name"):
-        run_study(replace(TINY, cases=lambda ground: tiny_cases() * 2), out=tmp_path / "o")
-    assert not (tmp_path / "o").exists()
-
-
-def test_a_declaration_that_was_changed_after_results_says_so(ran, tmp_path):
-    folder = shutil.copytree(ran[0].folder, tmp_path / "o")
-    answer = run_study(replace(TINY, expected="Something else."), out=folder).answer
-    assert answer.changed_after == 2
-    assert "The declaration was changed after 2 comparisons had finished." in answer.answer
-    assert run_study(TINY, out=folder).answer.changed_after == 2  # once seen, always seen
-
-
-def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
-    (tmp_path / "heads.py").write_text(GUIDE_STUDY)
-    tiny = Ground("small", tiny_config(arms=("scratch", "spt"), train=ONE_RATE), TASK)
-    monkeypatch.setattr(running, "ground", lambda *asked: tiny)
-    result = run_study(study_named(str(tmp_path / "heads.py")), out=tmp_path / "o")
-    assert [case.name for case in result.answer.cases] == ["heads-1", "heads-2"]
-    assert result.answer.claims[0].outcome == "undecided"  # self-pretraining of so few steps has learnt nothing
-    assert "Does the gain of self-pretraining need two heads?" in write_report(tmp_path / "o").read_text()
+CAUSAL = tiny_config(arms=("joint",), objective=replace(tiny_config().objective, objective="causal"))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("changes", "message"),
+    [
+        ({"claims": [ahead("steps-7")]}, "there is no case steps-7; the cases are steps-6, steps-9"),
+        ({"claims": [ahead("steps-6", against="bias")]}, "the case steps-6 has no arm bias"),
+        ({"claims": [Changes(text="it rises", axis="depth")]}, "needs two different numbers above 0"),
+        ({"cases": lambda ground: tiny_cases() * 2}, "two cases of one name"),
+        ({"cases": list}, "tiny, line ?: TypeError"),
+        ({"cases": lambda ground: [*tiny_cases(), Case({"steps": 0}, CAUSAL, TASK)]}, "joint"),
+        ({"cases": lambda _: [*tiny_cases(), Case({"n": 0}, tiny_config(), TaskConfig(data="no.csv"))]}, "no.csv"),
+    ],
+)
+def test_what_cannot_be_decided_or_planned_is_refused_before_anything_is_written(tmp_path, changes, message):
+    with pytest.raises(RequestError, match=re.escape(message)):
+        run_study(replace(TINY, **changes), out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()
+
+
+def test_the_study_of_the_guide_has_cases_that_its_claims_fit(tmp_path):
+    (tmp_path / "heads.py").write_text(GUIDE_STUDY)
+    cases = study_named(str(tmp_path / "heads.py")).cases_on(ground())
+    assert [(case.name, case.config.model.heads) for case in cases] == [("heads-1", 1), ("heads-2", 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
     [
         ("x = 1\ny = z\n", "line 2: NameError: name 'z' is not defined"),
         ("x = (\n", "line 1: SyntaxError"),
@@ -198,19 +262,17 @@ def test_the_guide_is_followed_word_by_word(tmp_path, monkeypatch):
         ("from selfpretrain.studies import Study\n\nSTUDY = Study()\n", "line 3: TypeError"),
     ],
 )
-def test_a_file_with_an_error_is_refused_with_its_line(tmp_path, text, said):
+def test_a_file_with_an_error_is_refused_with_its_line(tmp_path, text, message):
     (tmp_path / "mine.py").write_text(text)
-    with pytest.raises(RequestError, match=re.escape(said)):
+    with pytest.raises(RequestError, match=re.escape(message)):
         study_named(str(tmp_path / "mine.py"))
 
 
-def test_an_error_in_the_cases_names_the_line_and_leaves_no_folder(tmp_path):
+def test_an_error_in_the_cases_names_the_line(tmp_path):
     (tmp_path / "mine.py").write_text(GUIDE_STUDY.replace("ground.along", "grounds.along"))
-    study = study_named(str(tmp_path / "mine.py"))
     line = 1 + GUIDE_STUDY[: GUIDE_STUDY.index("ground.along")].count("\n")
     with pytest.raises(RequestError, match=f"mine.py, line {line}: NameError"):
-        run_study(study, out=tmp_path / "o")
-    assert not (tmp_path / "o").exists()
+        study_named(str(tmp_path / "mine.py")).cases_on(ground())
 
 
 def test_what_lies_beside_the_file_can_be_imported(tmp_path):
@@ -220,14 +282,14 @@ def test_what_lies_beside_the_file_can_be_imported(tmp_path):
     assert study_named(str(tmp_path / "mine.py")).name == "mine"
 
 
-def test_the_command_lists_refuses_and_leaves_no_folder(cli, tmp_path):
-    listed = cli("study", "list")
-    assert listed.returncode == 0
-    assert len(listed.stdout.splitlines()) == len(STUDIES)
-    for asked, said in (("depht", "did you mean depth?"), ("mine.py", "there is no such file")):
-        refused = cli("study", asked)
-        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
-    assert not list(tmp_path.glob("runs*"))
+def test_the_command_lists_refuses_and_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "list"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(STUDIES)
+    for name, message in (("depht", "did you mean depth?"), ("mine.py", "there is no such file")):
+        assert main(["study", name]) == 2
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ ARMS: Shelf["Arm"] = Shelf("arm", "selfpretrain.arms.builtin", setting="arms")
 TASKS: Shelf["type[BuiltinTask]"] = Shelf("task", "selfpretrain.data.builtin", "selfpretrain.arena", setting="data")
 OBJECTIVES: Shelf["type[Objective]"] = Shelf("objective", "selfpretrain.train.objectives")
 SECTIONS: Shelf["Section"] = Shelf("section", "selfpretrain.explain.section", setting="sections")
-STUDIES: Shelf["Study"] = Shelf("study", "selfpretrain.studies.builtin")
+STUDIES: Shelf["Study"] = Shelf("study", "selfpretrain.studies.builtin", "selfpretrain.studies.paper")
 PRESETS: Shelf["Preset"] = Shelf("preset", "selfpretrain.presets", "selfpretrain.arena")
 SHELVES: dict[str, Shelf[Any]] = {shelf.sort: shelf for shelf in (ARMS, TASKS, OBJECTIVES, SECTIONS, STUDIES, PRESETS)}
 

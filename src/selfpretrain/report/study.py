@@ -22,11 +22,11 @@ class StudyContent:
     """A study's folder, read.
 
     Attributes:
-        found: answers of the comparisons that are finished, by the names of their cases.
+        summaries: answers of the comparisons that are finished, by the names of their cases.
     """
 
     answer: StudyAnswer
-    found: Mapping[str, Summary]
+    summaries: Mapping[str, Summary]
 
     @classmethod
     def read(cls, folder: StudyFolder) -> "StudyContent":
@@ -36,14 +36,13 @@ class StudyContent:
             RequestError: something is damaged.
         """
         answer = folder.answer
-        found = folder.found([case for case in answer.cases if case.failure is None])
-        return cls(answer, {name: finding.summary for name, finding in found.items()})
+        results = folder.results([case for case in answer.cases if case.failure is None])
+        return cls(answer, {name: result.summary for name, result in results.items()})
 
     @property
     def labels(self) -> dict[str, str]:
         """What to call each finished comparison: its values on the axes, in the order of the study."""
-        cases = [case for case in self.answer.cases if case.name in self.found]
-        return {case.name: ", ".join(case.axes.values()) for case in cases}
+        return {c.name: ", ".join(c.axes.values()) for c in self.answer.cases if c.name in self.summaries}
 
     @property
     def families(self) -> list[str]:
@@ -57,7 +56,7 @@ class StudyContent:
         rows: dict[str, dict[str, ClaimAnswer]] = {}
         for claim in self.answer.claims:
             rows.setdefault(claim.claim.removeprefix(f"On {claim.family} "), {})[claim.family] = claim
-        return {text: [found.get(family) for family in self.families] for text, found in rows.items()}
+        return {text: [row.get(family) for family in self.families] for text, row in rows.items()}
 
     @property
     def axes(self) -> str:
@@ -95,11 +94,11 @@ def effects(content: StudyContent, figure: Figure) -> bool:
 def accuracies(content: StudyContent, figure: Figure) -> bool:
     """Test accuracy of every arm in every comparison: every seed a point, with the mean and its interval."""
     ax = figure.subplots()
-    arms = list(dict.fromkeys(arm for summary in content.found.values() for arm in summary.arms))
+    arms = list(dict.fromkeys(arm for summary in content.summaries.values() for arm in summary.arms))
     room = 0.8 / max(len(arms), 1)
     for place, name in enumerate(content.labels):
         for number, arm in enumerate(arms):
-            entry = content.found[name].arms.get(arm)
+            entry = content.summaries[name].arms.get(arm)
             if entry is None:
                 continue
             own = len(ARMS[arm].reported_seeds(len(entry.test_acc)))
@@ -116,15 +115,17 @@ def accuracies(content: StudyContent, figure: Figure) -> bool:
     ax.set_xlabel(content.axes)
     ax.set_ylabel("test accuracy")
     legend(ax, ncol=len(arms))
-    return bool(content.found)
+    return bool(content.summaries)
 
 
 def gains(content: StudyContent, figure: Figure) -> bool:
     """The lead of spt over scratch in every comparison, with its interval; every seed a point."""
     ax = figure.subplots()
-    shown = {name: c for name in content.labels if (c := content.found[name].contrast("spt", "scratch")) is not None}
+    shown = {
+        name: c for name in content.labels if (c := content.summaries[name].contrast("spt", "scratch")) is not None
+    }
     for place, (name, contrast) in enumerate(shown.items()):
-        pairs = zip(*(content.found[name].arms[arm].test_acc for arm in ("spt", "scratch")), strict=True)
+        pairs = zip(*(content.summaries[name].arms[arm].test_acc for arm in ("spt", "scratch")), strict=True)
         points = [100 * (a - b) for a, b in pairs if a is not None and b is not None]
         ax.plot([place - 0.08] * len(points), points, "o", color=ARMS["spt"].colour, alpha=0.6)
         interval_bar(ax, place + 0.08, 100 * contrast.effect, in_points(contrast.ci95), fmt="_")
@@ -163,7 +164,7 @@ PICTURES = (
 
 def render_study(content: StudyContent) -> str:
     """The page, self-contained."""
-    entries = [entry for summary in content.found.values() for entry in summary.arms.values()]
+    entries = [entry for summary in content.summaries.values() for entry in summary.arms.values()]
     unit, size = flops_unit(max(e.flops_pretrain, e.flops_label) for e in entries)
     rows = [
         {
@@ -176,10 +177,10 @@ def render_study(content: StudyContent) -> str:
             "seconds": np.mean(took) if (took := [s for s in entry.seconds if s is not None]) else None,
         }
         for name, label in content.labels.items()
-        for arm, entry in content.found[name].arms.items()
+        for arm, entry in content.summaries[name].arms.items()
     ]
     answer = content.answer
-    pending = [c.name for c in answer.cases if c.name not in content.found and c.failure is c.left_out is None]
+    pending = [c.name for c in answer.cases if c.name not in content.summaries and c.failure is c.left_out is None]
     return page_of(
         "study.html",
         answer=answer,

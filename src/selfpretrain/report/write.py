@@ -40,7 +40,7 @@ def write_report(folder: Path) -> Path:
 def _write_study(folder: StudyFolder) -> Path:
     """The page of a study, and those of its finished comparisons, to which it links."""
     content = StudyContent.read(folder)
-    for name in content.found:
+    for name in content.summaries:
         write_report(folder.case(name).path)
     write_atomically(folder.report, render_study(content))
     return folder.report

@@ -1,4 +1,4 @@
-"""Studies: many comparisons, and the claims that they decide. The built-in ones are in ``builtin``, a file each."""
+"""Studies: many comparisons, and the claims that they decide. The built-in ones are in ``builtin`` and ``paper``."""
 
 from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers
 from selfpretrain.studies.study import Case, Ground, Study, ground

@@ -1,154 +1,111 @@
-"""What a claim is, and what it is measured on. Imports no torch, and NumPy only to measure: help waits for neither."""
+"""What a claim is, and how it is decided. Imports no torch, and NumPy only to measure: help waits for neither."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from selfpretrain.config import BLIND, FITTED, GAIN, MIN_SEEDS, NEAR
 from selfpretrain.studies.study import Case, ClaimAnswer
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from selfpretrain.comparison.summary import Summary
-    from selfpretrain.explain.conclude import Conclusion, Evidence
+    from selfpretrain.comparison.summary import ArmSummary, Summary
+    from selfpretrain.explain.conclude import Evidence
     from selfpretrain.stats import Interval
 
+PER_DOUBLING = 0.01
+"""A change of the gain below a point for each doubling counts as none (ours)."""
+PRIMARY = 2
+"""Claims that are primary, the first ones."""
+UNPAIRED = "runs failed, or the cases have different seeds"
+Effect: TypeAlias = "Interval | list[float] | str"
+"""Above 0 as the claim has it: an interval, the values by seed of a t-interval, or why there is no effect."""
+
 
 @dataclass(frozen=True)
-class Diagnosed:
-    """What a diagnosis found of a case."""
-
-    evidence: "Evidence"
-    conclusion: "Conclusion"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is known of a finished case.
+class CaseResult:
+    """A finished case.
 
     Attributes:
-        diagnosed: None if it was not diagnosed.
+        evidence: gathered from its diagnosis; None if it was not diagnosed.
     """
 
     summary: "Summary"
-    diagnosed: Diagnosed | None = None
+    evidence: "Evidence | None" = None
 
 
-Found = Mapping[str, Finding]
-"""Of finished cases, by name."""
+Results = Mapping[str, CaseResult]
+"""Of the finished cases, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim(ABC):
-    """Something that a study is to decide.
+    """A statement that a study tests.
 
     Attributes:
-        text: the claim, in plain words.
+        text: in plain words.
         family: claims that are not primary are corrected together with those of the same family.
+        least: effects below this count as none.
+        section: section of the diagnosis that its cases must ask for.
     """
 
     text: str
     family: str = ""
 
-    @property
-    @abstractmethod
-    def least(self) -> float:
-        """Effects below this count as none."""
-
-    @property
-    @abstractmethod
-    def refuted_by(self) -> str:
-        """What would refute it, in plain words."""
+    least: ClassVar[float] = 0.0
+    section: ClassVar[str | None] = None
 
     @property
     def unit(self) -> str:
         """Of the effect, times 100."""
         return "points"
 
+    @property
     @abstractmethod
+    def refuted_by(self) -> str:
+        """What would refute it, in plain words."""
+
+    @abstractmethod
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        """Names of the cases that it rests on, each with an arm that it compares there."""
+
+    @abstractmethod
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        """The effect; all cases that it rests on are finished."""
+
     def rests_on(self, cases: Sequence[Case]) -> list[str]:
         """Names of the cases that it needs."""
+        return list(dict.fromkeys(name for name, _ in self.needs(cases)))
 
-    @abstractmethod
     def wrong(self, cases: Sequence[Case]) -> str | None:
         """Why these cases can never decide it; None if they can."""
+        by_name = {case.name: case for case in cases}
+        for name, arm in self.needs(cases):
+            if name not in by_name:
+                return f"there is no case {name}; the cases are {', '.join(by_name)}"
+            if arm not in by_name[name].request.arms:
+                return f"the case {name} has no arm {arm}"
+            if self.section is not None and not by_name[name].looks_at(self.section):
+                return f"the case {name} is not diagnosed with {self.section}"
+        return None
 
-    @abstractmethod
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
-        """The effect, above 0 as the claim has it; or why there is none."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OfACase(Claim):
-    """A claim about one case.
-
-    Attributes:
-        case: its name.
-    """
-
-    case: str
-
-    @property
-    def least(self) -> float:
-        return 0.0
-
-    def rests_on(self, cases: Sequence[Case]) -> list[str]:
-        return [self.case]
-
-    def wrong(self, cases: Sequence[Case]) -> str | None:
-        return wrong_case(cases, self.case, self.needs_arms) or self._unseen(cases)
-
-    @property
-    def needs_arms(self) -> Sequence[str]:
-        """Arms that the case must have."""
-        return ("scratch", "spt")
-
-    @property
-    def needs_sections(self) -> Sequence[str]:
-        """Sections of the diagnosis that the case must ask for."""
-        return ()
-
-    def _unseen(self, cases: Sequence[Case]) -> str | None:
-        case = next(case for case in cases if case.name == self.case)
-        lacking = [name for name in self.needs_sections if not case.looks_at(name)]
-        return f"the case {case.name} is not diagnosed with {lacking[0]}" if lacking else None
+    def _untested(self, cases: Sequence[Case], results: Results) -> str | None:
+        """The cases in which self-pretraining has learnt nothing, so that they test nothing; None if there are none."""
+        idle = [name for name, arm in self.needs(cases) if _is_idle(results[name].summary, arm)]
+        return f"self-pretraining has learnt nothing in {', '.join(dict.fromkeys(idle))}" if idle else None
 
 
-def wrong_case(cases: Sequence[Case], name: str, arms: Sequence[str]) -> str | None:
-    """Why a claim cannot rest on these arms of a case of that name; None if it can."""
-    found = {case.name: case.request.arms for case in cases}
-    if name not in found:
-        return f"there is no case {name}; the cases are {', '.join(found)}"
-    lacking = [arm for arm in arms if arm not in found[name]]
-    return f"the case {name} has no arm {lacking[0]}" if lacking else None
+def _is_idle(summary: "Summary", arm: str) -> bool:
+    outcomes = {c.outcome for c in summary.comparisons if c.arm == arm and c.n_seeds >= MIN_SEEDS}
+    return outcomes == {"not tested"}
 
 
-def untested(summary: "Summary", arm: str) -> bool:
-    """Whether the arm's self-pretraining has learnt nothing, so that it tests nothing."""
-    outcomes = [c.outcome for c in summary.comparisons if c.arm == arm and c.n_seeds >= MIN_SEEDS]
-    return bool(outcomes) and set(outcomes) == {"not tested"}
-
-
-def leads(
-    one: "Summary", arm: str, two: "Summary", against: str, split: Literal["test", "train"] = "test"
-) -> list[float]:
+def _leads(one: "ArmSummary", two: "ArmSummary", split: Literal["test", "train"] = "test") -> list[float]:
     """Leads in accuracy by seed; none if a run failed or seeds differ, since seeds are paired."""
-    ours, theirs = (
-        entry.test_acc if split == "test" else entry.best_train_acc for entry in (one.arms[arm], two.arms[against])
-    )
-    found = [a - b for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
-    complete = len(found) == len(ours) == len(theirs)
-    return found if complete else []
-
-
-def _interval(by_seed: "Sequence[float] | NDArray[np.float64]") -> "Interval":
-    from selfpretrain.stats import t_interval
-
-    return t_interval(by_seed)
+    ours, theirs = (entry.test_acc if split == "test" else entry.best_train_acc for entry in (one, two))
+    leads = [a - b for a, b in zip(ours, theirs, strict=False) if a is not None and b is not None]
+    return leads if len(leads) == len(ours) == len(theirs) else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +119,7 @@ class Ahead(Claim):
         case: name of the case.
         other: name of the other arm's case; None is the same.
         split: on which they score: the test split, or training labels at the best that each came to along the way.
-        even_untested: self-pretraining that has learnt nothing counts as well, where that is the question.
+        even_untested: whether self-pretraining that has learnt nothing counts as well.
     """
 
     case: str
@@ -172,42 +129,26 @@ class Ahead(Claim):
     split: Literal["test", "train"] = "test"
     even_untested: bool = False
 
-    @property
-    def least(self) -> float:
-        return GAIN
-
-    @property
-    def refuted_by(self) -> str:
-        return f"a lead that is reliably below {100 * GAIN:g} points"
+    least = GAIN
+    refuted_by = f"a lead that is reliably below {100 * GAIN:g} points"
 
     @property
     def unit(self) -> str:
         return "points" if self.split == "test" else "points of training accuracy"
 
-    def rests_on(self, cases: Sequence[Case]) -> list[str]:
-        return [self.case, *([] if self.other is None else [self.other])]
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, self.arm), (self.other or self.case, self.against)]
 
-    def wrong(self, cases: Sequence[Case]) -> str | None:
-        pairs = ((self.case, self.arm), (self.other or self.case, self.against))
-        return next((problem for name, arm in pairs if (problem := wrong_case(cases, name, (arm,))) is not None), None)
-
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         from selfpretrain.stats import Interval
 
-        one, two = found[self.case].summary, found[self.other or self.case].summary
-        pairs = ((self.case, self.arm, one), (self.other or self.case, self.against, two))
-        for name, arm, summary in pairs:
-            if not self.even_untested and untested(summary, arm):
-                return f"self-pretraining has learnt nothing in {name}"
+        if not self.even_untested and (why := self._untested(cases, results)) is not None:
+            return why
+        one, two = (results[name].summary for name, _ in self.needs(cases))
         contrast = one.contrast(self.arm, self.against)
         if self.other is None and contrast is not None and self.split == "test":
             return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds)
-        by_seed = leads(one, self.arm, two, self.against, self.split)
-        return _interval(by_seed) if by_seed else "runs failed, or the cases have different seeds"
-
-
-PER_DOUBLING = 0.01
-"""A change of the gain below a point for each doubling counts as none (ours)."""
+        return _leads(one.arms[self.arm], two.arms[self.against], self.split) or UNPAIRED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,9 +168,7 @@ class Changes(Claim):
     falls: bool = False
     even_untested: bool = False
 
-    @property
-    def least(self) -> float:
-        return PER_DOUBLING
+    least = PER_DOUBLING
 
     @property
     def refuted_by(self) -> str:
@@ -239,87 +178,83 @@ class Changes(Claim):
     def unit(self) -> str:
         return f"points {'downwards ' if self.falls else ''}for each doubling"
 
-    def _along(self, cases: Sequence[Case]) -> list[Case]:
-        return [case for case in cases if self.axis in case.axes]
-
-    def rests_on(self, cases: Sequence[Case]) -> list[str]:
-        return [case.name for case in self._along(cases)]
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(case.name, arm) for case in cases if self.axis in case.axes for arm in ("spt", "scratch")]
 
     def wrong(self, cases: Sequence[Case]) -> str | None:
-        on_axis = self._along(cases)
-        values = [value for case in on_axis if not isinstance(value := case.axes[self.axis], str) and value > 0]
-        if len(values) < len(on_axis) or len(set(values)) < 2:
+        values = [case.axes[self.axis] for case in cases if self.axis in case.axes]
+        if len(set(values)) < 2 or not all(not isinstance(value, str) and value > 0 for value in values):
             return f"the axis {self.axis} needs two different numbers above 0, and nothing else"
-        lacking = [case.name for case in on_axis if not {"spt", "scratch"} <= set(case.request.arms)]
-        return f"the case {lacking[0]} lacks spt or scratch" if lacking else None
+        return super().wrong(cases)
 
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         import numpy as np
 
-        summaries = {name: found[name].summary for name in self.rests_on(cases)}
-        if idle := [name for name, summary in summaries.items() if not self.even_untested and untested(summary, "spt")]:
-            return f"self-pretraining has learnt nothing in {', '.join(idle)}"
-        gains = [leads(summary, "spt", summary, "scratch") for summary in summaries.values()]
-        if len({len(gain) for gain in gains}) != 1 or not gains[0]:
-            return "runs failed, or the cases have different seeds"
-        places = [math.log2(float(case.axes[self.axis])) for case in self._along(cases)]
-        slopes = np.polyfit(places, np.array(gains), 1)[0]
-        return _interval(-slopes if self.falls else slopes)
+        if not self.even_untested and (why := self._untested(cases, results)) is not None:
+            return why
+        on_axis = [case for case in cases if self.axis in case.axes]
+        arms = [results[case.name].summary.arms for case in on_axis]
+        gains = [_leads(entries["spt"], entries["scratch"]) for entries in arms]
+        if not all(gains) or len(set(map(len, gains))) > 1:
+            return UNPAIRED
+        doublings = [math.log2(float(case.axes[self.axis])) for case in on_axis]
+        slopes = [float(slope) for slope in np.polyfit(doublings, np.array(gains), 1)[0]]
+        return [-slope for slope in slopes] if self.falls else slopes
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fits(OfACase):
+class Fits(Claim):
     """An arm fits its training labels: its best clean training accuracy along the way is above ``FITTED``.
 
     The interval is the t-interval over seeds.
     """
 
+    case: str
     arm: str = "scratch"
 
-    @property
-    def refuted_by(self) -> str:
-        return f"a training accuracy that is reliably below {FITTED:g}"
+    refuted_by = f"a training accuracy that is reliably below {FITTED:g}"
+    unit = f"points of training accuracy beyond {FITTED:g}"
 
-    @property
-    def unit(self) -> str:
-        return f"points of training accuracy beyond {FITTED:g}"
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, self.arm)]
 
-    @property
-    def needs_arms(self) -> Sequence[str]:
-        return (self.arm,)
-
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
-        reached = [acc for acc in found[self.case].summary.arms[self.arm].best_train_acc if acc is not None]
-        return _interval([acc - FITTED for acc in reached]) if reached else "every run failed"
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        reached = results[self.case].summary.arms[self.arm].best_train_acc
+        return [acc - FITTED for acc in reached if acc is not None] or "every run failed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generalises(OfACase):
+class Generalises(Claim):
     """Training and test accuracy of an arm differ by less than three points; the t-interval over seeds."""
 
+    case: str
     arm: str = "scratch"
 
-    @property
-    def refuted_by(self) -> str:
-        return f"a gap that is reliably above {100 * GAIN:g} points"
+    refuted_by = f"a gap that is reliably above {100 * GAIN:g} points"
+    unit = f"points, by which the gap is below {100 * GAIN:g}"
 
-    @property
-    def unit(self) -> str:
-        return f"points, by which the gap is below {100 * GAIN:g}"
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, self.arm)]
 
-    @property
-    def needs_arms(self) -> Sequence[str]:
-        return (self.arm,)
-
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
-        entry = found[self.case].summary.arms[self.arm]
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        entry = results[self.case].summary.arms[self.arm]
         pairs = zip(entry.train_acc, entry.test_acc, strict=True)
         gaps = [train - test for train, test in pairs if train is not None and test is not None]
-        return _interval([GAIN - gap for gap in gaps]) if gaps else "every run failed"
+        return [GAIN - gap for gap in gaps] or "every run failed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recovers(OfACase):
+class OfDiagnosis(Claim):
+    """A claim about what the diagnosis of one case measured."""
+
+    case: str
+
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, "scratch"), (self.case, "spt")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovers(OfDiagnosis):
     """A transplant has more than half of the gain (or less); see ``explain.conclude``.
 
     Attributes:
@@ -330,6 +265,8 @@ class Recovers(OfACase):
     cell: str = "spt.query-key.free"
     fails: bool = False
 
+    section = "transplants"
+
     @property
     def refuted_by(self) -> str:
         return f"reliably {'more' if self.fails else 'less'} than half of the gain"
@@ -338,112 +275,80 @@ class Recovers(OfACase):
     def unit(self) -> str:
         return f"points {'below' if self.fails else 'beyond'} half of the gain"
 
-    @property
-    def needs_sections(self) -> Sequence[str]:
-        return ("transplants",)
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        from selfpretrain.explain.conclude import conclude
 
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
-        from selfpretrain.stats import Interval
-
-        diagnosed = found[self.case].diagnosed
-        if diagnosed is None:
+        evidence = results[self.case].evidence
+        if evidence is None:
             return f"{self.case} is not diagnosed"
-        if diagnosed.evidence.outcome != "helps":
+        if evidence.outcome != "helps":
             return f"there is no gain to carry in {self.case}"
-        known = {recovery.cell.name: recovery.interval for recovery in diagnosed.conclusion.recoveries}
-        if self.cell not in known:
+        intervals = {recovery.cell.name: recovery.interval for recovery in conclude(evidence).recoveries}
+        if self.cell not in intervals:
             return f"there is no transplant {self.cell} in {self.case}"
-        interval = known[self.cell]
+        interval = intervals[self.cell]
         if not self.fails:
             return interval
-        low, high = interval.bounds
-        turned = (None if high is None else -high, None if low is None else -low)
-        return Interval(-interval.mean, *turned, interval.p, interval.n)
+        high, low = (None if bound is None else -bound for bound in interval.bounds)
+        return replace(interval, mean=-interval.mean, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LooksNear(OfACase):
+class LooksNear(OfDiagnosis):
     """The position part of the scores, after self-pretraining, gives near positions more than their share.
 
     Measured in the head of each model that favours them most: the attention on near positions that this part alone
     would give, relative to uniform attention, less ``NEAR``; the t-interval over seeds.
     """
 
-    @property
-    def refuted_by(self) -> str:
-        return f"reliably less than {NEAR:g} times uniform attention on near positions"
+    section = "attention"
+    refuted_by = f"reliably less than {NEAR:g} times uniform attention on near positions"
+    unit = f"% of uniform attention, beyond {100 * NEAR:g}%"
 
-    @property
-    def unit(self) -> str:
-        return f"% of uniform attention, beyond {100 * NEAR:g}%"
-
-    @property
-    def needs_sections(self) -> Sequence[str]:
-        return ("attention",)
-
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
-        diagnosed = found[self.case].diagnosed
-        if diagnosed is None or not diagnosed.evidence.shapes:
-            return f"attention in {self.case} has no position part that was looked at"
-        return _interval([after.near_mass - NEAR for _, after in diagnosed.evidence.shapes])
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        evidence = results[self.case].evidence
+        shapes = [] if evidence is None else evidence.shapes
+        missing = f"attention in {self.case} has no position part that was looked at"
+        return [after.near_mass - NEAR for _, after in shapes] or missing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blind(OfACase):
+class Blind(OfDiagnosis):
     """The label's signal on proximity, at the start, is below ``BLIND`` of the reconstruction's.
 
     Both are signal-to-noise ratios of gradients on attention scores. Seeds count in which the reconstruction's own is
     above chance; the t-interval over them.
     """
 
-    @property
-    def refuted_by(self) -> str:
-        return f"a signal of the label that is reliably above {100 * BLIND:g}% of the reconstruction's"
+    section = "gradients"
+    refuted_by = f"a signal of the label that is reliably above {100 * BLIND:g}% of the reconstruction's"
+    unit = f"% of the reconstruction's signal, below {100 * BLIND:g}%"
 
-    @property
-    def unit(self) -> str:
-        return f"% of the reconstruction's signal, below {100 * BLIND:g}%"
-
-    @property
-    def needs_sections(self) -> Sequence[str]:
-        return ("gradients",)
-
-    def measure(self, cases: Sequence[Case], found: Found) -> "Interval | str":
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         from selfpretrain.explain.conclude import clear_signals
 
-        diagnosed = found[self.case].diagnosed
-        signals = [] if diagnosed is None else clear_signals(diagnosed.evidence)
-        if not signals:
-            return f"in {self.case} the reconstruction's own signal is not above chance, or was not looked at"
-        return _interval([BLIND - seed.label / seed.reconstruction for seed in signals])
+        evidence = results[self.case].evidence
+        signals = [] if evidence is None else clear_signals(evidence)
+        missing = f"in {self.case} the reconstruction's own signal is not above chance, or was not looked at"
+        return [BLIND - seed.label / seed.reconstruction for seed in signals] or missing
 
 
-PRIMARY = 2
-"""Claims that are primary, the first ones."""
-
-
-def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list[ClaimAnswer]:
+def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> list[ClaimAnswer]:
     """What the comparisons say of each claim; the first two are primary, the others corrected in their families.
 
     A claim is made at the level of the latest looks at its comparisons (see ``comparison.claims``).
     """
-    from selfpretrain.comparison.claims import ALPHA
+    from selfpretrain.comparison.claims import ALPHA, adjusted_p
 
-    measured = [_measured(claim, cases, found) for claim in claims]
-    refuted = [
-        not isinstance(m, str) and m.n >= MIN_SEEDS and m.high is not None and m.high < claim.least
-        for claim, m in zip(claims, measured, strict=True)
-    ]
-    # Only what speaks for a claim counts for it, and for the claim that follows.
-    p_values = [
-        1.0 if isinstance(m, str) or m.p is None or m.n < MIN_SEEDS or m.mean <= 0 or against else m.p
-        for m, against in zip(measured, refuted, strict=True)
-    ]
-    adjusted = _adjusted(p_values, [None if n < PRIMARY else claim.family for n, claim in enumerate(claims)])
-    answers = []
-    for number, (claim, m, against, p) in enumerate(zip(claims, measured, refuted, adjusted, strict=True)):
-        level = min((found[name].summary.level for name in claim.rests_on(cases) if name in found), default=ALPHA)
-        holds = not against and p < level
+    answers, p_values, families = [], [], []
+    for number, claim in enumerate(claims):
+        interval, why = _measured(claim, cases, results)
+        enough = interval.n >= MIN_SEEDS
+        refuted = enough and interval.below(claim.least)
+        # Only what speaks for a claim counts for it, and for the claim that follows.
+        speaks_for_it = enough and not refuted and interval.mean > 0
+        p_values.append(interval.p if speaks_for_it and interval.p is not None else 1.0)
+        families.append(None if number < PRIMARY else claim.family)
         answers.append(
             ClaimAnswer(
                 claim=claim.text,
@@ -452,31 +357,33 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], found: Found) -> list
                 primary=number < PRIMARY,
                 unit=claim.unit,
                 least=claim.least,
-                effect=None if isinstance(m, str) else m.mean,
-                ci95=(None, None) if isinstance(m, str) else m.bounds,
-                p_adjusted=None if isinstance(m, str) else p,
-                n_seeds=0 if isinstance(m, str) else m.n,
-                outcome="does not hold" if against else "holds" if holds else "undecided",
-                why=m if isinstance(m, str) else None,
+                effect=interval.mean if why is None else None,
+                ci95=interval.bounds,
+                p_adjusted=None,
+                n_seeds=interval.n,
+                outcome="does not hold" if refuted else "undecided",
+                why=why,
             )
         )
+    for family in dict.fromkeys(families):
+        members = [number for number, name in enumerate(families) if name == family]
+        adjusted = adjusted_p([p_values[number] for number in members], [family is None] * len(members))
+        for number, p in zip(members, adjusted, strict=True):
+            names = claims[number].rests_on(cases)
+            level = min((results[name].summary.level for name in names if name in results), default=ALPHA)
+            if answers[number].why is None:
+                holds = answers[number].outcome == "undecided" and p < level
+                outcome = "holds" if holds else answers[number].outcome
+                answers[number] = replace(answers[number], p_adjusted=p, outcome=outcome)
     return answers
 
 
-def _adjusted(p_values: Sequence[float], families: Sequence[str | None]) -> list[float]:
-    """Adjusted p-values: primary claims (of no family) in their order, the others by Holm's rule in each family."""
-    from selfpretrain.comparison.claims import adjusted_p
-    from selfpretrain.stats import holm
+def _measured(claim: Claim, cases: Sequence[Case], results: Results) -> "tuple[Interval, str | None]":
+    """The effect, and None; an empty interval, and why nothing was measured."""
+    from selfpretrain.stats import Interval, t_interval
 
-    adjusted = adjusted_p(p_values, [family is None for family in families])
-    for family in dict.fromkeys(family for family in families if family is not None):
-        members = [number for number, each in enumerate(families) if each == family]
-        corrected = holm([p_values[number] for number in members])
-        for number, p in zip(members, corrected, strict=True):
-            adjusted[number] = p
-    return adjusted
-
-
-def _measured(claim: Claim, cases: Sequence[Case], found: Found) -> "Interval | str":
-    missing = [name for name in claim.rests_on(cases) if name not in found]
-    return f"{', '.join(missing)} has no answer" if missing else claim.measure(cases, found)
+    missing = [name for name in claim.rests_on(cases) if name not in results]
+    effect = f"{', '.join(missing)} has no answer" if missing else claim.measure(cases, results)
+    if isinstance(effect, str):
+        return Interval(0.0, None, None, None, 0), effect
+    return (t_interval(effect) if isinstance(effect, list) else effect), None

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.run import read_run
-from selfpretrain.config import ABSOLUTE, CompareConfig
+from selfpretrain.config import ABSOLUTE
 from selfpretrain.errors import DamagedError, SettingError
-from selfpretrain.explain.conclude import conclude, gather
+from selfpretrain.explain.conclude import Evidence, gather
 from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.files import (
     DONE,
@@ -30,31 +30,24 @@ from selfpretrain.files import (
     write_json,
 )
 from selfpretrain.registry import ARMS
-from selfpretrain.studies.claims import Diagnosed, Finding, Found
-from selfpretrain.studies.study import CaseAnswer, StudyAnswer
+from selfpretrain.studies.claims import CaseResult, Results
+from selfpretrain.studies.study import COLUMNS, CaseAnswer, StudyAnswer
 
 STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.html"
 
 
-def fingerprint_of(request: CompareConfig, task: str) -> str:
-    """What a comparison was asked for, with its data."""
-    return fingerprint(request, task)
-
-
 class StudyFolder:
-    """A folder, to be read; ``claimed`` also writes."""
+    """A folder, to be read; it is written to only while it is ``claimed``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def store(self) -> Path:
-        """The folder of trainings."""
         return self.path / TRAININGS
 
     @property
     def report(self) -> Path:
-        """The page."""
         return self.path / REPORT
 
     @property
@@ -64,10 +57,10 @@ class StudyFolder:
 
     @property
     def answer(self) -> StudyAnswer:
-        """What is known so far.
+        """The answer so far.
 
         Raises:
-            DamagedError: nothing is, or not in this version.
+            DamagedError: there is none, or none of this version.
         """
         try:
             return read_record(self.path / STUDY, StudyAnswer)
@@ -76,37 +69,37 @@ class StudyFolder:
 
     @property
     def known(self) -> StudyAnswer | None:
-        """The same; None where there is none, or a damaged one, for a writer that mends it."""
+        """The same; None where there is none, or a damaged one, which a writer will replace."""
         try:
             return self.answer if self.is_study else None
         except DamagedError:
             return None
 
     def case(self, name: str) -> ComparisonFolder:
-        """The folder of a comparison."""
         return ComparisonFolder(self.path / name)
 
     def has_training(self, key: str) -> bool:
         """Whether a training seems to be there; it is checked where it is used."""
         return (self.store / key / DONE).exists()
 
-    def found(self, cases: Sequence[CaseAnswer]) -> dict[str, Finding]:
-        """What is known of the comparisons that are finished, to just what the study asks, by name."""
-        answers = {}
+    def results(self, cases: Sequence[CaseAnswer]) -> dict[str, CaseResult]:
+        """Results of the finished comparisons, by name; answers to another request do not count."""
+        results = {}
         for case in cases:
             folder = self.case(case.name)
             try:
                 if not folder.is_comparison or not folder.is_finished:
                     continue
-                if fingerprint_of(folder.record.request, folder.record.task) == case.request:
-                    answers[case.name] = Finding(folder.summary, _diagnosed(folder))
+                record = folder.record
+                if fingerprint(record.request, record.task) == case.request:
+                    results[case.name] = CaseResult(folder.summary, _evidence(folder))
             except DamagedError:  # it has no answer until its comparison mends it
                 continue
-        return answers
+        return results
 
     @contextmanager
     def claimed(self, study: str, profile: str) -> Iterator[None]:
-        """Make the folder ours; holds a lock while work is going on.
+        """Take the folder for a study, and keep others out until the end.
 
         Raises:
             RequestError: it holds something else or another study, or somebody is at work there.
@@ -126,49 +119,55 @@ class StudyFolder:
             remove_half_written(self.path)
             yield
 
-    def write(self, answer: StudyAnswer, found: Found) -> None:
-        """Write what is known: study.json and table.csv."""
+    def write(self, answer: StudyAnswer, results: Results) -> None:
+        """Write study.json and table.csv."""
         write_json(self.path / STUDY, to_dict(answer))
-        write_atomically(self.path / TABLE, _table(answer, found))
+        write_atomically(self.path / TABLE, _table(answer, results))
 
     def write_error(self, case: str, text: str) -> Path:
-        """Write down why a comparison has no answer."""
+        """Write down why a comparison has failed."""
         path = own_folder(self.case(case).path) / ERROR
         write_atomically(path, text)
         return path
 
     def forget_error(self, case: str) -> None:
-        """Before a comparison is tried again."""
+        """Remove what an earlier try has left."""
         if not (folder := self.case(case).path).is_symlink():
             (folder / ERROR).unlink(missing_ok=True)
 
 
-def _diagnosed(folder: ComparisonFolder) -> Diagnosed | None:
-    """What a diagnosis of the folder's answer found; None if there is none."""
+def _evidence(folder: ComparisonFolder) -> Evidence | None:
+    """What a diagnosis of this comparison has measured; None if there is none."""
     record = folder.record
     findings = read_diagnosis(folder.path, {name: read_run(folder.runs / name) for name in record.run_names})
     if findings is None:
         return None
     absolute = record.request.model.positions in ABSOLUTE
-    evidence = gather(folder.summary, findings.sections, absolute_positions=absolute)
-    return Diagnosed(evidence, conclude(evidence))
+    return gather(folder.summary, findings.sections, absolute_positions=absolute)
 
 
-def _table(answer: StudyAnswer, found: Found) -> str:
+def _table(answer: StudyAnswer, results: Results) -> str:
     """One row a run, in the order of cases, arms and seeds; FLOPs are the mean over an arm's seeds."""
-    axes = list(dict.fromkeys(axis for case in answer.cases for axis in case.axes))
+    axes = dict.fromkeys(axis for case in answer.cases for axis in case.axes)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    numbers = ("lr", "train_acc", "val_acc", "test_acc", "flops", "seconds")
-    writer.writerow(["study", "comparison", *axes, "task", "arm", "seed", *numbers])
+    writer = csv.DictWriter(text, [*COLUMNS[:2], *axes, *COLUMNS[2:]], lineterminator="\n")
+    writer.writeheader()
     for case in answer.cases:
-        if case.name not in found:
+        if case.name not in results:
             continue
-        summary = found[case.name].summary
+        summary = results[case.name].summary
         for arm, entry in summary.arms.items():
             for seed in ARMS[arm].reported_seeds(len(entry.test_acc)):
-                row = (entry.lr, entry.train_acc[seed], entry.val_acc[seed], entry.test_acc[seed])
-                spent = (entry.flops_pretrain + entry.flops_label, entry.seconds[seed])
-                where = [answer.study, case.name, *(case.axes.get(axis, "") for axis in axes), summary.task.name]
-                writer.writerow([*where, arm, seed, *("" if value is None else value for value in (*row, *spent))])
+                row = {
+                    **case.axes,
+                    "study": answer.study,
+                    "comparison": case.name,
+                    "task": summary.task.name,
+                    "arm": arm,
+                    "seed": seed,
+                    "lr": entry.lr,
+                    "flops": entry.flops_pretrain + entry.flops_label,
+                    **{name: getattr(entry, name)[seed] for name in ("train_acc", "val_acc", "test_acc", "seconds")},
+                }
+                writer.writerow(row)
     return text.getvalue()

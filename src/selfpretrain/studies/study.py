@@ -1,6 +1,5 @@
-"""What a study is, and what the built-in ones stand on. Imports no torch."""
+"""Studies, their cases, and the records of their answers. Imports no torch."""
 
-import inspect
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -9,23 +8,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from selfpretrain.arms.builtin import expanded
-from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskConfig
+from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, PhaseName, TaskConfig
 from selfpretrain.data.builtin import FOLDER, VARIABLE, data_folder
 from selfpretrain.errors import RequestError
 from selfpretrain.files import fingerprint
 from selfpretrain.registry import PRESETS
 
+if TYPE_CHECKING:
+    from selfpretrain.studies.claims import Claim
+
+Profile = Literal["small", "full"]
+"""small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimAnswer:
-    """What a study says of one of its claims.
+    """The answer to one claim of a study.
 
     Attributes:
         primary: one of the first two, which are taken in their order; the others are corrected by Holm's rule.
         unit: of the effect, times 100.
         least: effects below this count as none.
         effect: as the claim has it, above 0 in its favour; None where it was not measured.
-        why: it was not measured.
+        why: the reason why it was not measured.
         family: claims that are corrected together, of one data set; "" where the study has one family.
     """
 
@@ -45,13 +50,13 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseAnswer:
-    """One comparison of a study.
+    """How far one comparison of a study has come.
 
     Attributes:
-        request: fingerprint of the comparison and its data: an answer to anything else is none.
-        failure: why it has no answer; None while it has one or is still to come.
-        left_out: why nobody tried, and the cure.
-        warnings: what should be known before its answer is believed.
+        request: fingerprint of the comparison and its data; an answer to another request does not count.
+        failure: the error that ended it; None if it ended well or has not run yet.
+        left_out: why it is not run, and the cure.
+        warnings: caveats about its answer.
     """
 
     name: str
@@ -68,13 +73,13 @@ class StudyAnswer:
 
     Attributes:
         declared: fingerprint of the declaration.
-        changed_after: so many comparisons had finished when the declaration was changed; None if it never was.
+        changed_after: comparisons that had finished when the declaration was changed; None if it never was.
     """
 
     study: str
     question: str
     expected: str
-    profile: Literal["small", "full"]
+    profile: Profile
     version: str
     declared: str
     changed_after: int | None
@@ -93,13 +98,13 @@ class Case:
     """One comparison of a study.
 
     Attributes:
-        axes: where it lies, for example {"depth": 2}.
-        diagnosis: what is then looked at, too; None is nothing.
-        left_out: why it cannot be compared here, and the cure: data that are not at hand. Its claims stay undecided.
+        axes: its place on each axis, for example {"depth": 2}.
+        diagnosis: what is diagnosed after the comparison; None: nothing.
+        left_out: why it cannot be run here (its data are missing), and the cure. Its claims stay undecided.
 
     Raises:
-        ValueError: its name is no name for a folder, an axis has the name of a column of table.csv, or seeds are a
-            range: a study decides after all of them.
+        ValueError: its name cannot name a folder, an axis has the name of a column of table.csv, or seeds are a range:
+            a study decides after all of them.
     """
 
     axes: Mapping[str, Axis]
@@ -110,15 +115,17 @@ class Case:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"\w[\w.+-]{0,99}", self.name) or ".." in self.name:
-            raise ValueError(f"the case '{self.name[:120]}' is no folder's name; use letters, digits, '.', '+' and '-'")
+            raise ValueError(
+                f"the case '{self.name[:120]}' cannot name a folder; use letters, digits, '.', '+' and '-'"
+            )
         if taken := set(self.axes) & set(COLUMNS):
             raise ValueError(f"the axis '{min(taken)}' has the name of a column of table.csv; give it another")
         if self.config.looks:
-            raise ValueError(f"the case {self.name} has a range of seeds; a study takes a number of them")
+            raise ValueError(f"the case {self.name} has a range of seeds; a study takes a single number")
 
     @property
     def name(self) -> str:
-        """Its folder, and how claims call it.
+        """The name of its folder, by which claims refer to it.
 
         >>> Case({"depth": 2}, CompareConfig(), TaskConfig()).name
         'depth-2'
@@ -126,7 +133,7 @@ class Case:
         return "-".join(f"{axis}-{value}" for axis, value in self.axes.items())
 
     def looks_at(self, section: str) -> bool:
-        """Whether its diagnosis has that section; one that names none has all."""
+        """Whether its diagnosis has that section; a diagnosis that names none has all."""
         return self.diagnosis is not None and section in (self.diagnosis.sections or (section,))
 
     @property
@@ -135,49 +142,34 @@ class Case:
         return replace(self.config, arms=expanded(self.config.arms))
 
 
-@dataclass(frozen=True)
-class RealData:
-    """A file of real data.
+def changed(config: CompareConfig, section: str, **settings: Any) -> CompareConfig:
+    """The comparison with other settings in one of its sections.
 
-    Attributes:
-        kind: what it is.
+    >>> changed(CompareConfig(), "model", depth=7).model.depth
+    7
     """
-
-    name: str
-    kind: str
-    suffix: str
-
-    @property
-    def file(self) -> str:
-        """The file's name."""
-        return f"{self.name}{self.suffix}"
+    return replace(config, **{section: replace(getattr(config, section), **settings)})
 
 
-SMARTWATCH = RealData("smartwatch", "time series", ".npz")
-SPLICE = RealData("splice", "DNA", ".csv")
-NEWSGROUPS = RealData("newsgroups", "text", ".csv")
-VOWELS = RealData("vowels", "audio", ".jsonl")
-MNIST_ROWS = RealData("mnist-rows", "images by rows", ".npz")
-MNIST_PIXELS = RealData("mnist-pixels-labelled", "images by pixels", ".npz")
-CARTPOLE = RealData("cartpole", "reinforcement learning", ".npz")
+def times(config: CompareConfig, phase: PhaseName, factor: float) -> CompareConfig:
+    """The comparison with so many times the length of a phase.
 
-
-if TYPE_CHECKING:
-    from selfpretrain.studies.claims import Claim
-
-Profile = Literal["small", "full"]
-"""small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
-Reading = Callable[[Sequence[ClaimAnswer]], str]
+    >>> times(CompareConfig(), "label", 10).label.duration
+    '3000steps'
+    """
+    duration = Duration.parse(getattr(config, phase).duration)
+    assert duration is not None, "checked by PhaseConfig"
+    return changed(config, phase, duration=f"{factor * duration.amount:g}{duration.unit}")
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What the cases of a study stand on; each changes what the study is about.
+    """The comparison and the task that the cases of a study vary.
 
     Attributes:
         config: a comparison of scratch and spt.
-        task: ``proximity``, or a person's own data.
-        data_dir: where files of real data are.
+        task: ``proximity``, or the user's own data.
+        data_dir: folder of the files of real data.
     """
 
     profile: Profile
@@ -186,80 +178,89 @@ class Ground:
     data_dir: Path = FOLDER
 
     def along(
-        self, axis: str, values: Sequence[Axis], change: Callable[[CompareConfig, Any], CompareConfig]
+        self,
+        axis: str,
+        values: Sequence[Axis],
+        change: Callable[[CompareConfig, Any], CompareConfig] = lambda config, _: config,
+        *,
+        task: Callable[[TaskConfig, Any], TaskConfig] = lambda task, _: task,
+        more: Sequence[Axis] = (),
     ) -> list[Case]:
-        """A case for each value of an axis, by what it changes in the comparison."""
-        return [Case({axis: value}, change(self.config, value), self.task) for value in values]
+        """A case for each value of an axis.
 
-    def along_model(self, setting: str, values: Sequence[Axis]) -> list[Case]:
+        Args:
+            change: what a value changes in the comparison.
+            task: what it changes in the data.
+            more: further values, in the profile full.
+        """
+        values = (*values, *more) if self.profile == "full" else values
+        return [Case({axis: value}, change(self.config, value), task(self.task, value)) for value in values]
+
+    def along_model(self, setting: str, values: Sequence[Axis], *, more: Sequence[Axis] = ()) -> list[Case]:
         """A case for each value of one setting of the model, by which the axis is called."""
 
         def change(config: CompareConfig, value: Axis) -> CompareConfig:
-            model: dict[str, Any] = {setting: value}
-            return replace(config, model=replace(config.model, **model))
+            return changed(config, "model", **{setting: value})
 
-        return self.along(setting, values, change)
+        return self.along(setting, values, change, more=more)
 
     def over(self, tasks: Sequence[str], config: CompareConfig) -> list[Case]:
-        """A case for each of these built-in tasks; where it is the ground's own, with the ground's options."""
-        return [
-            Case({"data": name}, config, self.task if name == self.task.data else TaskConfig(data=name))
-            for name in tasks
-        ]
+        """A case for each of these built-in tasks; the ground's own task keeps its options."""
+        own = self.task
+        return [Case({"data": name}, config, own if name == own.data else TaskConfig(data=name)) for name in tasks]
 
-    def real(self, data: RealData, config: CompareConfig, **case: Any) -> Case:
-        """A case of real data; left out where its file is not at hand.
+    def real(
+        self,
+        file: str,
+        config: CompareConfig,
+        axes: Mapping[str, Axis] | None = None,
+        diagnosis: DiagnoseConfig | None = None,
+    ) -> Case:
+        """A case of real data in a file of ``data_dir``; left out where there is no such file.
 
         Args:
-            case: further fields of the case; ``axes`` come after the data's name.
+            axes: come after the name of the data, which is the file's without its extension.
         """
-        path = self.data_dir / data.file
+        path = self.data_dir / file
         cure = f"{path} is not there: examples/real_data.py makes it, --data-dir or {VARIABLE} names its folder"
-        axes = {"data": data.name, **case.pop("axes", {})}
-        missing = None if path.is_file() else cure
-        return Case(axes, config, TaskConfig(data=str(path)), left_out=missing, **case)
-
-
-def longer(config: CompareConfig, factor: int) -> CompareConfig:
-    """The comparison with so many times the label training.
-
-    >>> longer(CompareConfig(), 10).label.duration
-    '3000steps'
-    """
-    duration = Duration.parse(config.label.duration)
-    assert duration is not None, "checked by PhaseConfig"
-    text = f"{factor * duration.amount:g}{duration.unit}"
-    return replace(config, label=replace(config.label, duration=text))
+        left_out = None if path.is_file() else cure
+        return Case({"data": path.stem, **(axes or {})}, config, TaskConfig(data=str(path)), diagnosis, left_out)
 
 
 def ground(profile: Profile = "small", task: TaskConfig | None = None, data_dir: Path | None = None) -> Ground:
-    """The comparison and the task on which studies stand.
+    """The comparison and the task that studies vary.
 
     Args:
-        task: a person's own data; None is ``proximity``.
-        data_dir: where files of real data are; None as in ``data_folder``.
+        task: the user's own data; None is ``proximity``.
+        data_dir: folder of the files of real data; None as in ``data_folder``.
     """
-    where = data_folder(data_dir)
-    if profile == "small":
-        config = replace(CompareConfig(), arms=("scratch", "spt"), seeds=3)
-        return Ground(profile, config, task or TaskConfig(), where)
-    config = replace(PRESETS["small"].config, arms=("scratch", "spt"), seeds=10)
-    long = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-    return Ground(profile, config, task or long, where)
+    config, own = CompareConfig(seeds=3), TaskConfig()
+    if profile == "full":
+        config = replace(PRESETS["small"].config, seeds=10)
+        own = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
+    return Ground(profile, replace(config, arms=("scratch", "spt")), task or own, data_folder(data_dir))
+
+
+def line_of(error: BaseException, path: str) -> int | str:
+    """The line of a file at which an error was raised, or which is not valid Python."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno or "?"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return lines[-1] if lines and lines[-1] is not None else "?"
 
 
 @dataclass(frozen=True)
 class Study:
-    """Comparisons, and what they are to decide.
+    """A set of comparisons, and the claims that they test.
 
     Attributes:
-        name: what a person types, and part of the folder's name.
+        name: as typed on the command line; also part of the folder's name.
         expected: what its authors expected before it ran.
         minutes: expected on two cores, profile small.
         claims: the first two are primary and taken in their order; Holm's rule corrects the others.
-        cases: the comparisons on a ground.
-        own_data: whether it can be asked about a person's own data, instead of the tasks that it names.
-        reading: what the claims say together, in a sentence; None leaves them to speak for themselves.
+        cases: makes the comparisons.
+        own_data: whether it can be run on the user's own data, instead of the tasks that it names.
+        reading: sums up the answers in a sentence.
     """
 
     sort: ClassVar[str] = "study"
@@ -270,11 +271,11 @@ class Study:
     claims: "Sequence[Claim]"
     cases: Callable[[Ground], Sequence[Case]]
     own_data: bool = False
-    reading: Reading | None = None
+    reading: Callable[[Sequence[ClaimAnswer]], str] | None = None
 
     def __post_init__(self) -> None:
         if not self.claims:
-            raise ValueError(f"the study {self.name} claims nothing: say what it is to decide")
+            raise ValueError(f"the study {self.name} has no claims; add what it is to decide")
 
     @property
     def declaration(self) -> list[str]:
@@ -288,18 +289,17 @@ class Study:
         return fingerprint(*self.declaration, *map(repr, self.claims))
 
     def cases_on(self, ground: Ground) -> list[Case]:
-        """The comparisons on a ground, checked against each other and the claims.
+        """Its comparisons, checked against each other and the claims.
 
         Raises:
-            RequestError: its function fails, or what it gives does not fit; the message names the line.
+            RequestError: ``cases`` fails (the message names the line), or what it makes does not fit.
         """
         try:
             cases = list(self.cases(ground))
         except Exception as error:
-            where = inspect.getsourcefile(inspect.unwrap(self.cases)) or self.name
-            lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == where]
-            place = f"{where}, line {lines[-1] if lines else '?'}"
-            raise RequestError(f"{place}: {type(error).__name__}: {error}") from None
+            files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+            path = next((file for file in files if file != __file__), self.name)
+            raise RequestError(f"{path}, line {line_of(error, path)}: {type(error).__name__}: {error}") from None
         names = [case.name for case in cases]
         if len(set(names)) < len(names):
             raise RequestError(f"the study {self.name} has two cases of one name; their axes must differ")

@@ -1,0 +1,457 @@
+"""The built-in studies but for ``paper``, in the order in which they are listed. Imports no torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from selfpretrain.config import DiagnoseConfig, Duration, TaskConfig
+from selfpretrain.explain.cells import HANDMADE, MAPS, NOISE, QUERY_KEY, SHUFFLED, alone
+from selfpretrain.model.groups import Group
+from selfpretrain.registry import register
+from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers
+from selfpretrain.studies.study import Case, ClaimAnswer, Ground, Study, changed, times
+
+TWO_TASKS = ("proximity", "digits")
+TRICKS = {"augment": "masked copies", "cutmix": "CutMix", "smoothing": "label smoothing"}
+"""Arms that train on labels alone, and what claims call them."""
+
+
+def study(**declaration: Any) -> Callable[[Callable[[Ground], list[Case]]], Study]:
+    """Register the study of this declaration, with a function that makes its cases."""
+    return lambda cases: register(Study(cases=cases, **declaration))
+
+
+def on_two_tasks(ground: Ground, *arms: str) -> list[Case]:
+    """Cases of scratch, spt and these arms on both tasks."""
+    return ground.over(TWO_TASKS, replace(ground.config, arms=("scratch", "spt", *arms)))
+
+
+def spt_beats(*arms: str) -> list[Claim]:
+    """That self-pretraining beats each of these arms on both tasks."""
+    return [
+        Ahead(text=f"On {task} self-pretraining beats {TRICKS.get(arm, arm)}", case=f"data-{task}", against=arm)
+        for task in TWO_TASKS
+        for arm in arms
+    ]
+
+
+def beat_scratch(*arms: str, scratch: str = "scratch") -> list[Claim]:
+    """That each of these arms beats scratch, by the name given, on both tasks."""
+    return [
+        Ahead(text=f"On {task} {TRICKS.get(arm, arm)} beats {scratch}", case=f"data-{task}", arm=arm)
+        for task in TWO_TASKS
+        for arm in arms
+    ]
+
+
+BUILTIN_TASKS = (*TWO_TASKS, "skew", "noise")
+
+
+@study(
+    name="replicate",
+    question="Does self-pretraining beat scratch on built-in tasks, at equal label compute and equal total compute?",
+    expected="Yes on proximity, both ways; less on digits and skew, where labels alone learn; not at all on noise.",
+    minutes=15,
+    claims=[
+        Ahead(
+            text=f"On {task} self-pretraining beats {against} at equal {compute} compute",
+            case=f"data-{task}",
+            against=against,
+        )
+        for task in BUILTIN_TASKS
+        for against, compute in (("scratch", "label"), ("scratch-long", "total"))
+    ],
+)
+def _replicate(ground: Ground) -> list[Case]:
+    return ground.over(
+        BUILTIN_TASKS,
+        replace(ground.config, arms=("scratch", "spt", "scratch-long"), seeds=max(5, ground.config.seeds)),
+    )
+
+
+@study(
+    name="depth",
+    question="Does the gain of self-pretraining need depth?",
+    expected="No: it is there with a single layer, and as large with more, as long as labels alone get stuck.",
+    minutes=8,
+    claims=[
+        Ahead(text="Self-pretraining beats scratch with one layer", case="depth-1"),
+        Ahead(text="Self-pretraining beats scratch with four layers", case="depth-4"),
+        Changes(text="The gain falls with depth", axis="depth", falls=True),
+    ],
+    own_data=True,
+)
+def _depth(ground: Ground) -> list[Case]:
+    return ground.along_model("depth", (1, 2, 4), more=(8,))
+
+
+@study(
+    name="width",
+    question="Does the gain of self-pretraining shrink as the model grows wider?",
+    expected="It stays: a wider model has the same trouble with labels, within the same steps.",
+    minutes=12,
+    claims=[
+        Ahead(text="Self-pretraining beats scratch at width 16", case="width-16"),
+        Ahead(text="Self-pretraining beats scratch at width 128", case="width-128"),
+        Changes(text="The gain falls with the width", axis="width", falls=True),
+    ],
+    own_data=True,
+)
+def _width(ground: Ground) -> list[Case]:
+    return ground.along_model("width", (16, 32, 64, 128), more=(256, 512))
+
+
+FRACTIONS = {0.5: "half", 0.25: "a quarter", 0.125: "an eighth"}
+
+
+@study(
+    name="data-size",
+    question="How many times the data does scratch need to match self-pretraining, at the same number of label steps?",
+    expected="At least eight times on proximity: scratch with all of it stays at chance.",
+    minutes=6,
+    claims=[
+        Ahead(text="With all the data self-pretraining beats scratch", case="fraction-1.0"),
+        *(
+            Ahead(
+                text=f"Self-pretraining and labels on {words} of the data beat scratch on all of it",
+                case=f"fraction-{fraction}",
+                other="fraction-1.0",
+            )
+            for fraction, words in FRACTIONS.items()
+        ),
+        Changes(text="The gain falls with more data", axis="fraction", falls=True),
+    ],
+    own_data=True,
+)
+def _data_size(ground: Ground) -> list[Case]:
+    return ground.along(
+        "fraction", (*sorted(FRACTIONS), 1.0), task=lambda task, fraction: replace(task, fraction=fraction)
+    )
+
+
+def always_new(ground: Ground) -> TaskConfig:
+    """So many sequences that every phase ends within its first epoch: no loss sees a sequence twice."""
+    from selfpretrain.data.split import SHARES
+
+    steps = [Duration.parse(phase.duration) for phase in (ground.config.pretrain, ground.config.label)]
+    longest = sum(duration.steps(epoch=1) for duration in steps if duration is not None)  # of scratch-long, or nearly
+    sequences = round(1.1 * longest * ground.config.label.batch_size / SHARES[0])
+    return replace(ground.task, options={**ground.task.options, "sequences": sequences})
+
+
+@study(
+    name="online",
+    question="Does self-pretraining still help if every step uses new sequences, so that overfitting is impossible?",
+    expected="Yes: what labels have trouble with is learning, not generalising.",
+    minutes=8,
+    claims=[
+        Ahead(text="On sequences that are never seen twice self-pretraining beats scratch", case="sequences-all-new"),
+        Ahead(text="It does so at equal total compute", case="sequences-all-new", against="scratch-long"),
+        *(
+            Generalises(text=f"{arm} is as good on test as on training sequences", case="sequences-all-new", arm=arm)
+            for arm in ("scratch", "spt")
+        ),
+    ],
+)
+def _online(ground: Ground) -> list[Case]:
+    config = replace(ground.config, arms=("scratch", "spt", "scratch-long"))
+    return [Case({"sequences": "all-new"}, config, always_new(ground))]
+
+
+TUNED: dict[str, tuple[str, float, dict[str, str]]] = {
+    "16x": ("with 16 times the label steps", 16, {}),
+    "4x": ("with 4 times the label steps", 4, {}),
+    "rates": ("with five rates from 0.0003 to 0.03", 1, {}),
+    "sgd": ("with gradient descent and momentum", 1, {"optimizer": "sgd"}),
+    "muon": ("with Muon", 1, {"optimizer": "muon"}),
+    "muon-4x": ("with Muon and 4 times the label steps", 4, {"optimizer": "muon"}),
+    "no-warmup": ("without a warm-up", 1, {"warmup": "0steps"}),
+    "long-warmup": ("with a warm-up over half of the steps", 1, {"warmup": "50%"}),
+    "cosine": ("with a cosine schedule", 1, {"schedule": "cosine"}),
+}
+"""Ways to tune scratch: in words, how many times the label steps, and settings of label training."""
+RATES = {"rates": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2), "sgd": (0.03, 0.1, 0.3)}
+"""Rates other than usual; plain gradients are smaller than Adam's steps, so their rates are larger (ours)."""
+
+
+@study(
+    name="tuning",
+    question="Does scratch catch up with self-pretraining when its rate, optimiser, warm-up or label steps are tuned?",
+    expected="Not by rate or warm-up; many more label steps leave the plateau in some seeds, and Muon may.",
+    minutes=10,
+    claims=[
+        Ahead(text="Self-pretraining beats scratch, both tuned alike", case="tuned-as-all"),
+        *(
+            Ahead(text=f"Self-pretraining beats scratch {words}", case="tuned-as-all", other=f"tuned-{way}")
+            for way, (words, _, _) in TUNED.items()
+        ),
+    ],
+    own_data=True,
+)
+def _tuning(ground: Ground) -> list[Case]:
+    configs = {"as-all": ground.config}
+    for way, (_, factor, settings) in TUNED.items():
+        config = times(replace(ground.config, arms=("scratch",)), "label", factor)
+        config = changed(config, "train", lr=RATES.get(way, config.train.lr))
+        configs[way] = changed(config, "label", **settings)
+    return [Case({"tuned": way}, config, ground.task) for way, config in configs.items()]
+
+
+MOVED = "moved-groups"
+OTHER_GROUPS: tuple[Group, ...] = ("embedding", "value-output", "feedforward", "norms")
+NOT_ENOUGH = {f"{group} weights alone do not": alone(group) for group in OTHER_GROUPS} | {
+    "Query-key weights alone do not, if they stay frozen": alone(QUERY_KEY[0], frozen=True),
+    "Query-key noise of the same norm does not": NOISE,
+    "Query-key weights from shuffled sequences do not": SHUFFLED,
+}
+LOOK = DiagnoseConfig(sections=("attention", "gradients", "transplants"))
+
+
+@study(
+    name="transfer",
+    question="Which group of weights carries the gain from self-pretraining into label training?",
+    expected="Query and key weights, alone and only they: they hold a preference for near positions.",
+    minutes=10,
+    claims=[
+        Recovers(text="Query-key weights alone recover the gain", case=MOVED),
+        Recovers(text="Everything but them does not", case=MOVED, cell="spt.all-but-query-key.free", fails=True),
+        Recovers(text="Copied attention maps recover it, while everything else learns", case=MOVED, cell=MAPS.name),
+        Recovers(text="A hand-made bias towards near positions does", case=MOVED, cell=HANDMADE.name),
+        *(Recovers(text=text, case=MOVED, cell=cell.name, fails=True) for text, cell in NOT_ENOUGH.items()),
+        LooksNear(text="Self-pretrained scores favour near positions, whatever stands there", case=MOVED),
+        Blind(text="At the start the label's gradient is blind to proximity", case=MOVED),
+    ],
+    own_data=True,
+)
+def _transfer(ground: Ground) -> list[Case]:
+    return [Case({"moved": "groups"}, ground.config, ground.task, diagnosis=LOOK)]
+
+
+MASKINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "ratio-0.15": ("with 15% masked", {"mask_ratio": 0.15}),
+    "ratio-0.5": ("with half of the positions masked", {"mask_ratio": 0.5}),
+    "ratio-0.85": ("with 85% masked", {"mask_ratio": 0.85}),
+    "span": ("on masked stretches", {"objective": "span"}),
+    "next": ("on the next symbol, under causal attention,", {"objective": "causal"}),
+    "shuffled": ("on shuffled sequences, a control,", {"control": "shuffled"}),
+    "random": ("that asks for another sequence's symbols, a control,", {"control": "random"}),
+}
+
+
+@study(
+    name="masking",
+    question="Which kind of masking does the gain need: what ratio, single positions or spans, or next position only?",
+    expected="Independent masks at a ratio of a half teach neighbours best; stretches hide the neighbours themselves.",
+    minutes=8,
+    claims=[
+        Ahead(
+            text=f"Self-pretraining {MASKINGS[way][0]} beats scratch",
+            case=f"hide-{way}",
+            even_untested=way in ("shuffled", "random"),  # that nothing can be learnt from them is the answer here
+        )
+        for way in dict.fromkeys(("ratio-0.5", "next", *MASKINGS))  # the first two are primary
+    ],
+    own_data=True,
+)
+def _masking(ground: Ground) -> list[Case]:
+    return ground.along("hide", tuple(MASKINGS), lambda config, way: changed(config, "objective", **MASKINGS[way][1]))
+
+
+@study(
+    name="budget",
+    question="How few steps of self-pretraining suffice?",
+    expected="As many as the reconstruction needs to leave its plateau: some hundred, and more of them add little.",
+    minutes=4,
+    claims=[  # that so few steps teach nothing is an answer here
+        *(
+            Ahead(text=f"SPT of {steps} steps beats scratch", case=f"spt-steps-{steps}", even_untested=True)
+            for steps in (800, 400, 200, 100)
+        ),
+        Changes(text="The gain rises with the steps of self-pretraining", axis="spt-steps", even_untested=True),
+    ],
+    own_data=True,
+)
+def _budget(ground: Ground) -> list[Case]:
+    return ground.along(
+        "spt-steps",
+        (100, 200, 400, 800),
+        lambda config, steps: changed(config, "pretrain", duration=f"{steps}steps"),
+        more=(1600, 3200),
+    )
+
+
+@study(
+    name="positions",
+    question="Can a positional encoding that favours near positions (ALiBi, rotary) replace self-pretraining?",
+    expected="ALiBi starts with the preference that self-pretraining has to teach, so scratch learns with it.",
+    minutes=7,
+    claims=[
+        Ahead(text="With sinusoidal positions self-pretraining beats scratch", case="positions-sinusoidal"),
+        *(
+            Ahead(
+                text=f"Scratch with {words} beats scratch with sinusoidal positions",
+                case=f"positions-{code}",
+                arm="scratch",
+                other="positions-sinusoidal",
+            )
+            for code, words in (("alibi", "ALiBi"), ("rotary", "rotary positions"))
+        ),
+        Ahead(text="With learned positions self-pretraining beats scratch", case="positions-learned"),
+        Ahead(text="With ALiBi self-pretraining still beats scratch", case="positions-alibi"),
+    ],
+    own_data=True,
+)
+def _positions(ground: Ground) -> list[Case]:
+    return ground.along_model("positions", ("sinusoidal", "learned", "rotary", "alibi", "none"))
+
+
+STARTS = ("impulse", "bias", "mimetic", "mimetic-qk", "rotary")
+
+
+@study(
+    name="rivals",
+    question="Can an initialisation that costs nothing do as well as self-pretraining?",
+    expected="On proximity those that make attention local do; on digits labels alone need less help.",
+    minutes=6,
+    claims=spt_beats("scratch", *STARTS),
+)
+def _rivals(ground: Ground) -> list[Case]:
+    return on_two_tasks(ground, *STARTS)
+
+
+RECIPES = ("joint", "joint-corrupted")
+
+
+@study(
+    name="joint",
+    question="Does training on the masked loss and the label loss together do what self-pretraining does beforehand?",
+    expected="No: within the label's steps the reconstruction does not leave its plateau, in neither recipe.",
+    minutes=6,
+    claims=[*spt_beats(*RECIPES), *beat_scratch(*RECIPES)],
+)
+def _joint(ground: Ground) -> list[Case]:
+    return on_two_tasks(ground, *RECIPES)
+
+
+POOLINGS = {"mean": "mean pooling", "max": "max pooling", "cls": "a class token", "last": "the last position"}
+
+
+@study(
+    name="pooling",
+    question="Does label training fail to learn attention only with mean pooling?",
+    expected="No: with every way to pool, scratch gets stuck and self-pretraining helps.",
+    minutes=6,
+    claims=[
+        Ahead(text=f"With {words} self-pretraining beats scratch", case=f"pooling-{way}")
+        for way, words in POOLINGS.items()
+    ],
+    own_data=True,
+)
+def _pooling(ground: Ground) -> list[Case]:
+    return ground.along_model("pooling", tuple(POOLINGS))
+
+
+@study(
+    name="augment",
+    question="Can masked copies, CutMix or label smoothing replace self-pretraining?",
+    expected="Not on proximity; CutMix might, since it breaks the symmetry between positions. They help on digits.",
+    minutes=5,
+    claims=[*spt_beats(*TRICKS), *beat_scratch(*TRICKS, scratch="plain labels")],
+)
+def _augment(ground: Ground) -> list[Case]:
+    return on_two_tasks(ground, *TRICKS)
+
+
+@study(
+    name="scaling-length",
+    question="How well do scratch and self-pretraining do as sequences get longer?",
+    expected="Short sequences can be learnt from labels alone; the longer they are, the more self-pretraining gains.",
+    minutes=10,
+    claims=[
+        Ahead(text="Self-pretraining beats scratch at length 160", case="length-160"),
+        Changes(text="The gain rises with the length", axis="length"),
+    ],
+)
+def _scaling_length(ground: Ground) -> list[Case]:
+    return ground.along(
+        "length",
+        (20, 40, 80, 160),
+        task=lambda task, length: replace(task, options={**task.options, "length": length}),
+        more=(320, 640),
+    )
+
+
+LONGER = 10
+AS_GIVEN, LONG = "labels-true-steps-as-given", f"labels-true-steps-{LONGER}x"
+
+
+def _reading(answers: Sequence[ClaimAnswer]) -> str:
+    """The two questions that decide: whether it fits, and whether what it fits carries over."""
+    fits, fits_later, fits_random, carries_over, _ = (answer.outcome for answer in answers)
+    if fits == "does not hold":
+        later = {"holds": f"{LONGER} times the steps fit them", "does not hold": f"nor within {LONGER} times the steps"}
+        return (
+            "Optimisation: within its steps scratch does not fit its own training labels "
+            f"({later.get(fits_later, 'with more steps it is open')})."
+        )
+    if fits == "holds" and carries_over == "does not hold":
+        by_heart = ", and random labels as well: it can learn them by heart" if fits_random == "holds" else ""
+        return f"Generalisation: scratch fits its training labels{by_heart}, and does worse on new sequences."
+    if fits == "holds" and carries_over == "holds":
+        return "Scratch does not fail: it fits its training labels, and does as well on new sequences."
+    return "Open: these seeds do not decide whether scratch fits its training labels, or what they are worth."
+
+
+@study(
+    name="why-scratch-fails",
+    question="Why does label training alone fail here: does it fail to fit the training labels, or fail to generalise?",
+    expected="On proximity it does not fit its labels, and fits random ones no sooner.",
+    minutes=8,
+    claims=[
+        Fits(text="Scratch fits its training labels", case=AS_GIVEN),
+        Fits(text=f"Scratch fits them with {LONGER} times the steps", case=LONG),
+        Fits(text=f"Scratch fits random labels with {LONGER} times the steps", case=f"labels-random-steps-{LONGER}x"),
+        Generalises(text="Scratch is as good on test as on training sequences", case=AS_GIVEN),
+        Ahead(text=f"Self-pretraining beats scratch with {LONGER} times the label steps", case=AS_GIVEN, other=LONG),
+    ],
+    own_data=True,
+    reading=_reading,
+)
+def _why_scratch_fails(ground: Ground) -> list[Case]:
+    scratch, random = replace(ground.config, arms=("scratch",)), replace(ground.task, random_labels=True)
+    return [
+        Case({"labels": "true", "steps": "as-given"}, ground.config, ground.task),
+        Case({"labels": "true", "steps": f"{LONGER}x"}, times(scratch, "label", LONGER), ground.task),
+        Case({"labels": "random", "steps": "as-given"}, scratch, random),
+        Case({"labels": "random", "steps": f"{LONGER}x"}, times(scratch, "label", LONGER), random),
+    ]
+
+
+REAL_DATA = {
+    "smartwatch.npz": "time series",
+    "splice.csv": "DNA",
+    "newsgroups.csv": "text",
+    "vowels.jsonl": "audio",
+    "mnist-rows.npz": "images by rows",
+    "cartpole.npz": "reinforcement learning",
+}
+"""Files that examples/real_data.py makes, and the kind of data in them."""
+
+
+@study(
+    name="domains",
+    question="Does self-pretraining help on real time series, DNA, text, audio, images and reinforcement learning?",
+    expected="By a few points at most where sequences are short: labels alone learn most of these within minutes.",
+    minutes=15,
+    claims=[
+        Ahead(
+            text=f"On {kind} ({name}) self-pretraining beats scratch at equal label compute",
+            case=f"data-{name}",
+        )
+        for name, kind in ((Path(file).stem, kind) for file, kind in REAL_DATA.items())
+    ],
+)
+def _domains(ground: Ground) -> list[Case]:
+    config = replace(ground.config, arms=("scratch", "spt", "classical"))
+    return [ground.real(file, config) for file in REAL_DATA]
