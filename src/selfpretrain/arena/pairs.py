@@ -73,15 +73,12 @@ class Retrieval(FolderTask):
         return paired_rows(("no", "yes"), parts)
 
     def _pairs(self, path: Path) -> Iterator[Pair]:
-        """The beginnings of both papers, and the class, of every row: label, two names, two papers."""
         csv.field_size_limit(LARGEST_FIELD)
         with reading(path), path.open(encoding="utf-8", newline="") as file:
             for number, row in enumerate(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)):
-                if len(row) != 5:
-                    problem = f"has {len(row)} columns, not a label, two names and two papers"
+                if len(row) != 5 or row[0] not in ("0", "1", "0.0", "1.0"):
+                    problem = f"is not a label (0 or 1), two names and two papers; it has {len(row)} columns"
                     raise RequestError(f"{path}: row {number + 1} {problem}")
-                if row[0] not in ("0", "1", "0.0", "1.0"):
-                    raise RequestError(f"{path}: row {number + 1}: '{row[0][:20]}' is no label, 0 or 1")
                 first, second = (first_bytes(text, self.bytes_kept) for text in row[3:])
                 yield first, second, int(float(row[0]))
 
@@ -125,7 +122,6 @@ class BrownPairs(PackagedTask):
         require_at_least(self, piece_bytes=1)
 
     def read(self, path: Path) -> "Rows":
-        """Read the documents in the package, cut them, and pair the pieces."""
         import numpy as np
 
         texts = [untagged(text.decode("latin-1")) for text in self.members(path, r"^package/c[a-r]\d\d$").values()]

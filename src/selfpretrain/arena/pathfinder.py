@@ -65,7 +65,6 @@ class Pathfinder(DrawnTask):
         return shrunk(x, self.side, self.grid[0]).astype(np.float32), y  # exact: blocks have 4^n pixels of 8 bits
 
     def split(self) -> list[str]:
-        """80%, 10% and 10%, in order."""
         held_out = self.sequences // 10
         return in_order(self.sequences - 2 * held_out, held_out, held_out)
 

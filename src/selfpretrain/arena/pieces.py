@@ -130,7 +130,6 @@ class DrawnTask(ArenaTask):
 
     @classmethod
     def sample_size(cls, most: int) -> int:
-        """Fewer where a row takes long."""
         return max(FEWEST, min(most, int(DESCRIBED_SECONDS / cls.seconds_per_row)))
 
     def _record(self, source: Source) -> str:

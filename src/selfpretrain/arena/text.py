@@ -100,7 +100,6 @@ def _saved(folder: Path) -> Labelled:
 
 
 def _unpacked(folder: Path) -> Labelled:
-    """A split of the original archive: a file for each review, in the folders neg and pos."""
     rows = []
     for name, label in (("neg", "negative"), ("pos", "positive")):
         for path in sorted((folder / name).glob("*.txt")):
