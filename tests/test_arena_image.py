@@ -198,22 +198,23 @@ def test_clothes_are_read_row_by_row_in_their_splits(fashion, debian, monkeypatc
     [
         (FILES[0], b"no gzip", "cannot be read"),
         (FILES[0], idx(np.zeros((40, 28, 28)))[:60], "cannot be read"),
-        (FILES[0], idx(np.zeros((41, 28, 28))), "is no IDX file of 40 x 28 x 28 bytes"),
-        (FILES[1], idx(np.zeros((40, 1))), "is no IDX file of 40 bytes"),
-        (FILES[1], gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 40]) + bytes(39)), "is no IDX file of 40 bytes"),
-        (FILES[1], gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 40]) + bytes(10**7)), "is no IDX file of 40 bytes"),
+        (FILES[0], idx(np.zeros((41, 28, 28))), r"training images: uint8 \(41, 784\)"),
+        (FILES[1], idx(np.zeros((40, 1))), r"training images: .* \(40, 1\) classes"),
+        (FILES[1], gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 40]) + bytes(39)), "cannot be read"),
+        (FILES[1], gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 40]) + bytes(10**7)), "cannot be read"),
+        (FILES[1], gzip.compress(bytes([0, 0])), "cannot be read"),
         (FILES[2], None, "cannot be read"),
     ],
-    ids=["no gzip", "cut short", "too many", "other axes", "a byte less", "many more", "gone"],
+    ids=["no gzip", "cut short", "too many", "other axes", "a byte less", "many more", "two bytes", "gone"],
 )
 def test_damaged_idx_files_are_refused_by_name(fashion, name, data, message):
     path = fashion[2] / f"fashion-mnist/{name}-ubyte.gz"
     path.unlink() if data is None else path.write_bytes(data)
-    with pytest.raises(RequestError, match=rf"{path}: {message}.*get it again, a folder with the four"):
+    with pytest.raises(RequestError, match=rf"{path.parent}.*: {message}.*get it again, a folder with the four"):
         load_task("fashion", data_dir=fashion[2])
 
 
 def test_an_idx_file_of_another_shape_by_hand(tmp_path):
     path = tmp_path / "a.gz"
     path.write_bytes(gzip.compress(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6])))
-    assert read_idx(path, (2, 3)).tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert read_idx(path).tolist() == [[1, 2, 3], [4, 5, 6]]

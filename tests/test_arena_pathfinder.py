@@ -14,7 +14,7 @@ from selfpretrain.arena.pathfinder import Pathfinder, PathfinderSmall, PathX, Pa
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 
-N = 80
+N = 50
 
 
 @pytest.fixture(scope="module")
@@ -247,8 +247,8 @@ def test_brightness_says_nothing_of_the_class(drawings):
 def test_contours_have_their_dashes_at_their_distance_and_do_not_turn_back(drawings):
     t = tables_of(GEOMETRIES[32][0])
     for drawing in drawings[:20]:
-        assert drawing.contours.shape == (2, 14, 3)
-        first, second = drawing.contours[:, 0, 1:]
+        assert drawing.contours.shape == (2, 14, 5)
+        first, second = drawing.contours[:, 0, 1:3]
         assert abs(math.dist(first, second) - 7) <= 1
         for contour in drawing.contours:
             kinds = contour[:, 0]
@@ -261,12 +261,13 @@ def test_the_task_is_split_in_order_and_its_sister_has_means(monkeypatch):
     task = load_task("lra-pathfinder", sequences=20)
     assert [len(split) for split in (task.train, task.val, task.test)] == [16, 2, 2]
     assert (task.length, task.grid, task.classes) == (1024, (32, 32), ("apart", "connected"))
-    rules = Pathfinder(sequences=20), PathfinderSmall(sequences=20)
-    whole, small = (rule.build(np.random.default_rng(0)).columns[0] for rule in rules)
-    assert small.shape == (20, 256)
+    rules = Pathfinder(), PathfinderSmall()
+    whole, small = (rule.draw(np.arange(1))[0] for rule in rules)
+    assert small.shape == (1, 256)
     assert small[0, 17] == pytest.approx(whole[0].reshape(32, 32)[2:4, 2:4].mean())
-    monkeypatch.setattr(contours, "COMPILED", False)
-    with pytest.raises(RequestError, match=r"take one core about 6 h .* hundredth of that with numba \(pip"):
+    monkeypatch.setattr(Pathfinder, "seconds_per_row", 0.11)
+    monkeypatch.setattr(Pathfinder, "hint", ", and faster with numba")
+    with pytest.raises(RequestError, match=r"take one core about 6 h .* to draw, and faster with numba; ask for fewer"):
         load_task("lra-pathfinder")
 
 
@@ -284,10 +285,10 @@ def test_path_x_has_the_settings_of_its_sizes_and_draws_the_room_around_a_dash(m
         return contours.Drawing(image.astype(np.uint8), bool(generator.random() < 0.5), np.zeros((2, 14, 3)), 1)
 
     monkeypatch.setattr(contours, "draw", draw_nothing)
-    large = PathX(sequences=40).build(np.random.default_rng(0)).columns[0]
+    large = PathX().draw(np.arange(40))[0]
     assert large.shape == (40, 16384) and large.dtype == np.uint8
     assert 8 < sum(margin == 2 for _, margin in seen) < 32
-    small = PathX256Small(sequences=20).build(np.random.default_rng(0)).columns[0]
+    small = PathX256Small().draw(np.arange(20))[0]
     assert small.shape == (20, 1024) and small.dtype == np.float32
     whole = (np.arange(256**2) % 251).reshape(256, 256)
     assert small[0, 33] == whole[8:16, 8:16].mean()  # exactly

@@ -8,9 +8,10 @@ import filelock
 import numpy as np
 import pytest
 
-from selfpretrain.arena import base, pieces
-from selfpretrain.arena.base import DrawnTask, in_order
+from selfpretrain.arena import pieces
+from selfpretrain.arena.base import in_order
 from selfpretrain.arena.pathfinder import PathfinderSmall
+from selfpretrain.arena.pieces import DrawnTask
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.builtin import Source
 from selfpretrain.data.catalogue import described, listed, make_file
@@ -61,19 +62,20 @@ def test_pieces_make_the_same_rows_as_all_at_once(tmp_path):
     rule = Cheap(sequences=40)
     rows = rule.rows(Source(3, folder=tmp_path))
     assert calls == [7] * 5 + [5]
-    assert_equal(rows, rule.build(numpy_stream(3, "data")))
+    assert_equal(rows, rule, 3)
 
 
-def assert_equal(rows, others):
-    assert (rows.columns[0] == others.columns[0]).all()
-    assert (rows.labels, rows.split) == (others.labels, others.split)
+def assert_equal(rows, rule, data_seed):
+    x, y = rule.draw(numpy_stream(data_seed, "data").integers(2**63, size=rule.sequences))
+    assert (rows.columns[0] == x).all()
+    assert (rows.labels, rows.split) == ([rule.classes[label] for label in y], rule.split())
 
 
 @pytest.mark.whole
 def test_several_processes_draw_the_same_rows(tmp_path):
     rule, events = PathfinderSmall(sequences=20), []
     rows = rule.rows(Source(0, tmp_path, 2, events.append))
-    assert_equal(rows, rule.build(numpy_stream(0, "data")))
+    assert_equal(rows, rule, 0)
     assert isinstance(events[0], Planned) and isinstance(events[-1], Done)
     steps = [event.step for event in events if isinstance(event, Progress)]
     assert steps[0] == 0 and steps[-1] == 20 and sorted(steps) == steps
@@ -180,14 +182,14 @@ def test_what_took_long_is_neither_made_again_nor_replaced(tmp_path):
 
 
 def test_somebody_elses_file_among_the_pieces_stays(tmp_path):
-    folder = pieces.pieces_beside(tmp_path / "c.npz", Cheap(), 0)
+    folder = Cheap().pieces_beside(tmp_path / "c.npz", Source(0))
     (folder / "mine.txt").write_text("mine")
     make_file(TaskConfig(data="cheap"), tmp_path / "c.npz")
     assert [path.name for path in folder.iterdir()] == ["mine.txt"]
 
 
 def test_two_at_once_do_not_disturb_each_other(tmp_path):
-    folder = pieces.pieces_beside(tmp_path / "c.npz", Cheap(), 0)
+    folder = Cheap().pieces_beside(tmp_path / "c.npz", Source(0))
     with filelock.FileLock(folder / ".lock"), pytest.raises(RequestError, match="another selfpretrain is at work"):
         make_file(TaskConfig(data="cheap"), tmp_path / "c.npz")
     assert not calls
@@ -195,16 +197,16 @@ def test_two_at_once_do_not_disturb_each_other(tmp_path):
 
 def test_another_version_of_the_rule_finds_nothing_of_the_old_one(tmp_path, monkeypatch):
     make_file(TaskConfig(data="cheap"), tmp_path / "cheap.npz")
-    old = pieces.pieces_beside(tmp_path / "c.npz", Cheap(), 0)
+    old = Cheap().pieces_beside(tmp_path / "c.npz", Source(0))
     calls.clear()
     monkeypatch.setattr(Cheap, "version", 2)
     load_task("cheap", data_dir=tmp_path)
     assert sum(calls) == 40
-    assert pieces.pieces_beside(tmp_path / "c.npz", Cheap(), 0) != old
+    assert Cheap().pieces_beside(tmp_path / "c.npz", Source(0)) != old
 
 
 def test_few_rows_are_described_where_one_takes_long(monkeypatch):
-    monkeypatch.setattr(base, "DESCRIBED_SECONDS", 0.03)
+    monkeypatch.setattr(pieces, "DESCRIBED_SECONDS", 0.03)
     assert "statistics of 30 sequences" in described(TaskConfig(data="cheap"))
     monkeypatch.setattr(Cheap, "seconds_per_row", 1.0)
     assert "statistics of 20 sequences" in described(TaskConfig(data="cheap"))

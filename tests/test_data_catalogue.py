@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from selfpretrain.arena.listops import evaluate
+from listops_value import evaluate
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.catalogue import described, listed, make_file
 from selfpretrain.data.load import load_task

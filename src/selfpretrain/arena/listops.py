@@ -1,6 +1,5 @@
 """ListOps of the Long Range Arena: nested lists of operators and digits, whose value is the label."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -57,7 +56,6 @@ class ListOps(ArenaTask):
             raise SettingError("max_tokens", self.max_tokens, f"is below --min-tokens {self.min_tokens}")
 
     def build(self, generator: "np.random.Generator") -> "Rows":
-        """Grow trees until there are enough different ones."""
         import numpy as np
 
         from selfpretrain.data.rows import made
@@ -91,44 +89,7 @@ class ListOpsSmall(ListOps):
     sequences: int = 6000
     """Number of sequences N, before the split: 70% for training, 15% for validation and 15% for the test."""
     min_tokens: int = 20
-    """Fewest tokens of a sequence."""
     max_tokens: int = 100
-    """Most tokens of a sequence."""
-
-
-def evaluate(tokens: Sequence[str]) -> int:
-    """What a list comes to, by a stack.
-
-    Raises:
-        ValueError: it is no list: a token is unknown, or brackets do not match.
-
-    >>> evaluate("[MAX 2 9 [MIN 4 7 ] 0 ]".split())
-    9
-    >>> evaluate("[MED 1 2 5 4 ]".split()), evaluate("[SM 9 8 ]".split())
-    (3, 7)
-    """
-    import statistics
-
-    functions: dict[str, Any] = {
-        "[MIN": min,
-        "[MAX": max,
-        "[MED": lambda values: int(statistics.median(values)),
-        "[SM": lambda values: sum(values) % 10,
-    }
-    open_lists: list[tuple[str, list[int]]] = [("", [])]
-    for token in tokens:
-        if token in functions:
-            open_lists.append((token, []))
-        elif token == "]" and len(open_lists) > 1 and open_lists[-1][1]:
-            operator, values = open_lists.pop()
-            open_lists[-1][1].append(functions[operator](values))
-        elif len(token) == 1 and token in "0123456789":
-            open_lists[-1][1].append(int(token))
-        else:
-            raise ValueError(f"'{token}' cannot stand there")
-    if len(open_lists) != 1 or len(open_lists[0][1]) != 1:
-        raise ValueError("brackets do not match, or it is not one list")
-    return open_lists[0][1][0]
 
 
 def grown(generator: "np.random.Generator", least: int, most: int) -> "list[tuple[NDArray[np.uint8], int]]":
@@ -153,36 +114,28 @@ def grown(generator: "np.random.Generator", least: int, most: int) -> "list[tupl
         width = int(count.sum())
 
     # From the leaves: sizes of subtrees in tokens, and their values.
-    sizes: list[NDArray[Any]] = [np.ones_like(kind) for kind in kinds]
-    values: list[NDArray[Any]] = [kind.copy() for kind in kinds]
+    sizes = [np.ones_like(kind) for kind in kinds]
+    values = [kind.copy() for kind in kinds]
     for depth in range(MAX_DEPTH - 2, -1, -1):
         inner = counts[depth] > 0
-        if inner.any():
-            starts = _starts(counts[depth][inner])
-            sizes[depth][inner] = 2 + np.add.reduceat(sizes[depth + 1], starts)
-            values[depth][inner] = _values(kinds[depth][inner], values[depth + 1], counts[depth][inner], starts)
+        starts = _starts(counts[depth][inner])
+        sizes[depth][inner] = 2 + np.add.reduceat(sizes[depth + 1], starts)
+        values[depth][inner] = _values(kinds[depth][inner], values[depth + 1], counts[depth][inner], starts)
 
     # From the roots: whose tree is kept, and where each node's tokens begin.
-    keep = (sizes[0] >= least) & (sizes[0] <= most)
-    begins = _starts(np.where(keep, sizes[0], 0))
-    text = np.empty(int(sizes[0][keep].sum()), dtype=np.uint8)
-    kept, begin = keep, begins
+    kept = roots = (sizes[0] >= least) & (sizes[0] <= most)
+    begin = begins = _starts(np.where(roots, sizes[0], 0))
+    text = np.empty(int(sizes[0][roots].sum()), dtype=np.uint8)
     for depth in range(MAX_DEPTH):
+        if depth > 0:
+            parents = np.repeat(np.arange(len(kept)), counts[depth - 1])
+            before = _starts(sizes[depth])  # tokens of all nodes to the left, in this depth
+            begin = begin[parents] + 1 + before - before[_starts(counts[depth - 1])[parents]]
+            kept = kept[parents]
         text[begin[kept]] = kinds[depth][kept]
         inner = kept & (counts[depth] > 0)
         text[(begin + sizes[depth] - 1)[inner]] = CLOSE
-        if depth + 1 < MAX_DEPTH and len(kinds[depth + 1]):
-            parents = np.repeat(np.arange(len(kept)), counts[depth])
-            first = _starts(counts[depth])
-            before = _starts(sizes[depth + 1])  # tokens of all nodes to the left, in this depth
-            begin = begin[parents] + 1 + before - before[first[parents]]
-            kept = kept[parents]
-        else:
-            break
-    ends = begins[keep] + sizes[0][keep]
-    return [
-        (text[start:end], int(value)) for start, end, value in zip(begins[keep], ends, values[0][keep], strict=True)
-    ]
+    return list(zip(np.split(text, begins[roots])[1:], values[0][roots].tolist(), strict=True))
 
 
 def _starts(lengths: "NDArray[Any]") -> "NDArray[Any]":

@@ -1,9 +1,11 @@
 """Are two discs joined by a contour? The tasks Pathfinder and Path-X of the Long Range Arena."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from selfpretrain.arena.base import DrawnTask, in_order, shrunk
+from selfpretrain.arena.base import in_order, shrunk
+from selfpretrain.arena.pieces import DrawnTask
 from selfpretrain.errors import require_at_least
 from selfpretrain.registry import register
 
@@ -11,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WITHOUT_NUMBA = 100.0
-"""How many times longer an image takes without numba (measured)."""
+SLOWER = 1.0 if find_spec("numba") else 100.0
+"""How many times longer an image takes than with numba (measured)."""
 
 
 @register
@@ -34,29 +36,15 @@ class Pathfinder(DrawnTask):
     small: ClassVar[str | None] = "lra-pathfinder-small"
     grid: ClassVar[tuple[int, int]] = (32, 32)
     classes = ("apart", "connected")
+    seconds_per_row = 0.0011 * SLOWER
+    hint = ", and a hundredth of that with numba (pip install 'selfpretrain[numba]')" if SLOWER > 1 else ""
     side: ClassVar[int] = 32
     """Pixels a side of the images that are drawn; the model sees those of the grid, which are means of blocks."""
-    compiled_seconds: ClassVar[float] = 0.0011
-    """Time to draw an image with numba."""
     sequences: int = 200_000
     """Number of images N, before the split: 80% for training, 10% for validation and 10% for the test."""
 
     def __post_init__(self) -> None:
         require_at_least(self, sequences=20)
-
-    @property
-    def seconds_per_row(self) -> float:
-        """With numba, or a hundred times that."""
-        from selfpretrain.arena import contours
-
-        return self.compiled_seconds * (1.0 if contours.COMPILED else WITHOUT_NUMBA)
-
-    @property
-    def hint(self) -> str:
-        """Numba, where it is not installed."""
-        from selfpretrain.arena import contours
-
-        return "" if contours.COMPILED else ", and a hundredth of that with numba (pip install 'selfpretrain[numba]')"
 
     def draw(self, seeds: "NDArray[np.int64]") -> "tuple[NDArray[Any], NDArray[np.int64]]":
         """The images that a model sees (N, T), and whether their discs are joined (N,)."""
@@ -69,7 +57,7 @@ class Pathfinder(DrawnTask):
         y = np.empty(len(seeds), dtype=np.int64)
         for row, seed in enumerate(seeds):
             generator = np.random.default_rng(seed)
-            geometry = geometries[int(generator.integers(len(geometries)))] if len(geometries) > 1 else geometries[0]
+            geometry = geometries[int(generator.integers(len(geometries)))]
             drawing = contours.draw(geometry, generator)
             x[row], y[row] = drawing.image.ravel(), drawing.connected
         if self.grid[0] == self.side:
@@ -77,7 +65,6 @@ class Pathfinder(DrawnTask):
         return shrunk(x, self.side, self.grid[0]).astype(np.float32), y  # exact: blocks have 4^n pixels of 8 bits
 
     def split(self) -> list[str]:
-        """80%, 10% and 10%, in order."""
         held_out = self.sequences // 10
         return in_order(self.sequences - 2 * held_out, held_out, held_out)
 
@@ -93,11 +80,9 @@ class PathfinderSmall(Pathfinder):
     small = None
     grid = (16, 16)
     sequences: int = 4_000
-    """Number of images N, before the split: 80% for training, 10% for validation and 10% for the test (ours)."""
 
 
 @register
-@dataclass(frozen=True, kw_only=True)
 class PathX(Pathfinder):
     """Path-X of the Long Range Arena: Pathfinder at 128x128, 16,384 pixels one by one.
 
@@ -112,7 +97,7 @@ class PathX(Pathfinder):
     small: ClassVar[str | None] = "lra-pathx-small"
     grid = (128, 128)
     side = 128
-    compiled_seconds = 0.1
+    seconds_per_row = 0.1 * SLOWER
 
 
 @register
@@ -126,11 +111,9 @@ class PathXSmall(PathX):
     small = None
     grid = (32, 32)
     sequences: int = 2_000
-    """Number of images N, before the split: 80% for training, 10% for validation and 10% for the test (ours)."""
 
 
 @register
-@dataclass(frozen=True, kw_only=True)
 class PathX256(Pathfinder):
     """Path-X at 256x256, 65,536 pixels one by one, with the Arena's settings for that size.
 
@@ -145,7 +128,7 @@ class PathX256(Pathfinder):
     small: ClassVar[str | None] = "lra-pathx256-small"
     grid = (256, 256)
     side = 256
-    compiled_seconds = 0.042
+    seconds_per_row = 0.042 * SLOWER
 
 
 @register
@@ -159,4 +142,3 @@ class PathX256Small(PathX256):
     small = None
     grid = (32, 32)
     sequences: int = 2_000
-    """Number of images N, before the split: 80% for training, 10% for validation and 10% for the test (ours)."""

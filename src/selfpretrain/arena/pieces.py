@@ -7,180 +7,209 @@ and the same command goes on from them.
 import contextlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import filelock
-import numpy as np
-from numpy.typing import NDArray
-
-from selfpretrain.arena.base import DrawnTask, reading
+from selfpretrain.arena.base import ArenaTask, reading
 from selfpretrain.data.builtin import Source
-from selfpretrain.data.rows import Rows
-from selfpretrain.data.split import PARTS
 from selfpretrain.engines.engine import Job
-from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.files import (
-    DAMAGED_NPZ,
-    fingerprint,
-    own_folder,
-    remove_half_written,
-    to_dict,
-    write_atomically,
-)
-from selfpretrain.options import flag
-from selfpretrain.streams import numpy_stream
+from selfpretrain.files import fingerprint, own_folder, remove_half_written, to_dict, write_atomically
 from selfpretrain.watch import Done, Planned, Progress, Watch, duration_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from selfpretrain.data.rows import Rows
+
+    Drawn = tuple[NDArray[Any], NDArray[np.int64]]
 
 PIECE = 50
 """Rows that are drawn together (ours: seconds of work, which is what a kill can cost)."""
 PATIENCE_SECONDS = 600.0
 """Tasks that take one core longer have to be made first, into a file that is kept (ours)."""
-CURE = "; remove it, or make it again"
-"""Of a damaged file, for the reader."""
-Drawn = tuple[NDArray[Any], NDArray[np.int64]]
-"""Sequences and classes."""
+DESCRIBED_SECONDS, FEWEST = 20.0, 20
+"""``data describe`` draws rows for this long, and at least so many (ours)."""
 
 
-class Piece(Job):
-    """Draws the rows of some seeds; ``shared`` is the rule."""
+class DrawnTask(ArenaTask):
+    """A task whose rows are drawn one by one, each from a seed of its own: in pieces, by several processes.
+
+    A file that ``selfpretrain data make TASK --out DATA_FOLDER/TASK.npz`` has made is read instead of drawing again.
+    """
+
+    reads_folder = True
+    classes: ClassVar[tuple[str, ...]]
+    version: ClassVar[int] = 1
+    """Of the rule: count up when it draws other rows, so that older files are not taken for them."""
+    seconds_per_row: ClassVar[float]
+    """Time to draw a row on one core, roughly."""
+    hint: ClassVar[str] = ""
+    """How to draw faster, after a comma."""
+    sequences: int
+    """Number of rows N."""
+
+    def draw(self, seeds: "NDArray[np.int64]") -> "Drawn":
+        """A row for each seed: values (N, T) or (N, T, C), and classes (N,)."""
+        raise NotImplementedError
+
+    def split(self) -> list[str]:
+        """The split of each row (N,): all training rows, then all of validation, then all of the test."""
+        raise NotImplementedError
+
+    def rows(self, source: Source) -> "Rows":
+        """The rows: read from the folder of data if they were made there, drawn otherwise.
+
+        Raises:
+            RequestError: the file is damaged, or drawing takes too long to wait for.
+        """
+        path, moved = source.folder / f"{self.name}.npz", ""
+        if path.exists():
+            with _opened(path) as arrays:
+                record = _record_in(arrays)
+                if record == self._record(source):
+                    return self._made(*self._read(arrays))
+            moved = f"; that file, which holds {record}, has to move" if record else ""
+        seconds = self.sequences * self.seconds_per_row
+        if seconds > PATIENCE_SECONDS:
+            from selfpretrain.options import flag
+
+            asked = {**to_dict(self), "data_seed": source.data_seed}
+            options = " ".join(f"{flag(name)} {value}" for name, value in asked.items())
+            cost = f"take one core about {duration_text(seconds)} to draw{self.hint}"
+            make = f"selfpretrain data make {self.name} {options} --out {path}, which goes on where it was stopped"
+            cure = f"ask for fewer, or have them made once: {make}{moved}"
+            raise SettingError("sequences", self.sequences, f"{cost}; {cure}")
+        return self._made(*self._drawn(source))
+
+    def make_file(self, source: Source, out: Path, write: Callable[..., str]) -> str:
+        """Draw all rows into ``out``; finished pieces of an earlier call are not drawn again.
+
+        Raises:
+            RequestError: another file is in the way, or somebody else makes this one.
+        """
+        import filelock
+        import numpy as np
+
+        if out.suffix != ".npz":
+            raise SettingError("out", out, "does not fit values; name a file that ends in .npz")
+        record = self._record(source)
+        if out.exists():
+            with _opened(out) as arrays:
+                other = _record_in(arrays)
+            if other == record:
+                return f"{out}: {self.sequences} sequences of {self.name}, made before"
+            holds = "another file" if other is None else f"what took long, too ({other})"
+            raise SettingError("out", out, f"is there and holds {holds}; name another file, or remove it")
+        own_folder(out.parent)
+        keep = self.pieces_beside(out, source)
+        lock = filelock.FileLock(keep / ".lock", timeout=0)
+        try:
+            held = lock.acquire()
+        except filelock.Timeout:
+            raise RequestError(f"{keep}: another selfpretrain is at work there; wait for it") from None
+        with held:
+            remove_half_written(keep)
+            written = write(self._made(*self._drawn(source, keep)), made=np.array(record))
+            for path in (*keep.glob("*.npz"), Path(lock.lock_file)):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a person's own file lies in it
+            keep.rmdir()
+        return written
+
+    def pieces_beside(self, out: Path, source: Source) -> Path:
+        """The folder of pieces of a file; another request has another one."""
+        return own_folder(out.with_name(f"{out.name}.pieces-{fingerprint(self._record(source), PIECE)}"))
+
+    @classmethod
+    def state(cls, folder: Path) -> tuple[str, str]:
+        """Whether its file lies in the folder; nothing has to be supplied."""
+        return ("ready" if (folder / f"{cls.name}.npz").exists() else "made"), ""
+
+    @classmethod
+    def sample_size(cls, most: int) -> int:
+        return max(FEWEST, min(most, int(DESCRIBED_SECONDS / cls.seconds_per_row)))
+
+    def _record(self, source: Source) -> str:
+        record = {"task": self.name, "version": self.version, "data_seed": source.data_seed, **to_dict(self)}
+        return json.dumps(record, sort_keys=True)
+
+    def _made(self, x: "NDArray[Any]", y: "NDArray[np.int64]") -> "Rows":
+        from selfpretrain.data.rows import made
+
+        return made("values", self.classes, x, y, self.split())
+
+    def _drawn(self, source: Source, keep: Path | None = None) -> "Drawn":
+        """All rows; ``keep`` is a folder of finished pieces, which are not drawn again."""
+        import numpy as np
+
+        from selfpretrain.engines.local import LocalEngine
+        from selfpretrain.streams import numpy_stream
+
+        seeds = numpy_stream(source.data_seed, "data").integers(2**63, size=self.sequences)
+        pieces = [_Piece(f"{k // PIECE:06d}.npz", seeds[k : k + PIECE]) for k in range(0, len(seeds), PIECE)]
+        rows: dict[str, Drawn] = {}
+
+        def finished(piece: Any, result: "Drawn") -> None:
+            rows[piece.key] = result
+            if keep is not None:
+                data = io.BytesIO()
+                np.savez(data, x=result[0], y=result[1])
+                write_atomically(keep / piece.key, data.getvalue())
+            tell()
+
+        def tell() -> None:
+            source.watch(Progress(self.name, sum(len(y) for _, y in rows.values()), len(seeds), {}))
+
+        for piece, path in [] if keep is None else [(piece, keep / piece.key) for piece in pieces]:
+            with contextlib.suppress(RequestError), _opened(path) as arrays:  # drawn again if it is damaged
+                x, y = arrays["x"], arrays["y"]
+                if len(x) == len(y) == len(piece.seeds):
+                    rows[piece.key] = x, y
+        source.watch(Planned({self.name: float(len(seeds))}))
+        tell()
+        with LocalEngine(self, workers=source.workers, watch=source.watch) as engine:
+            engine.do([piece for piece in pieces if piece.key not in rows], finished)
+        source.watch(Done(self.name, f"{len(seeds)} sequences drawn"))
+        x, y = zip(*(rows[piece.key] for piece in pieces), strict=True)
+        return np.concatenate(x), np.concatenate(y)
+
+    def _read(self, arrays: Any) -> "Drawn":
+        """The rows of a file that was made of this request."""
+        import numpy as np
+
+        from selfpretrain.data.split import PARTS
+
+        x, names = (np.concatenate([arrays[f"{array}_{part}"] for part in PARTS]) for array in "xy")
+        matches = names[:, None] == np.array(self.classes)
+        if not len(x) == len(names) == matches.sum() == self.sequences:
+            raise ValueError(f"{len(x)} sequences, {matches.sum()} of them with a class")
+        return x, matches.argmax(axis=1)
+
+
+class _Piece(Job):
+    """Draws the rows of some seeds; ``shared`` is the task."""
 
     saves = False
 
-    def __init__(self, key: str, seeds: NDArray[np.int64]) -> None:
+    def __init__(self, key: str, seeds: "NDArray[np.int64]") -> None:
         self.key, self.seeds = key, seeds
 
-    def perform(self, shared: DrawnTask, tell: Watch, stop: Callable[[], bool]) -> Drawn:
+    def perform(self, shared: DrawnTask, tell: Watch, stop: Callable[[], bool]) -> "Drawn":
         return shared.draw(self.seeds)
 
 
-def record_of(rule: DrawnTask, data_seed: int) -> str:
-    """The array ``made`` of a file with these rows."""
-    record = {"task": rule.name, "version": rule.version, "data_seed": data_seed, **to_dict(rule)}
-    return json.dumps(record, sort_keys=True)
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The arrays of an NPZ; what is damaged is refused."""
+    import numpy as np
+
+    cure = "; remove it, or make it again"
+    with reading(path, cure), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        yield arrays
 
 
-def read_or_draw(rule: DrawnTask, source: Source) -> Rows:
-    """The rows: read from the folder of data if they were made there, drawn otherwise.
-
-    Raises:
-        RequestError: the file is damaged, or drawing takes too long to wait for.
-    """
-    path = source.folder / f"{rule.name}.npz"
-    record = record_in(path) if path.exists() else None
-    if record == record_of(rule, source.data_seed):
-        return rule.made(*_read(path, rule))
-    seconds = rule.sequences * rule.seconds_per_row
-    if seconds > PATIENCE_SECONDS:
-        asked = {**to_dict(rule), "data_seed": source.data_seed}
-        options = " ".join(f"{flag(name)} {value}" for name, value in asked.items())
-        cost = f"take one core about {duration_text(seconds)} to draw{rule.hint}; ask for fewer, or have them made once"
-        make = f"selfpretrain data make {rule.name} {options} --out {path}, which goes on where it was stopped"
-        moved = "" if record is None else f"; that file, which holds {record}, has to move"
-        raise SettingError("sequences", rule.sequences, f"{cost}: {make}{moved}")
-    return rule.made(*drawn(rule, source))
-
-
-def make_file(rule: DrawnTask, source: Source, out: Path, write: Callable[..., str]) -> str:
-    """Draw all rows into ``out``; finished pieces of an earlier call are not drawn again.
-
-    Raises:
-        RequestError: another file is in the way, or somebody else makes this one.
-    """
-    if out.suffix != ".npz":
-        raise SettingError("out", out, "does not fit values; name a file that ends in .npz")
-    record = record_of(rule, source.data_seed)
-    if out.exists():
-        if (there := record_in(out)) == record:
-            return f"{out}: {rule.sequences} sequences of {rule.name}, made before"
-        holds = "another file" if there is None else f"what took long, too ({there})"
-        raise SettingError("out", out, f"is there and holds {holds}; name another file, or remove it")
-    own_folder(out.parent)
-    keep = pieces_beside(out, rule, source.data_seed)
-    lock = filelock.FileLock(keep / ".lock", timeout=0)
-    try:
-        held = lock.acquire()
-    except filelock.Timeout:
-        raise RequestError(f"{keep}: another selfpretrain is at work there; wait for it") from None
-    with held:
-        remove_half_written(keep)
-        written = write(rule.made(*drawn(rule, source, keep)), made=np.array(record))
-        for path in (*keep.glob("*.npz"), Path(lock.lock_file)):
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # a person's own file lies in it
-        keep.rmdir()
-    return written
-
-
-def drawn(rule: DrawnTask, source: Source, keep: Path | None = None) -> Drawn:
-    """All rows.
-
-    Args:
-        rule: draws them.
-        source: with the data seed, the number of processes, and who watches.
-        keep: a folder of finished pieces; those that are there are not drawn again. None keeps none.
-    """
-    seeds = rule.seeds(numpy_stream(source.data_seed, "data"))
-    pieces = [Piece(f"{k:06d}.npz", seeds[k * PIECE : (k + 1) * PIECE]) for k in range(-(-len(seeds) // PIECE))]
-    rows = {
-        piece.key: kept
-        for piece in pieces
-        if keep is not None and (kept := _kept(keep / piece.key, len(piece.seeds))) is not None
-    }
-
-    def finished(piece: Any, result: Drawn) -> None:
-        rows[piece.key] = result
-        if keep is not None:
-            data = io.BytesIO()
-            np.savez(data, x=result[0], y=result[1])
-            write_atomically(keep / piece.key, data.getvalue())
-        tell()
-
-    def tell() -> None:
-        source.watch(Progress(rule.name, sum(len(y) for _, y in rows.values()), len(seeds), {}))
-
-    source.watch(Planned({rule.name: float(len(seeds))}))
-    tell()
-    with LocalEngine(rule, workers=source.workers, watch=source.watch) as engine:
-        engine.do([piece for piece in pieces if piece.key not in rows], finished)
-    source.watch(Done(rule.name, f"{len(seeds)} sequences drawn"))
-    x, y = zip(*(rows[piece.key] for piece in pieces), strict=True)
-    return np.concatenate(x), np.concatenate(y)
-
-
-def pieces_beside(out: Path, rule: DrawnTask, data_seed: int) -> Path:
-    """The folder of pieces of a file; another request has another one."""
-    return own_folder(out.with_name(f"{out.name}.pieces-{fingerprint(record_of(rule, data_seed), PIECE)}"))
-
-
-def _kept(path: Path, rows: int) -> Drawn | None:
-    """A finished piece; None where there is none, or a damaged one."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            x, y = arrays["x"], arrays["y"]
-    except DAMAGED_NPZ:
-        return None
-    return (x, y) if len(x) == len(y) == rows else None
-
-
-def record_in(path: Path) -> str | None:
-    """The record in a file; None if there is none.
-
-    Raises:
-        RequestError: it is no NPZ, or damaged.
-    """
-    with reading(path, CURE), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return str(arrays["made"]) if "made" in arrays.files else None
-
-
-def _read(path: Path, rule: DrawnTask) -> Drawn:
-    """The rows of a file that was made of this request."""
-    with reading(path, CURE), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        x = np.concatenate([arrays[f"x_{part}"] for part in PARTS])
-        names = np.concatenate([arrays[f"y_{part}"] for part in PARTS])
-        matches = names[:, None] == np.array(rule.classes)
-        if len(x) != rule.sequences or len(names) != rule.sequences or not matches.any(axis=1).all():
-            raise ValueError(f"{len(x)} sequences, {int(matches.any(axis=1).sum())} of them with a class")
-        return x, matches.argmax(axis=1)
+def _record_in(arrays: Any) -> str | None:
+    return str(arrays["made"]) if "made" in arrays.files else None
