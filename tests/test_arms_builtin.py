@@ -22,7 +22,7 @@ def test_arms_say_all_that_figures_and_sentences_need_and_contrast_with_arms_the
         assert arm.name == name
         assert arm.title[0].isupper()
         assert arm.says
-        assert (arm.train is None) != (arm.fit is None)
+        assert (arm.recipe is None) != (arm.fit is None)
         against = [versus.against for versus in contrasts_of(name)]
         assert len(set(against)) == len(against) and set(against) <= set(ARMS) - {name}
         assert Figure().subplots().plot([0], [0], arm.marker)[0].get_marker() == arm.marker
@@ -46,7 +46,7 @@ def test_rivals_stands_for_the_default_and_every_free_arm_and_self_pretraining_i
 
 
 def test_what_each_arm_asks_for(tiny_task):
-    of = {name: tiny_training(tiny_task, name) for name, arm in ARMS.items() if arm.train is not None}
+    of = {name: tiny_training(tiny_task, name) for name, arm in ARMS.items() if arm.recipe is not None}
     scratch = of["scratch"]
     assert scratch.start is None
     assert (of["spt"].start.groups, of["spt"].start.noise) == (ENCODER, False)

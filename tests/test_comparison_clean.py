@@ -1,6 +1,7 @@
 """Cleaning: what the latest request does not use goes, and nothing else."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -99,6 +100,21 @@ def test_what_an_interrupted_diagnosis_has_made_is_not_unused(comparison, tiny_t
     with pytest.raises(Stop):
         diagnose(comparison, TINY_DIAGNOSIS, sections=("transplants",), watch=stop)
     assert unused(ComparisonFolder(comparison)) == []
+
+
+def test_trials_stay_though_the_same_command_is_killed_at_its_start(tmp_path, tiny_task):
+    """Before it plans its first look it knows no trials of its own yet."""
+    config = tiny_config(arms=("scratch",), seeds=1)
+
+    def killed(event):
+        raise KeyboardInterrupt
+
+    compare(tiny_task, config, out=tmp_path / "o")
+    with pytest.raises(KeyboardInterrupt):
+        compare(replace(tiny_task, notes=("word",)), config, out=tmp_path / "o", watch=killed)
+    folder = ComparisonFolder(tmp_path / "o")
+    assert len(folder.record.trials) == 2
+    assert unused(folder) == []
 
 
 @pytest.mark.parametrize("name", ["trainings", "runs", "runs/*", "trainings/*"])

@@ -30,12 +30,12 @@ def trainings_of(config, task):
     """Every training of a request, by key, by plain loops."""
     request, trainings = Request(config, task), {}
     for name in config.arms:
-        if ARMS[name].train is None:
+        if ARMS[name].recipe is None:
             continue
         pairs = [(seed, config.train.lr[0]) for seed in range(config.seeds)]
         pairs += [(10_000, lr) for lr in config.train.lr] if len(config.train.lr) > 1 else []
         for pair in pairs:
-            trainings |= {part.key: part for part in ARMS[name].train(request, *pair).chain}
+            trainings |= {part.key: part for part in ARMS[name].recipe(request, *pair).chain}
     return trainings
 
 

@@ -47,8 +47,8 @@ def test_an_arm_says_what_it_is_looks_like_no_other_and_is_set_against_arms_ther
 @each(ARMS)
 def test_an_arm_trains_labels_under_a_key_that_stays_or_fits(name, tiny_task):
     arm = ARMS[name]
-    assert (arm.train is None) != (arm.fit is None)
-    if arm.train is None:
+    assert (arm.recipe is None) != (arm.fit is None)
+    if arm.recipe is None:
         return
     training = tiny_training(tiny_task, name)
     assert training.phase == "label" and training.task == tiny_task.fingerprint

@@ -38,7 +38,7 @@ def sentences(
     level: float,
     look: int,
 ) -> str:
-    """The verdict in plain words: claims, their cause, what was seen beside them, and what to know.
+    """The verdict: claims, their cause, what was seen beside them, and what to know.
 
     The first contrast carries it and, where it is of the same arm, the one at equal total compute.
 
@@ -47,7 +47,6 @@ def sentences(
         cause: of the first contrast.
         caveats: what to know before it is believed.
         observations: what is true beside it.
-        arms: of every arm; runs that failed are left out with their partners.
         level: significance level of a claim.
         look: how often the result has been looked at, this time included.
     """
@@ -83,9 +82,8 @@ def points(share: float | None) -> str:
 
 def _claim(contrast: Contrast, caveats: Sequence[Caveat], level: float, *, follows: bool = False) -> str:
     test = contrast.test
-    if test.low is None or test.high is None:
-        interval = f"no interval from {contrast.n_test} test {contrast.rows}"
-    else:
+    interval = f"no interval from {contrast.n_test} test {contrast.rows}"
+    if test.low is not None:
         rested = f"{test.n} seeds, {contrast.n_test} test {contrast.rows}"
         interval = f"95% interval {points(test.low)} to {points(test.high)}; {rested}"
     gain = f"{points(test.mean)} points of test accuracy against {contrast.against}"
@@ -96,9 +94,9 @@ def _claim(contrast: Contrast, caveats: Sequence[Caveat], level: float, *, follo
     if contrast.outcome == "not tested":
         why = next(caveat.text for caveat in caveats if caveat.code == NOTHING)
         return f"Not tested: {why[0].lower()}{why[1:]} As it is: {gain} ({interval})."
-    verb = "helps" if contrast.outcome == "helps" else f"loses to {contrast.against}"
-    verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else verb
-    return f"{title} {verb} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
+    verb = {"no detectable effect": "has no detectable effect", "loses": f"loses to {contrast.against}"}
+    does = verb.get(contrast.outcome, contrast.outcome)
+    return f"{title} {does} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
 
 
 def _rivals(contrasts: Sequence[Contrast]) -> str:
@@ -106,15 +104,14 @@ def _rivals(contrasts: Sequence[Contrast]) -> str:
     free = [c for c in contrasts if c.arm == "spt" and ARMS[c.against].is_free]
     if not free:
         return ""
-    as_good = [c.against for c in free if c.test.high is not None and c.test.high < GAIN]
-    ahead = [c.against for c in free if c.outcome == "helps"]
+    as_good = [c.against for c in free if c.test.below(GAIN)]
     if as_good:
-        does = "does" if len(as_good) == 1 else "do"
-        return f"{' and '.join(as_good)} {does} as well without any pretraining."
-    if len(ahead) == len(free):
-        does = "does" if len(ahead) == 1 else "do"
-        return f"{' and '.join(ahead)}, without any pretraining, {does} worse."
-    return f"Whether {' or '.join(c.against for c in free if c.outcome != 'helps')} does as well is open."
+        return f"{' and '.join(as_good)} {'does' if len(as_good) == 1 else 'do'} as well without any pretraining."
+    unclear = [c.against for c in free if c.outcome != "helps"]
+    if unclear:
+        return f"Whether {' or '.join(unclear)} does as well is open."
+    worse = " and ".join(c.against for c in free)
+    return f"{worse}, without any pretraining, {'does' if len(free) == 1 else 'do'} worse."
 
 
 def _doubt(contrast: Contrast, level: float) -> str:
@@ -132,10 +129,10 @@ def _doubt(contrast: Contrast, level: float) -> str:
     return f" The interval excludes zero, but with several claims or looks that is no surprise (adjusted p {p:.3f})."
 
 
-def _because(contrast: Contrast, why: Cause, arms: Mapping[str, ArmSummary]) -> str:
+def _because(contrast: Contrast, cause: Cause, arms: Mapping[str, ArmSummary]) -> str:
     weaker = contrast.arm if contrast.outcome == "loses" else contrast.against
     reached = f"{100 * np.mean([acc for acc in arms[weaker].best_train_acc if acc is not None]):.0f}%"
-    if why == "speed" and contrast.outcome == "no detectable effect":
+    if cause == "speed" and contrast.outcome == "no detectable effect":
         return "One of them needs fewer label steps to fit the training set."
     return {
         "optimization": f"The cause is optimisation: within its budget {weaker} fits only {reached} of its own "
@@ -145,4 +142,4 @@ def _because(contrast: Contrast, why: Cause, arms: Mapping[str, ArmSummary]) -> 
         "speed": "The cause is speed: with the same total compute the other arrives at the same place.",
         "undetermined": f"These runs do not decide the cause ({weaker} reaches {reached} on its training labels).",
         "none": "",
-    }[why]
+    }[cause]
