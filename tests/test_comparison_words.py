@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from made_up import TOTAL, planted
-from selfpretrain.comparison import words
+from made_up import TASK, TOTAL, planted
 from selfpretrain.comparison.claims import ALPHA, claim
-from selfpretrain.comparison.summary import ArmSummary, Caveat
-from selfpretrain.comparison.words import AHEAD, CAUSES
+from selfpretrain.comparison.judge import entry
+from selfpretrain.comparison.summary import ArmSummary, Caveat, Summary
+from selfpretrain.comparison.words import AHEAD, CAUSES, sentences
 from selfpretrain.registry import ARMS as REGISTERED
 from selfpretrain.stats import Interval
 from stand_in import made
@@ -22,7 +22,9 @@ ARMS = {name: arm_summary() for name in REGISTERED}
 
 
 def said(contrasts, cause="none", arms=ARMS, caveats=(), observations=(), level=ALPHA, look=1):
-    return words.sentences(contrasts, cause, caveats, observations, arms, level=level, look=look)
+    comparisons = tuple(replace(entry(contrast, [], level), cause=cause) for contrast in contrasts)
+    about = {"arms": arms, "warnings": caveats, "observations": observations, "level": level}
+    return sentences(made(Summary, task=TASK.describe(), comparisons=comparisons, **about), look)
 
 
 def rival(against, mean, half_width, outcome):

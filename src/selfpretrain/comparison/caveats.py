@@ -65,7 +65,7 @@ def caveats(
         known.append(Caveat(code="still-improving", text=text))
     if contrasts:
         against = contrasts[0].against
-        known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], level)]
+        known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], level, task)]
     return [*known, *_classical_better(runs, task), *_mixed_versions(runs)]
 
 
@@ -112,7 +112,7 @@ def _nothing_to_gain(arm: str, entry: ArmSummary) -> list[Caveat]:
     return [Caveat(code="nothing-to-gain", text=text)]
 
 
-def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
+def _could_not_see(contrast: Contrast, level: float, task: Task) -> list[Caveat]:
     """What the interval leaves open, and the way out."""
     test = contrast.test
     if contrast.outcome != "no detectable effect" or test.low is None or test.high is None:
@@ -120,7 +120,8 @@ def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
     half = (test.high - test.low) / 2
     if half < POINT:
         return []
-    rested = f"{test.n} seeds and {contrast.n_test} test {contrast.rows}"
+    rows = task.describe().rows
+    rested = f"{test.n} seeds and {contrast.n_test} test {rows}"
     text = f"With {rested} a difference of {100 * half:.1f} points could have been missed."
     if abs(test.mean) >= POINT and all(lead * test.mean > 0 for lead in contrast.leads):
         where = "ahead" if test.mean > 0 else "behind"
@@ -129,7 +130,7 @@ def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
             f"{rested} cannot exclude chance."
         )
         needed = contrast.seeds_needed(level)
-        text += f" About {needed} seeds would (--seeds {needed})." if needed else f" More test {contrast.rows} might."
+        text += f" About {needed} seeds would (--seeds {needed})." if needed else f" More test {rows} might."
     return [Caveat(code="could-not-see", text=text)]
 
 

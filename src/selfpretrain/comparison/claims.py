@@ -28,8 +28,6 @@ ALPHA = 0.05
 PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
 """Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
 do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
-
-
 SPENT = {
     "label compute": ("flops_label",),
     "total compute": ("flops_label", "flops_pretrain"),
@@ -47,14 +45,11 @@ class Contrast:
         primary: whether it is one of the claims that are made in a fixed order.
         test: test accuracy, over seeds and test sequences.
         squares: what that interval is made of; None where there is none.
-        n_test: test rows.
         leads: difference in test accuracy of each seed.
         train: best clean training accuracy, over seeds.
         fit_steps: label steps of either until the training set was fitted, by seed, where every run of both fitted it.
         compute_ratio: what the arm spent of what is to be equal, over what the other spent; off 1 after early stopping.
         p_adjusted: the p-value of ``test``, adjusted for the other claims.
-        outcome: what may be claimed.
-        rows: what the test rows are: sequences, or pairs.
     """
 
     arm: str
@@ -70,7 +65,6 @@ class Contrast:
     compute_ratio: float = 1.0
     p_adjusted: float | None = None
     outcome: Outcome = "no detectable effect"
-    rows: str = "sequences"
 
     @property
     def speeds_differ(self) -> bool:
@@ -92,17 +86,13 @@ def hits(runs: Sequence[Run], y: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.array([run.predicted == y for run in runs if run.predicted is not None], dtype=np.float64)
 
 
-def contrast_of(
-    arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64], rows: str = "sequences"
-) -> Contrast | None:
+def contrast_of(arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64]) -> Contrast | None:
     """Compare two arms over the seeds in which neither failed; None where there is none.
 
     Args:
-        arm: the first arm.
-        versus: the second, and what is equal between the two.
+        versus: the second arm, and what is equal between the two.
         runs: of each arm, by seed.
         y: classes of the test rows.
-        rows: what the test rows are called.
     """
     pairs = zip(runs[arm], runs[versus.against], strict=True)
     finished = [(a, b) for a, b in pairs if a.predicted is not None and b.predicted is not None]
@@ -118,7 +108,6 @@ def contrast_of(
         against=versus.against,
         matched=versus.matched,
         primary=versus.primary,
-        rows=rows,
         compute_ratio=spent_ours / spent_theirs if spent_theirs else 1.0,
         test=crossed_interval(lead).clipped(-1, 1),
         squares=Crossed.of(lead),

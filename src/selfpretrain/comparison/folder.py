@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from selfpretrain.comparison.run import RESULT, Run, RunRecord, read_run, run_name
+from selfpretrain.comparison.run import RESULT, RunRecord, run_name
 from selfpretrain.comparison.summary import Look, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
@@ -81,34 +81,22 @@ class ComparisonFolder:
 
     @property
     def record(self) -> FolderRecord:
-        """What was asked for last."""
         return read_record(self.path / CONFIG, FolderRecord)
 
     @property
     def store(self) -> Path:
-        """The folder of trainings."""
         return self.path / self.record.store
 
     @property
     def summary(self) -> Summary:
-        """The answer."""
         return read_record(self.path / SUMMARY, Summary)
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What it ran on."""
         content = read_json(self.path / ENVIRONMENT)
         if not isinstance(content, dict):
             raise DamagedError(self.path / ENVIRONMENT)
         return content
-
-    def run(self, arm: str, seed: int) -> Run:
-        """A finished run.
-
-        Raises:
-            DamagedError: it is not finished, or damaged.
-        """
-        return read_run(self.runs / run_name(arm, seed))
 
     @contextmanager
     def claimed(self, config: CompareConfig, task: Task, store: Path | None, asked: str | None) -> Iterator[None]:
@@ -170,11 +158,7 @@ class ComparisonFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others out.
-
-        Raises:
-            RequestError: somebody is at work there.
-        """
+        """Keep others out; refused where somebody is at work."""
         try:
             lock = filelock.FileLock(self.path / ".lock", timeout=0).acquire()
         except filelock.Timeout:

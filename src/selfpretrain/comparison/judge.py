@@ -61,27 +61,25 @@ def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Lo
     runs = {arm: [own[min(seed, len(own) - 1)] for seed in range(config.seeds)] for arm, own in performed.runs.items()}
     arms = {arm: arm_summary(of_arm, task.test.y, performed.tuned.get(arm)) for arm, of_arm in runs.items()}
     declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
-    made = [contrast_of(arm, versus, runs, task.test.y, task.describe().rows) for arm, versus in declared]
+    made = [contrast_of(arm, versus, runs, task.test.y) for arm, versus in declared]
     contrasts = [
         # An arm whose self-pretraining has learnt nothing tests nothing, unless it is ahead all the same.
         replace(c, outcome="not tested") if c.outcome != "helps" and learnt_nothing(arms[c.arm]) else c
         for c in claim([c for c in made if c is not None], look.level)
     ]
-    entries = [_entry(contrast, contrasts, look.level) for contrast in contrasts]
-    known, beside = caveats(task, runs, arms, contrasts, look.level), observations(contrasts)
-    cause: Cause = entries[0].cause if entries else "none"
-    return Summary(
+    answer = Summary(
         request=fingerprint(config),
         task=task.describe(),
         arms=arms,
-        comparisons=tuple(entries),
+        comparisons=tuple(entry(contrast, contrasts, look.level) for contrast in contrasts),
         tested=bool(contrasts) and contrasts[0].outcome != "not tested",
-        warnings=tuple(known),
-        observations=tuple(beside),
+        warnings=tuple(caveats(task, runs, arms, contrasts, look.level)),
+        observations=tuple(observations(contrasts)),
         looks={**taken, question: looks},
         level=look.level,
-        verdict=sentences(contrasts, cause, known, beside, arms, level=look.level, look=looks.index(look) + 1),
+        verdict="",
     )
+    return replace(answer, verdict=sentences(answer, looks.index(look) + 1))
 
 
 def is_clear(answer: Summary) -> bool:
@@ -97,9 +95,9 @@ def is_clear(answer: Summary) -> bool:
         if versus.primary and versus.against in answer.arms
     ]
     # A primary contrast is missing where no pair of its runs has ended well.
-    wanted = [entry for entry in answer.comparisons if not primary or (entry.arm, entry.against) in primary]
-    claimed = all(entry.outcome in ("helps", "loses") for entry in wanted) and len(wanted) >= len(primary)
-    shares = [answer.arms[entry.arm].learnt for entry in wanted if entry.outcome == "not tested"]
+    wanted = [c for c in answer.comparisons if not primary or (c.arm, c.against) in primary]
+    claimed = all(c.outcome in ("helps", "loses") for c in wanted) and len(wanted) >= len(primary)
+    shares = [answer.arms[c.arm].learnt for c in wanted if c.outcome == "not tested"]
     return bool(wanted) and (claimed or any(of_arm and max(of_arm) <= LEARNT for of_arm in shares))
 
 
@@ -132,7 +130,8 @@ def with_more_compute(contrast: Contrast, contrasts: Sequence[Contrast]) -> Cont
     return next((c for c in contrasts if c.arm == contrast.arm and c.matched == "total compute"), None)
 
 
-def _entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> ContrastSummary:
+def entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> ContrastSummary:
+    """A contrast in numbers, with its cause in the light of the others."""
     return ContrastSummary(
         arm=contrast.arm,
         against=contrast.against,

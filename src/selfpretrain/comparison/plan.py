@@ -116,11 +116,6 @@ class Plan:
         return next((training.plan.steps for training in reversed(chain) if training.phase == phase), 0)
 
     @property
-    def half_width(self) -> float:
-        """Half of the interval to expect of a difference in test accuracy."""
-        return expected_half_width(self.request.config.seeds, len(self.request.task.test))
-
-    @property
     def lines(self) -> list[str]:
         """Three lines for a reader, and one more for what was left out."""
         config = self.request.config
@@ -132,10 +127,8 @@ class Plan:
         steps = f"steps: {self.steps('pretrain')} of self-pretraining, {self.steps('label')} of label training"
         took = "" if self.seconds is None else f"; about {duration_text(self.seconds)}"
         visible = "a single seed has no interval, so no difference can be claimed"
-        if math.isfinite(self.half_width):
-            visible = (
-                f"differences in test accuracy of about {100 * self.half_width:.1f} points or more can be detected"
-            )
+        if math.isfinite(half := expected_half_width(config.seeds, len(self.request.task.test))):
+            visible = f"differences in test accuracy of about {100 * half:.1f} points or more can be detected"
         cuts = ["--lr to one rate"] if len(config.train.lr) > 1 else []
         cuts += [f"--seeds to {MIN_SEEDS}"] if config.seeds > MIN_SEEDS else []
         cut = f"; to save time, cut {', then '.join(cuts)}" if cuts else ""
