@@ -18,6 +18,7 @@ from selfpretrain.comparison.request import Request
 from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import SettingError
 from selfpretrain.watch import Done, Note, ignore
+from stand_in import made
 from test_comparison_plan import ONE_RATE, Always
 
 THREE_RATES = TrainConfig(lr=(1e-3, 3e-3, 1e-2))
@@ -98,11 +99,11 @@ def test_what_is_no_time_is_refused(text):
 
 
 def test_a_refusal_leaves_nothing_behind_and_touches_no_test_data(tmp_path, tiny_task, monkeypatch):
-    fit, touched = classical.fit_classical, []
+    touched = []
 
     def watched(task):
         touched.append("fitted")
-        return replace(fit(task), test_probabilities=lambda: touched.append("tested"))
+        return made(classical.Fitted, test_probabilities=lambda: touched.append("tested"))
 
     monkeypatch.setattr(classical, "fit_classical", watched)
     with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give more time"):

@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
+from selfpretrain.config import CompareConfig
 from selfpretrain.errors import SettingError
 from selfpretrain.machine import cores, processes, threads
 from selfpretrain.registry import ARMS
@@ -39,6 +41,12 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
+def differing(config: CompareConfig) -> set[str]:
+    """Which of the settings that a budget chooses differ from their defaults."""
+    default = CompareConfig()
+    return {name for name in CHOSEN if attrgetter(name)(config) != attrgetter(name)(default)}
+
+
 def timed(plan: Plan, *, workers: int, watch: Watch) -> Plan:
     """The plan with the time that it takes on this machine, but for classical models. Writes nothing."""
     timings, starting, workers = _timings(plan, workers, watch)
@@ -53,12 +61,9 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     long they take; test data are not used.
 
     Args:
-        request: what was asked.
         budget: a time, like 10m.
         keep: which of the settings in ``CHOSEN`` were asked for, and stay.
         begun: when the command began, on the monotonic clock.
-        workers: trainings at a time.
-        watch: gets events.
 
     Raises:
         SettingError: the time is too short; the message says what would do.

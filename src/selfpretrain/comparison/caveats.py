@@ -51,7 +51,6 @@ def caveats(
     """Everything to know, the gravest first.
 
     Args:
-        task: what the runs are of.
         runs: of each arm, by seed.
         arms: the same in numbers.
         contrasts: with what is claimed of them, in the order of interest.

@@ -152,16 +152,12 @@ def adjusted_p(p_values: Sequence[float], primary: Sequence[bool]) -> list[float
 def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:
     """The same contrasts, with what may be claimed of each."""
     p_values = [1.0 if c.test.p is None else c.test.p for c in contrasts]
-    adjusted = adjusted_p(p_values, [c.primary for c in contrasts])
-    return [
-        replace(c, p_adjusted=None if c.test.p is None else p, outcome=_outcome(c, p, level))
-        for c, p in zip(contrasts, adjusted, strict=True)
-    ]
-
-
-def _outcome(contrast: Contrast, p_adjusted: float, level: float) -> Outcome:
-    if contrast.test.n < MIN_SEEDS:
-        return "not tested"
-    if p_adjusted >= level:
-        return "no detectable effect"
-    return "helps" if contrast.test.mean > 0 else "loses"
+    claims = []
+    for c, p in zip(contrasts, adjusted_p(p_values, [c.primary for c in contrasts]), strict=True):
+        outcome: Outcome = "no detectable effect"
+        if c.test.n < MIN_SEEDS:
+            outcome = "not tested"
+        elif p < level:
+            outcome = "helps" if c.test.mean > 0 else "loses"
+        claims.append(replace(c, p_adjusted=None if c.test.p is None else p, outcome=outcome))
+    return claims

@@ -3,11 +3,10 @@
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.comparison.budget import CHOSEN, seconds_of, timed, within
+from selfpretrain.comparison.budget import CHOSEN, differing, seconds_of, timed, within
 from selfpretrain.comparison.clean import unused
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.judge import is_clear, judge
@@ -79,9 +78,7 @@ def compare(
         settings.setdefault("looks", ())  # a number of seeds takes the place of a range
     config = replace(config or CompareConfig(), **settings)
     if keep is None:
-        default = CompareConfig()
-        differing = {name for name in CHOSEN if attrgetter(name)(config) != attrgetter(name)(default)}
-        keep = differing | ({"seeds"} & settings.keys())
+        keep = differing(config) | ({"seeds"} & settings.keys())
     if budget is not None:
         seconds_of(budget)  # refuses what is no time before anything is read
     if workers < 1:
@@ -120,7 +117,7 @@ def planned(
     *,
     out: Path | str | None = None,
     budget: str | None = None,
-    keep: Collection[str] = (),
+    keep: Collection[str] | None = None,
     workers: int = 1,
 ) -> Plan:
     """What ``compare`` would do with these arguments, and how long it would take; nothing is written.
@@ -128,6 +125,7 @@ def planned(
     Raises:
         RequestError: settings that cannot be used.
     """
+    keep = differing(config) if keep is None else keep
     how: dict[str, Any] = {"workers": workers, "watch": ignore}
     plan, _ = _plan(Request.of(task, config), _folder(out, task), budget, keep, begun=time.monotonic(), **how)
     return plan if plan.seconds is not None else timed(plan, **how)

@@ -103,8 +103,6 @@ class ComparisonFolder:
         """Make the folder ours for a request; holds a lock while work is going on.
 
         Args:
-            config: the request.
-            task: what it is of.
             store: a shared folder of trainings; None: the folder's own.
             asked: see ``FolderRecord``.
 
@@ -196,8 +194,7 @@ class ComparisonFolder:
 
     def write_transplants(self, trainings: Sequence[str]) -> None:
         """Write down which trainings the transplants may use, before the first of them is made."""
-        known = self._for_transplants
-        write_json(own_folder(self.transplants) / USED, sorted({*known, *trainings}))
+        write_json(own_folder(self.transplants) / USED, sorted({*self._for_transplants, *trainings}))
 
     @property
     def _for_transplants(self) -> list[str]:

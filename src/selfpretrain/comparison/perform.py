@@ -24,11 +24,8 @@ def perform(plan: Plan, folder: Path, store: Store, engine: Engine, watch: Watch
     """Do what is left of a plan. Trainings and runs that are there are taken as they are, whoever made them.
 
     Args:
-        plan: what to do.
         folder: gets a folder for each run.
-        store: has or gets the trainings.
         engine: does jobs; its shared object is the store.
-        watch: gets progress.
         snapshots: weights to keep along each reported training.
     """
     own_folder(store.folder)
@@ -80,7 +77,6 @@ def pick_lr(grid: Sequence[float], trials: Sequence[tuple[float, TrainingResult]
     other seeds (ours).
 
     Args:
-        grid: the rates.
         trials: rate and result of every tuning training.
         n_val: validation rows.
     """
