@@ -119,7 +119,7 @@ def tiny_config(**settings: object) -> CompareConfig:
 
 def tiny_training(task: Task, arm: str = "spt", *, seed: int = 0, lr: float = 1e-2, **settings: object) -> Training:
     """The label training of an arm."""
-    training = KNOWN[arm].train(Request(tiny_config(**settings), task), seed, lr)
+    training = KNOWN[arm].recipe(Request(tiny_config(**settings), task), seed, lr)
     assert training is not None
     return training
 

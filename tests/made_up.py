@@ -11,6 +11,7 @@ from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.run import Performed, Run, RunRecord, RunResult
 from selfpretrain.config import CompareConfig
 from selfpretrain.data.load import load_task
+from selfpretrain.metrics import Metrics
 from selfpretrain.train.training import TrainingResult
 
 N_SEEDS, N_TEST = 5, 400
@@ -28,6 +29,7 @@ def made_up(arm, seed, hit=None, *, pretrain=None, choice=None, flops=10, failur
         choice=choice,
         pretrain=pretrain,
         label=TrainingResult(**label),
+        test=None if hit is None else Metrics(acc=float(hit.mean()), loss=1.0),
         flops_label=flops,
     )
     return Run(RunRecord(arm=arm, seed=seed, task="t"), result, rows, None if hit is None else np.where(hit, 0, 1))

@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 
 from conftest import ragged_task
+from selfpretrain.arms import classical
 from selfpretrain.arms.classical import fit_classical
 from selfpretrain.data.load import load_task
 from selfpretrain.registry import ARMS
+
+
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch):
+    monkeypatch.setattr(classical, "TREES", 50)
 
 
 def accuracy(fitted, task):
@@ -102,8 +108,7 @@ def test_a_classifier_of_aeon_is_given_series_by_channel_with_padding_at_the_mea
         np.testing.assert_array_equal(given[row, :, :length], train.x[row, :length].T)
         assert not given[row, :, length:].any()
     assert fitted.choice == f"{name} of aeon"
-    probabilities = fitted.test_probabilities()
-    assert probabilities.shape == (len(task.test), 3)
+    assert fitted.test_probabilities().shape == (len(task.test), 3)
     for split, metrics in ((task.train, fitted.train), (task.val, fitted.val)):
         x = np.where(np.arange(7) < split.lengths[:, None, None], split.x.transpose(0, 2, 1), 0)
         model = NearestMean(0)

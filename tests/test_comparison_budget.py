@@ -2,19 +2,23 @@
 
 import time
 from dataclasses import replace
+from operator import attrgetter
 
 import pytest
 
 from conftest import tiny_config
 from selfpretrain.arms import classical
+from selfpretrain.cli import compare_arguments
 from selfpretrain.comparison import budget
-from selfpretrain.comparison.budget import CLOSING_SECONDS, seconds_of
-from selfpretrain.comparison.compare import compare
+from selfpretrain.comparison import compare as compare_module
+from selfpretrain.comparison.budget import CHOSEN, CLOSING_SECONDS, seconds_of
+from selfpretrain.comparison.compare import compare, planned
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.request import Request
-from selfpretrain.config import TrainConfig
+from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import SettingError
 from selfpretrain.watch import Done, Note, ignore
+from stand_in import made
 from test_comparison_plan import ONE_RATE, Always
 
 THREE_RATES = TrainConfig(lr=(1e-3, 3e-3, 1e-2))
@@ -25,9 +29,9 @@ def steady(monkeypatch):
     monkeypatch.setattr(budget, "time_trainings", lambda *rest, **how: (Always(), 0.0))
 
 
-def within(task, config, text, default=None, *, spent=0.0, workers=1):
+def within(task, config, text, keep=(), *, spent=0.0, workers=1):
     begun = time.monotonic() - spent
-    return budget.within(Request.of(task, config), text, default or config, begun=begun, workers=workers, watch=ignore)
+    return budget.within(Request.of(task, config), text, keep, begun=begun, workers=workers, watch=ignore)
 
 
 @pytest.mark.parametrize(("seconds", "seeds"), [(60, 5), (200, 10), (3000, 10)])
@@ -49,14 +53,38 @@ def test_a_small_budget_says_what_it_left_out(tiny_task):
 
 
 def test_what_was_asked_for_stays(tiny_task):
-    default = tiny_config(train=THREE_RATES, seeds=5)
-    label = replace(default.label, duration="33")
-    asked = replace(default, seeds=4, train=TrainConfig(lr=(1e-2, 3e-2)), label=label)
-    config = within(tiny_task, asked, "100s", default).request.config
-    assert (config.seeds, config.train, config.label) == (asked.seeds, asked.train, label)
-    assert config.pretrain.duration != default.pretrain.duration
-    asked = tiny_config(seeds="3-10")
+    asked = tiny_config(train=THREE_RATES, seeds=5, arms=("scratch", "spt"))
+    for name in CHOSEN:
+        config = within(tiny_task, asked, "300s", {name}).request.config
+        assert {same for same in CHOSEN if attrgetter(same)(config) == attrgetter(same)(asked)} == {name, "train.lr"}
+    long = replace(asked, label=replace(asked.label, duration="900"))
+    config = within(tiny_task, long, "40s", {"train.lr"}).request.config
+    assert (config.seeds, config.train) == (3, THREE_RATES)
+    asked = tiny_config(seeds="3-10", arms=("scratch",))
     assert within(tiny_task, asked, "100s").request.config.looks == asked.looks
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "kept"),
+    [
+        (CompareConfig(seeds=5), {}, set()),
+        (CompareConfig(), {"seeds": 5}, {"seeds"}),  # given, though it is the default
+        (CompareConfig(train=ONE_RATE), {"label": PhaseConfig(duration="7")}, {"train.lr", "label.duration"}),
+    ],
+)
+def test_what_is_given_in_python_is_asked_for(tiny_task, monkeypatch, config, settings, kept):
+    def within(request, budget, keep, **how):
+        raise LookupError(keep)
+
+    monkeypatch.setattr(compare_module, "within", within)
+    with pytest.raises(LookupError) as caught:
+        compare(tiny_task, config, budget="10m", **settings)
+    assert caught.value.args == (kept,)
+
+
+def test_what_is_given_on_the_command_line_is_asked_for():
+    arguments = compare_arguments(["--seeds=5", "--lr=1e-3", "--label.duration=300steps", "--width=32"])
+    assert set(arguments.given) == {"seeds", "train.lr", "label.duration", "model.width"}
 
 
 def test_what_was_spent_before_is_taken_off(tiny_task):
@@ -71,11 +99,11 @@ def test_what_is_no_time_is_refused(text):
 
 
 def test_a_refusal_leaves_nothing_behind_and_touches_no_test_data(tmp_path, tiny_task, monkeypatch):
-    fit, touched = classical.fit_classical, []
+    touched = []
 
     def watched(task):
         touched.append("fitted")
-        return replace(fit(task), test_probabilities=lambda: touched.append("tested"))
+        return made(classical.Fitted, test_probabilities=lambda: touched.append("tested"))
 
     monkeypatch.setattr(classical, "fit_classical", watched)
     with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give more time"):
@@ -86,18 +114,23 @@ def test_a_refusal_leaves_nothing_behind_and_touches_no_test_data(tmp_path, tiny
 
 def test_the_same_command_goes_on_with_the_plan_that_was_made(tmp_path, tiny_task):
     """Also after a kill at its start, before anything is planned again."""
-    config, events = tiny_config(arms=("scratch", "classical"), train=ONE_RATE), []
-    folder = ComparisonFolder(tmp_path / "o")
+    config, events = tiny_config(arms=("scratch",), train=ONE_RATE), []
+    folder, budgeted = ComparisonFolder(tmp_path / "o"), {"budget": "20s", "keep": ()}
 
     def compared(task=tiny_task, watch=events.append):
-        return compare(task, config, out=folder.path, budget="20s", default=config, watch=watch).summary
+        return compare(task, config, out=folder.path, **budgeted, watch=watch).summary
 
     def killed(event):
         raise KeyboardInterrupt
 
     first, record = compared(), folder.record
     assert record.request.label.duration != config.label.duration
-    assert any("plan: scratch, classical" in event.text for event in events if isinstance(event, Note))
+    plan = planned(tiny_task, config, out=folder.path, **budgeted)  # --plan shows what compare would do
+    assert (plan.request.config, plan.left_out) == (record.request, ())
+    assert plan.seconds > CLOSING_SECONDS
+    other = planned(tiny_task, config, out=folder.path, budget="20s", keep=("label.duration",))
+    assert other.request.config.label == config.label
+    assert any("plan: scratch" in event.text for event in events if isinstance(event, Note))
     with pytest.raises(KeyboardInterrupt):
         compared(replace(tiny_task, notes=("word",)), killed)
     assert folder.record == record

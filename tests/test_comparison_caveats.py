@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from made_up import LABEL, N_TEST, TASK, Y, made_up, planted, planted_runs
-from selfpretrain.comparison.caveats import caveats, learnt_nothing, observations, seeds_needed, still_improving
+from selfpretrain.comparison.caveats import caveats, learnt_nothing, observations, still_improving
 from selfpretrain.comparison.claims import ALPHA, claim, contrast_of
-from selfpretrain.train.training import TrainingResult
+from selfpretrain.comparison.judge import arm_summary
+from selfpretrain.comparison.summary import ArmSummary
+from stand_in import made
 
 
 def said(runs, kind="symbols"):
@@ -20,7 +22,8 @@ def said(runs, kind="symbols"):
         test=replace(TASK.test, y=np.zeros(n, dtype=np.int64), numbers=np.arange(n)),
     )
     contrasts = claim([contrast_of("spt", LABEL, runs, task.test.y)])
-    return {caveat.code: caveat.text for caveat in caveats(task, runs, contrasts, ALPHA)}
+    arms = {arm: arm_summary(own, task.test.y, None) for arm, own in runs.items()}
+    return {caveat.code: caveat.text for caveat in caveats(task, runs, arms, contrasts, ALPHA)}
 
 
 def changed(runs, rows=(), **label):
@@ -41,13 +44,14 @@ def curve(*accuracies, val=0.5):
 )
 def test_learnt_is_reliably_below_what_needs_no_context(loss, nothing):
     """The last is below on average, but not reliably."""
-    runs = [
-        made_up("spt", seed, pretrain=TrainingResult(val_reconstruction=value, val_without_context=2.0))
-        for seed, value in enumerate(loss)
-    ]
-    assert learnt_nothing(runs) == nothing
-    assert not learnt_nothing([made_up("spt", 0)])
-    assert learnt_nothing(runs[:1]) == (loss[0] > 1.96)
+
+    def entry(*losses):
+        without = tuple(loss and 2.0 for loss in losses)
+        return made(ArmSummary, val_reconstruction=losses, val_without_context=without)
+
+    assert learnt_nothing(entry(*loss, None)) == nothing
+    assert learnt_nothing(entry(loss[0])) == (loss[0] > 1.96)
+    assert not learnt_nothing(entry(None))
 
 
 def test_both_losses_are_said_in_the_kinds_words():
@@ -112,12 +116,12 @@ def test_ahead_in_every_seed_says_so_and_how_many_seeds_would_do():
     runs = leading()
     contrast = claim([contrast_of("spt", LABEL, runs, np.zeros(2000, dtype=int))])[0]
     assert contrast.outcome == "no detectable effect"
-    needed = seeds_needed(contrast, ALPHA)
+    needed = contrast.seeds_needed(ALPHA)
     assert 4 <= needed <= 8
     text = said(runs)["could-not-see"]
     assert "spt is ahead in all 3 seeds, by 10.3 points on average" in text
     assert f"--seeds {needed}" in text
-    assert seeds_needed(claim([planted(0.4, 0.4)])[0], ALPHA) is None
+    assert claim([planted(0.4, 0.4)])[0].seeds_needed(ALPHA) is None
 
 
 def test_a_classical_model_is_better_if_it_is_reliably_ahead_of_the_best_network():

@@ -1,10 +1,12 @@
 """Cleaning: what the latest request does not use goes, and nothing else."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from conftest import TINY_DIAGNOSIS, TINY_FLAGS, tiny_config
+from conftest import TINY_DIAGNOSIS, tiny_config
+from selfpretrain.cli import main
 from selfpretrain.comparison.clean import clean, unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
@@ -25,13 +27,10 @@ def test_what_transplants_and_the_report_use_stays_and_the_rest_goes(explained, 
     (folder.path / "trainings/mine").mkdir()
     (folder.path / "trainings/mine/thesis.txt").write_text("dear")
     config = folder.record.request
-    report = write_report(folder.path).read_text()
     compare(tiny_task, config, out=folder.path, arms=("scratch", "spt"), seeds=1)
     left = unused(folder)
-    # Of mimetic 3 trainings; of seeds 1 and 2 of scratch and spt none that a transplant rests on may go.
-    assert (
-        len([entry for entry in left if entry.path.parent.name == "runs"]) == 3 * 3 + 1 - 2
-    )  # a classical model has one
+    # Of three arms with three seeds and a classical model with one, all but two runs.
+    assert len([entry for entry in left if entry.path.parent.name == "runs"]) == 3 * 3 + 1 - 2
     clean(folder)
     assert unused(folder) == []
     assert (folder.path / "trainings/mine/thesis.txt").exists()
@@ -39,7 +38,6 @@ def test_what_transplants_and_the_report_use_stays_and_the_rest_goes(explained, 
     events = []
     compare(tiny_task, config, out=folder.path, arms=("scratch", "spt"), seeds=1, watch=events.append)
     assert not [event for event in events if isinstance(event, Done)]
-    assert report
 
 
 def test_what_the_report_uses_stays_whatever_happens_to_other_files(comparison):
@@ -101,6 +99,21 @@ def test_what_an_interrupted_diagnosis_has_made_is_not_unused(comparison, tiny_t
     assert unused(ComparisonFolder(comparison)) == []
 
 
+def test_trials_stay_though_the_same_command_is_killed_at_its_start(tmp_path, tiny_task):
+    """Before it plans its first look it knows no trials of its own yet."""
+    config = tiny_config(arms=("scratch",), seeds=1)
+
+    def killed(event):
+        raise KeyboardInterrupt
+
+    compare(tiny_task, config, out=tmp_path / "o")
+    with pytest.raises(KeyboardInterrupt):
+        compare(replace(tiny_task, notes=("word",)), config, out=tmp_path / "o", watch=killed)
+    folder = ComparisonFolder(tmp_path / "o")
+    assert len(folder.record.trials) == 2
+    assert unused(folder) == []
+
+
 @pytest.mark.parametrize("name", ["trainings", "runs", "runs/*", "trainings/*"])
 def test_links_are_not_followed(comparison, tmp_path, tiny_task, name):
     """Whatever is behind a link, and be it ours, is none of this comparison's."""
@@ -129,21 +142,21 @@ def test_shared_trainings_and_what_is_not_finished_are_refused(tmp_path, tiny_ta
         unused(ComparisonFolder(tmp_path / "a"))
 
 
-def test_the_command_lists_before_it_deletes_and_asks(cli, tmp_path):
-    assert cli("compare", *TINY_FLAGS, "--arms=scratch", "--out=o", "--workers=1").returncode == 0
-    nothing = cli("clean", "o")
-    assert (nothing.returncode, nothing.stdout) == (0, "")
-    assert "nothing to remove" in nothing.stderr
-    fewer = [flag for flag in TINY_FLAGS if not flag.startswith("--seeds")]
-    assert cli("compare", *fewer, "--seeds=1", "--arms=scratch", "--out=o", "--workers=1").returncode == 0
-    before = tree(tmp_path / "o")
-    listed = cli("clean", "o")
-    assert listed.returncode == 0
-    assert listed.stderr.count("MB") == 4  # two trainings and two runs
-    assert "--yes" in listed.stderr
-    assert tree(tmp_path / "o") == before
-    removed = cli("clean", "o", "--yes")
-    assert removed.returncode == 0
-    assert "removed 4 folders" in removed.stderr
-    assert len(list((tmp_path / "o/trainings").iterdir())) == 1
-    assert cli("report", "o").returncode == 0
+def test_the_command_lists_before_it_deletes_and_asks(tmp_path, tiny_task, capsys):
+    out, config = tmp_path / "o", tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",))
+
+    def cleaned(*arguments):
+        assert main(["clean", str(out), *arguments]) == 0
+        return capsys.readouterr().err
+
+    compare(tiny_task, config, out=out)
+    assert "nothing to remove" in cleaned()
+    compare(tiny_task, config, out=out, seeds=1)
+    before = tree(out)
+    listed = cleaned()
+    assert listed.count("MB") == 4  # two trainings and two runs
+    assert "--yes" in listed
+    assert tree(out) == before
+    assert "removed 4 folders" in cleaned("--yes")
+    assert len(list((out / "trainings").iterdir())) == 1
+    write_report(out)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from made_up import TOTAL, planted
-from selfpretrain.comparison import words
+from made_up import TASK, TOTAL, planted
 from selfpretrain.comparison.claims import ALPHA, claim
-from selfpretrain.comparison.summary import ArmSummary, Caveat
-from selfpretrain.comparison.words import AHEAD, CAUSES
+from selfpretrain.comparison.judge import entry
+from selfpretrain.comparison.summary import ArmSummary, Caveat, Summary
+from selfpretrain.comparison.words import AHEAD, CAUSES, sentences
 from selfpretrain.registry import ARMS as REGISTERED
 from selfpretrain.stats import Interval
 from stand_in import made
@@ -22,7 +22,9 @@ ARMS = {name: arm_summary() for name in REGISTERED}
 
 
 def said(contrasts, cause="none", arms=ARMS, caveats=(), observations=(), level=ALPHA, look=1):
-    return words.sentences(contrasts, cause, caveats, observations, arms, level=level, look=look)
+    comparisons = tuple(replace(entry(contrast, [], level), cause=cause) for contrast in contrasts)
+    about = {"arms": arms, "warnings": caveats, "observations": observations, "level": level}
+    return sentences(made(Summary, task=TASK.describe(), comparisons=comparisons, **about), look)
 
 
 def rival(against, mean, half_width, outcome):
@@ -69,11 +71,10 @@ def test_every_cause_is_put_in_words_of_its_own(effect):
     assert contrasts[0].outcome in AHEAD
 
 
-@pytest.mark.parametrize("arm", REGISTERED)
-def test_every_arm_can_be_the_one_that_is_claimed_of(arm):
-    contrasts = claim([replace(planted(0.4, 0.4), arm=arm)])
-    others = {name: entry for name, entry in ARMS.items() if name != "spt" or arm == "spt"}
-    assert said(contrasts, arms=others).startswith(REGISTERED[arm].title)
+def test_any_arm_can_be_the_one_that_is_claimed_of():
+    contrasts = claim([replace(planted(0.4, 0.4), arm="mimetic")])
+    without_spt = {name: entry for name, entry in ARMS.items() if name != "spt"}
+    assert said(contrasts, arms=without_spt).startswith(REGISTERED["mimetic"].title)
 
 
 def test_no_verdict_without_a_pair_of_spt_or_with_fewer_than_three_seeds():

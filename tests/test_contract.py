@@ -10,6 +10,7 @@ from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 
 from conftest import ragged_task, tiny_config, tiny_training
+from selfpretrain.arms.builtin import contrasts_of
 from selfpretrain.comparison.request import Request
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.drawing import Picture
@@ -39,16 +40,16 @@ def test_an_arm_says_what_it_is_looks_like_no_other_and_is_set_against_arms_ther
     others = [other for other in ARMS.values() if other is not arm]
     assert arm.colour not in {other.colour for other in others}
     assert arm.marker not in {other.marker for other in others}
-    against = [versus.against for versus in arm.contrasts]
+    against = [versus.against for versus in contrasts_of(name)]
     assert len(set(against)) == len(against) and set(against) <= {other.name for other in others}
-    assert all(versus.matched for versus in arm.contrasts)
+    assert all(versus.matched for versus in contrasts_of(name))
 
 
 @each(ARMS)
 def test_an_arm_trains_labels_under_a_key_that_stays_or_fits(name, tiny_task):
     arm = ARMS[name]
-    assert (arm.train is None) != (arm.fit is None)
-    if arm.train is None:
+    assert (arm.recipe is None) != (arm.fit is None)
+    if arm.recipe is None:
         return
     training = tiny_training(tiny_task, name)
     assert training.phase == "label" and training.task == tiny_task.fingerprint

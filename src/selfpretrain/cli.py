@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import selfpretrain
 from selfpretrain.arms.builtin import RIVALS
-from selfpretrain.config import ARGUMENT, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.config import ARGUMENT, PYTHON, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.files import to_dict
 from selfpretrain.options import explained, filled, parse, read, task_help
@@ -98,6 +98,8 @@ class CompareArguments(_Training):
     """Print what would be trained, how long it would take and how large a difference could be detected, then exit."""
     out: Path | None = None
     """Output folder. If not given: runs/<task>."""
+    given: tuple[str, ...] = field(default=(), metadata=PYTHON)
+    """Names of the settings of the comparison that were given, which a budget leaves as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,13 +227,22 @@ def compare_arguments(argv: list[str]) -> CompareArguments:
     own = TASKS[data].preset if data in TASKS else CompareArguments.preset
     preset = PRESETS[given.get("preset", own)]
     ground = CompareArguments(task=preset.task, config=preset.config, preset=preset.name)
-    arguments: CompareArguments = filled(ground, given)
+    names = tuple(_names(given.get("config", {})))
+    arguments: CompareArguments = filled(ground, {**given, "given": names})
     return arguments
+
+
+def _names(given: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Dotted names of nested settings."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
 
 
 def _compare(argv: list[str]) -> None:
     arguments = compare_arguments(argv)
-    preset = PRESETS[arguments.preset]
     # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
     from selfpretrain.arms.builtin import expanded
     from selfpretrain.data.load import load_task
@@ -247,13 +258,18 @@ def _compare(argv: list[str]) -> None:
     from selfpretrain.report.terminal import print_summary
 
     engine, workers = _engine(arguments, config.train.threads)
-    budgeted: dict[str, Any] = {"budget": arguments.budget, "default": preset.config, "workers": workers}
+    how: dict[str, Any] = {
+        "out": arguments.out,
+        "budget": arguments.budget,
+        "keep": arguments.given,
+        "workers": workers,
+    }
     if arguments.plan:
-        plan = planned(task, config, **budgeted)
+        plan = planned(task, config, **how)
         sys.stderr.write("".join(f"{line}\n" for line in (*task.notes, *plan.lines)))
         return
     with Watcher(console) as watch:
-        comparison = compare(task, config, out=arguments.out, engine=engine, watch=watch, **budgeted)
+        comparison = compare(task, config, engine=engine, watch=watch, **how)
     print_summary(console, comparison.answer)
     _finish(console, comparison.folder, comparison.summary if arguments.json else None)
 

@@ -328,6 +328,11 @@ class CompareConfig:
             raise SettingError("pooling", "cls", "sees nothing under causal attention; use mean, max or last")
 
     @property
+    def seeds_at_looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which the answer is looked at: those of a range, or just one."""
+        return self.looks or (self.seeds,)
+
+    @property
     def causal(self) -> bool:
         """Whether attention may look only back; the same for every arm of a comparison."""
         return self.model.causal or self.objective.objective == "causal"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from selfpretrain.train.training import Training
 
 Recipe = Callable[["Request", int, float], "Training"]
-"""The label training for a request, a seed and a learning rate; its ``start`` holds the pretraining, if any."""
+"""Describes the label training of a request with a seed and a learning rate; its ``start`` holds any pretraining."""
 
 
 class Versus(NamedTuple):
@@ -29,12 +29,11 @@ class Arm:
     """One way to train, with everything that is said and drawn of it.
 
     Attributes:
-        name: what a person types.
         title: begins a sentence of the verdict.
         says: what it does, for tables.
         colour, marker: in figures; a palette that colour-blind readers can tell apart.
         contrasts: with other arms, in the order of interest.
-        train: makes its label training; None for a classical model.
+        recipe: describes its label training; None for a classical model.
         fit: fits a classical model instead, without randomness.
         obstacle: for a classical model: why it cannot be fitted to a task (follows the arm's name), or None.
         own_start: initialised differently from the other arms, in its weights or in what is built in.
@@ -48,7 +47,7 @@ class Arm:
     colour: str
     marker: str
     contrasts: tuple[Versus, ...] = ()
-    train: Recipe | None = None
+    recipe: Recipe | None = None
     fit: "Callable[[Task], Fitted] | None" = None
     obstacle: "Callable[[Task], str | None] | None" = None
     own_start: bool = False
@@ -63,8 +62,6 @@ def later(module: str, function: str, *arguments: Any) -> Callable[..., Any]:
     """A function of a module that is imported when it is called; can be sent to other processes.
 
     Args:
-        module: where it stands.
-        function: its name.
         *arguments: come before those of the call.
     """
     return partial(_call, module, function, *arguments)

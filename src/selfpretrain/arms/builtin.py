@@ -1,6 +1,6 @@
 """The built-in arms. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,23 @@ SLOPE = 2.0
 built-in task, over four seeds that are never reported)."""
 RIVALS = "rivals"
 """Stands for the arms that are compared by default, and every arm that is free."""
-AT_LABEL_COMPUTE = (Versus("scratch", "label compute"),)
 
 
-def labels(**changes: Any) -> Recipe:
-    """Label training with other arguments of ``Request.labels``."""
-    return partial(_labels, changes)
+def labels(unless: "Callable[[Request], bool]" = lambda request: False, why: str = "", **changes: Any) -> Recipe:
+    """Label training with other arguments of ``Request.labels``.
 
+    Args:
+        unless: for which requests it is refused, and
+        why: the message then.
+        **changes: the arguments.
+    """
 
-def _labels(changes: dict[str, Any], request: "Request", seed: int, lr: float) -> "Training":
-    return request.labels(seed, lr, **changes)
+    def recipe(request: "Request", seed: int, lr: float) -> "Training":
+        if unless(request):
+            raise RequestError(why)
+        return request.labels(seed, lr, **changes)
+
+    return recipe
 
 
 def _spt(request: "Request", seed: int, lr: float) -> "Training":
@@ -42,39 +49,7 @@ def _scratch_long(request: "Request", seed: int, lr: float) -> "Training":
     return request.labels(seed, lr, extra_steps=request.steps_for_pretraining)
 
 
-def _joint(request: "Request", seed: int, lr: float) -> "Training":
-    """Both losses, from the usual initialisation.
-
-    Raises:
-        RequestError: nothing is masked under causal prediction.
-    """
-    if request.config.objective.objective == "causal":
-        raise RequestError("the arm joint fills in masked positions; use the objective masked or span")
-    return request.labels(seed, lr, objective="joint")
-
-
-def _impulse(request: "Request", seed: int, lr: float) -> "Training":
-    """Labels from heads that look at offsets of positions.
-
-    Raises:
-        RequestError: the model has no absolute positions, or a class token.
-    """
-    if request.model.positions not in ABSOLUTE or request.model.pooling == "cls":
-        raise RequestError("the arm impulse needs absolute positions and no class token; leave it out")
-    return request.labels(seed, lr, init="impulse")
-
-
-def _rotary(request: "Request", seed: int, lr: float) -> "Training":
-    """Labels with rotary positions (Su et al. 2021) instead of the model's own.
-
-    Raises:
-        RequestError: they are the model's own.
-    """
-    if request.model.positions == "rotary":
-        raise RequestError("the arm rotary is scratch where the model has rotary positions; leave it out")
-    return request.labels(seed, lr, positions="rotary")
-
-
+free_arm = partial(Arm, contrasts=(Versus("scratch", "label compute"),), is_free=True)
 CLASSICAL = "selfpretrain.arms.classical"
 for _arm in (
     Arm(
@@ -83,7 +58,7 @@ for _arm in (
         says="labels only",
         colour="#D55E00",
         marker="o",
-        train=labels(),
+        recipe=labels(),
     ),
     Arm(
         name="spt",
@@ -94,13 +69,10 @@ for _arm in (
         contrasts=(
             Versus("scratch", "label compute", primary=True),
             Versus("scratch-long", "total compute", primary=True),
-            Versus("joint", "label steps"),
-            Versus("joint-corrupted", "label steps"),
-            Versus("classical", "data"),
-            Versus("quant", "data"),
-            Versus("rocket", "data"),
+            *(Versus(arm, "label steps") for arm in ("joint", "joint-corrupted")),
+            *(Versus(arm, "data") for arm in ("classical", "quant", "rocket")),
         ),
-        train=_spt,
+        recipe=_spt,
     ),
     Arm(
         name="scratch-long",
@@ -108,7 +80,7 @@ for _arm in (
         says="labels only, with extra steps that cost as much as self-pretraining",
         colour="#E69F00",
         marker="s",
-        train=_scratch_long,
+        recipe=_scratch_long,
     ),
     Arm(
         name="joint",
@@ -117,7 +89,11 @@ for _arm in (
         colour="#009E73",
         marker="^",
         contrasts=(Versus("scratch", "label steps"),),
-        train=_joint,
+        recipe=labels(
+            unless=lambda request: request.config.objective.objective == "causal",
+            why="the arm joint fills in masked positions; use the objective masked or span",
+            objective="joint",
+        ),
     ),
     Arm(
         name="joint-corrupted",
@@ -126,92 +102,84 @@ for _arm in (
         colour="#117733",
         marker="H",
         contrasts=(Versus("scratch", "label steps"),),
-        train=labels(objective="joint-corrupted"),
+        recipe=labels(objective="joint-corrupted"),
     ),
-    Arm(
+    free_arm(
         name="mimetic",
         title="Mimetic initialisation",
         says="labels only, attention weights initialised as in Trockman and Kolter (2023)",
         colour="#AA4499",
         marker="<",
-        contrasts=AT_LABEL_COMPUTE,
-        train=labels(init="mimetic"),
+        recipe=labels(init="mimetic"),
         own_start=True,
-        is_free=True,
     ),
-    Arm(
+    free_arm(
         name="mimetic-qk",
         title="Mimetic queries and keys",
         says="labels only, query-key weights initialised near a scaled identity",
         colour="#CC79A7",
         marker="v",
-        contrasts=AT_LABEL_COMPUTE,
-        train=labels(init="mimetic-qk"),
+        recipe=labels(init="mimetic-qk"),
         own_start=True,
-        is_free=True,
     ),
-    Arm(
+    free_arm(
         name="impulse",
         title="Impulse initialisation",
         says="labels only, each head initialised to look at one offset, as in Zheng et al. (2025)",
         colour="#44AA99",
         marker=">",
-        contrasts=AT_LABEL_COMPUTE,
-        train=_impulse,
+        recipe=labels(
+            unless=lambda request: request.model.positions not in ABSOLUTE or request.model.pooling == "cls",
+            why="the arm impulse needs absolute positions and no class token; leave it out",
+            init="impulse",
+        ),
         own_start=True,
-        is_free=True,
     ),
-    Arm(
+    free_arm(
         name="bias",
         title="A hand-made proximity bias",
         says=f"labels only, with a fixed bias of -{SLOPE:g} per position of distance on the attention scores",
         colour="#332288",
         marker="X",
-        contrasts=AT_LABEL_COMPUTE,
-        train=labels(proximity_bias=SLOPE),
+        recipe=labels(proximity_bias=SLOPE),
         own_start=True,
-        is_free=True,
     ),
-    Arm(
+    free_arm(
         name="rotary",
         title="Rotary positions",
         says="labels only, with rotary positions",
         colour="#882255",
         marker="p",
-        contrasts=AT_LABEL_COMPUTE,
-        train=_rotary,
+        recipe=labels(
+            unless=lambda request: request.model.positions == "rotary",
+            why="the arm rotary is scratch where the model has rotary positions; leave it out",
+            positions="rotary",
+        ),
         own_start=True,
-        is_free=True,
     ),
-    Arm(
+    free_arm(
         name="cutmix",
         title="CutMix",
         says="labels only, with segments pasted in from other sequences and labels mixed",
         colour="#999933",
         marker="h",
-        contrasts=AT_LABEL_COMPUTE,
-        train=labels(objective="cutmix"),
-        is_free=True,
+        recipe=labels(objective="cutmix"),
     ),
-    Arm(
+    free_arm(
         name="smoothing",
         title="Label smoothing",
         says="labels only, with label smoothing",
         colour="#88CCEE",
         marker="d",
-        contrasts=AT_LABEL_COMPUTE,
-        train=labels(objective="smoothing"),
-        is_free=True,
+        recipe=labels(objective="smoothing"),
     ),
-    Arm(
+    free_arm(
         name="augment",
         title="Masked copies",
         says="labels only, with a different set of positions masked at every step",
         colour="#DDCC77",
         marker="8",
-        contrasts=AT_LABEL_COMPUTE,
-        train=labels(objective="masked-labels"),
-        is_free=True,
+        recipe=labels(objective="masked-labels"),
     ),
     Arm(
         name="classical",

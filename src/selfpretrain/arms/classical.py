@@ -7,7 +7,7 @@ The arm ``classical`` is the best of logistic regression and extra trees on the 
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -33,7 +33,6 @@ class Fitted:
 
     Attributes:
         choice: which model it is.
-        seconds: that fitting took.
         test_probabilities: gives those of the test rows, (N, classes).
     """
 
@@ -52,8 +51,7 @@ def fit_classical(task: "Task") -> Fitted:
     best: tuple[tuple[float, float], Any, Features, str] | None = None
     for features in KINDS[task.kind].features(task):
         if task.inputs.per_row == 2:
-            train, val, test = map(_of_pairs, features.tables)
-            features = features._replace(tables=(train, val, test))
+            features = features._replace(tables=tuple(map(_of_pairs, features.tables)))
         for name, model in _models(features):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of weak penalties that do not converge, and then lose
@@ -64,9 +62,13 @@ def fit_classical(task: "Task") -> Fitted:
                 best = score, model, features, name
     assert best is not None, "every kind of data has models"
     _, model, features, name = best
-    train, val, test = features.tables
+    return _fitted(f"{features.name}, {name}", model, features.tables, task, begun)
+
+
+def _fitted(choice: str, model: Any, tables: Sequence[Any], task: "Task", begun: float) -> Fitted:
+    train, val, test = tables
     return Fitted(
-        choice=f"{features.name}, {name}",
+        choice=choice,
         train=Metrics.of_probabilities(model.predict_proba(train), task.train.y),
         val=Metrics.of_probabilities(model.predict_proba(val), task.val.y),
         seconds=time.monotonic() - begun,
@@ -110,14 +112,9 @@ def fit_aeon(module: str, name: str, task: "Task") -> Fitted:
     """A classifier of aeon with its own settings; shorter series are padded with the channels' means."""
     begun = time.monotonic()
     model = getattr(import_module(f"aeon.classification.{module}"), name)(random_state=0)
-    model.fit(_series(task.train), task.train.y)
-    return Fitted(
-        choice=f"{name} of aeon",
-        train=Metrics.of_probabilities(model.predict_proba(_series(task.train)), task.train.y),
-        val=Metrics.of_probabilities(model.predict_proba(_series(task.val)), task.val.y),
-        seconds=time.monotonic() - begun,
-        test_probabilities=lambda: model.predict_proba(_series(task.test)),
-    )
+    tables = [_series(split) for split in (task.train, task.val, task.test)]
+    model.fit(tables[0], task.train.y)
+    return _fitted(f"{name} of aeon", model, tables, task, begun)
 
 
 def _series(split: "Split") -> "NDArray[Any]":

@@ -10,17 +10,18 @@
 | mixed-versions             | the trainings were made by different versions of selfpretrain or torch                |
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from selfpretrain.comparison.claims import Contrast, hits
 from selfpretrain.comparison.run import Run
-from selfpretrain.comparison.summary import Caveat, WarningCode
+from selfpretrain.comparison.summary import ArmSummary, Caveat, WarningCode
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.task import Task
 from selfpretrain.registry import ARMS
-from selfpretrain.stats import Interval, crossed_interval, t_interval
+from selfpretrain.stats import crossed_interval, t_interval
 from selfpretrain.train.training import Row
 
 NOTHING: WarningCode = "pretraining-learnt-nothing"
@@ -30,46 +31,40 @@ CEILING = 0.98
 """Accuracy from which there is next to nothing to gain (ours)."""
 POINT = 0.01
 """Differences in accuracy below a point are not spoken of (ours)."""
-Runs = Mapping[str, Sequence[Run]]
 
 
-def learnt(runs: Sequence[Run]) -> Interval | None:
-    """By what share of the best loss without context self-pretraining is below it, over seeds; None without any."""
-    shares = [
-        1 - result.val_reconstruction / result.val_without_context
-        for run in runs
-        if (result := run.result.pretrain) is not None
-        and result.val_reconstruction is not None
-        and result.val_without_context
-    ]
-    return t_interval(shares) if shares else None
-
-
-def learnt_nothing(runs: Sequence[Run]) -> bool:
-    """Whether these runs self-pretrained, and are not reliably better at it than a table of frequencies."""
-    share = learnt(runs)
-    if share is None:
+def learnt_nothing(entry: ArmSummary) -> bool:
+    """Whether an arm self-pretrained, and is not reliably better at it than a table of frequencies."""
+    if not entry.learnt:
         return False
+    share = t_interval(entry.learnt)
     return not share.above(LEARNT) if share.n > 1 else share.mean <= LEARNT
 
 
-def caveats(task: Task, runs: Runs, contrasts: Sequence[Contrast], level: float) -> list[Caveat]:
+def caveats(
+    task: Task,
+    runs: Mapping[str, Sequence[Run]],
+    arms: Mapping[str, ArmSummary],
+    contrasts: Sequence[Contrast],
+    level: float,
+) -> list[Caveat]:
     """Everything to know, the gravest first.
 
     Args:
-        task: what the runs are of.
         runs: of each arm, by seed.
+        arms: the same in numbers.
         contrasts: with what is claimed of them, in the order of interest.
         level: significance level of a claim.
     """
-    known = [_nothing_learnt(arm, of_arm, task) for arm, of_arm in runs.items() if learnt_nothing(of_arm)]
+    known = [_nothing_learnt(arm, entry, task) for arm, entry in arms.items() if learnt_nothing(entry)]
     rising = [arm for arm, of_arm in runs.items() if still_improving([run.phase("label") for run in of_arm])]
     if rising:
         were = "was" if len(rising) == 1 else "were"
         text = f"{_and(rising)} {were} still improving: more label steps (--label.duration) may change this."
         known.append(Caveat(code="still-improving", text=text))
     if contrasts:
-        known += [*_nothing_to_gain(contrasts[0], runs, task), *_could_not_see(contrasts[0], level)]
+        against = contrasts[0].against
+        known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], level, task)]
     return [*known, *_classical_better(runs, task), *_mixed_versions(runs)]
 
 
@@ -89,40 +84,34 @@ def still_improving(curves: Sequence[Sequence[Row]]) -> bool:
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:
     """What is true beside the verdict: which arm of the first contrast fits its training labels sooner."""
-    first = next(iter(contrasts), None)
-    if first is None or first.fit_steps is None or not first.matched.startswith("label"):
+    if not contrasts or contrasts[0].fit_steps is None or not contrasts[0].speeds_differ:
         return []
-    lead = first.fit_lead
-    if lead is None or not (lead.below(0) or lead.above(0)):
-        return []
-    ours, theirs = (f"{min(steps):g} to {max(steps):g}" for steps in first.fit_steps)
-    return [f"{first.arm} fits 90% of its training labels in {ours} label steps, {first.against} in {theirs}."]
+    ours, theirs = (f"{min(steps):g} to {max(steps):g}" for steps in contrasts[0].fit_steps)
+    arm, against = contrasts[0].arm, contrasts[0].against
+    return [f"{arm} fits 90% of its training labels in {ours} label steps, {against} in {theirs}."]
 
 
-def _nothing_learnt(arm: str, runs: Sequence[Run], task: Task) -> Caveat:
-    results = [result for run in runs if (result := run.result.pretrain) is not None]
-    ours, without = (
-        np.mean([value for result in results if (value := getattr(result, name)) is not None])
-        for name in ("val_reconstruction", "val_without_context")
-    )
+def _mean(values: Sequence[float | None]) -> float:
+    return float(np.mean([value for value in values if value is not None]))
+
+
+def _nothing_learnt(arm: str, entry: ArmSummary, task: Task) -> Caveat:
     kind = KINDS[task.kind]
     unit = f" {kind.loss_unit}" if kind.loss_unit else ""
-    learnt = f"has learnt no more than {kind.table_words} ({ours:.3f} against {without:.3f}{unit})"
+    losses = f"{_mean(entry.val_reconstruction):.3f} against {_mean(entry.val_without_context):.3f}{unit}"
     more = "More of it (--pretrain.duration), or other rates, may change this."
-    return Caveat(code=NOTHING, text=f"{ARMS[arm].title} {learnt}. {more}")
+    return Caveat(code=NOTHING, text=f"{ARMS[arm].title} has learnt no more than {kind.table_words} ({losses}). {more}")
 
 
-def _nothing_to_gain(contrast: Contrast, runs: Runs, task: Task) -> list[Caveat]:
-    other = [run for run in runs[contrast.against] if run.result.failure is None]
-    test = np.mean([right.mean() for run in other if (right := hits(run, task.test.y)) is not None])
-    fitted = np.mean([acc for run in other if (acc := run.result.label.best_train_sample_acc) is not None])
-    if test < CEILING or fitted < CEILING:
+def _nothing_to_gain(arm: str, entry: ArmSummary) -> list[Caveat]:
+    test = _mean(entry.test_acc)
+    if min(test, _mean(entry.best_train_acc)) < CEILING:
         return []
-    text = f"{contrast.against} alone scores {100 * test:.1f}%: there is next to nothing to gain here."
+    text = f"{arm} alone scores {100 * test:.1f}%: there is next to nothing to gain here."
     return [Caveat(code="nothing-to-gain", text=text)]
 
 
-def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
+def _could_not_see(contrast: Contrast, level: float, task: Task) -> list[Caveat]:
     """What the interval leaves open, and the way out."""
     test = contrast.test
     if contrast.outcome != "no detectable effect" or test.low is None or test.high is None:
@@ -130,7 +119,8 @@ def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
     half = (test.high - test.low) / 2
     if half < POINT:
         return []
-    rested = f"{test.n} seeds and {contrast.n_test} test {contrast.rows}"
+    rows = task.describe().rows
+    rested = f"{test.n} seeds and {contrast.n_test} test {rows}"
     text = f"With {rested} a difference of {100 * half:.1f} points could have been missed."
     if abs(test.mean) >= POINT and all(lead * test.mean > 0 for lead in contrast.leads):
         where = "ahead" if test.mean > 0 else "behind"
@@ -138,46 +128,35 @@ def _could_not_see(contrast: Contrast, level: float) -> list[Caveat]:
             f"{contrast.arm} is {where} in all {test.n} seeds, by {100 * abs(test.mean):.1f} points on average; "
             f"{rested} cannot exclude chance."
         )
-        needed = seeds_needed(contrast, level)
-        text += f" About {needed} seeds would (--seeds {needed})." if needed else f" More test {contrast.rows} might."
+        needed = contrast.seeds_needed(level)
+        text += f" About {needed} seeds would (--seeds {needed})." if needed else f" More test {rows} might."
     return [Caveat(code="could-not-see", text=text)]
 
 
-def seeds_needed(contrast: Contrast, level: float) -> int | None:
-    """About so many seeds would show the difference; None where none more are needed, or none would do."""
-    if contrast.outcome in ("helps", "loses") or contrast.squares is None:
-        return None
-    return contrast.squares.seeds_needed(level)
-
-
-def _classical_better(runs: Runs, task: Task) -> list[Caveat]:
+def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Caveat]:
     """Whether a classical model is reliably ahead of the network that scores best."""
-    right = {
-        arm: np.stack(good)
-        for arm, of_arm in runs.items()
-        if (good := [hit for run in of_arm if (hit := hits(run, task.test.y)) is not None])
-    }
-    networks = {arm: hit for arm, hit in right.items() if ARMS[arm].fit is None}
+    right = {arm: matrix for arm, of_arm in runs.items() if len(matrix := hits(of_arm, task.test.y))}
+    networks = [arm for arm in right if ARMS[arm].fit is None]
     if not networks:
         return []
-    best = max(networks, key=lambda arm: float(networks[arm].mean()))
+    best = max(networks, key=lambda arm: float(right[arm].mean()))
     ahead = []
-    for arm, hit in right.items():
-        n = min(len(hit), len(networks[best]))
-        if arm in networks or not crossed_interval(hit[:n].astype(float) - networks[best][:n]).above(0):
+    for arm, matrix in right.items():
+        n = min(len(matrix), len(right[best]))
+        if arm in networks or not crossed_interval(matrix[:n], right[best][:n]).above(0):
             continue
         choice = next((f" ({run.result.choice})" for run in runs[arm] if run.result.choice), "")
-        scores = f"{100 * hit.mean():.1f}%, the best network, {best}, {100 * networks[best].mean():.1f}%"
+        scores = f"{100 * matrix.mean():.1f}%, the best network, {best}, {100 * right[best].mean():.1f}%"
         ahead.append(Caveat(code="classical-model-better", text=f"The {arm} model{choice} scores {scores}."))
     return ahead
 
 
-def _mixed_versions(runs: Runs) -> list[Caveat]:
+def _mixed_versions(runs: Mapping[str, Sequence[Run]]) -> list[Caveat]:
     """Whether trainings of several versions are compared: their numbers may differ for that reason alone."""
-    made_by: dict[str, set[str]] = {}
+    made_by = defaultdict[str, set[str]](set)
     for result in (result for of_arm in runs.values() for run in of_arm for result in run.result.trainings):
         for package, version in result.versions.items():
-            made_by.setdefault(package, set()).add(version)
+            made_by[package].add(version)
     mixed = [f"{package} {_and(sorted(versions))}" for package, versions in made_by.items() if len(versions) > 1]
     if not mixed:
         return []

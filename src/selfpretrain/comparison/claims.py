@@ -13,6 +13,7 @@ harder: at look k the level is ``0.05 / 2^(k-1)``, so that all looks together st
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,86 +28,92 @@ ALPHA = 0.05
 PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
 """Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
 do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
+SPENT = {
+    "label compute": ("flops_label",),
+    "total compute": ("flops_label", "flops_pretrain"),
+    "label steps": ("label.steps",),
+}
+"""What a run has spent of what is matched: the sum of these fields of its result."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """Two arms, paired by seed. All differences are arm minus against."""
+    """Two arms, paired by seed. All differences are arm minus against.
+
+    Attributes:
+        matched: what is equal between the two.
+        primary: whether it is one of the claims that are made in a fixed order.
+        test: test accuracy, over seeds and test sequences.
+        squares: what that interval is made of; None where there is none.
+        leads: difference in test accuracy of each seed.
+        train: best clean training accuracy, over seeds.
+        fit_steps: label steps of either until the training set was fitted, by seed, where every run of both fitted it.
+        compute_ratio: what the arm spent of what is to be equal, over what the other spent; off 1 after early stopping.
+        p_adjusted: the p-value of ``test``, adjusted for the other claims.
+    """
 
     arm: str
     against: str
     matched: str
-    """What is equal between the two."""
     primary: bool
-    """Whether it is one of the claims that are made in a fixed order."""
     test: Interval
-    """Test accuracy, over seeds and test sequences."""
     squares: Crossed | None
-    """What that interval is made of; None where there is none."""
     n_test: int
-    """Test rows."""
     leads: tuple[float, ...]
-    """Difference in test accuracy of each seed."""
     train: Interval
-    """Best clean training accuracy, over seeds."""
     fit_steps: tuple[Sequence[float], Sequence[float]] | None
-    """Label steps of either until the training set was fitted, by seed, where every run of both fitted it."""
     compute_ratio: float = 1.0
-    """What the arm spent of what is to be equal, over what the other spent; off 1 after early stopping."""
     p_adjusted: float | None = None
-    """The p-value of ``test``, adjusted for the other claims (see ``claims``)."""
     outcome: Outcome = "no detectable effect"
-    """What may be claimed (see ``claims``)."""
-    rows: str = "sequences"
-    """What the test rows are: sequences, or pairs."""
 
     @property
-    def fit_lead(self) -> Interval | None:
-        """Label steps until the training set was fitted."""
-        return None if self.fit_steps is None else t_interval(np.subtract(*self.fit_steps))
+    def speeds_differ(self) -> bool:
+        """Whether one arm fits the training set in reliably fewer label steps, where the two get equally many."""
+        if self.fit_steps is None or not self.matched.startswith("label"):
+            return False
+        lead = t_interval(np.subtract(*self.fit_steps))
+        return lead.below(0) or lead.above(0)
+
+    def seeds_needed(self, level: float) -> int | None:
+        """About so many seeds would show the difference; None where none more are needed, or none would do."""
+        if self.outcome in ("helps", "loses") or self.squares is None:
+            return None
+        return self.squares.seeds_needed(level)
 
 
-def hits(run: Run, y: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Whether each test row was classified correctly (N,); None where the run failed."""
-    return None if run.predicted is None else run.predicted == y
+def hits(runs: Sequence[Run], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Whether each test row was classified correctly, 0 or 1 (S, N), in the runs that did not fail."""
+    return np.array([run.predicted == y for run in runs if run.predicted is not None], dtype=np.float64)
 
 
-def contrast_of(
-    arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64], rows: str = "sequences"
-) -> Contrast | None:
+def contrast_of(arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64]) -> Contrast | None:
     """Compare two arms over the seeds in which neither failed; None where there is none.
 
     Args:
-        arm: the first arm.
-        versus: the second, and what is equal between the two.
+        versus: the second arm, and what is equal between the two.
         runs: of each arm, by seed.
         y: classes of the test rows.
-        rows: what the test rows are called.
     """
     pairs = zip(runs[arm], runs[versus.against], strict=True)
-    paired = [
-        (a, b, right, wrong)
-        for a, b in pairs
-        if (right := hits(a, y)) is not None and (wrong := hits(b, y)) is not None
-    ]
-    if not paired:
+    finished = [(a, b) for a, b in pairs if a.predicted is not None and b.predicted is not None]
+    if not finished:
         return None
-    runs_a, runs_b, hits_a, hits_b = zip(*paired, strict=True)
-    lead = np.stack(hits_a).astype(np.float64) - np.stack(hits_b)
-    spent_a, spent_b = (sum(_spent(versus.matched, run) for run in side) for side in (runs_a, runs_b))
-    steps = _column(runs_a, "steps_to_fit"), _column(runs_b, "steps_to_fit")
+    ours, theirs = zip(*finished, strict=True)
+    lead = hits(ours, y) - hits(theirs, y)
+    spent = [attrgetter(name) for name in SPENT.get(versus.matched, ())]
+    spent_ours, spent_theirs = (sum(field(run.result) for run in side for field in spent) for side in (ours, theirs))
+    steps = _column(ours, "steps_to_fit"), _column(theirs, "steps_to_fit")
     return Contrast(
         arm=arm,
         against=versus.against,
         matched=versus.matched,
         primary=versus.primary,
-        rows=rows,
-        compute_ratio=spent_a / spent_b if spent_b else 1.0,
+        compute_ratio=spent_ours / spent_theirs if spent_theirs else 1.0,
         test=crossed_interval(lead).clipped(-1, 1),
         squares=Crossed.of(lead),
         n_test=lead.shape[1],
         leads=tuple(lead.mean(axis=1).tolist()),
-        train=t_interval(_column(runs_a, "best_train_sample_acc") - _column(runs_b, "best_train_sample_acc")),
+        train=t_interval(_column(ours, "best_train_sample_acc") - _column(theirs, "best_train_sample_acc")),
         fit_steps=None if np.isnan(steps).any() else (steps[0].tolist(), steps[1].tolist()),
     )
 
@@ -114,16 +121,6 @@ def contrast_of(
 def _column(runs: Sequence[Run], name: str) -> NDArray[np.float64]:
     """A number of the label training of every run; NaN where it is None."""
     return np.array([getattr(run.result.label, name) for run in runs], dtype=np.float64)
-
-
-def _spent(matched: str, run: Run) -> int:
-    """What a run has spent of what is matched; 0 where that is nothing that training spends."""
-    spent = {
-        "label compute": run.result.flops_label,
-        "total compute": run.result.flops_label + run.result.flops_pretrain,
-        "label steps": run.result.label.steps,
-    }
-    return spent.get(matched, 0)
 
 
 def look_at(n_seeds: int, before: Sequence[Look], planned: Sequence[int]) -> Look:
@@ -155,16 +152,12 @@ def adjusted_p(p_values: Sequence[float], primary: Sequence[bool]) -> list[float
 def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:
     """The same contrasts, with what may be claimed of each."""
     p_values = [1.0 if c.test.p is None else c.test.p for c in contrasts]
-    adjusted = adjusted_p(p_values, [c.primary for c in contrasts])
-    return [
-        replace(c, p_adjusted=None if c.test.p is None else p, outcome=_outcome(c, p, level))
-        for c, p in zip(contrasts, adjusted, strict=True)
-    ]
-
-
-def _outcome(contrast: Contrast, p_adjusted: float, level: float) -> Outcome:
-    if contrast.test.n < MIN_SEEDS:
-        return "not tested"
-    if p_adjusted >= level:
-        return "no detectable effect"
-    return "helps" if contrast.test.mean > 0 else "loses"
+    claims = []
+    for c, p in zip(contrasts, adjusted_p(p_values, [c.primary for c in contrasts]), strict=True):
+        outcome: Outcome = "no detectable effect"
+        if c.test.n < MIN_SEEDS:
+            outcome = "not tested"
+        elif p < level:
+            outcome = "helps" if c.test.mean > 0 else "loses"
+        claims.append(replace(c, p_adjusted=None if c.test.p is None else p, outcome=outcome))
+    return claims

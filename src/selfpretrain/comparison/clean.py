@@ -1,5 +1,6 @@
 """What a comparison's folder holds that its latest request does not use, and its removal."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ class Unused:
     """A training or a run that neither the report nor the diagnosis uses.
 
     Attributes:
-        size_bytes: of all files in it.
         is_finished: whether its files can be told from somebody's own; others are left alone.
     """
 
@@ -36,10 +36,8 @@ def unused(folder: ComparisonFolder) -> list[Unused]:
         raise RequestError(f"{folder.path}: the comparison is not finished; run its compare command first")
     if folder.record.store != TRAININGS:
         raise RequestError(f"{folder.path}: its trainings are shared with other comparisons in {folder.store}")
-    used, names = folder.used, folder.record.run_names
-    trainings = [path for path in _folders(folder.store) if _is(path, Training) and path.name not in used]
-    runs = [path for path in _folders(folder.runs) if _is(path, RunRecord) and path.name not in names]
-    return [Unused(path, _size_bytes(path), is_sealed(path)) for path in trainings + runs]
+    paths = [*_left(folder.store, Training, folder.used), *_left(folder.runs, RunRecord, folder.record.run_names)]
+    return [Unused(path, _size_bytes(path), is_sealed(path)) for path in paths]
 
 
 def clean(folder: ComparisonFolder) -> list[Path]:
@@ -63,14 +61,11 @@ def clean(folder: ComparisonFolder) -> list[Path]:
         return paths
 
 
-def _size_bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
-
-
-def _folders(parent: Path) -> list[Path]:
-    if parent.is_symlink() or not parent.is_dir():
-        return []
-    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+def _left(parent: Path, cls: type[Training] | type[RunRecord], used: Collection[str]) -> list[Path]:
+    """Folders of trainings or runs that are not used. Links are not followed."""
+    paths = [] if parent.is_symlink() or not parent.is_dir() else sorted(parent.iterdir())
+    folders = (path for path in paths if path.is_dir() and not path.is_symlink())
+    return [path for path in folders if path.name not in used and _is(path, cls)]
 
 
 def _is(path: Path, cls: type[Training] | type[RunRecord]) -> bool:
@@ -80,3 +75,7 @@ def _is(path: Path, cls: type[Training] | type[RunRecord]) -> bool:
     except RequestError:
         return False
     return path.name == (record.key if isinstance(record, Training) else record.name)
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())

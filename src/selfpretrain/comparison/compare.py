@@ -1,11 +1,12 @@
 """Train every arm with every seed, compare them in pairs, and write the answer."""
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.comparison.budget import seconds_of, timed, within
+from selfpretrain.comparison.budget import CHOSEN, differing, seconds_of, timed, within
 from selfpretrain.comparison.clean import unused
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.judge import is_clear, judge
@@ -45,7 +46,7 @@ def compare(
     out: Path | str | None = None,
     store: Path | str | None = None,
     budget: str | None = None,
-    default: CompareConfig | None = None,
+    keep: Collection[str] | None = None,
     workers: int = 1,
     engine: MakeEngine = LocalEngine,
     watch: Watch = ignore,
@@ -62,7 +63,8 @@ def compare(
         out: the folder; None is ``runs/<task>``.
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
         budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.
-        default: under a budget, settings that differ from these were asked for and stay; None is ``CompareConfig()``.
+        keep: what a budget leaves as it is, of seeds, train.lr, pretrain.duration and label.duration; None: what
+            differs from the default, and a number of seeds among ``settings``.
         workers: trainings at a time; above 1, a script needs the ``if __name__ == "__main__"`` guard.
         engine: makes what does them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
         watch: gets progress.
@@ -75,37 +77,33 @@ def compare(
     if isinstance(settings.get("seeds"), int):
         settings.setdefault("looks", ())  # a number of seeds takes the place of a range
     config = replace(config or CompareConfig(), **settings)
+    if keep is None:
+        keep = differing(config) | ({"seeds"} & settings.keys())
     if budget is not None:
         seconds_of(budget)  # refuses what is no time before anything is read
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
 
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
-    request = Request.of(task, config)
-    folder = ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
-    asked = None if budget is None else fingerprint(request.config, budget, default or CompareConfig())
-    resolved = folder.resolved(asked)
-    if budget is None or resolved is not None:
-        plan = Plan.of(replace(request, config=resolved or request.config))
-    else:
-        plan = within(request, budget, default or CompareConfig(), begun=begun, workers=workers, watch=watch)
-
-    with folder.claimed(plan.request.config, task, None if store is None else Path(store), asked):
+    folder = _folder(out, task)
+    plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)
+    request = plan.request
+    with folder.claimed(request.config, task, None if store is None else Path(store), asked):
         folder.write_environment(environment(request.device))
         for text in (*task.notes, *plan.lines):
             watch(Note(text))
         trainings = Store(folder.store, {task.fingerprint: task})
-        train = plan.request.config.train
+        train = request.config.train
         with engine(trainings, workers=workers, watch=watch, threads=train.threads, device=request.device) as running:
-            for look in plan.looks:
+            for seeds in request.config.seeds_at_looks:
+                look = plan.at(seeds)
                 folder.write_request(look.request.config, list(look.tuning))
                 performed = perform(look, folder.runs, trainings, running, watch, snapshots=train.snapshots)
-                answer = judge(look.request, performed, folder.looks)
+                answer = judge(look.request, performed, folder.looks_taken)
                 folder.write_answer(answer)
                 if is_clear(answer):
                     break
-                if look.request.config.seeds < plan.request.config.seeds:
-                    seeds = look.request.config.seeds
+                if seeds < request.config.seeds:
                     watch(Note(f"after {seeds} seeds it is not clear at p < {answer.level:g}; going on"))
         if folder.record.store == TRAININGS and (left := unused(folder)):
             text = f"{len(left)} trainings and runs here are of other requests"
@@ -117,22 +115,34 @@ def planned(
     task: Task,
     config: CompareConfig,
     *,
+    out: Path | str | None = None,
     budget: str | None = None,
-    default: CompareConfig | None = None,
+    keep: Collection[str] | None = None,
     workers: int = 1,
 ) -> Plan:
-    """What ``compare`` would do, and how long it would take. Some steps are timed; nothing is written.
-
-    Args:
-        task: the sequences.
-        config: the request.
-        budget, default, workers: as in ``compare``.
+    """What ``compare`` would do with these arguments, and how long it would take; nothing is written.
 
     Raises:
         RequestError: settings that cannot be used.
     """
-    request = Request.of(task, config)
+    keep = differing(config) if keep is None else keep
+    how: dict[str, Any] = {"workers": workers, "watch": ignore}
+    plan, _ = _plan(Request.of(task, config), _folder(out, task), budget, keep, begun=time.monotonic(), **how)
+    return plan if plan.seconds is not None else timed(plan, **how)
+
+
+def _folder(out: Path | str | None, task: Task) -> ComparisonFolder:
+    return ComparisonFolder(Path(out) if out is not None else Path("runs") / task.name)
+
+
+def _plan(
+    request: Request, folder: ComparisonFolder, budget: str | None, keep: Collection[str], **how: Any
+) -> tuple[Plan, str | None]:
+    """The plan, and the fingerprint of the command if it has a budget: the same again goes on with the same plan."""
     if budget is None:
-        return timed(request, workers=workers, watch=ignore)
-    begun = time.monotonic()
-    return within(request, budget, default or CompareConfig(), begun=begun, workers=workers, watch=ignore)
+        return Plan.of(request), None
+    asked = fingerprint(request.config, budget, sorted(set(keep) & set(CHOSEN)), request.task.fingerprint)
+    resolved = folder.resolved(asked)
+    if resolved is not None:
+        return Plan.of(replace(request, config=resolved)), asked
+    return within(request, budget, keep, **how), asked

@@ -19,7 +19,7 @@ from typing import Any
 
 import filelock
 
-from selfpretrain.comparison.run import RESULT, Run, RunRecord, read_run, run_name
+from selfpretrain.comparison.run import RESULT, RunRecord, run_name
 from selfpretrain.comparison.summary import Look, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
@@ -54,7 +54,6 @@ class FolderRecord:
 
     @property
     def run_names(self) -> list[str]:
-        """Names of its runs."""
         config = self.request
         return [run_name(arm, seed) for arm in config.arms for seed in ARMS[arm].reported_seeds(config.seeds)]
 
@@ -64,21 +63,7 @@ class ComparisonFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-
-    @property
-    def runs(self) -> Path:
-        """The folder of runs."""
-        return self.path / "runs"
-
-    @property
-    def transplants(self) -> Path:
-        """The folder of the causal test's runs."""
-        return self.path / "transplants"
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.path / "report.html"
+        self.runs, self.transplants, self.report = path / "runs", path / "transplants", path / "report.html"
 
     @property
     def is_comparison(self) -> bool:
@@ -96,66 +81,53 @@ class ComparisonFolder:
 
     @property
     def record(self) -> FolderRecord:
-        """What was asked for last."""
         return read_record(self.path / CONFIG, FolderRecord)
 
     @property
     def store(self) -> Path:
-        """The folder of trainings."""
         return self.path / self.record.store
 
     @property
     def summary(self) -> Summary:
-        """The answer."""
         return read_record(self.path / SUMMARY, Summary)
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What it ran on."""
         content = read_json(self.path / ENVIRONMENT)
         if not isinstance(content, dict):
             raise DamagedError(self.path / ENVIRONMENT)
         return content
-
-    def run(self, arm: str, seed: int) -> Run:
-        """A finished run.
-
-        Raises:
-            DamagedError: it is not finished, or damaged.
-        """
-        return read_run(self.runs / run_name(arm, seed))
 
     @contextmanager
     def claimed(self, config: CompareConfig, task: Task, store: Path | None, asked: str | None) -> Iterator[None]:
         """Make the folder ours for a request; holds a lock while work is going on.
 
         Args:
-            config: the request.
-            task: what it is of.
             store: a shared folder of trainings; None: the folder's own.
             asked: see ``FolderRecord``.
 
         Raises:
             RequestError: it holds something else, or other data, or somebody is at work there.
         """
-        wanted = FolderRecord(
-            request=config,
-            task=task.fingerprint,
-            source=task.source,
-            store=TRAININGS if store is None else self._relative(store),
-            asked=asked,
-        )
+        shared = TRAININGS if store is None else self._relative(store)
         try:
-            self._make()
+            # Hidden files may be what is left of a start that was killed.
+            others = self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir())
+            if others and not self.is_comparison:
+                raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
+            own_folder(self.path)
         except OSError as error:
             reason = f"cannot be written to ({error.strerror}); name another"
             raise SettingError("out", self.path, reason) from None
         with self.locked():
-            if self.is_comparison:
-                self._check_data(wanted)
+            # Until the first look is planned, the trials of the request before are kept from being cleaned.
+            trials = self._of_same_data(task).trials if self.is_comparison else ()
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
-            write_json(self.path / CONFIG, to_dict(wanted))
+            record = FolderRecord(
+                request=config, task=task.fingerprint, source=task.source, store=shared, asked=asked, trials=trials
+            )
+            write_json(self.path / CONFIG, to_dict(record))
             yield
 
     def _relative(self, store: Path) -> str:
@@ -169,53 +141,40 @@ class ComparisonFolder:
         except ValueError:  # another drive
             return str(store.resolve())
 
-    def _make(self) -> None:
-        # Hidden files may be what is left of a start that was killed.
-        others = self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir())
-        if others and not self.is_comparison:
-            raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
-        own_folder(self.path)
-
-    def _check_data(self, asked: FolderRecord) -> None:
+    def _of_same_data(self, task: Task) -> FolderRecord:
+        """The record, refused if it is of other data."""
         try:
-            there = self.record
+            record = self.record
         except DamagedError:
             reason = "has a config.json that is damaged, or is no comparison of this version; name another folder"
             raise SettingError("out", self.path, reason) from None
-        if there.task != asked.task:
-            reason = f"belongs to other data ({_difference(there, asked)}); name another folder, or delete this one"
+        if record.task != task.fingerprint:
+            difference = _difference(record.source, task.source)
+            reason = f"belongs to other data ({difference}); name another folder, or delete this one"
             raise SettingError("out", self.path, reason)
+        return record
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep others out.
-
-        Raises:
-            RequestError: somebody is at work there.
-        """
-        lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        """Keep others out; refused where somebody is at work."""
         try:
-            lock.acquire()
+            lock = filelock.FileLock(self.path / ".lock", timeout=0).acquire()
         except filelock.Timeout:
             raise RequestError(f"{self.path}: another selfpretrain is at work there; wait for it") from None
-        try:
+        with lock:
             yield
-        finally:
-            lock.release()
 
-    def resolved(self, asked: str | None) -> CompareConfig | None:
-        """What a command under a budget was resolved to here; None if it was not, or there is no budget."""
+    def resolved(self, asked: str) -> CompareConfig | None:
+        """What a command under a budget was resolved to here; None if it was not."""
         try:
-            there = self.record if asked is not None and self.is_comparison else None
-        except RequestError:  # refused where the folder is claimed
+            record = self.record
+        except RequestError:  # nothing is there, or it is refused where the folder is claimed
             return None
-        if there is None or there.asked != asked:
-            return None
-        most = max((there.request.seeds, *there.request.looks))
-        return replace(there.request, seeds=most)
+        request = record.request
+        return replace(request, seeds=request.seeds_at_looks[-1]) if record.asked == asked else None
 
     @property
-    def looks(self) -> Mapping[str, tuple[Look, ...]]:
+    def looks_taken(self) -> Mapping[str, tuple[Look, ...]]:
         """The looks at answers here, by question."""
         try:
             return self.summary.looks
@@ -235,8 +194,7 @@ class ComparisonFolder:
 
     def write_transplants(self, trainings: Sequence[str]) -> None:
         """Write down which trainings the transplants may use, before the first of them is made."""
-        known = self._for_transplants
-        write_json(own_folder(self.transplants) / USED, sorted({*known, *trainings}))
+        write_json(own_folder(self.transplants) / USED, sorted({*self._for_transplants, *trainings}))
 
     @property
     def _for_transplants(self) -> list[str]:
@@ -247,17 +205,15 @@ class ComparisonFolder:
     def used(self) -> set[str]:
         """Keys of the trainings that the latest request and its diagnosis use."""
         record = self.record
-        keys = {*record.trials, *self._for_transplants}
-        for name in record.run_names:
-            training = read_record(self.runs / name / CONFIG, RunRecord).training
-            keys.update(() if training is None else (part.key for part in training.chain))
-        return keys
+        runs = [read_record(self.runs / name / CONFIG, RunRecord) for name in record.run_names]
+        parts = (part for run in runs if run.training is not None for part in run.training.chain)
+        return {*record.trials, *self._for_transplants, *(part.key for part in parts)}
 
 
-def _difference(there: FolderRecord, here: FolderRecord) -> str:
+def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:
     """The first setting in which two sources of data differ, in words."""
-    if there.source is not None and here.source is not None:
-        old, new = to_dict(there.source), to_dict(here.source)
+    if before is not None and now is not None:
+        old, new = to_dict(before), to_dict(now)
         old, new = old | old.pop("options"), new | new.pop("options")
         for name in old | new:
             if old.get(name) != new.get(name):

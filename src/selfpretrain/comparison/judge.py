@@ -24,9 +24,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfpretrain.arms.builtin import contrasts_of
-from selfpretrain.comparison.caveats import LEARNT, caveats, learnt_nothing, observations, seeds_needed
+from selfpretrain.comparison.caveats import LEARNT, caveats, learnt_nothing, observations
 from selfpretrain.comparison.claims import Contrast, claim, contrast_of, hits, look_at
 from selfpretrain.comparison.run import Performed, Run, Tuned
 from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Look, Summary
@@ -43,37 +44,42 @@ MARGIN = 0.02
 """Accuracies that differ by less count as equal (ours)."""
 
 
-def judge(request: "Request", performed: Performed, looks: Mapping[str, tuple[Look, ...]]) -> Summary:
+def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Look, ...]]) -> Summary:
     """The answer.
 
     Args:
         request: at one of its looks.
         performed: its runs, and the learning rates that were picked.
-        looks: those that were taken in this folder before, by question.
+        taken: the looks that were taken in this folder before, by question.
     """
     config, task, question = request.config, request.task, request.question
-    before = looks.get(question, ())
-    look = look_at(config.seeds, before, config.looks or (config.seeds,))
-    taken = before if look in before else (*before, look)
-    runs = {arm: _for_every_seed(performed.runs[arm], config.seeds) for arm in config.arms}
-    arms = {arm: _arm_summary(of_arm, task.test.y, performed.tuned.get(arm)) for arm, of_arm in runs.items()}
-    contrasts = _contrasts(request, runs, look.level)
-    entries = [_entry(contrast, contrasts, look.level) for contrast in contrasts]
-    known, beside = caveats(task, runs, contrasts, look.level), observations(contrasts)
-    cause: Cause = entries[0].cause if entries else "none"
-    number = taken.index(look) + 1
-    return Summary(
+    looks = taken.get(question, ())
+    look = look_at(config.seeds, looks, config.seeds_at_looks)
+    if look not in looks:
+        looks = (*looks, look)
+    # The one run of a classical model stands for every seed.
+    runs = {arm: [own[min(seed, len(own) - 1)] for seed in range(config.seeds)] for arm, own in performed.runs.items()}
+    arms = {arm: arm_summary(of_arm, task.test.y, performed.tuned.get(arm)) for arm, of_arm in runs.items()}
+    declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
+    made = [contrast_of(arm, versus, runs, task.test.y) for arm, versus in declared]
+    contrasts = [
+        # An arm whose self-pretraining has learnt nothing tests nothing, unless it is ahead all the same.
+        replace(c, outcome="not tested") if c.outcome != "helps" and learnt_nothing(arms[c.arm]) else c
+        for c in claim([c for c in made if c is not None], look.level)
+    ]
+    answer = Summary(
         request=fingerprint(config),
         task=task.describe(),
         arms=arms,
-        comparisons=tuple(entries),
+        comparisons=tuple(entry(contrast, contrasts, look.level) for contrast in contrasts),
         tested=bool(contrasts) and contrasts[0].outcome != "not tested",
-        warnings=tuple(known),
-        observations=tuple(beside),
-        looks={**looks, question: taken},
+        warnings=tuple(caveats(task, runs, arms, contrasts, look.level)),
+        observations=tuple(observations(contrasts)),
+        looks={**taken, question: looks},
         level=look.level,
-        verdict=sentences(contrasts, cause, known, beside, arms, level=look.level, look=number),
+        verdict="",
     )
+    return replace(answer, verdict=sentences(answer, looks.index(look) + 1))
 
 
 def is_clear(answer: Summary) -> bool:
@@ -82,51 +88,17 @@ def is_clear(answer: Summary) -> bool:
     So it is if every primary claim of the arms is made (without any, every claim), or if none of the seeds has
     learnt anything in self-pretraining.
     """
-    declared = [
-        (name, versus.against)
-        for name in answer.arms
-        for versus in ARMS[name].contrasts
+    primary = [
+        (arm, versus.against)
+        for arm in answer.arms
+        for versus in ARMS[arm].contrasts
         if versus.primary and versus.against in answer.arms
     ]
-    made = {(entry.arm, entry.against): entry for entry in answer.comparisons}
-    wanted = [made.get(pair) for pair in declared or made]
-    claimed = [entry is not None and entry.outcome in ("helps", "loses") for entry in wanted]
-    in_vain = [
-        entry is not None and entry.outcome == "not tested" and _in_vain(answer.arms[entry.arm]) for entry in wanted
-    ]
-    return bool(wanted) and (all(claimed) or any(in_vain))
-
-
-def _in_vain(arm: ArmSummary) -> bool:
-    """Whether no seed's self-pretraining is better than a table of frequencies."""
-    pairs = zip(arm.val_reconstruction, arm.val_without_context, strict=True)
-    learnt = [loss < (1 - LEARNT) * without for loss, without in pairs if loss is not None and without is not None]
-    return bool(learnt) and not any(learnt)
-
-
-def _for_every_seed(runs: Sequence[Run], n_seeds: int) -> list[Run]:
-    """A run for each seed; the one run of a classical model stands for every seed."""
-    return [runs[min(seed, len(runs) - 1)] for seed in range(n_seeds)]
-
-
-def _contrasts(request: "Request", runs: Mapping[str, Sequence[Run]], level: float) -> list[Contrast]:
-    """Every pair of arms that one of them declares, whatever the order of the request."""
-    declared = [(name, versus) for name in ARMS for versus in contrasts_of(name)]
-    y, rows = request.task.test.y, request.task.describe().rows
-    made = [
-        contrast
-        for arm, versus in declared
-        if arm in runs and versus.against in runs
-        if (contrast := contrast_of(arm, versus, runs, y, rows)) is not None
-    ]
-    return [_tested(contrast, runs) for contrast in claim(made, level)]
-
-
-def _tested(contrast: Contrast, runs: Mapping[str, Sequence[Run]]) -> Contrast:
-    """An arm whose self-pretraining has learnt nothing tests nothing, unless it is ahead all the same."""
-    if contrast.outcome != "helps" and learnt_nothing(runs[contrast.arm]):
-        return replace(contrast, outcome="not tested")
-    return contrast
+    # A primary contrast is missing where no pair of its runs has ended well.
+    wanted = [c for c in answer.comparisons if not primary or (c.arm, c.against) in primary]
+    claimed = all(c.outcome in ("helps", "loses") for c in wanted) and len(wanted) >= len(primary)
+    shares = [answer.arms[c.arm].learnt for c in wanted if c.outcome == "not tested"]
+    return bool(wanted) and (claimed or any(of_arm and max(of_arm) <= LEARNT for of_arm in shares))
 
 
 def cause_of(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
@@ -142,9 +114,7 @@ def cause_of(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
         return "none"
     if contrast.outcome == "no detectable effect":
         equal = contrast.test.within(MARGIN) and contrast.train.within(MARGIN)
-        steps = contrast.fit_lead if contrast.matched.startswith("label") else None
-        faster = steps is not None and (steps.below(0) or steps.above(0))
-        return "speed" if equal and faster else "none"
+        return "speed" if equal and contrast.speeds_differ else "none"
     if contrast.outcome == "helps" and contrast.train.above(0) and contrast.train.mean >= contrast.test.mean / 2:
         if with_more_compute is None:
             return "undetermined"
@@ -160,7 +130,8 @@ def with_more_compute(contrast: Contrast, contrasts: Sequence[Contrast]) -> Cont
     return next((c for c in contrasts if c.arm == contrast.arm and c.matched == "total compute"), None)
 
 
-def _entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> ContrastSummary:
+def entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> ContrastSummary:
+    """A contrast in numbers, with its cause in the light of the others."""
     return ContrastSummary(
         arm=contrast.arm,
         against=contrast.against,
@@ -173,7 +144,7 @@ def _entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> C
         n_seeds=contrast.test.n,
         n_test=contrast.n_test,
         seeds_ahead=sum(lead > 0 for lead in contrast.leads),
-        seeds_needed=seeds_needed(contrast, level),
+        seeds_needed=contrast.seeds_needed(level),
         train_effect=contrast.train.mean,
         train_ci95=contrast.train.bounds,
         compute_ratio=contrast.compute_ratio,
@@ -182,44 +153,55 @@ def _entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> C
     )
 
 
-def _arm_summary(runs: Sequence[Run], y: Any, tuned: Tuned | None) -> ArmSummary:
+def arm_summary(runs: Sequence[Run], y: NDArray[np.int64], tuned: Tuned | None) -> ArmSummary:
+    """What the runs of an arm say together, by seed where that is of interest.
+
+    Args:
+        y: classes of the test rows.
+        tuned: how its rate was picked; None for a classical model.
+    """
     results = [run.result for run in runs]
-    good = [result for result in results if result.failure is None]
-    right = [hit for run in runs if (hit := hits(run, y)) is not None]
+    finished = [result for result in results if result.failure is None]
+    right = hits(runs, y)
 
-    def mean(values: Sequence[int]) -> int:
-        return round(float(np.mean(values))) if values else 0
+    def by_seed(path: str) -> tuple[Any, ...]:
+        return tuple(_at(result, path) for result in results)
 
-    def of_label(name: str) -> tuple[Any, ...]:
-        return tuple(getattr(result.label, name) for result in results)
-
-    def of_pretraining(name: str) -> tuple[Any, ...]:
-        return tuple(None if result.pretrain is None else getattr(result.pretrain, name) for result in results)
-
-    def peak(result: Any) -> int | None:
-        return max((m for t in result.trainings if (m := t.peak_memory_bytes) is not None), default=None)
+    def mean(path: str) -> int:
+        return round(float(np.mean([_at(result, path) or 0 for result in finished]))) if finished else 0
 
     return ArmSummary(
-        train_acc=tuple(None if metrics is None else metrics.acc for metrics in of_label("train")),
-        val_acc=tuple(None if metrics is None else metrics.acc for metrics in of_label("val")),
-        test_acc=tuple(None if result.test is None else result.test.acc for result in results),
-        test_ci95=crossed_interval(np.stack(right)).clipped(0, 1).bounds if right else (None, None),
-        train_sample_acc=of_label("train_sample_acc"),
-        best_train_acc=of_label("best_train_sample_acc"),
-        steps_to_fit=of_label("steps_to_fit"),
-        val_reconstruction=of_pretraining("val_reconstruction"),
-        val_without_context=of_pretraining("val_without_context"),
-        val_lowest=of_pretraining("val_lowest"),
+        train_acc=by_seed("label.train.acc"),
+        val_acc=by_seed("label.val.acc"),
+        test_acc=by_seed("test.acc"),
+        test_ci95=crossed_interval(right).clipped(0, 1).bounds if len(right) else (None, None),
+        train_sample_acc=by_seed("label.train_sample_acc"),
+        best_train_acc=by_seed("label.best_train_sample_acc"),
+        steps_to_fit=by_seed("label.steps_to_fit"),
+        val_reconstruction=by_seed("pretrain.val_reconstruction"),
+        val_without_context=by_seed("pretrain.val_without_context"),
+        val_lowest=by_seed("pretrain.val_lowest"),
         choice=next((result.choice for result in results if result.choice), None),
-        peak_memory_bytes=tuple(map(peak, results)),
-        lr=tuned.lr if tuned and good else None,
-        lr_tried={f"{lr:g}": score for lr, score in tuned.tried.items()} if tuned else {},
-        steps_pretrain=mean([0 if result.pretrain is None else result.pretrain.steps for result in good]),
-        steps_label=mean([result.label.steps for result in good]),
-        flops_pretrain=mean([result.flops_pretrain for result in good]),
-        flops_label=mean([result.flops_label for result in good]),
-        seconds=tuple(
-            None if r.failure is not None else round(sum(t.seconds for t in r.trainings), 3) for r in results
+        peak_memory_bytes=tuple(
+            max((memory for t in result.trainings if (memory := t.peak_memory_bytes) is not None), default=None)
+            for result in results
         ),
-        failures={str(r.seed): r.failure for r in results if r.failure is not None},
+        lr=tuned.lr if tuned and finished else None,
+        lr_tried={f"{lr:g}": score for lr, score in tuned.tried.items()} if tuned else {},
+        steps_pretrain=mean("pretrain.steps"),
+        steps_label=mean("label.steps"),
+        flops_pretrain=mean("flops_pretrain"),
+        flops_label=mean("flops_label"),
+        seconds=tuple(
+            None if result.failure is not None else round(sum(t.seconds for t in result.trainings), 3)
+            for result in results
+        ),
+        failures={str(result.seed): result.failure for result in results if result.failure is not None},
     )
+
+
+def _at(record: Any, path: str) -> Any:
+    """What stands at a dotted path of attributes; None where something on the way is None."""
+    for name in path.split("."):
+        record = None if record is None else getattr(record, name)
+    return record

@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
@@ -25,7 +25,6 @@ class Plan:
     """What is trained: every rate of the grid with the tuning seeds, then every reported seed with the rate picked.
 
     Attributes:
-        request: whose plan it is.
         recipes: by name of an arm or a transplant, its label training with a seed and a rate; None where there is
             nothing to train.
         seeds: the reported seeds of each.
@@ -47,15 +46,13 @@ class Plan:
         arms = {name: ARMS[name] for name in request.config.arms}
         return cls(
             request=request,
-            recipes={name: None if arm.train is None else partial(arm.train, request) for name, arm in arms.items()},
+            recipes={name: arm.recipe and partial(arm.recipe, request) for name, arm in arms.items()},
             seeds={name: arm.reported_seeds(request.config.seeds) for name, arm in arms.items()},
         )
 
-    @property
-    def looks(self) -> "Iterator[Plan]":
-        """The plan at each number of seeds at which the answer is looked at."""
-        for seeds in self.request.looks:
-            yield replace(Plan.of(self.request.at(seeds)), fitted=self.fitted)
+    def at(self, seeds: int) -> "Plan":
+        """The plan at one of the looks at the answer."""
+        return replace(Plan.of(self.request.at(seeds)), fitted=self.fitted)
 
     @cached_property
     def trials(self) -> dict[tuple[str, int, float], Training]:
@@ -81,17 +78,15 @@ class Plan:
     @cached_property
     def tuning(self) -> dict[str, Training]:
         """Every training that tuning needs, by its key: the trials, each after those that it rests on."""
-        return _chains(self.trials.values())
+        return chains(self.trials.values())
 
     @cached_property
     def final(self) -> dict[str, Training]:
         """The same of the reported trainings, as if the first rate were picked: they cost the same with any rate."""
-        first = dict.fromkeys(self.recipes, self.request.config.train.lr[0])
-        return _chains(training for training in self.reported(first).values() if training is not None)
+        return chains(self.reported(dict.fromkeys(self.recipes, self.request.config.train.lr[0])).values())
 
     @property
     def trainings(self) -> dict[str, Training]:
-        """Every training by its key."""
         return self.tuning | self.final
 
     def flops(self, training: Training) -> float:
@@ -99,7 +94,7 @@ class Plan:
         return training_flops(training, self.request.task)
 
     def timed(self, timings: Mapping[str, Timing], workers: int) -> "Plan":
-        """The plan with the time that it takes."""
+        """The plan with the time that it takes, by the timing of every sort of training."""
         spans = (self._makespan(part.values(), timings, workers) for part in (self.tuning, self.final))
         return replace(self, seconds=sum(spans))
 
@@ -117,14 +112,8 @@ class Plan:
 
     def steps(self, phase: str) -> int:
         """Steps of a phase of an arm that self-pretrains, or of any arm."""
-        chains = [list(training.chain) for training in self.final.values() if training.phase == "label"]
-        chain = next((chain for chain in chains if len(chain) > 1), next(iter(chains), []))
+        chain = max((list(t.chain) for t in self.final.values() if t.phase == "label"), key=len, default=[])
         return next((training.plan.steps for training in reversed(chain) if training.phase == phase), 0)
-
-    @property
-    def half_width(self) -> float:
-        """Half of the interval to expect of a difference in test accuracy."""
-        return expected_half_width(self.request.config.seeds, len(self.request.task.test))
 
     @property
     def lines(self) -> list[str]:
@@ -138,10 +127,8 @@ class Plan:
         steps = f"steps: {self.steps('pretrain')} of self-pretraining, {self.steps('label')} of label training"
         took = "" if self.seconds is None else f"; about {duration_text(self.seconds)}"
         visible = "a single seed has no interval, so no difference can be claimed"
-        if math.isfinite(self.half_width):
-            visible = (
-                f"differences in test accuracy of about {100 * self.half_width:.1f} points or more can be detected"
-            )
+        if math.isfinite(half := expected_half_width(config.seeds, len(self.request.task.test))):
+            visible = f"differences in test accuracy of about {100 * half:.1f} points or more can be detected"
         cuts = ["--lr to one rate"] if len(config.train.lr) > 1 else []
         cuts += [f"--seeds to {MIN_SEEDS}"] if config.seeds > MIN_SEEDS else []
         cut = f"; to save time, cut {', then '.join(cuts)}" if cuts else ""
@@ -149,6 +136,6 @@ class Plan:
         return [arms, steps + took, visible + cut, *left]
 
 
-def _chains(trainings: Iterable[Training]) -> dict[str, Training]:
+def chains(trainings: Iterable[Training | None]) -> dict[str, Training]:
     """These trainings and those that they rest on, in order, by key; what several share stands once."""
-    return {part.key: part for training in trainings for part in training.chain}
+    return {part.key: part for training in trainings if training is not None for part in training.chain}

@@ -1,4 +1,4 @@
-"""What was asked: settings, task and device, checked; arms make their trainings from it."""
+"""What is asked for: settings and a task, checked. Arms describe their trainings with it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +20,7 @@ from selfpretrain.train.work import step_flops, training_flops
 
 @dataclass(frozen=True)
 class Request:
-    """A comparison that is asked for: the settings, with arms by name, and the task."""
+    """A comparison that is asked for."""
 
     config: CompareConfig
     task: Task
@@ -30,7 +30,7 @@ class Request:
         """A request that can be done.
 
         Raises:
-            RequestError: an arm, an objective or a device that cannot be used.
+            RequestError: an arm, an objective or a device cannot be used.
         """
         request = cls(replace(config, arms=expanded(config.arms)), task)
         if OBJECTIVES[config.objective.objective].phase != "pretrain":
@@ -38,16 +38,11 @@ class Request:
             raise SettingError("objective", config.objective.objective, f"is not one of self-pretraining: {known}")
         for name in request.config.arms:
             arm = ARMS[name]
-            if arm.train is not None:
-                arm.train(request, 0, config.train.lr[0])
+            if arm.recipe is not None:
+                arm.recipe(request, 0, config.train.lr[0])
             if arm.obstacle is not None and (why := arm.obstacle(task)) is not None:
                 raise RequestError(f"the arm {name} {why}")
         return request
-
-    @property
-    def looks(self) -> tuple[int, ...]:
-        """Numbers of seeds at which the answer is looked at: one, unless seeds are a range."""
-        return self.config.looks or (self.config.seeds,)
 
     def at(self, seeds: int) -> "Request":
         """The request at one of its looks."""
@@ -55,16 +50,10 @@ class Request:
 
     @cached_property
     def device(self) -> str:
-        """The device that the request means on this machine.
-
-        Raises:
-            SettingError: it is not there.
-        """
         return resolve_device(self.config.train.device)
 
     @cached_property
     def model(self) -> ModelConfig:
-        """The model of every arm."""
         return replace(self.config.model, causal=self.config.causal)
 
     @cached_property
@@ -74,7 +63,6 @@ class Request:
         return fingerprint(self.pretraining(0, 1.0), self.labels(0, 1.0), settings.lr, settings.tune_seeds)
 
     def pretraining(self, seed: int, lr: float) -> Training:
-        """Self-pretraining with a seed and a learning rate."""
         plan = PhasePlan.of("pretrain", self.config.pretrain, n_rows=len(self.task.pretrain_rows), lr=lr)
         return self._training(self.config.objective.objective, plan, seed, self.model)
 
@@ -89,7 +77,7 @@ class Request:
         frozen: tuple[Group, ...] = (),
         **of_model: Any,
     ) -> Training:
-        """Label training with a seed and a learning rate.
+        """Label training.
 
         Args:
             seed: of initialisation, batches and draws.

@@ -27,6 +27,11 @@ CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "
 MODEL, PREDICTIONS = "model", "predictions.safetensors"
 
 
+def run_name(arm: str, seed: int) -> str:
+    """Name of a run and its folder."""
+    return f"{arm}-seed{seed}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """What a run is.
@@ -43,13 +48,7 @@ class RunRecord:
 
     @property
     def name(self) -> str:
-        """Name of its folder."""
         return run_name(self.arm, self.seed)
-
-
-def run_name(arm: str, seed: int) -> str:
-    """Name of a run and its folder."""
-    return f"{arm}-seed{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,10 +102,7 @@ class Run:
 
 
 class Tuned(NamedTuple):
-    """The learning rate that was picked, and the mean validation accuracy of every rate that was tried.
-
-    A rate has the accuracy None where one of its trials failed.
-    """
+    """The learning rate that was picked, and the mean validation accuracy of every rate; None where a trial failed."""
 
     lr: float
     tried: Mapping[float, float | None]

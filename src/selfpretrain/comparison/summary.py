@@ -31,37 +31,42 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmSummary:
-    """One arm over its seeds; entries are None where a run failed."""
+    """One arm over its seeds; entries are None where a run failed. See also ``TrainingResult``.
+
+    Attributes:
+        test_ci95: of the mean, over other seeds and other test sequences.
+        best_train_acc: on the training sequences that are followed, at the best validation.
+        choice: which classical model it is.
+        lr_tried: mean validation accuracy of each rate on seeds that are not reported; None where a trial failed.
+        failures: reason by seed.
+    """
 
     train_acc: tuple[float | None, ...]
-    """On the whole training split, of the selected checkpoint."""
     val_acc: tuple[float | None, ...]
     test_acc: tuple[float | None, ...]
     test_ci95: tuple[float | None, float | None]
-    """Of the mean, over other seeds and other test sequences."""
     train_sample_acc: tuple[float | None, ...]
-    """On the training sequences that are followed, of the selected checkpoint, and the best along the way."""
     best_train_acc: tuple[float | None, ...]
     steps_to_fit: tuple[int | None, ...]
     val_reconstruction: tuple[float | None, ...]
-    """Reconstruction loss after self-pretraining."""
     val_without_context: tuple[float | None, ...]
-    """The best such loss without looking at other positions."""
     val_lowest: tuple[float | None, ...]
-    """The lowest such loss that can be expected, where the law of the sequences is known."""
     choice: str | None
-    """Which classical model it is."""
     peak_memory_bytes: tuple[int | None, ...]
     lr: float | None
     lr_tried: Mapping[str, float | None]
-    """Mean validation accuracy of each rate on seeds that are not reported; None where a trial failed."""
     steps_pretrain: int
     steps_label: int
     flops_pretrain: int
     flops_label: int
     seconds: tuple[float | None, ...]
     failures: Mapping[str, str]
-    """Reason by seed."""
+
+    @property
+    def learnt(self) -> list[float]:
+        """By what share of the best loss without context self-pretraining is below it, with each seed."""
+        pairs = zip(self.val_reconstruction, self.val_without_context, strict=True)
+        return [1 - loss / without for loss, without in pairs if loss is not None and without]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from selfpretrain.comparison.caveats import NOTHING
-from selfpretrain.comparison.claims import ALPHA, Contrast
-from selfpretrain.comparison.summary import ArmSummary, Cause, Caveat, Outcome
+from selfpretrain.comparison.claims import ALPHA
+from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Outcome, Summary
 from selfpretrain.config import GAIN, MIN_SEEDS
 from selfpretrain.registry import ARMS
 
@@ -28,47 +28,34 @@ AHEAD: Mapping[Outcome, str] = {
 }
 
 
-def sentences(
-    contrasts: Sequence[Contrast],
-    cause: Cause,
-    caveats: Sequence[Caveat],
-    observations: Sequence[str],
-    arms: Mapping[str, ArmSummary],
-    *,
-    level: float,
-    look: int,
-) -> str:
-    """The verdict in plain words: claims, their cause, what was seen beside them, and what to know.
+def sentences(answer: Summary, look: int) -> str:
+    """The verdict: claims, their cause, what was seen beside them, and what to know.
 
     The first contrast carries it and, where it is of the same arm, the one at equal total compute.
 
     Args:
-        contrasts: in the order of interest.
-        cause: of the first contrast.
-        caveats: what to know before it is believed.
-        observations: what is true beside it.
-        arms: of every arm; runs that failed are left out with their partners.
-        level: significance level of a claim.
+        answer: all but the verdict.
         look: how often the result has been looked at, this time included.
     """
-    failed = [f"{len(entry.failures)} of {arm}" for arm, entry in arms.items() if entry.failures]
+    contrasts = answer.comparisons
+    failed = [f"{len(entry.failures)} of {arm}" for arm, entry in answer.arms.items() if entry.failures]
     lost = f"Runs that failed are left out: {', '.join(failed)}." if failed else ""
-    if not contrasts or ("spt" in arms and contrasts[0].arm != "spt"):
+    if not contrasts or ("spt" in answer.arms and contrasts[0].arm != "spt"):
         return f"No verdict: no two arms that can be compared have finished runs. {lost}".strip()
     first = contrasts[0]
-    known = [caveat.text for caveat in caveats if first.outcome != "not tested" or caveat.code != NOTHING]
-    if first.test.n < MIN_SEEDS:
-        too_few = f"No verdict from {first.test.n} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
+    known = [caveat.text for caveat in answer.warnings if first.outcome != "not tested" or caveat.code != NOTHING]
+    if first.n_seeds < MIN_SEEDS:
+        too_few = f"No verdict from {first.n_seeds} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
         return " ".join([too_few, *known])
-    parts = [_claim(first, caveats, level)]
+    parts = [_claim(first, answer)]
     second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
     if second is not None and first.outcome != "not tested":
-        parts.append(_claim(second, caveats, level, follows=True))
+        parts.append(_claim(second, answer, follows=True))
     if first.outcome == "helps":
         parts.append(_rivals(contrasts))
-    parts += [_because(first, cause, arms), *observations, *known, lost]
-    if level < ALPHA:
-        parts.append(f"This is look {look} at this result, so a claim takes p below {level:g}.")
+    parts += [_because(first, answer.arms), *answer.observations, *known, lost]
+    if answer.level < ALPHA:
+        parts.append(f"This is look {look} at this result, so a claim takes p below {answer.level:g}.")
     return " ".join(part for part in parts if part)
 
 
@@ -81,61 +68,59 @@ def points(share: float | None) -> str:
     return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
-def _claim(contrast: Contrast, caveats: Sequence[Caveat], level: float, *, follows: bool = False) -> str:
-    test = contrast.test
-    if test.low is None or test.high is None:
-        interval = f"no interval from {contrast.n_test} test {contrast.rows}"
-    else:
-        rested = f"{test.n} seeds, {contrast.n_test} test {contrast.rows}"
-        interval = f"95% interval {points(test.low)} to {points(test.high)}; {rested}"
-    gain = f"{points(test.mean)} points of test accuracy against {contrast.against}"
-    doubt = _doubt(contrast, level)
+def _claim(contrast: ContrastSummary, answer: Summary, *, follows: bool = False) -> str:
+    low, high = contrast.ci95
+    interval = f"no interval from {contrast.n_test} test {answer.task.rows}"
+    if low is not None:
+        rested = f"{contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
+        interval = f"95% interval {points(low)} to {points(high)}; {rested}"
+    gain = f"{points(contrast.effect)} points of test accuracy against {contrast.against}"
+    doubt = _doubt(contrast, answer.level)
     if follows:
         return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {gain} ({interval}).{doubt}"
-    title = ARMS[contrast.arm].title
     if contrast.outcome == "not tested":
-        why = next(caveat.text for caveat in caveats if caveat.code == NOTHING)
+        why = next(caveat.text for caveat in answer.warnings if caveat.code == NOTHING)
         return f"Not tested: {why[0].lower()}{why[1:]} As it is: {gain} ({interval})."
-    verb = "helps" if contrast.outcome == "helps" else f"loses to {contrast.against}"
-    verb = "has no detectable effect" if contrast.outcome == "no detectable effect" else verb
-    return f"{title} {verb} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
+    verb = {"no detectable effect": "has no detectable effect", "loses": f"loses to {contrast.against}"}
+    does = verb.get(contrast.outcome, contrast.outcome)
+    title = ARMS[contrast.arm].title
+    return f"{title} {does} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
 
 
-def _rivals(contrasts: Sequence[Contrast]) -> str:
+def _rivals(contrasts: Sequence[ContrastSummary]) -> str:
     """Which arm that costs nothing does as well as self-pretraining: it is at most a small gain behind."""
     free = [c for c in contrasts if c.arm == "spt" and ARMS[c.against].is_free]
     if not free:
         return ""
-    as_good = [c.against for c in free if c.test.high is not None and c.test.high < GAIN]
-    ahead = [c.against for c in free if c.outcome == "helps"]
+    as_good = [c.against for c in free if c.ci95[1] is not None and c.ci95[1] < GAIN]
     if as_good:
-        does = "does" if len(as_good) == 1 else "do"
-        return f"{' and '.join(as_good)} {does} as well without any pretraining."
-    if len(ahead) == len(free):
-        does = "does" if len(ahead) == 1 else "do"
-        return f"{' and '.join(ahead)}, without any pretraining, {does} worse."
-    return f"Whether {' or '.join(c.against for c in free if c.outcome != 'helps')} does as well is open."
+        return f"{' and '.join(as_good)} {'does' if len(as_good) == 1 else 'do'} as well without any pretraining."
+    unclear = [c.against for c in free if c.outcome != "helps"]
+    if unclear:
+        return f"Whether {' or '.join(unclear)} does as well is open."
+    worse = " and ".join(c.against for c in free)
+    return f"{worse}, without any pretraining, {'does' if len(free) == 1 else 'do'} worse."
 
 
-def _doubt(contrast: Contrast, level: float) -> str:
+def _doubt(contrast: ContrastSummary, level: float) -> str:
     """What a reader should know before believing it: unequal compute, or why nothing is claimed."""
     if abs(contrast.compute_ratio - 1.0) > COMPUTE_TOLERANCE:
         return (
             f" But early stopping made their {contrast.matched} unequal: {contrast.arm} spent "
             f"{contrast.compute_ratio:.2f} times what {contrast.against} spent."
         )
-    p = contrast.p_adjusted
-    if contrast.outcome != "no detectable effect" or p is None or contrast.test.p is None or contrast.test.p >= ALPHA:
+    if contrast.outcome != "no detectable effect" or contrast.p is None or contrast.p >= ALPHA:
         return ""
-    if contrast.primary and contrast.test.p < level:
+    if contrast.primary and contrast.p < level:
         return " The interval excludes zero, but a claim at equal label compute comes first, and it does not hold."
-    return f" The interval excludes zero, but with several claims or looks that is no surprise (adjusted p {p:.3f})."
+    several = f"with several claims or looks that is no surprise (adjusted p {contrast.p_adjusted:.3f})"
+    return f" The interval excludes zero, but {several}."
 
 
-def _because(contrast: Contrast, why: Cause, arms: Mapping[str, ArmSummary]) -> str:
+def _because(contrast: ContrastSummary, arms: Mapping[str, ArmSummary]) -> str:
     weaker = contrast.arm if contrast.outcome == "loses" else contrast.against
     reached = f"{100 * np.mean([acc for acc in arms[weaker].best_train_acc if acc is not None]):.0f}%"
-    if why == "speed" and contrast.outcome == "no detectable effect":
+    if contrast.cause == "speed" and contrast.outcome == "no detectable effect":
         return "One of them needs fewer label steps to fit the training set."
     return {
         "optimization": f"The cause is optimisation: within its budget {weaker} fits only {reached} of its own "
@@ -145,4 +130,4 @@ def _because(contrast: Contrast, why: Cause, arms: Mapping[str, ArmSummary]) -> 
         "speed": "The cause is speed: with the same total compute the other arrives at the same place.",
         "undetermined": f"These runs do not decide the cause ({weaker} reaches {reached} on its training labels).",
         "none": "",
-    }[why]
+    }[contrast.cause]
