@@ -55,11 +55,11 @@ FILES = {
     "missing": ("no.csv", None, "", "no.csv: no such file", "check the path"),
     "unknown name": ("proximiti", None, "", "neither a built-in task (proximity, digits, noise, skew,", "nor a file"),
     "unknown extension": ("a.xlsx", b"x", "", "a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"),
-    "a folder": ("folder.csv", None, "", "folder.csv: not a file"),  # root may read every file
-    "a long name": ("x" * 300 + ".csv", None, "", "cannot be read (File name too long)"),
+    "a folder": ("folder.csv", None, "", "folder.csv: is a directory"),  # root may read every file
+    "a long name": ("x" * 300 + ".csv", None, "", "file name too long"),
     "empty": ("a.csv", b"", "", "a.csv: the file is empty", "header and rows"),
     "header only": ("a.csv", csv(), "", "a.csv: there are no rows"),
-    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", "", "a.csv", "UTF"),
+    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", "", "a.csv: not a readable table in UTF-8"),
     "binary": ("a.parquet", b"not a parquet file", "", "a.parquet: not a readable Parquet file"),
     "broken npz": ("a.npz", b"PK nonsense", "", "a.npz: not a readable NPZ file"),
     "pickles": ("b.npz", npz(x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2)), "", "NPZ file of plain arrays"),
@@ -103,7 +103,12 @@ FILES = {
         "train, val or test",
     ),
     "test file without label": ("a.csv", csv(*GOOD), "--test=t.csv", "t.csv: row 1: no label in the test split"),
-    "test file with a new class": ("a.csv", csv(*GOOD), "--test=new.csv", "new.csv: row 1: class 'zzz' never occurs"),
+    "test file with a new class": (
+        "a.csv",
+        csv(*GOOD),
+        "--test=new.csv",
+        "new.csv: row 1: class 'zzz' of the test",
+    ),
     "too few sequences": (
         "a.csv",
         csv(*["1 2 3,a", "3 2 1,b"] * 20),
@@ -130,7 +135,7 @@ FILES = {
         "a.jsonl",
         jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2, 3]], "label": "a"}),
         "",
-        "a.jsonl: row 21: 3 channels where row 1 has 2 channels",
+        "a.jsonl: row 21: 3 channels where row 1 has 2",
     ),
     "an empty channel": ("a.jsonl", HOLED, "--allow-missing", "channel 2 has no value at all in training"),
     "text for numbers": ("a.csv", csv(*NUMBERS, "1.5 abc 2,a"), "", "row 21: 'abc' at position 2 is not", "--kind"),

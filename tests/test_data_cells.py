@@ -75,7 +75,7 @@ def test_grey_values_stay_bytes():
 @pytest.mark.parametrize(
     ("read", "cell", "said"),
     [
-        (cells.symbols, "[1, ", "row 2: the list is not valid JSON"),
+        (cells.symbols, "[1, ", "row 2: not valid JSON"),
         (cells.symbols, [1, None], "row 2: position 2 has no symbol"),
         (cells.values, [[[1.0]]], "row 2: lists within lists"),
         (cells.values, [10**400], "row 2: a number is too large"),

@@ -120,7 +120,7 @@ def test_equal_pairs_stay_on_one_side_also_the_other_way_round(tmp_path):
         ({"pair": "other", "series": "first"}, "pair other does not go with --series"),
         ({"pair": "other", "sequence": "first,label2"}, "name it with --sequence"),
         ({"pair": "label"}, "--pair names the column 'label', which is taken"),
-        ({"pair": "first"}, "--pair names the column 'first', which is taken"),
+        ({"pair": "first"}, "--sequence names the column 'first', which is taken"),
     ],
 )
 def test_wrong_columns_are_refused(tmp_path, change, said):
@@ -135,7 +135,7 @@ def test_damaged_pairs_are_refused_with_the_row_of_the_file(tmp_path):
     with pytest.raises(RequestError, match=r"row 7: the sequence is empty"):
         load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other", kind="symbols")
     rows[6]["other"] = None
-    with pytest.raises(RequestError, match=r"row 7: column 'other' is empty"):
+    with pytest.raises(RequestError, match=r"row 7: the sequence is empty"):
         load_task(written(tmp_path / "p.jsonl", rows), sequence="first", pair="other", kind="symbols")
     rows = pairs("values")
     for row in rows:
