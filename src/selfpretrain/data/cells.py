@@ -122,19 +122,15 @@ def _tokens(text: str) -> list[str]:
 
 def _list_or_nothing(cell: Any) -> Any:
     """The list in a cell; empty where it is damaged, which is refused later."""
-    if isinstance(cell, str):
-        try:
-            cell = json.loads(cell)
-        except (ValueError, RecursionError):
-            return []
-    return cell if isinstance(cell, list | np.ndarray) else [cell]
+    try:
+        return _entries("", 0, cell)
+    except RequestError:
+        return []
 
 
 def _flat(cell: Any) -> list[Any]:
-    if isinstance(cell, np.ndarray):
-        return list(cell.ravel().tolist())
-    if isinstance(cell, list):
-        return list(chain.from_iterable(_flat(part) for part in cell))
+    if isinstance(cell, list | np.ndarray):
+        return list(chain.from_iterable(map(_flat, cell)))
     return [str(cell) if isinstance(cell, dict) else cell]
 
 

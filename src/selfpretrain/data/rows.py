@@ -75,6 +75,13 @@ class Rows:
         """What the rows are called."""
         return "sequences" if self.per_row == 1 else "pairs"
 
+    def numbered_classes(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """The classes in their order, and the number of each row's class (N,)."""
+        classes = self.classes or tuple(sorted({label for label in self.labels if label}, key=numbers_first))
+        index = {label: number for number, label in enumerate(classes)}
+        y = [UNLABELLED if label is None else index[label] for label in self.labels]
+        return classes, np.array(y, dtype=np.int64)
+
 
 def made(
     kind: KindName,
@@ -166,9 +173,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
     if longest is not None and (long := int((sequences.lengths > longest).sum())):
         notes.append(f"{long} sequences were longer than --max-length {longest} and were cut")
         sequences = sequences.cut(longest)
-    classes = rows.classes or tuple(sorted({label for label in rows.labels if label}, key=numbers_first))
-    index = {label: number for number, label in enumerate(classes)}
-    y = np.array([UNLABELLED if label is None else index[label] for label in rows.labels], dtype=np.int64)
+    classes, y = rows.numbered_classes()
     numbers, groups = rows.numbers, row_groups(sequences, per_row)
     parts = parts_of(groups, y, rows.split, config.data_seed)
     if config.fraction < 1:

@@ -73,15 +73,14 @@ def stratified_split(
 def parts_of(
     groups: NDArray[np.int64], y: NDArray[np.int64], given: list[str] | None, data_seed: int
 ) -> NDArray[np.int64]:
-    """0 train, 1 val or 2 test for each row; what no one gave is cut from the training rows by ``stratified_split``."""
+    """0 train, 1 val or 2 test for each row; parts that nobody gave are cut from the training rows."""
     parts = np.zeros(len(y), dtype=np.int64) if given is None else np.array([PARTS.index(name) for name in given])
     wanted = [part for part in (0, 1, 2) if part == 0 or not (parts == part).any()]
     shares = tuple(SHARES[part] / sum(SHARES[p] for p in wanted) for part in wanted)
     labelled = np.flatnonzero((parts == 0) & (y != UNLABELLED))
-    if len(wanted) > 1:
-        cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
-        for part, index in zip(wanted, cut, strict=True):
-            parts[labelled[index]] = part
+    cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
+    for part, index in zip(wanted, cut, strict=True):
+        parts[labelled[index]] = part
     return parts
 
 
