@@ -86,8 +86,6 @@ def test_a_row_in_memory_that_is_no_pair_among_pairs_is_refused(wrong):
     rows[7] = wrong
     with pytest.raises(RequestError, match="row 8: is not a pair"):
         load_task(rows, [str(i % 2) for i in range(20)])
-    with pytest.raises(RequestError, match="pair b is for files"):
-        load_task(rows[:7], ["a", "b"] * 3 + ["a"], pair="b")
 
 
 def test_channels_of_both_sequences_are_checked(tmp_path):

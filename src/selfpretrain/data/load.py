@@ -45,13 +45,10 @@ def load_task(
     """
     own = {field.name for field in fields(TaskConfig)}
     if y is not None:
-        split = options.pop("split", None)
-        for name, value in options.items():
-            if name not in own:
-                known = ", ".join(sorted(own - {"data", "options", *FILE_OPTIONS} | {"kind", "split"}))
-                raise SettingError(name, value, f"is no option of sequences in memory; they are {known}")
-            if name in FILE_OPTIONS and name != "kind" and value is not None:
-                raise SettingError(name, value, "is for files; sequences in memory come with their labels")
+        split, known = options.pop("split", None), own - {"data", "options", *FILE_OPTIONS} | {"kind"}
+        for name in [name for name in options if name not in known]:
+            listed = ", ".join(sorted(known | {"split"}))
+            raise SettingError(name, options[name], f"is no option of sequences in memory; they are {listed}")
         config = TaskConfig(data="arrays", **options)
         rows = parsed("arrays", rows_in_memory(task, y, split), config)
         return replace(assemble("arrays", "arrays", rows, config), source=None)
