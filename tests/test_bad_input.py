@@ -8,14 +8,13 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import pytest
 import torch
 
 from conftest import TINY_FLAGS
 from selfpretrain.cli import main
 
+WIDE_ROWS = [f"{'0.5,' * 9}{'x' if i == 6 else i + 0.5},{'ab'[i % 2]}" for i in range(20)]
 GOOD = [f"{i % 3} {i % 5} {i % 2} 1,{'ab'[i % 2]}" for i in range(20)]
 HEADER = "sequence,label"
 
@@ -33,15 +32,9 @@ def npz(**arrays: object) -> bytes:
     return data.getvalue()
 
 
-def wide_parquet() -> bytes:
-    steps = {f"t{i}": [0.5 + j for j in range(20)] for i in range(9)}
-    table = {**steps, "t9": ["x" if j == 6 else f"{j}.5" for j in range(20)], "label": list("ab" * 10)}
-    parquet.write_table(pa.table(table), data := io.BytesIO())
-    return data.getvalue()
-
-
 CHANNEL_ROWS = [{"sequence": [[0.5, 1.5], [2.5, 3.5]], "label": "ab"[i % 2]} for i in range(20)]
 NUMBERS = [f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)]
+WIDE = csv(*WIDE_ROWS, header="".join(f"t{i}," for i in range(10)) + "label")
 HALF = b"\n".join(b'{"text": "cut \\ud83d", "label": "%s"}' % b"ab"[i % 2 : i % 2 + 1] for i in range(20))
 ENDLESS = jsonl(*CHANNEL_ROWS[:4]) + b'\n{"sequence": [' + b"9" * 5000 + b'], "label": "a"}'
 HOLED = jsonl(*({"sequence": [[0.5 + i, None]], "label": "ab"[i % 2]} for i in range(20)))
@@ -113,7 +106,7 @@ FILES = {
     "other channels": ("a.jsonl", channels([[1, 2, 3]]), "", "a.jsonl: row 21: 3 channels where row 1 has 2"),
     "an empty channel": ("a.jsonl", HOLED, "--allow-missing", "channel 2 has no value at all in training"),
     "text for numbers": ("a.csv", csv(*NUMBERS, "1.5 abc 2,a"), "", "row 21: 'abc' at position 2 is not", "--kind"),
-    "text in a wide Parquet": ("a.parquet", wide_parquet(), "", "row 7: 'x' at position 10 is not a number"),
+    "text among numeric columns": ("a.csv", WIDE, "", "row 7: 'x' at position 10 is not a number"),
     "NaN": ("a.csv", csv(*NUMBERS, "1.5 nan 2,a"), "", f"row 21: position 2 {INFINITE}", "--allow-missing"),
     "infinity": ("a.csv", csv(*NUMBERS, "1.5 2 inf,a"), "", f"row 21: position 3 {INFINITE}", "--allow-missing"),
     "too large": ("a.csv", csv(*NUMBERS, "1.5 1e39 2,a"), "", f"row 21: position 2 {INFINITE}"),
@@ -174,23 +167,18 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
         (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, small, lra-listops-small"]),
-        (["compare", "--heads=5"], ["--heads 5 does not divide the width 32"]),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
         (["compare", "--clip=inf"], ["--clip inf is no number to work with"]),
-        (["compare", "--symbols=2"], ["--symbols 2 makes both directions the same step", "3 or more"]),
         (["compare", "--out=/proc/x"], ["--out /proc/x cannot be written to", "name another"]),
         (["compare", "--workers=99"], ["--workers 99", "cores"]),
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
         (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
-        (["compare", "noise", "--probability=.5"], ["--probability 0.5 does not apply to the task 'noise'", "symbols"]),
         (["compaer"], ["unknown verb 'compaer'", "compare"]),
         (["report", "nowhere"], ["nowhere: no comparison to draw"]),
         (["report"], ["FOLDER is missing"]),
         (["compare", "--out"], ["--out needs a value"]),
         (["clean", "nowhere"], ["nowhere: no comparison to clean"]),
         (["diagnose", "nowhere", "--sections=nope"], ["--sections nope", "transplants, attention"]),
-        (["diagnose", "nowhere"], ["nowhere: there is no such folder"]),
-        (["compare", "--workers=0"], ["--workers 0 is too small"]),
         (["compare", "--symbols=many"], ["--symbols cannot be 'many'", "number"]),
         (["compare", "--arms=joint", "--objective=causal"], ["the arm joint", "masked or span"]),
         (["compare", "--objective=causal", "--pooling=cls"], ["--pooling cls", "mean, max or last"]),
@@ -206,7 +194,7 @@ OF_FILES = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_kept(refuse, tmp_path):
-    assert main(["compare", *TINY_FLAGS, "--arms=classical", "--out=o"]) == 0
+    assert main(["compare", *TINY_FLAGS, "--arms=classical", "--workers=1", "--out=o"]) == 0
     before = (tmp_path / "o/summary.json").read_bytes()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("dear")
@@ -235,7 +223,7 @@ def test_a_folder_of_the_first_version_is_refused_with_one_line(refuse, tmp_path
 
 def test_data_that_changed_under_the_same_name_are_refused(refuse, tmp_path):
     (tmp_path / "a.csv").write_bytes(csv(*GOOD))
-    assert main(["compare", "a.csv", *OF_FILES, "--arms=classical", "--out=o"]) == 0
+    assert main(["compare", "a.csv", *OF_FILES, "--arms=classical", "--workers=1", "--out=o"]) == 0
     (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
     refuse(["compare", "a.csv", *OF_FILES, "--out=o"], "belongs to other data", "the data have changed")
 

@@ -213,7 +213,7 @@ def test_training_alone_defines_the_vocabulary_and_the_length(tmp_path):
     assert "2 symbols outside training never occur in it and count as unknown" in task.notes
 
 
-def test_exact_duplicates_stay_on_one_side_and_given_leaks_are_told(tmp_path):
+def test_exact_duplicates_stay_in_one_split_and_given_leaks_are_noted(tmp_path):
     rows = [("1 2 3 4", "a")] * 10 + list(zip(TEXTS, LABELS, strict=True))
     task = load_task(write(tmp_path / "d.csv", rows))
     assert sum([1, 2, 3, 4] in rows_of(part) for part in splits(task)) == 1
@@ -228,7 +228,7 @@ def test_numbers_come_before_words_among_classes(tmp_path):
     assert load_task(write(tmp_path / "n.csv", rows)).classes == ("1", "2", "10", "NA", "b", "c", "inf", "nan")
 
 
-# What is cut, mended or left out is said.
+# What is cut, mended or left out is noted.
 
 
 def test_long_sequences_are_cut_and_counted(tmp_path):
@@ -238,7 +238,7 @@ def test_long_sequences_are_cut_and_counted(tmp_path):
     assert f"{longer} sequences were longer than --max-length 4 and were cut" in task.notes
 
 
-def test_missing_values_are_imputed_when_asked_and_said(tmp_path):
+def test_missing_values_are_imputed_when_asked_and_noted(tmp_path):
     rows = [(" ".join(map(str, s)), label) for s, label in zip(VALUES, LABELS, strict=True)]
     rows[3] = ("1.0 nan inf 2.0", "b")
     task = load_task(write(tmp_path / "m.csv", rows), allow_missing=True)
@@ -289,10 +289,11 @@ def test_step_columns_of_distinct_whole_numbers_stay(tmp_path):
     assert load_task(write(tmp_path / "a.csv", rows, (*(f"t{t}" for t in range(6)), "label"))).length == 6
 
 
-def test_notes_are_printed_by_the_command(tmp_path, capsys):
+def test_notes_are_printed_by_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "s.csv", zip(TEXTS, LABELS, strict=True))
     flags = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--length", "--sequences"))]
-    assert main(["compare", str(path), *flags, "--max-length=5", "--arms=classical", f"--out={tmp_path / 'o'}"]) == 0
+    assert main(["compare", str(path), *flags, "--max-length=5", "--arms=classical", "--workers=1", "--out=o"]) == 0
     assert "sequences were longer than --max-length 5 and were cut" in capsys.readouterr().err
 
 
@@ -318,12 +319,12 @@ def test_a_long_table_is_recognised_and_read_with_the_options_that_are_named(tmp
         assert f"a row is a time step; {N} sequences by column patient" in task.notes
         assert (task.kind, task.inputs.channels) == ("values", 2)
         mean, std = task.codec.mean[0], task.codec.std[0]
-        found = [(tuple(round(x * std + mean, 3) for x, _ in row), label) for row, label in everything(task)]
-        assert len(found) == N and set(found) == raw
+        read = [(tuple(round(x * std + mean, 3) for x, _ in row), label) for row, label in everything(task)]
+        assert len(read) == N and set(read) == raw
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "message"),
     [
         ({4: "sideways"}, "has a and sideways in column 'label'; give each series one"),
         ({0: ""}, "row 4: column 'patient' is empty"),
@@ -331,10 +332,10 @@ def test_a_long_table_is_recognised_and_read_with_the_options_that_are_named(tmp
         ({1: "noon"}, "column 'minute' holds numbers and words"),
     ],
 )
-def test_a_long_table_that_contradicts_itself_is_refused(tmp_path, cells, said):
+def test_a_long_table_that_contradicts_itself_is_refused(tmp_path, cells, message):
     rows = [dict(zip(LONG, row, strict=True)) for row in long_rows()]
     rows[3] |= {LONG[place]: cell or None for place, cell in cells.items()}
-    with pytest.raises(RequestError, match=said):
+    with pytest.raises(RequestError, match=message):
         load_task(write_jsonl(tmp_path / "long.jsonl", rows), series="patient", time="minute")
 
 

@@ -80,7 +80,6 @@ class BuiltinTask:
         raise NotImplementedError
 
     def rows(self, source: Source) -> "Rows":
-        """The rows of a data seed."""
         from selfpretrain.streams import numpy_stream  # here, so that --help does not wait for NumPy
 
         return self.build(numpy_stream(source.data_seed, "data"))
@@ -101,7 +100,7 @@ class BuiltinTask:
         return most
 
     def make_file(self, source: Source, out: Path, write: "Callable[..., str]") -> str:
-        """Make the file ``out`` by ``write(rows, **more)``, see ``write_rows``; gives what was written, in a line."""
+        """Make the file ``out`` by ``write(rows, **more)``, see ``catalogue.make_file``."""
         return write(self.rows(source))
 
     @classmethod

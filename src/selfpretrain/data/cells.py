@@ -8,7 +8,7 @@ refusal names the row. Rows are counted from 1, without the header.
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Union
@@ -184,11 +184,11 @@ def _as_a_whole(
     import pyarrow
     import pyarrow.compute as pc
 
-    chunks: Sequence[Any] = getattr(column, "chunks", ())
+    chunks: Iterable[Any] = getattr(column, "chunks", ())
     if isinstance(column, np.ndarray) and column.ndim == 2 and column.dtype.kind in "biufU" and column.size:
         rows, length = max(1, BLOCK // column.shape[1]), column.shape[1]
         blocks = (column[start : start + rows] for start in range(0, len(column), rows))
-        chunks = [pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(block.ravel()), length) for block in blocks]
+        chunks = (pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(block.ravel()), length) for block in blocks)
     parts = []
     for chunk in chunks:
         lists = _lists(chunk)

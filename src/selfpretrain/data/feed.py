@@ -67,18 +67,18 @@ def over_positions(index_or_mask: Tensor, x: Tensor) -> Tensor:
 
 
 def make_batch(rows: Split, device: torch.device, *, seed: int = 0, step: int = 0, dropout: bool = False) -> Batch:
-    """Move rows to the device; ``seed`` and ``step`` decide what is drawn for them."""
+    """Copy rows to the device; ``seed`` and ``step`` decide what is drawn for them."""
     longest = int(rows.lengths.max())
     keep_mask = None
     if int(rows.lengths.min()) < longest:
-        lengths = torch.from_numpy(rows.lengths)
+        lengths = torch.tensor(rows.lengths)
         keep_mask = (torch.arange(longest) < lengths[:, None]).to(device)
-    x = torch.from_numpy(rows.x[:, :longest]).to(device)
+    x = torch.tensor(rows.x[:, :longest]).to(device)
     if not x.is_floating_point():
         x = x.long()  # small integers until here, what an embedding takes from here on
-    draws = Draws(seed, step, torch.from_numpy(rows.sequence_numbers).to(device))
+    draws = Draws(seed, step, torch.tensor(rows.sequence_numbers).to(device))
     keys = draws.keys("dropout") if dropout else None
-    return Batch(x, keep_mask, torch.from_numpy(rows.y).to(device), draws, keys)
+    return Batch(x, keep_mask, torch.tensor(rows.y).to(device), draws, keys)
 
 
 def evaluation_batches(rows: Split, device: torch.device, *, seed: int = 0) -> Iterator[Batch]:

@@ -80,7 +80,7 @@ class Features(NamedTuple):
 
 
 class Kind(ABC):
-    """Everything that depends on the kind of data."""
+    """Everything that depends on the kind of data; see the table above."""
 
     name: ClassVar[KindName]
     read: "ClassVar[staticmethod[[Path | str, cells.Cells], Sequences]]"
@@ -108,12 +108,7 @@ class Kind(ABC):
 
     @abstractmethod
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
-        """The fields of a ``Codec`` that depend on the training sequences: vocabulary, or means and deviations.
-
-        Args:
-            train: all training sequences.
-            labelled: those with a label.
-        """
+        """The fields of a ``Codec`` that depend on all, or on the labelled, training sequences."""
 
     @abstractmethod
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
@@ -139,11 +134,10 @@ class Kind(ABC):
 
     @abstractmethod
     def constant(self, truth: "Tensor", inputs: InputSpec, loss: str, prior: "Tensor | None") -> "Tensor":
-        """The single prediction that is best for all of these entries: (V+1,) log frequencies, or (C,).
+        """The single prediction that is best for all entries of ``truth``, (M,) ids or (M, C).
 
-        Args:
-            truth: (M,) ids, or (M, C).
-            prior: such a prediction from more entries, which steadies frequencies of few; None is uniform.
+        It is (V+1,) log frequencies, or (C,). ``prior`` is such a prediction from more entries, which steadies the
+        frequencies of few; None is uniform.
         """
 
     @abstractmethod

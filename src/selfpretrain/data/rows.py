@@ -67,12 +67,10 @@ class Rows:
 
     @property
     def per_row(self) -> int:
-        """Sequences of a row: 1, or the 2 of a pair."""
         return len(self.columns)
 
     @property
     def words(self) -> str:
-        """What the rows are called."""
         return "sequences" if self.per_row == 1 else "pairs"
 
     def numbered_classes(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -184,15 +182,15 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         groups, y, parts, numbers = groups[stay], y[stay], parts[stay], numbers[stay]
 
     places = [np.flatnonzero((parts == part) & (y != UNLABELLED)) for part in range(len(PARTS))]
-    for name_of_part, places_of_part in zip(("training", "validation", "test"), places, strict=True):
-        if not len(places_of_part):
-            refuse(where, None, f"the {name_of_part} split is empty: there are too few different sequences; add rows")
+    for part, members in zip(("training", "validation", "test"), places, strict=True):
+        if not len(members):
+            refuse(where, None, f"the {part} split is empty: there are too few different sequences; add rows")
     for absent in np.setdiff1d(np.arange(len(classes)), y[places[0]]):
         problem = f"class '{classes[absent]}' is not in training: its sequences equal those of other rows"
         refuse(where, None, f"{problem}; add rows of it, or remove the class")
     try:
         codec = Codec.fit(
-            KINDS[rows.kind or "symbols"].name,
+            rows.kind or "symbols",
             classes,
             sequences.rows(sequences_of(np.flatnonzero(parts == 0), per_row)),
             labelled=sequences.rows(sequences_of(places[0], per_row)),
@@ -223,8 +221,8 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
     }
     notes += [note.format(count) for note, which in counted.items() if (count := np.sum(which, dtype=int))]
     if config.random_labels:
-        for part, members in enumerate(places):
-            y[members] = numpy_stream(config.data_seed, "random-labels", part).permutation(y[members])
+        for number, members in enumerate(places):
+            y[members] = numpy_stream(config.data_seed, "random-labels", number).permutation(y[members])
         notes.append("control: labels are permuted at random, so that they can only be memorised")
     everything = Split(x, lengths, y, numbers, per_row)
     train, val, test = map(everything.rows, places)

@@ -96,7 +96,6 @@ class TaskSummary:
 
     @property
     def rows(self) -> str:
-        """What its rows are called."""
         return "sequences" if self.per_row == 1 else "pairs"
 
 
@@ -138,7 +137,6 @@ class Task:
 
     @property
     def length(self) -> int:
-        """Positions of the longest sequence."""
         return self.codec.length
 
     @cached_property
@@ -148,7 +146,7 @@ class Task:
 
     @property
     def majority(self) -> float:
-        """Share of the commonest class of the test split: what always answering it would score."""
+        """Share of the commonest class of the test split, which is the accuracy of always answering it."""
         return float(np.bincount(self.test.y).max() / len(self.test.y))
 
     @cached_property
