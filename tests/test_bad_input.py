@@ -8,14 +8,13 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as parquet
 import pytest
 import torch
 
 from conftest import TINY_FLAGS
 from selfpretrain.cli import main
 
+WIDE_ROWS = [f"{'0.5,' * 9}{'x' if i == 6 else i + 0.5},{'ab'[i % 2]}" for i in range(20)]
 GOOD = [f"{i % 3} {i % 5} {i % 2} 1,{'ab'[i % 2]}" for i in range(20)]
 HEADER = "sequence,label"
 
@@ -33,33 +32,36 @@ def npz(**arrays: object) -> bytes:
     return data.getvalue()
 
 
-def wide_parquet() -> bytes:
-    steps = {f"t{i}": [0.5 + j for j in range(20)] for i in range(9)}
-    table = {**steps, "t9": ["x" if j == 6 else f"{j}.5" for j in range(20)], "label": list("ab" * 10)}
-    parquet.write_table(pa.table(table), data := io.BytesIO())
-    return data.getvalue()
-
-
 CHANNEL_ROWS = [{"sequence": [[0.5, 1.5], [2.5, 3.5]], "label": "ab"[i % 2]} for i in range(20)]
 NUMBERS = [f"{i}.5 2.25 3,{'ab'[i % 2]}" for i in range(20)]
-GIVEN = [f"{row},train" for row in GOOD]
-SPLIT = HEADER + ",split"
+WIDE = csv(*WIDE_ROWS, header="".join(f"t{i}," for i in range(10)) + "label")
 HALF = b"\n".join(b'{"text": "cut \\ud83d", "label": "%s"}' % b"ab"[i % 2 : i % 2 + 1] for i in range(20))
 ENDLESS = jsonl(*CHANNEL_ROWS[:4]) + b'\n{"sequence": [' + b"9" * 5000 + b'], "label": "a"}'
 HOLED = jsonl(*({"sequence": [[0.5 + i, None]], "label": "ab"[i % 2]} for i in range(20)))
 MIXED = csv(*(f"{i},3 1 2 {i},{'ab'[i % 2]}" for i in range(20)), header="id,stuff,label")
 INFINITE = "is missing, NaN or infinite (beyond 1e+30)"
 
+
+def given(row: str) -> bytes:
+    """Rows for training, and another one."""
+    return csv(*(f"{row},train" for row in GOOD), row, header=HEADER + ",split")
+
+
+def channels(sequence: list[object]) -> bytes:
+    """Rows of two channels, and another one."""
+    return jsonl(*CHANNEL_ROWS, {"sequence": sequence, "label": "a"})
+
+
 # What is wrong: file name, content, an option, and what the line must say.
 FILES = {
     "missing": ("no.csv", None, "", "no.csv: no such file", "check the path"),
     "unknown name": ("proximiti", None, "", "neither a built-in task (proximity, digits, noise, skew,", "nor a file"),
     "unknown extension": ("a.xlsx", b"x", "", "a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"),
-    "a folder": ("folder.csv", None, "", "folder.csv: not a file"),  # root may read every file
-    "a long name": ("x" * 300 + ".csv", None, "", "cannot be read (File name too long)"),
+    "a folder": ("folder.csv", None, "", "folder.csv: is a directory"),  # root may read every file
+    "a long name": ("x" * 300 + ".csv", None, "", "file name too long"),
     "empty": ("a.csv", b"", "", "a.csv: the file is empty", "header and rows"),
     "header only": ("a.csv", csv(), "", "a.csv: there are no rows"),
-    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", "", "a.csv", "UTF"),
+    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", "", "a.csv: not a readable table in UTF-8"),
     "binary": ("a.parquet", b"not a parquet file", "", "a.parquet: not a readable Parquet file"),
     "broken npz": ("a.npz", b"PK nonsense", "", "a.npz: not a readable NPZ file"),
     "pickles": ("b.npz", npz(x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2)), "", "NPZ file of plain arrays"),
@@ -74,44 +76,19 @@ FILES = {
     "sequence is the label": ("a.csv", csv(*GOOD), "--sequence=label", "--sequence names the column 'label'"),
     "words beside numbers": ("a.csv", MIXED, "", "column 'stuff' holds words and 'id' numbers", "--sequence"),
     "builtin option": ("a.csv", csv(*GOOD), "--symbols=3", "--symbols 3 applies to built-in tasks only", "a.csv"),
-    "a list for a label": (
-        "a.jsonl",
-        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2]], "label": ["a"]}),
-        "",
-        "a.jsonl: row 21: column 'label' holds a list",
-        "one word or number a row",
-    ),
     "single class": ("a.csv", csv(*(f"{i} 2 3,a" for i in range(9))), "", "all labels are 'a'", "two classes"),
     "one member": ("a.csv", csv(*GOOD, "1 1 1 1,c"), "", "row 21: class 'c' has one member", "remove the class"),
-    "label missing in test": (
-        "a.csv",
-        csv(*GIVEN, "1 2 3,,test", "1 2 2,a,test", header=SPLIT),
-        "",
-        "a.csv: row 21: no label in the test split",
-    ),
-    "class missing in training": (
-        "a.csv",
-        csv(*GIVEN, "1 2 3,c,test", "1 2 2,c,test", header=SPLIT),
-        "",
-        "a.csv: row 21: class 'c' of the test split never occurs in training",
-    ),
-    "split name": (
-        "a.csv",
-        csv(*GIVEN, "1 2 3,a,tset", header=SPLIT),
-        "",
-        "a.csv: row 21: the split column says 'tset'",
-        "train, val or test",
-    ),
+    "label missing in test": ("a.csv", given("1 2 3,,test"), "", "a.csv: row 21: no label in the test split"),
+    "class missing in training": ("a.csv", given("1 2 3,c,test"), "", "a.csv: row 21: class 'c' of the test split"),
+    "split name": ("a.csv", given("1 2 3,a,tset"), "", "row 21: the split column says 'tset'", "train, val or test"),
     "test file without label": ("a.csv", csv(*GOOD), "--test=t.csv", "t.csv: row 1: no label in the test split"),
-    "test file with a new class": ("a.csv", csv(*GOOD), "--test=new.csv", "new.csv: row 1: class 'zzz' never occurs"),
-    "too few sequences": (
+    "test file with a new class": (
         "a.csv",
-        csv(*["1 2 3,a", "3 2 1,b"] * 20),
-        "",
-        "a.csv: the validation split is empty",
-        "too few different sequences",
-        "add rows",
+        csv(*GOOD),
+        "--test=new.csv",
+        "new.csv: row 1: class 'zzz' of the test",
     ),
+    "too few sequences": ("a.csv", csv(*["1 2 3,a", "3 2 1,b"] * 20), "", "a.csv: the validation split is empty"),
     "class only among duplicates": (
         "a.csv",
         csv(*GOOD, *["0 0 0 1,c"] * 3),
@@ -122,35 +99,26 @@ FILES = {
     "empty sequence": ("a.csv", csv(*GOOD, ",a"), "", "a.csv: row 21", "empty"),
     "ragged channels": (
         "a.jsonl",
-        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2], [3]], "label": "a"}),
+        channels([[1, 2], [3]]),
         "",
-        "a.jsonl: row 21: ragged channels: position 2 has 1, position 1 has 2",
+        "row 21: ragged channels: position 2 has 1, position 1",
     ),
-    "other channels": (
-        "a.jsonl",
-        jsonl(*CHANNEL_ROWS, {"sequence": [[1, 2, 3]], "label": "a"}),
-        "",
-        "a.jsonl: row 21: 3 channels where row 1 has 2 channels",
-    ),
+    "other channels": ("a.jsonl", channels([[1, 2, 3]]), "", "a.jsonl: row 21: 3 channels where row 1 has 2"),
     "an empty channel": ("a.jsonl", HOLED, "--allow-missing", "channel 2 has no value at all in training"),
     "text for numbers": ("a.csv", csv(*NUMBERS, "1.5 abc 2,a"), "", "row 21: 'abc' at position 2 is not", "--kind"),
-    "text in a wide Parquet": ("a.parquet", wide_parquet(), "", "row 7: 'x' at position 10 is not a number"),
+    "text among numeric columns": ("a.csv", WIDE, "", "row 7: 'x' at position 10 is not a number"),
     "NaN": ("a.csv", csv(*NUMBERS, "1.5 nan 2,a"), "", f"row 21: position 2 {INFINITE}", "--allow-missing"),
     "infinity": ("a.csv", csv(*NUMBERS, "1.5 2 inf,a"), "", f"row 21: position 3 {INFINITE}", "--allow-missing"),
     "too large": ("a.csv", csv(*NUMBERS, "1.5 1e39 2,a"), "", f"row 21: position 2 {INFINITE}"),
 }
 
 
-def check_refusal(code: int, out: str, error: str, *said: str) -> None:
+def check_refusal(code: int, out: str, error: str, *parts: str) -> None:
     assert (code, out) == (2, ""), error
     assert error.startswith("selfpretrain: ")
     assert error.count("\n") == 1, error
-    for part in said:
+    for part in parts:
         assert part in error
-
-
-def refused(result: subprocess.CompletedProcess[str], *said: str) -> None:
-    check_refusal(result.returncode, result.stdout, result.stderr, *said)
 
 
 @pytest.fixture
@@ -158,37 +126,38 @@ def refuse(tmp_path, monkeypatch, capsys):
     """A command line that is refused, in this process, and writes nothing."""
     monkeypatch.chdir(tmp_path)
 
-    def there() -> list[Path]:
+    def files() -> list[Path]:
         return sorted(path for path in tmp_path.rglob("*") if path.name != ".lock")
 
-    def run(arguments: list[str], *said: str) -> None:
-        before = there()
+    def run(arguments: list[str], *parts: str) -> None:
+        before = files()
         capsys.readouterr()
         code = main(arguments)
-        check_refusal(code, *capsys.readouterr(), *said)
-        assert there() == before
+        check_refusal(code, *capsys.readouterr(), *parts)
+        assert files() == before
 
     return run
 
 
 @pytest.mark.parametrize("case", FILES)
 def test_a_file_is_refused(case, refuse, tmp_path):
-    name, content, option, *said = FILES[case]
+    name, content, option, *parts = FILES[case]
     (tmp_path / "t.csv").write_bytes(csv("1 2 3,"))
     (tmp_path / "new.csv").write_bytes(csv("1 2 3,zzz"))
     (tmp_path / "folder.csv").mkdir()
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    refuse(["compare", name, *[option] * bool(option)], *said)
+    refuse(["compare", name, *[option] * bool(option)], *parts)
 
 
 def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
-    refused(cli("compare", "no.csv"), "no.csv: no such file")
+    result = cli("compare", "no.csv")
+    check_refusal(result.returncode, result.stdout, result.stderr, "no.csv: no such file")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "parts"),
     [
         (
             ["compare", "--arms=scratch,nope"],
@@ -196,44 +165,36 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         ),
         (["compare", "--dept=3"], ["unknown option --dept=3; did you mean --depth?", "--help-all lists"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
-        (["compare", "--depth=x"], ["--depth", "'x'"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
         (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, small, lra-listops-small"]),
-        (["compare", "--heads=5"], ["--heads 5 does not divide the width 32"]),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
-        (["compare", "--label.duration=1e3"], ["--label.duration '1e3' is no duration"]),
-        (["compare", "--pretrain.duration=0"], ["--pretrain.duration '0' is no duration"]),
         (["compare", "--clip=inf"], ["--clip inf is no number to work with"]),
-        (["compare", "--symbols=2"], ["--symbols 2 makes both directions the same step", "3 or more"]),
         (["compare", "--out=/proc/x"], ["--out /proc/x cannot be written to", "name another"]),
         (["compare", "--workers=99"], ["--workers 99", "cores"]),
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
         (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
-        (["compare", "noise", "--probability=.5"], ["--probability 0.5 does not apply to the task 'noise'", "symbols"]),
         (["compaer"], ["unknown verb 'compaer'", "compare"]),
         (["report", "nowhere"], ["nowhere: no comparison to draw"]),
         (["report"], ["FOLDER is missing"]),
         (["compare", "--out"], ["--out needs a value"]),
         (["clean", "nowhere"], ["nowhere: no comparison to clean"]),
         (["diagnose", "nowhere", "--sections=nope"], ["--sections nope", "transplants, attention"]),
-        (["diagnose", "nowhere"], ["nowhere: there is no such folder"]),
-        (["compare", "--workers=0"], ["--workers 0 is too small"]),
         (["compare", "--symbols=many"], ["--symbols cannot be 'many'", "number"]),
         (["compare", "--arms=joint", "--objective=causal"], ["the arm joint", "masked or span"]),
         (["compare", "--objective=causal", "--pooling=cls"], ["--pooling cls", "mean, max or last"]),
     ],
 )
-def test_a_request_is_refused(arguments, said, refuse):
+def test_a_request_is_refused(arguments, parts, refuse):
     if "--device=cuda" in arguments and torch.cuda.is_available():
         pytest.skip("this machine has the device that should be missing")
-    refuse(arguments, *said)
+    refuse(arguments, *parts)
 
 
 OF_FILES = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--length", "--sequences"))]
 
 
-def test_a_folder_that_holds_something_else_is_refused_and_kept(cli, refuse, tmp_path):
-    assert cli("compare", *TINY_FLAGS, "--arms=classical", "--out=o").returncode == 0
+def test_a_folder_that_holds_something_else_is_refused_and_kept(refuse, tmp_path):
+    assert main(["compare", *TINY_FLAGS, "--arms=classical", "--workers=1", "--out=o"]) == 0
     before = (tmp_path / "o/summary.json").read_bytes()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").write_text("dear")
@@ -260,9 +221,9 @@ def test_a_folder_of_the_first_version_is_refused_with_one_line(refuse, tmp_path
     refuse(["report", "o"], "config.json: missing or damaged")
 
 
-def test_data_that_changed_under_the_same_name_are_refused(cli, refuse, tmp_path):
+def test_data_that_changed_under_the_same_name_are_refused(refuse, tmp_path):
     (tmp_path / "a.csv").write_bytes(csv(*GOOD))
-    assert cli("compare", "a.csv", *OF_FILES, "--arms=classical", "--out=o").returncode == 0
+    assert main(["compare", "a.csv", *OF_FILES, "--arms=classical", "--workers=1", "--out=o"]) == 0
     (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
     refuse(["compare", "a.csv", *OF_FILES, "--out=o"], "belongs to other data", "the data have changed")
 
@@ -283,7 +244,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_said_and_what_is_there_stays_whole(cli, small_disk):
+def test_a_full_disk_is_named_and_what_was_written_stays_whole(cli, small_disk):
     result = cli("compare", *TINY_FLAGS, "--width=64", "--depth=4", "--out=disk/o", "--workers=1")
     assert result.returncode == 2, result.stderr
     assert "No space left on device" in result.stderr.splitlines()[-1]
@@ -293,21 +254,19 @@ def test_a_full_disk_is_said_and_what_is_there_stays_whole(cli, small_disk):
     assert not (small_disk / "o/summary.json").exists()
 
 
-def test_a_read_only_disk_is_said(cli, small_disk):
+def test_a_read_only_disk_is_named(refuse, small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    refused(
-        cli("compare", *TINY_FLAGS, "--out=disk/o"),
-        "--out disk/o cannot be written to",
-        "Read-only file system",
-        "name another",
-    )
+    parts = ("--out disk/o cannot be written to", "Read-only file system", "name another")
+    refuse(["compare", *TINY_FLAGS, "--out=disk/o"], *parts)
 
 
-def test_a_full_disk_is_said_while_images_are_drawn_and_pieces_stay_whole(cli, small_disk):
+def test_pieces_stay_whole_when_the_disk_is_full_while_images_are_drawn(capsys, small_disk):
     out = small_disk / "p.npz"
     (small_disk / "other").write_bytes(bytes(220_000))  # room for one piece of 50 images
-    done = cli("data", "make", "lra-pathfinder-small", "--sequences", "100", "--out", str(out), "--workers", "1")
-    assert (done.returncode, "cannot write" in done.stderr, "make room" in done.stderr) == (2, True, True)
+    arguments = ["data", "make", "lra-pathfinder-small", "--sequences=100", f"--out={out}", "--workers=1"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert "cannot write" in error and "make room" in error
     assert not out.exists() and not list(small_disk.rglob(".selfpretrain-*"))
     (piece,) = small_disk.rglob("*.npz")
     with np.load(piece) as rows:

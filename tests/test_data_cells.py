@@ -73,14 +73,14 @@ def test_grey_values_stay_bytes():
 
 
 @pytest.mark.parametrize(
-    ("read", "cell", "said"),
+    ("read", "cell", "message"),
     [
-        (cells.symbols, "[1, ", "row 2: the list is not valid JSON"),
+        (cells.symbols, "[1, ", "row 2: not valid JSON"),
         (cells.symbols, [1, None], "row 2: position 2 has no symbol"),
         (cells.values, [[[1.0]]], "row 2: lists within lists"),
         (cells.values, [10**400], "row 2: a number is too large"),
     ],
 )
-def test_a_cell_that_cannot_be_read_is_refused_with_its_row(read, cell, said):
-    with pytest.raises(RequestError, match=said):
+def test_a_cell_that_cannot_be_read_is_refused_with_its_row(read, cell, message):
+    with pytest.raises(RequestError, match=message):
         read("f", ["1 2", cell])

@@ -106,7 +106,7 @@ TEXT = partial(Codec, kind="bytes", classes=("a", "b"), length=9)
 
 
 @pytest.mark.parametrize(
-    ("codec", "rows", "said"),
+    ("codec", "rows", "message"),
     [
         (symbol_codec("1 2"), [], "there are no rows"),
         (symbol_codec("1 2"), [""], "row 1: the sequence is empty"),
@@ -117,8 +117,8 @@ TEXT = partial(Codec, kind="bytes", classes=("a", "b"), length=9)
         (value_codec(VALUES), ["1 x"], "'x' at position 2 is not a number"),
     ],
 )
-def test_rows_that_cannot_be_read_are_refused_with_their_number(codec, rows, said):
-    with pytest.raises(RequestError, match=said):
+def test_rows_that_cannot_be_read_are_refused_with_their_number(codec, rows, message):
+    with pytest.raises(RequestError, match=message):
         codec.encode(rows)
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from conftest import TINY_FLAGS
+from selfpretrain.cli import main
 from selfpretrain.data.load import load_task
 from selfpretrain.data.split import UNLABELLED
 from selfpretrain.errors import RequestError
@@ -45,7 +46,7 @@ def rows_of(split):
 
 
 def everything(task):
-    """All rows of a task, in an order that does not depend on the split, as (sequence, class)."""
+    """All rows of a task as (sequence, class), sorted."""
     rows = [(x, task.classes[y]) for split in splits(task) for x, y in zip(rows_of(split), split.y, strict=True)]
     return sorted(rows, key=str)
 
@@ -90,20 +91,17 @@ def test_lists_of_lists_are_channels(tmp_path):
     assert len({task.fingerprint for task in tasks}) == 1
 
 
-def test_text_is_bytes(tmp_path):
-    words = ["the cat sat on the mat", "Ünïcode täxt, too", "x", "a longer sentence with words, commas and so on"]
-    texts = [f"{words[i % 4]} {i} {RNG.integers(10**9)}" for i in range(N)]
-    task = load_task(write(tmp_path / "t.csv", zip(texts, LABELS, strict=True)))
-    assert (task.kind, task.inputs.symbols, task.train.x.dtype) == ("bytes", 256, np.uint8)
-    assert {bytes(row).decode() for split in splits(task) for row in rows_of(split)} == set(texts)
-
-
 def test_digits_in_a_text_column_stay_text(tmp_path):
-    """0101 is a sequence of four characters and not the number 101; the class 01 is not 1."""
+    """The text 0101 has four characters and is not the number 101; the class 01 is not 1."""
     rows = [("".join(map(str, s)), ("01", "1")[i % 2]) for i, s in enumerate(SYMBOLS)]
+    rows[0] = ("Ünïcode täxt, too", "01")
     task = load_task(write(tmp_path / "t.csv", rows))
-    assert (task.kind, task.classes) == ("bytes", ("01", "1"))
-    assert sum(map(len, splits(task))) == N
+    assert (task.kind, task.inputs.symbols, task.train.x.dtype, task.classes) == ("bytes", 256, np.uint8, ("01", "1"))
+    assert {bytes(row).decode() for split in splits(task) for row in rows_of(split)} == {text for text, _ in rows}
+    assert task.notes[0] == (
+        "t.csv: 40 rows, sequence from column sequence as bytes (guessed; --kind overrides), label from label "
+        "(2 classes), splits: cut 70/15/15, stratified by class"
+    )
 
 
 def test_json_text_may_hold_any_line_separator(tmp_path):
@@ -215,7 +213,7 @@ def test_training_alone_defines_the_vocabulary_and_the_length(tmp_path):
     assert "2 symbols outside training never occur in it and count as unknown" in task.notes
 
 
-def test_exact_duplicates_stay_on_one_side_and_given_leaks_are_told(tmp_path):
+def test_exact_duplicates_stay_in_one_split_and_given_leaks_are_noted(tmp_path):
     rows = [("1 2 3 4", "a")] * 10 + list(zip(TEXTS, LABELS, strict=True))
     task = load_task(write(tmp_path / "d.csv", rows))
     assert sum([1, 2, 3, 4] in rows_of(part) for part in splits(task)) == 1
@@ -230,14 +228,7 @@ def test_numbers_come_before_words_among_classes(tmp_path):
     assert load_task(write(tmp_path / "n.csv", rows)).classes == ("1", "2", "10", "NA", "b", "c", "inf", "nan")
 
 
-# What is cut, mended or left out is said.
-
-
-def test_what_was_guessed_is_the_first_note(tmp_path):
-    assert load_task(write(tmp_path / "l.csv", zip(TEXTS, LABELS, strict=True))).notes[0] == (
-        "l.csv: 40 rows, sequence from column sequence as symbols (guessed; --kind overrides), label from label "
-        "(2 classes), splits: cut 70/15/15, stratified by class"
-    )
+# What is cut, mended or left out is noted.
 
 
 def test_long_sequences_are_cut_and_counted(tmp_path):
@@ -247,7 +238,7 @@ def test_long_sequences_are_cut_and_counted(tmp_path):
     assert f"{longer} sequences were longer than --max-length 4 and were cut" in task.notes
 
 
-def test_missing_values_are_imputed_when_asked_and_said(tmp_path):
+def test_missing_values_are_imputed_when_asked_and_noted(tmp_path):
     rows = [(" ".join(map(str, s)), label) for s, label in zip(VALUES, LABELS, strict=True)]
     rows[3] = ("1.0 nan inf 2.0", "b")
     task = load_task(write(tmp_path / "m.csv", rows), allow_missing=True)
@@ -255,19 +246,24 @@ def test_missing_values_are_imputed_when_asked_and_said(tmp_path):
     assert all(np.isfinite(part.x).all() for part in splits(task))
 
 
+def written(path, table):
+    """A file of columns by their names."""
+    rows = list(zip(*table.values(), strict=True))
+    if path.suffix == ".npz":
+        np.savez(path, **table)
+    elif path.suffix == ".parquet":
+        parquet.write_table(pa.table(table), path)
+    elif path.suffix == ".jsonl":
+        write_jsonl(path, [dict(zip(table, row, strict=True)) for row in rows])
+    else:
+        write(path, rows, list(table))
+    return path
+
+
 @pytest.mark.parametrize("extension", ["csv", "tsv", "jsonl", "parquet", "npz"])
 def test_what_is_not_used_is_named_in_every_format(tmp_path, extension):
-    path = tmp_path / f"a.{extension}"
-    table = {"sequence": TEXTS, "label": LABELS, "weather": [1] * N}
-    if extension == "npz":
-        np.savez(path, x=STEPS, y=np.arange(N) % 2, weather=np.ones(3))
-    elif extension == "jsonl":
-        write_jsonl(path, [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)])
-    elif extension == "parquet":
-        parquet.write_table(pa.table(table), path)
-    else:
-        write(path, zip(*table.values(), strict=True), list(table))
-    assert load_task(path).notes[0].endswith("; not used: weather")
+    table = {"sequence": STEPS if extension == "npz" else TEXTS, "label": LABELS, "weather": [1] * N}
+    assert load_task(written(tmp_path / f"a.{extension}", table)).notes[0].endswith("; not used: weather")
 
 
 @pytest.mark.parametrize(
@@ -293,18 +289,12 @@ def test_step_columns_of_distinct_whole_numbers_stay(tmp_path):
     assert load_task(write(tmp_path / "a.csv", rows, (*(f"t{t}" for t in range(6)), "label"))).length == 6
 
 
-@pytest.mark.whole
-def test_notes_are_printed_by_the_command(tmp_path, cli):
-    parts = ["train" if i < 30 else "test" for i in range(N)]
-    rows = list(zip(TEXTS, LABELS, parts, strict=True))
-    rows[39] = ("1 1 8", "b", "test")
-    write(tmp_path / "s.csv", rows, SPLIT)
+def test_notes_are_printed_by_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "s.csv", zip(TEXTS, LABELS, strict=True))
     flags = [flag for flag in TINY_FLAGS if not flag.startswith(("--symbols", "--length", "--sequences"))]
-    result = cli("compare", "s.csv", *flags, "--max-length=5", "--arms=classical", "--out=o")
-    assert result.returncode == 0, result.stderr
-    assert "splits: train and test given, val cut from train" in result.stderr
-    assert "1 symbols outside training never occur in it and count as unknown" in result.stderr
-    assert "sequences were longer than --max-length 5 and were cut" in result.stderr
+    assert main(["compare", str(path), *flags, "--max-length=5", "--arms=classical", "--workers=1", "--out=o"]) == 0
+    assert "sequences were longer than --max-length 5 and were cut" in capsys.readouterr().err
 
 
 # A row for each time step.
@@ -329,12 +319,12 @@ def test_a_long_table_is_recognised_and_read_with_the_options_that_are_named(tmp
         assert f"a row is a time step; {N} sequences by column patient" in task.notes
         assert (task.kind, task.inputs.channels) == ("values", 2)
         mean, std = task.codec.mean[0], task.codec.std[0]
-        found = [(tuple(round(x * std + mean, 3) for x, _ in row), label) for row, label in everything(task)]
-        assert len(found) == N and set(found) == raw
+        read = [(tuple(round(x * std + mean, 3) for x, _ in row), label) for row, label in everything(task)]
+        assert len(read) == N and set(read) == raw
 
 
 @pytest.mark.parametrize(
-    ("cells", "said"),
+    ("cells", "message"),
     [
         ({4: "sideways"}, "has a and sideways in column 'label'; give each series one"),
         ({0: ""}, "row 4: column 'patient' is empty"),
@@ -342,10 +332,10 @@ def test_a_long_table_is_recognised_and_read_with_the_options_that_are_named(tmp
         ({1: "noon"}, "column 'minute' holds numbers and words"),
     ],
 )
-def test_a_long_table_that_contradicts_itself_is_refused(tmp_path, cells, said):
+def test_a_long_table_that_contradicts_itself_is_refused(tmp_path, cells, message):
     rows = [dict(zip(LONG, row, strict=True)) for row in long_rows()]
     rows[3] |= {LONG[place]: cell or None for place, cell in cells.items()}
-    with pytest.raises(RequestError, match=said):
+    with pytest.raises(RequestError, match=message):
         load_task(write_jsonl(tmp_path / "long.jsonl", rows), series="patient", time="minute")
 
 
@@ -354,10 +344,5 @@ def test_a_long_table_that_contradicts_itself_is_refused(tmp_path, cells, said):
 def test_a_list_in_a_column_of_plain_cells_is_refused_by_name(tmp_path, name, extension):
     table = {**dict(zip(LONG, map(list, zip(*long_rows(), strict=True)), strict=True)), "split": ["train"] * 180}
     table[name] = [[cell] for cell in table[name]]
-    path = tmp_path / f"a.{extension}"
-    if extension == "jsonl":
-        write_jsonl(path, [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)])
-    else:
-        parquet.write_table(pa.table(table), path)
     with pytest.raises(RequestError, match=f"row 1: column '{name}' holds a list"):
-        load_task(path, series="patient", time="minute")
+        load_task(written(tmp_path / f"a.{extension}", table), series="patient", time="minute")

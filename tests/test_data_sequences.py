@@ -28,9 +28,9 @@ def test_rows_and_cuts(rows, data):
     assert decoded(sequences.rows(np.array(index, dtype=np.int64))) == [rows[k] for k in index]
     assert decoded(sequences.cut(2)) == [row[:2] for row in rows]
     padded = sequences.padded(5)
-    for row, there in zip(rows, padded, strict=True):
-        assert [sequences.names[code] for code in there[: len(row)]] == row
-        assert (there[len(row) :] == 0).all()
+    for row, codes in zip(rows, padded, strict=True):
+        assert [sequences.names[code] for code in codes[: len(row)]] == row
+        assert (codes[len(row) :] == 0).all()
 
 
 @given(LISTS, LISTS)

@@ -78,6 +78,6 @@ def test_a_smaller_share_is_part_of_a_larger_one_and_every_class_and_split_stays
     groups = generator.integers(0, 60, 90)
     stay = [share_of_training(groups, y, parts, fraction, seed) for fraction in (small, large, 1.0)]
     assert (stay[0] <= stay[1]).all() and (stay[1] <= stay[2]).all() and stay[2].all()
-    for each in stay:
-        assert each[parts != 0].all()
-        assert set(y[(parts == 0) & each]) == set(y[parts == 0])
+    for chosen in stay:
+        assert chosen[parts != 0].all()
+        assert set(y[(parts == 0) & chosen]) == set(y[parts == 0])

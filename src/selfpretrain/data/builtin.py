@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from selfpretrain.data.task import Posterior
 
 
-VARIABLE = "SELFPRETRAIN_DATA"
-"""Environment variable that names the folder of downloaded data."""
-FOLDER = Path("data")
-"""The folder where neither an option nor the variable names one."""
+VARIABLE, FOLDER = "SELFPRETRAIN_DATA", Path("data")
+"""Environment variable that names the folder of downloaded data, and the folder where it does not."""
 
 
 def data_folder(asked: Path | None) -> Path:
@@ -49,17 +47,14 @@ class Source(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A published test accuracy.
-
-    Attributes:
-        percent: as printed; None: the model stayed at chance, or was not run.
-        status: whether the source itself was read, or another that quotes it.
-    """
+    """A published test accuracy."""
 
     model: str
     percent: str | None
+    """As printed; None: the model stayed at chance, or was not run."""
     source: str
     status: str
+    """Whether the source itself was read, or another that quotes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +63,6 @@ class BuiltinTask:
 
     sort: ClassVar[str] = "task"
     name: ClassVar[str]
-    """What a person types."""
     size: ClassVar[str] = ""
     """Rows x positions with the defaults, for the reader."""
     preset: ClassVar[str] = "minimal"
@@ -76,7 +70,6 @@ class BuiltinTask:
     small: ClassVar[str | None] = None
     """Name of its short sister, which ``--profile small`` takes."""
     licence: ClassVar[str] = "generated here by a rule, so none is needed"
-    """Of the data."""
     grid: ClassVar[tuple[int, int] | None] = None
     """Height and width, if the sequences are images read row by row."""
     reads_folder: ClassVar[bool] = False
@@ -87,7 +80,6 @@ class BuiltinTask:
         raise NotImplementedError
 
     def rows(self, source: Source) -> "Rows":
-        """The rows of a data seed."""
         from selfpretrain.streams import numpy_stream  # here, so that --help does not wait for NumPy
 
         return self.build(numpy_stream(source.data_seed, "data"))
@@ -108,7 +100,7 @@ class BuiltinTask:
         return most
 
     def make_file(self, source: Source, out: Path, write: "Callable[..., str]") -> str:
-        """Make the file ``out`` by ``write(rows, **more)``, see ``write_rows``; gives what was written, in a line."""
+        """Make the file ``out`` by ``write(rows, **more)``, see ``catalogue.make_file``."""
         return write(self.rows(source))
 
     @classmethod
@@ -150,7 +142,6 @@ class Proximity(BuiltinTask):
             raise SettingError("symbols", self.symbols, "makes both directions the same step; give 3 or more")
 
     def build(self, generator: "np.random.Generator") -> "Rows":
-        """Draw the chains."""
         import numpy as np
 
         from selfpretrain.data.rows import made
@@ -165,10 +156,9 @@ class Proximity(BuiltinTask):
 
     @property
     def posterior(self) -> "Posterior":
-        """Of the chain, exactly."""
-        return self.log_probabilities
+        return self._log_probabilities
 
-    def log_probabilities(self, x: "NDArray[np.int64]") -> "NDArray[np.float64]":
+    def _log_probabilities(self, x: "NDArray[np.int64]") -> "NDArray[np.float64]":
         """By the forward-backward algorithm for each direction, weighted by how well it explains what is seen."""
         import numpy as np
 
@@ -217,7 +207,6 @@ class Digits(BuiltinTask):
     grid = (8, 8)
 
     def build(self, generator: "np.random.Generator") -> "Rows":
-        """Read them; ``generator`` is unused."""
         import numpy as np
         from sklearn.datasets import load_digits
 
@@ -245,7 +234,6 @@ class Noise(BuiltinTask):
         require_at_least(self, symbols=2, length=2, sequences=8)
 
     def build(self, generator: "np.random.Generator") -> "Rows":
-        """Draw both, independently."""
         import numpy as np
 
         from selfpretrain.data.rows import made
@@ -279,7 +267,6 @@ class Skew(BuiltinTask):
         require_between(self, correlation=(0.0, 0.99))
 
     def build(self, generator: "np.random.Generator") -> "Rows":
-        """Filter exponential noise."""
         import numpy as np
 
         from selfpretrain.data.rows import made

@@ -16,8 +16,8 @@ from selfpretrain.data.builtin import data_folder
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.load import load_task, rule_of, source_of
 from selfpretrain.data.rows import Rows, parsed
-from selfpretrain.data.sequences import Sequences, interleaved
-from selfpretrain.data.split import PARTS, UNLABELLED, parts_of, row_groups
+from selfpretrain.data.sequences import consecutive, interleaved
+from selfpretrain.data.split import PARTS, parts_of, row_groups
 from selfpretrain.errors import SettingError
 from selfpretrain.files import own_folder, write_atomically
 from selfpretrain.registry import TASKS
@@ -53,30 +53,24 @@ def described(config: TaskConfig, *, workers: int = 1, watch: Watch = ignore) ->
     whole = task.train + task.val + task.test
     shares = np.bincount(whole.y, minlength=len(task.classes)) / len(whole)
     lengths = np.percentile(whole.lengths, [0, 5, 50, 95, 100]).round().astype(int)
-    lines = [
-        inspect.getdoc(cls) or "",
-        "",
-        *(f"--{name.replace('_', '-'):12s} {default}" for name, default in own.items()),
-        "",
-        f"licence: {cls.licence}",
-        f"statistics of {len(whole)} {task.describe().rows}:",
-        f"  {task.kind}, {len(task.train)} for training, {len(task.val)} for validation, {len(task.test)} for the test",
-        f"  positions, minimum, 5%, median, 95%, maximum: {', '.join(map(str, lengths))}",
-        f"  classes: {', '.join(f'{name} {share:.3f}' for name, share in zip(task.classes, shares, strict=True))}",
-        f"  accuracy of always answering the most common class of the test split: {task.majority:.3f}",
-    ]
-    return "\n".join(lines)
+    options = "".join(f"--{name.replace('_', '-'):12s} {default}\n" for name, default in own.items())
+    return f"""{inspect.getdoc(cls)}
+
+{options}
+licence: {cls.licence}
+statistics of {len(whole)} {task.describe().rows}:
+  {task.kind}, {len(task.train)} for training, {len(task.val)} for validation, {len(task.test)} for the test
+  positions, minimum, 5%, median, 95%, maximum: {", ".join(map(str, lengths))}
+  classes: {", ".join(f"{name} {share:.3f}" for name, share in zip(task.classes, shares, strict=True))}
+  accuracy of always answering the most common class of the test split: {task.majority:.3f}"""
 
 
 def make_file(config: TaskConfig, out: Path, *, workers: int = 1, watch: Watch = ignore) -> str:
-    """Write the sequences of a task as they are before encoding.
+    """Write the sequences of a task as they are before encoding; returns what was written, in a line.
 
     Symbols and bytes become JSON lines with a sequence (of a pair, two), a label and a split; values an NPZ with
     x_train (N, T) or (N, T, C), y_train, and the same for val and test. So a comparison of the file has the splits of
     the task.
-
-    Returns:
-        What was written, in a line.
 
     Raises:
         RequestError: there is no such task, the file's ending does not fit, or a file that took long would be replaced.
@@ -84,40 +78,26 @@ def make_file(config: TaskConfig, out: Path, *, workers: int = 1, watch: Watch =
     if out.suffix not in {kind.file_suffix for kind in KINDS.values()}:  # before anybody waits for the sequences
         raise SettingError("out", out, "cannot be made; name a file that ends in .jsonl, or in .npz for values")
     rule = rule_of(config)
-    source = source_of(config, workers, watch)
-    return rule.make_file(source, out, lambda rows, **more: write_rows(rule.name, rows, out, config, **more))
 
+    def write_rows(rows: Rows, /, **more: NDArray[Any]) -> str:
+        read = parsed(rule.name, rows, config)
+        suffix = KINDS[read.kind or "symbols"].file_suffix
+        if out.suffix != suffix:
+            raise SettingError("out", out, f"does not fit {read.kind}; name a file that ends in {suffix}")
+        own_folder(out.parent)
+        _, y = rows.numbered_classes()
+        parts = parts_of(row_groups(interleaved(read.columns), rows.per_row), y, read.split, config.data_seed)
+        write_atomically(out, _archive(rows, parts, **more) if suffix == ".npz" else _lines(rows, read, parts))
+        cure = "" if rows.per_row == 1 else f"; compare them with --pair {SECOND}"
+        return f"{out}: {len(y)} {rows.words} of {rule.name}{cure}"
 
-def write_rows(name: str, rows: Rows, out: Path, config: TaskConfig, /, **more: NDArray[Any]) -> str:
-    """Write rows to ``out``; gives what was written, in a line.
-
-    Args:
-        name: of the task.
-        rows: as the task makes them.
-        out: the file.
-        config: whose seed cuts the splits that the task leaves open.
-        **more: arrays that an NPZ holds as well.
-    """
-    read = parsed(name, rows, config)
-    suffix = KINDS[read.kind or "symbols"].file_suffix
-    if out.suffix != suffix:
-        raise SettingError("out", out, f"does not fit {read.kind}; name a file that ends in {suffix}")
-    own_folder(out.parent)
-    index = {label: number for number, label in enumerate(rows.classes or ())}
-    y = np.array([UNLABELLED if label is None else index[label] for label in rows.labels])
-    sequences = interleaved([column for column in read.columns if isinstance(column, Sequences)])
-    parts = parts_of(row_groups(sequences, rows.per_row), y, read.split, config.data_seed)
-    write_atomically(out, _archive(rows, parts, **more) if suffix == ".npz" else _lines(rows, read, parts))
-    if rows.per_row == 1:
-        return f"{out}: {len(y)} sequences of {name}"
-    return f"{out}: {len(y)} pairs of {name}; compare them with --pair {SECOND}"
+    return rule.make_file(source_of(config, workers, watch), out, write_rows)
 
 
 def _lines(rows: Rows, read: Rows, parts: NDArray[np.int64]) -> Iterator[bytes]:
     for row, (label, part) in enumerate(zip(rows.labels, parts, strict=True)):
         cells = {}
         for name, raw, sequences in zip(("sequence", SECOND), rows.columns, read.columns, strict=False):
-            assert isinstance(sequences, Sequences), "rows are parsed"
             if sequences.names is None:
                 cells[name] = raw[row]  # a text
             elif isinstance(raw, np.ndarray):
@@ -129,14 +109,8 @@ def _lines(rows: Rows, read: Rows, parts: NDArray[np.int64]) -> Iterator[bytes]:
 
 def _archive(rows: Rows, parts: NDArray[np.int64], /, **more: NDArray[Any]) -> bytes:
     whole = {"x": np.asarray(rows.columns[0]), "y": np.array(rows.labels)}
-    arrays = {f"{name}_{part}": _rows(a, parts == k) for k, part in enumerate(PARTS) for name, a in whole.items()}
+    places = {part: consecutive(np.flatnonzero(parts == number)) for number, part in enumerate(PARTS)}
+    arrays = {f"{name}_{part}": array[rows] for part, rows in places.items() for name, array in whole.items()}
     data = io.BytesIO()
     np.savez_compressed(data, allow_pickle=False, **arrays, **more)
     return data.getvalue()
-
-
-def _rows(array: NDArray[Any], chosen: NDArray[np.bool_]) -> NDArray[Any]:
-    """The chosen rows: a view where they follow each other, since images come by the gigabyte."""
-    rows = np.flatnonzero(chosen)
-    in_line = len(rows) and rows[-1] - rows[0] + 1 == len(rows)
-    return array[rows[0] : rows[-1] + 1] if in_line else array[rows]

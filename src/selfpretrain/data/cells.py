@@ -8,7 +8,7 @@ refusal names the row. Rows are counted from 1, without the header.
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Union
@@ -33,11 +33,14 @@ RECURRENCE = 4
 """Symbols recur at least this often on average, which the words of a text do not (ours)."""
 NUMERIC_SHARE = 0.9
 """From this share of numbers on, a word among them is taken for an error and not for a symbol (ours)."""
-
-MAX_TABLE, BLOCK = 2**16, 2**20
-"""Whole numbers within such a range are coded by a table, and so many at a time, to save memory."""
-UNUSUAL = r"\[|[^\PZ ]|[\x0b\x1c-\x1f\x{85}]"
-"""A list in a text, or white space that Arrow and Python do not agree about."""
+EMPTY = "the sequence is empty; fill it in or remove the row"
+"""What is wrong with a row without a sequence, or with one of no positions."""
+BLOCK = 2**20
+"""Symbols of an array that are coded at a time, to save memory."""
+WHITE = r"\p{Z}\t-\r\x1c-\x1f\x{85}"
+"""What Python takes for white space, as Arrow spells it."""
+UNEVEN = r"^ | $|  |[^\PZ ]|[\t-\r\x1c-\x1f\x{85}]"
+"""In a text whose tokens are not separated by single blanks."""
 
 
 def refuse(where: Path | str, row: int | None, problem: str) -> NoReturn:
@@ -54,15 +57,7 @@ def label_text(cell: Any) -> str | None:
     """A class or a symbol as text, whole numbers without a point; None for an empty cell."""
     if cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell)):
         return None
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell)
-
-
-def numbers_first(name: str) -> tuple[bool, float, str]:
-    """Sort key for names: numbers by size, then words."""
-    number = as_number(name)
-    return (False, number, name) if number is not None and math.isfinite(number) else (True, 0.0, name)
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)
 
 
 def as_number(token: Any) -> float | None:
@@ -75,55 +70,87 @@ def as_number(token: Any) -> float | None:
         return None
 
 
-def nonempty(where: Path | str, sequences: Sequences) -> Sequences:
-    """The same; an empty sequence is refused."""
-    if (empty := np.flatnonzero(sequences.lengths == 0)).size:
-        refuse(where, int(empty[0]), "the sequence is empty; fill it in or remove the row")
-    return sequences
+def numbers_first(name: str) -> tuple[bool, float, str]:
+    """Sort key for names: numbers by size, then words."""
+    number = as_number(name)
+    return (False, number, name) if number is not None and math.isfinite(number) else (True, 0.0, name)
+
+
+def from_json(where: Path | str, row: int, text: str, cure: str) -> Any:
+    """What a text says in JSON; anything else is refused."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        refuse(where, row, f"not valid JSON ({getattr(error, 'msg', first_line(error))}); {cure}")
+
+
+def check_channels(where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
+    """Refuse values with another number of channels than ``of_what`` had."""
+    if sequences.entries.ndim == 2 and sequences.entries.shape[1] != channels:
+        problem = f"{sequences.entries.shape[1]} channels where {of_what} had {channels}; give both the same"
+        refuse(where, None, problem)
 
 
 def guess(column: Cells) -> KindName:
     """The kind of data in a column, from its first rows."""
-    sample = list(_listed(column[:SAMPLE_ROWS])) if not isinstance(column, Sequences) else [column.names or [0.5]]
+    sample = _listed(column[:SAMPLE_ROWS])  # type: ignore[index]
     texts = [cell.strip() for cell in sample if isinstance(cell, str)]
+    nested = False
     if texts and not all(text.startswith("[") for text in texts):
-        tokens = [_tokens(text) for text in texts]
-        several = 2 * sum(len(row) > 1 for row in tokens) > len(tokens)
+        rows = [_tokens(text) for text in texts]
+        if 2 * sum(len(row) > 1 for row in rows) <= len(rows):
+            return "bytes"
     else:
-        tokens = [_flat(_from_json(cell)) for cell in sample]
-        several = True
-    flat = list(chain.from_iterable(tokens))
-    if not several or not flat:
-        return "bytes"
+        lists = [_list_or_nothing(cell) for cell in sample]
+        rows = [_flat(cell) for cell in lists]
+        nested = any(isinstance(entry, list | np.ndarray) for cell in lists for entry in cell[:1])
+    flat = list(chain.from_iterable(rows))
     numbers = [number for token in flat if (number := as_number(token)) is not None]
+    if not flat:
+        return "bytes"
     if len(numbers) >= NUMERIC_SHARE * len(flat):
-        whole = all(float(number).is_integer() for number in numbers if math.isfinite(number))
-        nested = any(isinstance(_first(cell), list | np.ndarray) for cell in sample)
+        whole = all(number.is_integer() for number in numbers if math.isfinite(number))
         return "symbols" if whole and not nested and len(set(numbers)) <= MAX_SYMBOLS else "values"
     if not texts or (len(set(flat)) <= MAX_SYMBOLS and len(flat) >= RECURRENCE * len(set(flat))):
         return "symbols"
     return "bytes"
 
 
+def _tokens(text: str) -> list[str]:
+    return [token for token in re.split(r"[,\s]+", text) if token]
+
+
+def _list_or_nothing(cell: Any) -> Any:
+    """The list in a cell; empty where it is damaged, which is refused later."""
+    try:
+        return _entries("", 0, cell)
+    except RequestError:
+        return []
+
+
+def _flat(cell: Any) -> list[Any]:
+    if isinstance(cell, list | np.ndarray):
+        return list(chain.from_iterable(map(_flat, cell)))
+    return [str(cell) if isinstance(cell, dict) else cell]
+
+
 def symbols(where: Path | str, column: Cells) -> Sequences:
-    """Sequences of symbols; codes are numbered in the order of first sight within a chunk."""
+    """Sequences of symbols, with codes in no particular order."""
     if isinstance(column, Sequences):
         return column
-    if isinstance(column, np.ndarray) and column.ndim == 2 and column.dtype.kind in "iuU" and column.size:
-        codes, names = _coded(column.reshape(-1))
-        return Sequences(codes, np.full(len(column), column.shape[1]), names)
-    if (chunks := _chunks_of_text(column)) is not None:
-        return chunks
-    parts = [_symbols_of(where, row, cell) for row, cell in enumerate(_listed(column))]
+    if (regular := _as_a_whole(column, _coded)) is not None:
+        return regular
     code: dict[str, int] = {}
-    coded = [np.array([code.setdefault(s, len(code)) for s in part], dtype=np.int32) for part in parts]
-    whole = Sequences.of(coded, tuple(code))
-    return Sequences(whole.entries.astype(np.min_scalar_type(len(code))), whole.lengths, whole.names)
+    parts = [
+        np.array([code.setdefault(name, len(code)) for name in _symbols_of(where, row, cell)], dtype=np.int32)
+        for row, cell in _numbered(where, column)
+    ]
+    return Sequences.of(parts, tuple(code))
 
 
 def texts(where: Path | str, column: Cells) -> Sequences:
     """The bytes of texts, uint8."""
-    return Sequences.of([_bytes_of(where, row, cell) for row, cell in enumerate(_listed(column))])
+    return Sequences.of([_bytes_of(where, row, cell) for row, cell in _numbered(where, column)])
 
 
 def values(where: Path | str, column: Cells) -> Sequences:
@@ -132,12 +159,12 @@ def values(where: Path | str, column: Cells) -> Sequences:
         flat = column.reshape(-1, column.shape[2] if column.ndim == 3 else 1)
         entries = flat if column.dtype == np.uint8 else flat.astype(np.float64)  # images come by the gigabyte
         return Sequences(entries, np.full(len(column), column.shape[1]))
-    if (flat_numbers := _chunks_of_numbers(column)) is not None:
-        return flat_numbers
-    parts = [_values_of(where, row, cell) for row, cell in enumerate(_listed(column))]
+    if (regular := _as_a_whole(column, _numbers)) is not None:
+        return regular
+    parts = [_values_of(where, row, cell) for row, cell in _numbered(where, column)]
     for row, part in enumerate(parts):
-        if part.shape[1:] != parts[0].shape[1:]:
-            problem = f"{_channels(part)} where row 1 has {_channels(parts[0])}; give every row the same channels"
+        if part.shape[1] != parts[0].shape[1]:
+            problem = f"{part.shape[1]} channels where row 1 has {parts[0].shape[1]}; give every row the same"
             refuse(where, row, problem)
     return Sequences.of(parts)
 
@@ -145,134 +172,94 @@ def values(where: Path | str, column: Cells) -> Sequences:
 # Regular columns as a whole.
 
 
-def _listed(column: Any) -> Sequence[Any]:
-    cells: Sequence[Any] = column.to_pylist() if hasattr(column, "to_pylist") else column
-    return cells
+def _as_a_whole(
+    column: Any, read: Callable[[Any], tuple[NDArray[Any], tuple[str, ...] | None] | None]
+) -> Sequences | None:
+    """Sequences of an Arrow column or an array; None where it is not regular enough.
 
-
-def _chunks_of_text(column: Any) -> Sequences | None:
-    """Symbols of an Arrow column of texts or lists; None where it is not regular enough."""
+    Args:
+        column: of cells.
+        read: gives what stands in ``Sequences`` for the flat entries of a piece of the column, or None.
+    """
     import pyarrow
     import pyarrow.compute as pc
 
-    parts: list[Sequences] = []
-    for chunk in getattr(column, "chunks", ()):
-        lists = _split(chunk)
-        if lists is None:
-            return None
-        entries = lists.flatten()
-        if not (pyarrow.types.is_string(entries.type) or pyarrow.types.is_integer(entries.type)) or entries.null_count:
-            return None
-        if pyarrow.types.is_integer(entries.type):
-            codes, names = _coded(entries.to_numpy())
-        else:
-            coded = entries.dictionary_encode()
-            names = tuple(coded.dictionary.to_pylist())
-            codes = coded.indices.to_numpy(zero_copy_only=False).astype(np.min_scalar_type(len(names)))
-        if "" in names:
+    chunks: Iterable[Any] = getattr(column, "chunks", ())
+    if isinstance(column, np.ndarray) and column.ndim == 2 and column.dtype.kind in "biufU" and column.size:
+        rows, length = max(1, BLOCK // column.shape[1]), column.shape[1]
+        blocks = (column[start : start + rows] for start in range(0, len(column), rows))
+        chunks = (pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(block.ravel()), length) for block in blocks)
+    parts = []
+    for chunk in chunks:
+        lists = _lists(chunk)
+        if lists is None or (entries := read(lists.flatten())) is None:
             return None
         lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-        parts.append(Sequences(codes, lengths, names))
+        parts.append(Sequences(entries[0], lengths, entries[1]))
     return Sequences.joined(parts) if parts else None
 
 
-def _coded(entries: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Codes of numbers or texts (P,), and the symbol of each code in rising order."""
-    if entries.dtype.kind in "iu" and entries.size and int(entries.max()) - int(entries.min()) < MAX_TABLE:
-        offset = int(entries.min())
-        seen = np.zeros(int(entries.max()) - offset + 1, dtype=bool)
-        blocks = [entries[start : start + BLOCK] for start in range(0, len(entries), BLOCK)]
-        for block in blocks:
-            seen[block.astype(np.int64) - offset] = True
-        numbers = np.flatnonzero(seen) + offset
-        table = (np.cumsum(seen) - 1).astype(np.min_scalar_type(len(numbers)))
-        codes = np.concatenate([table[block.astype(np.int64) - offset] for block in blocks])
-        return codes, tuple(map(str, numbers.tolist()))
-    names, codes = np.unique(entries, return_inverse=True)
-    return codes.astype(np.min_scalar_type(len(names))).reshape(-1), tuple(map(str, names.tolist()))
-
-
-def _chunks_of_numbers(column: Any) -> Sequences | None:
-    """Numbers of an Arrow column of texts or lists, one channel; None where it is not regular enough."""
-    import pyarrow
-    import pyarrow.compute as pc
-
-    parts: list[Sequences] = []
-    for chunk in getattr(column, "chunks", ()):
-        lists = _split(chunk)
-        if lists is None:
-            return None
-        try:
-            numbers = pc.cast(lists.flatten(), pyarrow.float64())
-        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
-            return None
-        lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-        parts.append(Sequences(numbers.to_numpy(zero_copy_only=False)[:, None], lengths))
-    if not parts:
-        return None
-    return Sequences(np.concatenate([p.entries for p in parts]), np.concatenate([p.lengths for p in parts]))
-
-
-def _split(chunk: Any) -> Any:
-    """A chunk of an Arrow column as lists; None where texts are not simply separated by blanks or by commas."""
+def _lists(chunk: Any) -> Any:
+    """A piece of an Arrow column as an Arrow array of lists; None where it holds JSON, nothing, or something else."""
     import pyarrow
     import pyarrow.compute as pc
 
     types = pyarrow.types
+    if chunk.null_count:
+        return None
     if types.is_list(chunk.type) or types.is_large_list(chunk.type) or types.is_fixed_size_list(chunk.type):
-        return None if chunk.null_count else chunk.cast(pyarrow.list_(chunk.type.value_type))
-    if not pyarrow.types.is_string(chunk.type) or chunk.null_count:
+        return chunk.cast(pyarrow.list_(chunk.type.value_type))
+    if not types.is_string(chunk.type):
         return None
-    if pc.any(pc.match_substring_regex(chunk, UNUSUAL)).as_py():
+    chunk = pc.replace_substring(chunk, ",", " ")
+    if pc.any(pc.match_substring_regex(chunk, UNEVEN)).as_py():
+        chunk = pc.utf8_trim(pc.replace_substring_regex(chunk, f"[{WHITE}]+", " "), " ")
+    return None if pc.any(pc.starts_with(chunk, "[")).as_py() else pc.split_pattern(chunk, " ")
+
+
+def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
+    """Codes of Arrow entries (P,), and the symbol of each code; None where entries are missing or lists."""
+    import pyarrow
+
+    if entries.null_count or pyarrow.types.is_nested(entries.type):
         return None
-    blank, comma = (pc.any(pc.match_substring_regex(chunk, mark)).as_py() for mark in (r"\s", ","))
-    if blank and comma:
+    coded = entries.dictionary_encode()
+    names = tuple(filter(None, map(label_text, coded.dictionary.to_pylist())))
+    if len(names) < len(coded.dictionary):
         return None
-    if comma:
-        return pc.split_pattern(chunk, ",")
-    return None if pc.any(pc.match_substring_regex(chunk, r"^\s|\s$|\s\s")).as_py() else pc.utf8_split_whitespace(chunk)
+    return coded.indices.to_numpy(zero_copy_only=False).astype(np.min_scalar_type(len(names))), names
+
+
+def _numbers(entries: Any) -> tuple[NDArray[np.float64], None] | None:
+    """Arrow entries as numbers of one channel (P, 1), NaN where they are missing; None where one is no number."""
+    import pyarrow
+
+    try:
+        return entries.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)[:, None], None
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        return None
 
 
 # One cell at a time.
 
 
-def _tokens(text: str) -> list[str]:
-    return [token for token in re.split(r"[,\s]+", text.strip()) if token]
+def _listed(column: Any) -> Sequence[Any]:
+    cells: Sequence[Any] = column.to_pylist() if hasattr(column, "to_pylist") else column
+    return cells
 
 
-def _from_json(cell: Any) -> Any:
-    if not isinstance(cell, str):
-        return cell
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError):
-        return []
-
-
-def _first(cell: Any) -> Any:
-    listed = _from_json(cell)
-    return listed[0] if isinstance(listed, list | np.ndarray) and len(listed) else None
-
-
-def _flat(cell: Any) -> list[Any]:
-    if isinstance(cell, np.ndarray):
-        return list(cell.ravel().tolist())
-    if isinstance(cell, list):
-        return list(chain.from_iterable(_flat(part) for part in cell))
-    return [str(cell) if isinstance(cell, dict) else cell]
+def _numbered(where: Path | str, column: Any) -> Iterator[tuple[int, Any]]:
+    for row, cell in enumerate(_listed(column)):
+        if cell is None:
+            refuse(where, row, EMPTY)
+        yield row, cell
 
 
 def _entries(where: Path | str, row: int, cell: Any) -> Any:
     """The list in a cell: itself, JSON, or tokens."""
     if not isinstance(cell, str):
         return cell if isinstance(cell, list | np.ndarray) else [cell]
-    if not cell.strip().startswith("["):
-        return _tokens(cell)
-    try:
-        return json.loads(cell)
-    except (ValueError, RecursionError) as error:
-        message = getattr(error, "msg", first_line(error))
-        refuse(where, row, f"the list is not valid JSON ({message}); write it like [1, 2, 3]")
+    return from_json(where, row, cell, "write a list like [1, 2, 3]") if cell.strip().startswith("[") else _tokens(cell)
 
 
 def _bytes_of(where: Path | str, row: int, cell: Any) -> NDArray[np.uint8]:
@@ -284,17 +271,14 @@ def _bytes_of(where: Path | str, row: int, cell: Any) -> NDArray[np.uint8]:
         refuse(where, row, f"position {error.start + 1} is half a character ({error.reason}); mend the text")
 
 
-def _symbols_of(where: Path | str, row: int, cell: Any) -> list[str]:
+def _symbols_of(where: Path | str, row: int, cell: Any) -> Iterator[str]:
     entries = _entries(where, row, cell)
-    names = []
-    for position, entry in enumerate(entries.tolist() if isinstance(entries, np.ndarray) else entries):
+    for position, entry in enumerate(entries.tolist() if isinstance(entries, np.ndarray) else entries, 1):
         if isinstance(entry, list | dict):
-            refuse(where, row, f"position {position + 1} is a list, not a symbol; several channels need --kind values")
-        name = None if entry is None or entry == "" else label_text(entry)
-        if entry is None or entry == "":
-            refuse(where, row, f"position {position + 1} has no symbol; fill it in")
-        names.append(str(name))
-    return names
+            refuse(where, row, f"position {position} is a list, not a symbol; several channels need --kind values")
+        if (name := label_text(entry)) is None:
+            refuse(where, row, f"position {position} has no symbol; fill it in")
+        yield name
 
 
 def _values_of(where: Path | str, row: int, cell: Any) -> NDArray[Any]:
@@ -313,17 +297,13 @@ def _values_of(where: Path | str, row: int, cell: Any) -> NDArray[Any]:
 
 def _refuse_entry(where: Path | str, row: int, entries: Any) -> NoReturn:
     """Say which entry is not a number, or that the channels are ragged."""
-    widths = [len(entry) if isinstance(entry, list) else 1 for entry in entries]
-    for position, (entry, width) in enumerate(zip(entries, widths, strict=True), 1):
-        if width != widths[0]:
-            problem = f"position {position} has {width}, position 1 has {widths[0]}; make them equal"
+    positions = [entry if isinstance(entry, list) else [entry] for entry in entries]
+    for position, channels in enumerate(positions, 1):
+        if len(channels) != len(positions[0]):
+            problem = f"position {position} has {len(channels)}, position 1 has {len(positions[0])}; make them equal"
             refuse(where, row, f"ragged channels: {problem}")
-        for part in entry if isinstance(entry, list) else [entry]:
-            if as_number(part) is None:
+        for entry in channels:
+            if as_number(entry) is None:
                 cure = "mend it, or give --kind symbols or bytes"
-                refuse(where, row, f"'{part}' at position {position} is not a number; {cure}")
+                refuse(where, row, f"'{entry}' at position {position} is not a number; {cure}")
     refuse(where, row, "not a list of numbers; mend it, or give --kind symbols or bytes")
-
-
-def _channels(part: NDArray[Any]) -> str:
-    return "one channel" if part.shape[1] == 1 else f"{part.shape[1]} channels"

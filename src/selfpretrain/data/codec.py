@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName
-from selfpretrain.data.cells import refuse
-from selfpretrain.data.kinds import KINDS, InputSpec
+from selfpretrain.data.cells import check_channels, refuse
+from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.errors import RequestError
 
@@ -47,7 +47,7 @@ class Codec:
         Args:
             kind: of the data.
             classes: class names.
-            train: all of them.
+            train: all training sequences.
             labelled: those with a label; values give their means and deviations.
             **settings: ``allow_missing`` and ``per_row``.
 
@@ -61,15 +61,17 @@ class Codec:
     def inputs(self) -> InputSpec:
         return InputSpec(
             kind=self.kind,
-            **KINDS[self.kind].sizes(self),
+            symbols=BYTES if self.kind == "bytes" else len(self.vocabulary),
+            channels=len(self.mean),
             length=self.length,
             classes=len(self.classes),
             per_row=self.per_row,
         )
 
     def arrays(self, sequences: Sequences) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """One zero-padded array (N, T) or (N, T, C), see ``Kind.encode``, and the lengths (N,)."""
-        return KINDS[self.kind].encode(self, sequences), np.minimum(sequences.lengths, self.length)
+        """One zero-padded array (N, T) of ids or (N, T, C) of float32, see ``Kind.encode``, and the lengths (N,)."""
+        cut = sequences.cut(self.length)
+        return Sequences(KINDS[self.kind].encode(self, cut), cut.lengths).padded(self.length), cut.lengths
 
     def encode(self, rows: Sequence[Any], where: Path | str = "rows") -> tuple[NDArray[Any], NDArray[np.int64]]:
         """``arrays`` of raw rows, as they stand in a file or as Python has them.
@@ -83,20 +85,17 @@ class Codec:
         """
         if len(rows) == 0:
             raise RequestError(f"{where}: there are no rows; give one or more")
-        return self.arrays(interleaved([self._parsed(where, column) for column in _columns(where, rows, self.per_row)]))
+        columns = []
+        for column in [rows] if self.per_row == 1 else pair_columns(where, rows, tuple | list):
+            sequences, _ = KINDS[self.kind].parse(where, column, allow_missing=self.allow_missing)
+            check_channels(where, sequences, len(self.mean), "training")
+            columns.append(sequences)
+        return self.arrays(interleaved(columns))
 
-    def _parsed(self, where: Path | str, column: Sequence[Any]) -> Sequences:
-        kind = KINDS[self.kind]
-        sequences, _ = kind.parse(where, column, allow_missing=self.allow_missing)
-        kind.check_channels(where, sequences, len(self.mean), "training")
-        return sequences
 
-
-def _columns(where: Path | str, rows: Sequence[Any], per_row: int) -> list[Sequence[Any]]:
-    """The first sequences of all rows, then the second ones, if rows are pairs."""
-    if per_row == 1:
-        return [rows]
+def pair_columns(where: Path | str, rows: Sequence[Any], pair: Any = tuple) -> list[Sequence[Any]]:
+    """The first sequences of all rows, and the second ones; ``pair`` is the type of a row."""
     for number, row in enumerate(rows):
-        if not isinstance(row, tuple | list) or len(row) != per_row:
-            refuse(where, number, "is not a pair, and training had pairs; give (first, second)")
+        if not isinstance(row, pair) or len(row) != 2:
+            refuse(where, number, "is not a pair; give (first, second), as other rows have")
     return list(zip(*rows, strict=True))

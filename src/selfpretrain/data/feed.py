@@ -63,24 +63,22 @@ class Batch:
 
 def over_positions(index_or_mask: Tensor, x: Tensor) -> Tensor:
     """(B, T) as wide as ``x``: (B, T) or (B, T, C)."""
-    return index_or_mask.reshape(*index_or_mask.shape, *(1,) * (x.dim() - index_or_mask.dim())).expand(
-        *index_or_mask.shape, *x.shape[index_or_mask.dim() :]
-    )
+    return index_or_mask[(..., *(None,) * (x.dim() - 2))].expand(*index_or_mask.shape, *x.shape[2:])
 
 
 def make_batch(rows: Split, device: torch.device, *, seed: int = 0, step: int = 0, dropout: bool = False) -> Batch:
-    """Move rows to the device; ``seed`` and ``step`` decide what is drawn for them."""
+    """Copy rows to the device; ``seed`` and ``step`` decide what is drawn for them."""
     longest = int(rows.lengths.max())
     keep_mask = None
     if int(rows.lengths.min()) < longest:
-        lengths = torch.from_numpy(rows.lengths)
+        lengths = torch.tensor(rows.lengths)
         keep_mask = (torch.arange(longest) < lengths[:, None]).to(device)
-    x = torch.from_numpy(rows.x[:, :longest]).to(device)
+    x = torch.tensor(rows.x[:, :longest]).to(device)
     if not x.is_floating_point():
         x = x.long()  # small integers until here, what an embedding takes from here on
-    draws = Draws(seed, step, torch.from_numpy(rows.sequence_numbers).to(device))
+    draws = Draws(seed, step, torch.tensor(rows.sequence_numbers).to(device))
     keys = draws.keys("dropout") if dropout else None
-    return Batch(x, keep_mask, torch.from_numpy(rows.y).to(device), draws, keys)
+    return Batch(x, keep_mask, torch.tensor(rows.y).to(device), draws, keys)
 
 
 def evaluation_batches(rows: Split, device: torch.device, *, seed: int = 0) -> Iterator[Batch]:
@@ -97,8 +95,8 @@ class Feed:
         task: whose rows.
         phase: self-pretraining also sees rows without a label; phases differ in the order of their rows.
         seed: decides that order, and everything that is drawn for the rows.
-        batch_size: rows of a batch.
-        device: where batches go.
+        batch_size: in rows.
+        device: of the batches.
         dropout: whether the model drops anything.
         partners: whether each row comes with a partner.
     """
@@ -134,9 +132,9 @@ class Feed:
         return evaluation_batches(self.rows, self.device)
 
     @cached_property
-    def _order_of(self) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Of the training and the validation rows: places in the order of row numbers, and these numbers."""
-        return [(np.argsort(rows.numbers), np.sort(rows.numbers)) for rows in (self.rows, self.val)]
+    def _order_of(self) -> list[NDArray[np.int64]]:
+        """Of the training and the validation rows: their places in the order of row numbers."""
+        return [np.argsort(rows.numbers) for rows in (self.rows, self.val)]
 
     @cached_property
     def _train_sample(self) -> Split:
@@ -152,8 +150,8 @@ class Feed:
         if not self.partners:
             return batch
         numbers = batch.draws.rows[:: batch.per_row] // batch.per_row  # row numbers in the file
-        order, ordered = self._order_of[rows is self.val]
-        places = torch.from_numpy(order[np.searchsorted(ordered, numbers.cpu().numpy())])
+        order = self._order_of[rows is self.val]
+        places = torch.from_numpy(order[np.searchsorted(rows.numbers, numbers.cpu().numpy(), sorter=order)])
         keys = replace(batch.draws, rows=numbers).keys("partner").cpu()
         other = (places + 1 + below(keys, max(len(rows) - 1, 1))) % len(rows)
         return replace(batch, partner=make_batch(rows.rows(other.numpy()), self.device))

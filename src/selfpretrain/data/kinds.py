@@ -10,7 +10,7 @@ Shapes: N sequences, B batch, T positions, D width, V symbols, C channels, M mas
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -80,48 +80,39 @@ class Features(NamedTuple):
 
 
 class Kind(ABC):
-    """Everything that depends on the kind of data."""
+    """Everything that depends on the kind of data; see the table above."""
 
     name: ClassVar[KindName]
+    read: "ClassVar[staticmethod[[Path | str, cells.Cells], Sequences]]"
+    """The sequences in a column of cells."""
     file_suffix: ClassVar[str]
     """Of the file that ``data make`` writes."""
     losses: ClassVar[tuple[str, ...]]
     """Names of its reconstruction losses, the default first."""
     loss_unit: ClassVar[str] = ""
-    """Of the reconstruction loss."""
     table_words: ClassVar[str]
     """The best prediction without context, in words."""
 
     # From cells to arrays.
 
-    @abstractmethod
     def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
         """The sequences in a column of cells, and how many of their values are missing.
 
         Raises:
             RequestError: a cell that cannot be read as this kind; names the row, counted from 1.
         """
+        sequences = self.read(where, column)
+        for row in np.flatnonzero(sequences.lengths == 0):
+            cells.refuse(where, int(row), cells.EMPTY)
+        return sequences, 0
 
     @abstractmethod
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
-        """The fields of a ``Codec`` that depend on the training sequences: vocabulary, or means and deviations.
-
-        Args:
-            train: all training sequences.
-            labelled: those with a label.
-        """
+        """The fields of a ``Codec`` that depend on all, or on the labelled, training sequences."""
 
     @abstractmethod
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
-        """What a model is fed, (N, T) ids or (N, T, C) float32, zero-padded to the codec's length."""
-
-    @abstractmethod
-    def sizes(self, codec: "Codec") -> dict[str, int]:
-        """``symbols`` and ``channels`` of an ``InputSpec``."""
-
-    def check_channels(self, where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
-        """Refuse sequences with another number of channels than ``of_what`` has."""
-        return  # only values have channels
+        """The entries of sequences as a model is fed them: (P,) ids, or (P, C) float32."""
 
     # From arrays to a loss.
 
@@ -143,16 +134,15 @@ class Kind(ABC):
 
     @abstractmethod
     def constant(self, truth: "Tensor", inputs: InputSpec, loss: str, prior: "Tensor | None") -> "Tensor":
-        """The single prediction that is best for all of these entries: (V+1,) log frequencies, or (C,).
+        """The single prediction that is best for all entries of ``truth``, (M,) ids or (M, C).
 
-        Args:
-            truth: (M,) ids, or (M, C).
-            prior: such a prediction from more entries, which steadies frequencies of few; None is uniform.
+        It is (V+1,) log frequencies, or (C,). ``prior`` is such a prediction from more entries, which steadies the
+        frequencies of few; None is uniform.
         """
 
     @abstractmethod
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
-        """Operations of the embedding for one position, forward."""
+        """Floating-point operations of the embedding for one position, forward."""
 
     @abstractmethod
     def features(self, task: "Task") -> Iterator[Features]:
@@ -219,64 +209,56 @@ class Symbols(Discrete):
     """Symbols of a vocabulary that is made of the training sequences."""
 
     name = "symbols"
-
-    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
-        return cells.nonempty(where, cells.symbols(where, column)), 0
+    read = staticmethod(cells.symbols)
 
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
-        assert train.names is not None, "symbols have names"
-        seen = [train.names[code] for code in np.unique(train.entries)]
+        names = train.names or ()
+        seen = [names[code] for code in np.unique(train.entries)]
         return {"vocabulary": tuple(sorted(seen, key=cells.numbers_first))}
 
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         """The smallest unsigned integers that hold all ids; symbols that training never had get the id V."""
         known = {symbol: number for number, symbol in enumerate(codec.vocabulary)}
         ids = np.array([known.get(name, len(known)) for name in sequences.names or ()])
-        ids = ids.astype(np.min_scalar_type(max(len(known), 1)))
-        entries = ids[sequences.entries] if len(ids) else sequences.entries
-        return Sequences(entries, sequences.lengths).cut(codec.length).padded(codec.length)
-
-    def sizes(self, codec: "Codec") -> dict[str, int]:
-        return {"symbols": len(codec.vocabulary), "channels": 0}
+        encoded: NDArray[Any] = ids.astype(np.min_scalar_type(max(len(known), 1)))[sequences.entries]
+        return encoded
 
 
 class Bytes(Discrete):
     """Text as the bytes of its UTF-8."""
 
     name = "bytes"
-
-    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
-        return cells.nonempty(where, cells.texts(where, column)), 0
+    read = staticmethod(cells.texts)
 
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
         return {}
 
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
-        return sequences.cut(codec.length).padded(codec.length)
-
-    def sizes(self, codec: "Codec") -> dict[str, int]:
-        return {"symbols": BYTES, "channels": 0}
+        return sequences.entries
 
 
 class Values(Kind):
     """Numbers, standardised by channel."""
 
     name = "values"
+    read = staticmethod(cells.values)
     file_suffix = ".npz"
     losses = ("l1", "l2")
     table_words = "each channel's average"
 
     def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
-        sequences = cells.nonempty(where, cells.values(where, column))
+        """Missing are NaN, infinite and huge values."""
+        sequences, _ = super().parse(where, column, allow_missing=allow_missing)
         if sequences.entries.dtype == np.uint8:  # nothing to check; images come by the gigabyte
             return sequences, 0
         fine = np.abs(sequences.entries) < LARGEST  # NaN is not
         missing = int(fine.size - fine.sum())
         if missing and not allow_missing:
-            number = int(np.searchsorted(np.cumsum(sequences.lengths), np.argwhere(~fine)[0][0], side="right"))
-            position = int(np.argwhere(~(np.abs(sequences[number]) < LARGEST))[0][0]) + 1
+            first, ends = int(np.argwhere(~fine)[0][0]), np.cumsum(sequences.lengths)
+            row = int(np.searchsorted(ends, first, side="right"))
+            position = first - ends[row] + sequences.lengths[row] + 1
             problem = f"position {position} is missing, NaN or infinite (beyond {LARGEST:g})"
-            cells.refuse(where, number, f"{problem}; mend it, or give --allow-missing to impute it")
+            cells.refuse(where, row, f"{problem}; mend it, or give --allow-missing to impute it")
         return sequences, missing
 
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
@@ -300,20 +282,12 @@ class Values(Kind):
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         """Standardised float32; 0, the mean, where a value is missing."""
         mean, std = np.array(codec.mean), np.array(codec.std)
-        cut = sequences.cut(codec.length)
-        scaled = np.empty(cut.entries.shape, dtype=np.float32)
+        scaled = np.empty(sequences.entries.shape, dtype=np.float32)
         for start in range(0, len(scaled), AT_ONCE):  # bytes grow eightfold on their way
             part = slice(start, start + AT_ONCE)
-            entries = cut.entries[part]
+            entries = sequences.entries[part]
             scaled[part] = np.where(np.abs(entries) < LARGEST, (entries - mean) / std, 0.0)
-        return Sequences(scaled, cut.lengths).padded(codec.length)
-
-    def sizes(self, codec: "Codec") -> dict[str, int]:
-        return {"symbols": 0, "channels": len(codec.mean)}
-
-    def check_channels(self, where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
-        if (there := sequences.entries.shape[1]) != channels:
-            raise RequestError(f"{where}: {there} channels where {of_what} had {channels}; give both the same")
+        return scaled
 
     def hide(self, x: "Tensor", mask: "Tensor | None", inputs: InputSpec) -> "Tensor":
         """A last channel carries the flag: (v, 0) where kept, (0, 1) where masked."""
@@ -369,8 +343,3 @@ def _summary(x: NDArray[np.float32], n: int, *, raw: bool) -> NDArray[np.float64
 
 
 KINDS: dict[KindName, Kind] = {kind.name: kind for kind in (Symbols(), Bytes(), Values())}
-
-
-def guess_kind(column: Sequence[Any]) -> Kind:
-    """Symbols, bytes or values, from the first rows of a column."""
-    return KINDS[cells.guess(column)]

@@ -9,9 +9,9 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.builtin import BuiltinTask, Source, data_folder
-from selfpretrain.data.read import EXTENSIONS, load_file, task_of_arrays
-from selfpretrain.data.rows import assemble, parsed
-from selfpretrain.data.task import Posterior, Task
+from selfpretrain.data.read import EXTENSIONS, read_rows, rows_in_memory
+from selfpretrain.data.rows import assemble, parsed, with_test_rows
+from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import from_dict, to_dict
 from selfpretrain.registry import TASKS
@@ -45,14 +45,13 @@ def load_task(
     """
     own = {field.name for field in fields(TaskConfig)}
     if y is not None:
-        split = options.pop("split", None)
-        for name, value in options.items():
-            if name not in own:
-                known = ", ".join(sorted(own - {"data", "options", *FILE_OPTIONS} | {"kind", "split"}))
-                raise SettingError(name, value, f"is no option of sequences in memory; they are {known}")
-            if name in FILE_OPTIONS and name != "kind" and value is not None:
-                raise SettingError(name, value, "is for files; sequences in memory come with their labels")
-        return task_of_arrays(task, y, replace(TaskConfig(data="arrays"), **options), split)
+        split, known = options.pop("split", None), own - {"data", "options", *FILE_OPTIONS} | {"kind"}
+        for name in [name for name in options if name not in known]:
+            listed = ", ".join(sorted(known | {"split"}))
+            raise SettingError(name, options[name], f"is no option of sequences in memory; they are {listed}")
+        config = TaskConfig(data="arrays", **options)
+        rows = parsed("arrays", rows_in_memory(task, y, split), config)
+        return replace(assemble("arrays", "arrays", rows, config), source=None)
     if not isinstance(task, str | Path | TaskConfig):
         raise RequestError("sequences in memory need their labels: load_task(x, y)")
     config = task if isinstance(task, TaskConfig) else TaskConfig(data=str(task))
@@ -60,14 +59,18 @@ def load_task(
     special = {name: value for name, value in options.items() if name not in own}
     config = replace(config, **{"options": {**config.options, **special}, **general})
     if config.data in TASKS:
-        return _build(TASKS[config.data], config, workers, watch)
+        return _build(config, workers, watch)
     path = Path(config.data)
     if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
         raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file")
     of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
     for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
-    return load_file(path, config)
+    rows = parsed(path, read_rows(path, config), config)
+    if config.test is not None:
+        test = replace(read_rows(config.test, config), split=None, kind=rows.kind)
+        rows = with_test_rows(path, rows, config.test, parsed(config.test, test, config))
+    return assemble(path, path.stem, rows, config)
 
 
 def rule_of(config: TaskConfig) -> BuiltinTask:
@@ -78,13 +81,12 @@ def rule_of(config: TaskConfig) -> BuiltinTask:
     """
     cls = TASKS[config.data]
     valid = [field.name for field in fields(cls)]
-    strangers = [name for name in config.options if name not in valid]
     elsewhere = FILE_OPTIONS if cls.reads_folder else (*FILE_OPTIONS, "data_dir")
-    strangers += [name for name in elsewhere if getattr(config, name) is not None]
-    if strangers:
-        value = config.options.get(strangers[0], getattr(config, strangers[0], None))
+    strangers = {name: value for name, value in config.options.items() if name not in valid}
+    strangers |= {name: value for name in elsewhere if (value := getattr(config, name)) is not None}
+    for name, value in strangers.items():
         known = ", ".join(valid) or "none"
-        raise SettingError(strangers[0], value, f"does not apply to the task '{cls.name}'; its options: {known}")
+        raise SettingError(name, value, f"does not apply to the task '{cls.name}'; its options: {known}")
     return from_dict(cls, dict(config.options))
 
 
@@ -93,25 +95,17 @@ def source_of(config: TaskConfig, workers: int, watch: Watch) -> Source:
     return Source(config.data_seed, data_folder(config.data_dir), workers, watch)
 
 
-def _build(cls: type[BuiltinTask], config: TaskConfig, workers: int, watch: Watch) -> Task:
+def _build(config: TaskConfig, workers: int, watch: Watch) -> Task:
     rule = rule_of(config)
     rows = rule.rows(source_of(config, workers, watch))
     options = to_dict(rule)
     text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in options.items())
-    rows = replace(
-        rows,
-        grid=cls.grid,
-        notes=[f"built-in task {cls.name}" + (f": {text}" if text else ""), *rows.notes],
-    )
+    note = f"built-in task {rule.name}" + (f": {text}" if text else "")
     config = replace(config, options=options)
-    task = assemble(cls.name, parsed(cls.name, rows, config), config)
-    return replace(task, name=cls.name, posterior=_known_law(rule, task))
-
-
-def _known_law(rule: BuiltinTask, task: Task) -> Posterior | None:
-    """The rule's law of hidden ids: that of its symbols 0, 1, ... K-1, unless training rows lack one."""
-    posterior = rule.posterior
+    rows = parsed(rule.name, replace(rows, grid=rule.grid, notes=[note, *rows.notes]), config)
+    task, posterior = assemble(rule.name, rule.name, rows, config), rule.posterior
     if posterior is None:
-        return None
+        return task
+    # The law is of symbols 0, 1, ... K-1; it is of no use where training rows lack one of them.
     symbols = posterior(np.full((1, 1), -1)).shape[-1]
-    return posterior if task.codec.vocabulary == tuple(map(str, range(symbols))) else None
+    return replace(task, posterior=posterior if task.codec.vocabulary == tuple(map(str, range(symbols))) else None)

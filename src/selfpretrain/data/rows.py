@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName, TaskConfig
-from selfpretrain.data.cells import Cells, numbers_first, refuse
+from selfpretrain.data.cells import Cells, check_channels, guess, numbers_first, refuse
 from selfpretrain.data.codec import Codec
-from selfpretrain.data.kinds import KINDS, guess_kind
+from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.sequences import Sequences, interleaved
-from selfpretrain.data.split import UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
+from selfpretrain.data.split import PARTS, UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
 from selfpretrain.data.task import Split, Task, sequences_of
 from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
@@ -29,14 +29,6 @@ SPLIT_NAMES = {
 """Accepted entries of a split column, and what they mean."""
 
 
-class Origin(NamedTuple):
-    """What was recognised in a file or in memory: the source in words, the label column, unused columns."""
-
-    source: str
-    label: str = "y"
-    ignored: Sequence[str] = ()
-
-
 @dataclass(kw_only=True)
 class Rows:
     """Labelled rows: N rows of one sequence, or of a pair of them.
@@ -45,35 +37,48 @@ class Rows:
         columns: the cells of the sequence, or of both sequences of a pair; parsed, they become ``Sequences``.
         labels: (N,) class names; None where a row has none.
         split: train, val or test for each row; None leaves the cut to ``parts_of``.
-        numbers: where each row stands in its file, from 0; None counts.
+        numbers: where each row stands in its file, from 0; by default 0 to N - 1.
         kind: None guesses it.
         classes: the order of the classes; None sorts the labels.
         grid: height and width of sequences that are images read row by row.
         longest: longer sequences are cut, unless ``--max-length`` says otherwise; None cuts none.
-        origin: what was recognised in a file, for the first note.
+        source: what was recognised in a file, for the first note; empty for built-in tasks.
+        label_name: the column of the labels.
+        ignored: columns that are not used.
         notes: what else a reader should know.
     """
 
-    columns: Sequence[Cells]
+    columns: Sequence[Any]
     labels: list[str | None]
     split: list[str] | None = None
-    numbers: NDArray[np.int64] | None = None
+    numbers: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
     kind: KindName | None = None
     classes: tuple[str, ...] | None = None
     grid: tuple[int, int] | None = None
     longest: int | None = LONGEST
-    origin: "Origin | None" = None
+    source: str = ""
+    label_name: str = "y"
+    ignored: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.numbers is None:
+            self.numbers = np.arange(len(self.labels))
 
     @property
     def per_row(self) -> int:
-        """Sequences of a row: 1, or the 2 of a pair."""
         return len(self.columns)
 
     @property
     def words(self) -> str:
-        """What the rows are called."""
         return "sequences" if self.per_row == 1 else "pairs"
+
+    def numbered_classes(self) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+        """The classes in their order, and the number of each row's class (N,)."""
+        classes = self.classes or tuple(sorted({label for label in self.labels if label}, key=numbers_first))
+        index = {label: number for number, label in enumerate(classes)}
+        y = [UNLABELLED if label is None else index[label] for label in self.labels]
+        return classes, np.array(y, dtype=np.int64)
 
 
 def made(
@@ -109,222 +114,170 @@ def made(
 
 
 def parsed(where: Path | str, rows: Rows, config: TaskConfig) -> Rows:
-    """The rows with their cells as ``Sequences``, and checked.
+    """The rows with their cells as ``Sequences``.
 
     Raises:
-        RequestError: a cell, a split name or a class that cannot be used; names the row.
+        RequestError: a cell or a split name that cannot be used; names the row.
     """
-    kind = KINDS[config.kind or rows.kind] if config.kind or rows.kind else guess_kind(rows.columns[0])  # type: ignore[index,arg-type]
-    columns: list[Sequences] = []
-    missing = 0
+    kind = KINDS[config.kind or rows.kind or guess(rows.columns[0])]
+    columns, missing = [], 0
     for column in rows.columns:
-        sequences, n = kind.parse(where, column, allow_missing=config.allow_missing)
-        columns, missing = [*columns, sequences], missing + n
-    for column in columns[1:]:
-        kind.check_channels(where, column, columns[0].entries.shape[-1], "the first sequence of the pair")
+        sequences, lacking = kind.parse(where, column, allow_missing=config.allow_missing)
+        columns.append(sequences)
+        missing += lacking
+        check_channels(where, sequences, columns[0].entries.shape[-1], "the first sequence of the pair")
     notes = list(rows.notes)
     if missing:
         notes.append(f"{missing} missing or infinite values are replaced by their channel's training mean")
-    split = None if rows.split is None else _split_names(where, rows.split)
-    _check_classes(where, rows.labels, split)
+    split = None
+    if rows.split is not None:
+        split = [SPLIT_NAMES.get(name.strip().lower(), "") for name in rows.split]
+        if "" in split:
+            row = split.index("")
+            refuse(where, row, f"the split column says '{rows.split[row]}'; write train, val or test")
     return replace(rows, columns=columns, kind=kind.name, split=split, notes=notes)
 
 
-def with_test_rows(train_file: Path, rows: Rows, test_file: Path, test: Rows, config: TaskConfig) -> Rows:
-    """Parsed training rows with those of a test file behind them.
+def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -> Rows:
+    """Parsed training rows with the parsed rows of a test file behind them.
 
     Raises:
-        RequestError: both have test rows, or the test rows do not fit the training rows.
+        RequestError: both have test rows, or other channels.
     """
-    if rows.split is not None and "test" in rows.split:
-        refuse(train_file, None, "--test names a test file and the split column has test rows too; give one of them")
-    kind = KINDS[rows.kind or "symbols"]
-    columns = []
-    for first, cells in zip(rows.columns, test.columns, strict=True):
-        sequences, _ = kind.parse(test_file, cells, allow_missing=config.allow_missing)
-        assert isinstance(first, Sequences), "training rows are parsed"
-        kind.check_channels(test_file, sequences, first.entries.shape[-1], "the training file")
-        columns.append(Sequences.joined([first, sequences]))
-    n, more = len(rows.labels), len(test.labels)
-    split = rows.split or ["train"] * n
-    trained = {label for label, part in zip(rows.labels, split, strict=True) if part == "train"}
-    for row, label in enumerate(test.labels):
-        if label is None:
-            refuse(test_file, row, "no label in the test split; only training rows may go without")
-        if label not in trained:
-            refuse(test_file, row, f"class '{label}' never occurs in training; add or remove its rows")
-    numbers = [np.arange(len(r.labels)) if r.numbers is None else r.numbers for r in (rows, test)]
+    split = rows.split or ["train"] * len(rows.labels)
+    if "test" in split:
+        refuse(where, None, "--test names a test file and the split column has test rows too; give one of them")
+    check_channels(test_file, test.columns[0], rows.columns[0].entries.shape[-1], "the training file")
     return replace(
         rows,
-        columns=columns,
+        columns=[Sequences.joined(both) for both in zip(rows.columns, test.columns, strict=True)],
         labels=rows.labels + test.labels,
-        split=split + ["test"] * more,
-        numbers=np.concatenate(numbers),
+        split=split + ["test"] * len(test.labels),
+        numbers=np.concatenate([rows.numbers, test.numbers]),
     )
 
 
-def assemble(where: Path | str, rows: Rows, config: TaskConfig) -> Task:
-    """The task of parsed rows: cut, split, fit the codec on training rows, encode.
+def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Task:
+    """The task of parsed rows: check, cut, split, fit the codec on training rows, encode.
 
     Raises:
-        RequestError: a split is empty, a class is not in training, or a channel has no value.
+        RequestError: classes that cannot be used, an empty split, or a channel without a value.
     """
-    notes, per_row, kind = list(rows.notes), rows.per_row, KINDS[rows.kind or "symbols"]
-    sequences = interleaved([column for column in rows.columns if isinstance(column, Sequences)])
+    _check_classes(where, rows, config)
+    per_row, words = rows.per_row, rows.words
+    notes = [first_note(rows, config), *rows.notes] if rows.source else list(rows.notes)
+    sequences = interleaved(rows.columns)
     longest = config.max_length or rows.longest
     if longest is not None and (long := int((sequences.lengths > longest).sum())):
         notes.append(f"{long} sequences were longer than --max-length {longest} and were cut")
         sequences = sequences.cut(longest)
-    classes = rows.classes or tuple(sorted({name for name in rows.labels if name}, key=numbers_first))
-    index = {name: number for number, name in enumerate(classes)}
-    y = np.array([UNLABELLED if name is None else index[name] for name in rows.labels], dtype=np.int64)
-    numbers = np.arange(len(y)) if rows.numbers is None else rows.numbers
-    groups = row_groups(sequences, per_row)
+    classes, y = rows.numbered_classes()
+    numbers, groups = rows.numbers, row_groups(sequences, per_row)
     parts = parts_of(groups, y, rows.split, config.data_seed)
     if config.fraction < 1:
         stay = share_of_training(groups, y, parts, config.fraction, config.data_seed)
-        kept, there = int((parts[stay] == 0).sum()), int((parts == 0).sum())
-        notes.append(f"{kept} of {there} training {rows.words} are used (fraction {config.fraction:g})")
+        kept = f"{(parts[stay] == 0).sum()} of {(parts == 0).sum()}"
+        notes.append(f"{kept} training {words} are used (fraction {config.fraction:g})")
         sequences = sequences.rows(sequences_of(np.flatnonzero(stay), per_row))
         groups, y, parts, numbers = groups[stay], y[stay], parts[stay], numbers[stay]
-    training = np.flatnonzero(parts == 0)
-    labelled = training[y[training] != UNLABELLED]
-    if not len(labelled):
-        raise RequestError(f"{where}: the training split is empty: there are too few different sequences; add rows")
+
+    places = [np.flatnonzero((parts == part) & (y != UNLABELLED)) for part in range(len(PARTS))]
+    for part, members in zip(("training", "validation", "test"), places, strict=True):
+        if not len(members):
+            refuse(where, None, f"the {part} split is empty: there are too few different sequences; add rows")
+    for absent in np.setdiff1d(np.arange(len(classes)), y[places[0]]):
+        problem = f"class '{classes[absent]}' is not in training: its sequences equal those of other rows"
+        refuse(where, None, f"{problem}; add rows of it, or remove the class")
     try:
         codec = Codec.fit(
-            kind.name,
+            rows.kind or "symbols",
             classes,
-            sequences.rows(sequences_of(training, per_row)),
-            labelled=sequences.rows(sequences_of(labelled, per_row)),
+            sequences.rows(sequences_of(np.flatnonzero(parts == 0), per_row)),
+            labelled=sequences.rows(sequences_of(places[0], per_row)),
             allow_missing=config.allow_missing,
             per_row=per_row,
         )
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None
-    if longer := int((sequences.lengths > codec.length).sum()):
-        notes.append(f"{longer} sequences outside training are longer than any in it and were cut to {codec.length}")
     x, lengths = codec.arrays(sequences)
+
+    leaking = shared = leaks(groups, parts)
+    if per_row > 1:
+        shared = leaks(duplicate_groups(sequences).reshape(-1, per_row), parts)
+    hidden, labelled = (parts == 0) & (y == UNLABELLED), y != UNLABELLED
+    unlabelled = np.flatnonzero(hidden & ~shared)
+    unknown = x[sequences_of(np.flatnonzero(parts != 0), per_row)] == len(codec.vocabulary) if codec.vocabulary else ()
+    counted = {
+        f"{{}} sequences outside training are longer than any in it and were cut to {codec.length}": (
+            sequences.lengths > codec.length
+        ),
+        "{} symbols outside training never occur in it and count as unknown": unknown,
+        f"warning: {{}} training {words} stand in validation or test too, exactly equal": leaking & labelled,
+        "warning: of {} training pairs one sequence stands in a pair of validation or test, too": (
+            shared & ~leaking & labelled
+        ),
+        "{} rows without a label are left out: their sequences stand in validation or test": hidden & shared,
+        "{} training rows have no label; only self-pretraining uses them": unlabelled >= 0,
+    }
+    notes += [note.format(count) for note, which in counted.items() if (count := np.sum(which, dtype=int))]
+    if config.random_labels:
+        for number, members in enumerate(places):
+            y[members] = numpy_stream(config.data_seed, "random-labels", number).permutation(y[members])
+        notes.append("control: labels are permuted at random, so that they can only be memorised")
     everything = Split(x, lengths, y, numbers, per_row)
-    if codec.vocabulary and (
-        unseen := int((everything.rows(np.flatnonzero(parts != 0)).x == len(codec.vocabulary)).sum())
-    ):
-        notes.append(f"{unseen} symbols outside training never occur in it and count as unknown")
-    unlabelled = np.flatnonzero(_left_unlabelled(sequences, groups, y, parts, rows, notes))
-    task = Task(
-        name="",
-        codec=codec,
-        train=everything.part(labelled),
-        val=everything.part(np.flatnonzero(parts == 1)),
-        test=everything.part(np.flatnonzero(parts == 2)),
-        unlabelled=everything.part(unlabelled) if len(unlabelled) else None,
+    train, val, test = map(everything.rows, places)
+    return Task(
+        name,
+        codec,
+        train,
+        val,
+        test,
+        everything.rows(unlabelled) if len(unlabelled) else None,
+        notes=tuple(notes),
+        source=config,
         grid=rows.grid,
     )
-    _check_parts(where, task)
-    if config.random_labels:
-        task = with_random_labels(task, config.data_seed)
-        notes.append("control: labels are permuted at random, so that they can only be memorised")
-    return replace(task, notes=tuple(notes), source=config)
 
 
-def _left_unlabelled(
-    sequences: Sequences,
-    groups: NDArray[np.int64],
-    y: NDArray[np.int64],
-    parts: NDArray[np.int64],
-    rows: Rows,
-    notes: list[str],
-) -> NDArray[np.bool_]:
-    """Which training rows have no label and are used; duplicates across splits are noted, or left out."""
-    leaking = leaks(groups, parts)
-    shared = leaking
-    if rows.per_row > 1:
-        shared = leaks(duplicate_groups(sequences).reshape(-1, rows.per_row), parts)
-    if count := int(leaking[y != UNLABELLED].sum()):
-        notes.append(f"warning: {count} training {rows.words} stand in validation or test too, exactly equal")
-    if count := int((shared & ~leaking)[y != UNLABELLED].sum()):
-        notes.append(f"warning: of {count} training pairs one sequence stands in a pair of validation or test, too")
-    hidden = (parts == 0) & (y == UNLABELLED)
-    if count := int((hidden & shared).sum()):
-        notes.append(f"{count} rows without a label are left out: their sequences stand in validation or test")
-    used: NDArray[np.bool_] = hidden & ~shared
-    if count := int(used.sum()):
-        notes.append(f"{count} training rows have no label; only self-pretraining uses them")
-    return used
-
-
-def with_random_labels(task: Task, data_seed: int) -> Task:
-    """The task with the labels of each split permuted at random."""
-
-    def permuted(split: Split, part: int) -> Split:
-        return replace(split, y=numpy_stream(data_seed, "random-labels", part).permutation(split.y))
-
-    return replace(task, train=permuted(task.train, 0), val=permuted(task.val, 1), test=permuted(task.test, 2))
-
-
-def _split_names(where: Path | str, names: Sequence[str]) -> list[str]:
-    for row, name in enumerate(names):
-        if name.strip().lower() not in SPLIT_NAMES:
-            refuse(where, row, f"the split column says '{name}'; write train, val or test")
-    return [SPLIT_NAMES[name.strip().lower()] for name in names]
-
-
-def _check_classes(where: Path | str, labels: Sequence[str | None], split: Sequence[str] | None) -> None:
+def _check_classes(where: Path | str, rows: Rows, config: TaskConfig) -> None:
     """At least two classes; each with enough members; every class of val and test also in train."""
-    counts = Counter(label for label in labels if label is not None)
+    counts = Counter(label for label in rows.labels if label is not None)
     if not counts:
         refuse(where, None, "no row has a label; name the label column with --label")
     if len(counts) == 1:
         refuse(where, None, f"all labels are '{next(iter(counts))}'; a classifier needs two classes or more")
+    trained = {label for label, part in zip(rows.labels, rows.split or (), strict=False) if part == "train"} - {None}
+    if rows.split is not None and len(trained) < 2:
+        refuse(where, None, f"the training split has {len(trained)} class(es); it needs two or more")
+    for number, label, part in zip(rows.numbers.tolist(), rows.labels, rows.split or (), strict=False):
+        file = config.test if config.test is not None and part == "test" else where
+        if part != "train" and label is None:
+            refuse(file, number, f"no label in the {part} split; only training rows may go without")
+        if part != "train" and label not in trained:
+            problem = f"class '{label}' of the {part} split never occurs in training"
+            refuse(file, number, f"{problem}; add or remove its rows")
     least, members = min(counts.items(), key=lambda item: item[1])
-    needed = 2 if split is not None else 3
-    if members < needed:
+    needed = 2 if rows.split is not None else 3
+    if members < needed:  # if the splits are given, the member is a row for training
         has = "one member" if members == 1 else f"{members} members"
         cure = f"add rows of it (at least {needed}, one a split), or remove the class"
-        refuse(where, list(labels).index(least), f"class '{least}' has {has}; {cure}")
-    if split is None:
-        return
-    trained = {label for label, part in zip(labels, split, strict=True) if part == "train" and label is not None}
-    if len(trained) < 2:
-        refuse(where, None, f"the training split has {len(trained)} class(es); it needs two or more")
-    for row, (label, part) in enumerate(zip(labels, split, strict=True)):
-        if part != "train" and label is None:
-            refuse(where, row, f"no label in the {part} split; only training rows may go without")
-        if part != "train" and label not in trained:
-            refuse(where, row, f"class '{label}' of the {part} split never occurs in training; add or remove its rows")
-
-
-def _check_parts(where: Path | str, task: Task) -> None:
-    """Every split has sequences, and training has every class."""
-    for name, part in (("training", task.train), ("validation", task.val), ("test", task.test)):
-        if len(part) == 0:
-            raise RequestError(f"{where}: the {name} split is empty: there are too few different sequences; add rows")
-    absent = sorted(set(range(len(task.classes))) - set(task.train.y.tolist()))
-    if absent:
-        problem = f"class '{task.classes[absent[0]]}' is not in training: its sequences equal those of other rows"
-        raise RequestError(f"{where}: {problem}; add rows of it, or remove the class")
+        refuse(where, rows.labels.index(least), f"class '{least}' has {has}; {cure}")
 
 
 def first_note(rows: Rows, config: TaskConfig) -> str:
-    """What everything was taken for, in one line."""
+    """What a file or sequences in memory were taken for, in one line."""
     how = "given" if config.kind else "guessed; --kind overrides"
     known = [label for label in rows.labels if label is not None]
     hidden = f", {len(rows.labels) - len(known)} without" if len(known) < len(rows.labels) else ""
-    origin = rows.origin or Origin("rows")
-    unused = f"; not used: {some(origin.ignored)}" if origin.ignored else ""
-    classes = f"label from {origin.label} ({len(set(known))} classes{hidden})"
-    return f"{origin.source} as {rows.kind} ({how}), {classes}, splits: {_splits_text(set(rows.split or ()))}{unused}"
+    classes = f"label from {rows.label_name} ({len(set(known))} classes{hidden})"
+    cut = [part for part in PARTS[1:] if part not in (rows.split or ())]
+    splits = " and ".join(part for part in PARTS if part in (rows.split or ())) + " given"
+    splits += f", {' and '.join(cut)} cut from train" if cut else ""
+    splits = splits if len(cut) < 2 else "cut 70/15/15, stratified by class"
+    unused = f"; not used: {some(rows.ignored)}" if rows.ignored else ""
+    return f"{rows.source} as {rows.kind} ({how}), {classes}, splits: {splits}{unused}"
 
 
 def some(names: Sequence[str]) -> str:
     """The first few names, and how many there are."""
     return ", ".join(names[:8]) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
-
-
-def _splits_text(given: set[Any]) -> str:
-    """Which splits were given, and which are cut from training."""
-    if not given - {"train"}:
-        return "cut 70/15/15, stratified by class"
-    cut = [name for name in ("val", "test") if name not in given]
-    named = " and ".join(name for name in ("train", "val", "test") if name in given)
-    return f"{named} given" + (f", {' and '.join(cut)} cut from train" if cut else "")

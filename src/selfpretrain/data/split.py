@@ -19,12 +19,9 @@ UNLABELLED = -1
 
 def duplicate_groups(sequences: Sequences) -> NDArray[np.int64]:
     """A group number for each row (N,): equal numbers for exactly equal sequences, in order of first sight."""
-    seen: dict[bytes, int] = {}
-    grey = sequences.entries.ndim == 2 and sequences.entries.dtype != np.float64  # equal numbers of another type
-    alike = (row.astype(np.float64) for row in sequences) if grey else iter(sequences)
-    rows = (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in alike)
-    groups = [seen.setdefault(row, len(seen)) for row in rows]
-    return np.array(groups, dtype=np.int64)
+    group_of: dict[bytes, int] = {}
+    digests = (hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in sequences)
+    return np.array([group_of.setdefault(digest, len(group_of)) for digest in digests], dtype=np.int64)
 
 
 def row_groups(sequences: Sequences, per_row: int) -> NDArray[np.int64]:
@@ -76,18 +73,14 @@ def stratified_split(
 def parts_of(
     groups: NDArray[np.int64], y: NDArray[np.int64], given: list[str] | None, data_seed: int
 ) -> NDArray[np.int64]:
-    """0 train, 1 val or 2 test for each row; what no one gave is cut from the training rows by ``stratified_split``."""
-    if given is None:
-        parts = np.zeros(len(y), dtype=np.int64)
-    else:
-        parts = np.array([PARTS.index(name) for name in given], dtype=np.int64)
+    """0 train, 1 val or 2 test for each row; parts that nobody gave are cut from the training rows."""
+    parts = np.zeros(len(y), dtype=np.int64) if given is None else np.array([PARTS.index(name) for name in given])
     wanted = [part for part in (0, 1, 2) if part == 0 or not (parts == part).any()]
     shares = tuple(SHARES[part] / sum(SHARES[p] for p in wanted) for part in wanted)
     labelled = np.flatnonzero((parts == 0) & (y != UNLABELLED))
-    if len(wanted) > 1:
-        cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
-        for part, index in zip(wanted, cut, strict=True):
-            parts[labelled[index]] = part
+    cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
+    for part, index in zip(wanted, cut, strict=True):
+        parts[labelled[index]] = part
     return parts
 
 
@@ -118,6 +111,6 @@ def leaks(groups: NDArray[np.int64], parts: NDArray[np.int64]) -> NDArray[np.boo
     Args:
         groups: (N,) of rows; or (N, S) of their sequences, of which one suffices.
     """
-    there = np.isin(groups, groups[parts != 0])
-    leaking: NDArray[Any] = (parts == 0) & (there if there.ndim == 1 else there.any(axis=1))
+    elsewhere = np.isin(groups, groups[parts != 0]).reshape(len(groups), -1).any(axis=1)
+    leaking: NDArray[Any] = (parts == 0) & elsewhere
     return leaking

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from selfpretrain.config import KindName, TaskConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.kinds import InputSpec
+from selfpretrain.data.sequences import consecutive
 from selfpretrain.streams import numpy_stream
 
 Posterior = Callable[[NDArray[np.int64]], NDArray[np.float64]]
@@ -28,7 +29,7 @@ class Split:
         x: symbols and bytes (N S, T), small unsigned integers; values (N S, T, C) float32. Padded at the end; the
             padding is never read.
         lengths: (N S,) positions of each sequence, at least 1.
-        y: (N,) class indices, or ``splitting.UNLABELLED``.
+        y: (N,) class indices, or ``split.UNLABELLED``.
         numbers: (N,) where each row stands in its file, from 0; masks are drawn by it. By default 0 to N - 1.
         per_row: S.
     """
@@ -47,17 +48,9 @@ class Split:
         return len(self.y)
 
     def rows(self, index: NDArray[Any]) -> "Split":
-        """The rows of ``index``, in its order."""
-        places = sequences_of(index, self.per_row)
-        return Split(self.x[places], self.lengths[places], self.y[index], self.numbers[index], self.per_row)
-
-    def part(self, index: NDArray[np.int64]) -> "Split":
-        """The same of rising row numbers: a view where they follow each other, since images come by the gigabyte."""
-        if len(index) == 0 or index[-1] - index[0] >= len(index):
-            return self.rows(index)
-        start, stop = int(index[0]), int(index[-1]) + 1
-        places = slice(start * self.per_row, stop * self.per_row)
-        return Split(self.x[places], self.lengths[places], self.y[start:stop], self.numbers[start:stop], self.per_row)
+        """The rows of ``index``, in its order; a view where they follow each other."""
+        rows, places = consecutive(index), consecutive(sequences_of(index, self.per_row))
+        return Split(self.x[places], self.lengths[places], self.y[rows], self.numbers[rows], self.per_row)
 
     @property
     def sequence_numbers(self) -> NDArray[np.int64]:
@@ -103,7 +96,6 @@ class TaskSummary:
 
     @property
     def rows(self) -> str:
-        """What its rows are called."""
         return "sequences" if self.per_row == 1 else "pairs"
 
 
@@ -137,17 +129,14 @@ class Task:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names."""
         return self.codec.classes
 
     @property
     def inputs(self) -> InputSpec:
-        """What a model must know of it."""
         return self.codec.inputs
 
     @property
     def length(self) -> int:
-        """Positions of the longest sequence."""
         return self.codec.length
 
     @cached_property
@@ -157,7 +146,7 @@ class Task:
 
     @property
     def majority(self) -> float:
-        """Share of the commonest class of the test split: what always answering it would score."""
+        """Share of the commonest class of the test split, which is the accuracy of always answering it."""
         return float(np.bincount(self.test.y).max() / len(self.test.y))
 
     @cached_property
