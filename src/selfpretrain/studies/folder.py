@@ -150,7 +150,7 @@ def _diagnosed(folder: ComparisonFolder) -> Diagnosed | None:
     if findings is None:
         return None
     absolute = record.request.model.positions in ABSOLUTE
-    evidence = gather(folder.summary, findings.sections, absolute_positions=absolute)
+    evidence = gather(folder.summary, findings.table, absolute_positions=absolute)
     return Diagnosed(evidence, conclude(evidence))
 
 
