@@ -107,7 +107,7 @@ class DiagnoseArguments:
     workers: int | None = None
     """Number of jobs to run in parallel. If not given: the number of cores."""
     json: bool = False
-    """Print the conclusion and every measurement, with its shape, unit, seed and step, to standard output."""
+    """Print the conclusion, and under what conditions it was measured, to standard output."""
 
     def __post_init__(self) -> None:
         require_at_least(self, workers=1)

@@ -103,7 +103,7 @@ def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _typed(columns: Mapping[str, Any]) -> pd.DataFrame:
-    kinds = {column: "str" if column in TEXT else "Int64" if column in WHOLE else "float64" for column in COLUMNS}
+    kinds = {column: "string" if column in TEXT else "Int64" if column in WHOLE else "float64" for column in COLUMNS}
     return pd.DataFrame(columns, columns=list(COLUMNS)).astype(kinds)
 
 
@@ -118,8 +118,9 @@ def pick(table: pd.DataFrame, name: str, **where: Any) -> pd.DataFrame:
 def write_table(path: Path, table: pd.DataFrame, protocol: Mapping[str, Any]) -> None:
     """Keep the rows of a section as Parquet, with the protocol under which they were measured."""
     rows = pa.Table.from_pandas(table, preserve_index=False)
+    metadata = {**rows.schema.metadata, PROTOCOL: msgspec.json.encode(protocol)}
     stream = pa.BufferOutputStream()
-    pq.write_table(rows.replace_schema_metadata({PROTOCOL: msgspec.json.encode(protocol)}), stream)
+    pq.write_table(rows.replace_schema_metadata(metadata), stream)
     write_atomically(path, stream.getvalue().to_pybytes())
 
 
