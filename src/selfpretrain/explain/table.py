@@ -77,6 +77,7 @@ class Measurement:
         """
         values = self.values.detach().cpu() if hasattr(self.values, "detach") else self.values  # a tensor
         array = np.asarray(values, dtype=np.float64)
+        array = np.where(np.isfinite(array), array, np.nan)  # what is not finite is undefined
         if array.ndim != len(self.axes):
             raise ValueError(f"{self.name}: {array.ndim} dimensions, named {self.axes}")
         along = [self.coordinates.get(axis, range(size)) for axis, size in zip(self.axes, array.shape, strict=True)]
