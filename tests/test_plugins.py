@@ -8,6 +8,7 @@ import os
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 pytestmark = pytest.mark.whole
@@ -94,9 +95,9 @@ def test_an_arm_and_a_task_are_compared_diagnosed_by_a_section_and_reported(done
     assert read(folder / "runs/flat-seed0/config.json")["training"]["frozen"] == ["query-key"]
     assert "norms" in done("diagnose", "--help")
     done("diagnose", "o", "--sections=norms", "--sample=20", "--max-lag=2", "--workers=2")
-    norms = read(folder / "diagnosis/norms.json")["measurements"]
-    assert [row["name"] for row in norms] == ["norm"] * 2 * 3 * 2  # two arms, three seeds, the start and the end
-    assert all(row["values"] > 0 for row in norms)
+    norms = pd.read_parquet(folder / "diagnosis/table")
+    assert list(norms["name"]) == ["norm"] * 2 * 3 * 2  # two arms, three seeds, the start and the end
+    assert (norms["value"] > 0).all()
     done("report", "o")
     page = (folder / "report.html").read_text()
     assert SAYS in page and "flat - scratch" in page

@@ -112,7 +112,8 @@ def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> E
         absolute_positions: whether the model's position code is absolute.
     """
     contrast = summary.contrast("spt", "scratch")
-    by_cell = pick(table, "transplant_test_acc").pivot(index="seed", columns="cell", values="value")
+    transplanted = pick(table, "transplant_test_acc")
+    by_cell = transplanted.pivot(index="seed", columns="cell", values="value")
     ends = {
         arm: [math.nan if entry.test_acc[seed] is None else entry.test_acc[seed] for seed in by_cell.index]
         for arm, entry in summary.arms.items()
@@ -124,7 +125,7 @@ def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> E
         absolute_positions=absolute_positions,
         scratch=ends.get("scratch", []),
         spt=ends.get("spt", []),
-        cells={cells_by_name()[name]: list(accuracies) for name, accuracies in by_cell.items()},
+        cells={cells_by_name()[name]: list(by_cell[name]) for name in transplanted["cell"].unique()},
         pairs=Pairs(pairs[0].value, pairs[1].value, pairs[0].n) if len(pairs) == 2 else None,
         signals=_signals(table),
         shapes=_shapes(table),
@@ -132,9 +133,10 @@ def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> E
 
 
 def _shared_start(rows: DataFrame) -> DataFrame:
-    """Rows at the start that scratch and spt share; some arms have another."""
-    at_start = rows[rows["stage"] == "start"]
-    return at_start[[not ARMS[arm].own_start for arm in at_start["arm"]]]
+    """Rows at the start that scratch and spt share, one for each seed; some arms have another."""
+    of_shared = rows["arm"].isin([name for name, arm in ARMS.items() if not arm.own_start])
+    at_start = rows[(rows["stage"] == "start") & of_shared]
+    return at_start[at_start["arm"] == at_start.groupby("seed")["arm"].transform("first")]
 
 
 def _signals(table: DataFrame) -> list[Signals]:

@@ -74,10 +74,10 @@ def transplants(findings: Findings, figure: Figure) -> bool:
     recoveries = findings.conclusion["recoveries"]
     scratch, spt = (np.array(findings.conclusion["ends"][arm], dtype=np.float64) for arm in ("scratch", "spt"))
     gains = (spt - scratch)[np.isfinite(spt - scratch)]
-    gain = float(gains.mean()) if recoveries and len(gains) else 0.0
-    if not gain:
-        return False
     accuracies = pick(findings.table, "transplant_test_acc").pivot(index="seed", columns="cell", values="value")
+    gain = float(gains.mean()) if recoveries and len(gains) else 0.0
+    if not gain or accuracies.empty:
+        return False
     cells = [from_dict(Cell, r["cell"]) for r in recoveries]
     ax = figure.subplots()
     for place, (cell, r) in enumerate(zip(cells, recoveries, strict=True)):
