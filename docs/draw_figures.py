@@ -10,7 +10,7 @@ from typing import Any
 
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.drawing import Picture
-from selfpretrain.explain.pictures import View, lag_profiles, transplants
+from selfpretrain.explain.pictures import lag_profiles, transplants
 from selfpretrain.registry import SECTIONS
 from selfpretrain.report import figures, study
 from selfpretrain.report.content import Content
@@ -39,7 +39,7 @@ def main() -> None:
         assert comparison.diagnosis is not None, "run selfpretrain diagnose first"
         of_why = [picture for section in SECTIONS.values() for picture in section.pictures()]
         draw(figures.PICTURES, (figures.accuracies, figures.learning_curves), comparison)
-        draw(of_why, (transplants, lag_profiles), View(comparison.diagnosis))
+        draw(of_why, (transplants, lag_profiles), comparison.diagnosis)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from selfpretrain.data.codec import Codec
 from selfpretrain.data.kinds import InputSpec
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Split, Task
-from selfpretrain.explain.diagnose import diagnose
+from selfpretrain.explain.diagnose import Diagnosis, diagnose
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.registry import ARMS as KNOWN
 from selfpretrain.streams import torch_stream
@@ -173,10 +172,10 @@ def comparison(finished: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def explained(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """A diagnosed copy, transplants included, that no test may change; and what was found."""
+def explained(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Diagnosis]:
+    """A diagnosed copy, transplants included, that no test may change; and what came out."""
     folder = shutil.copytree(finished, tmp_path_factory.mktemp("explained") / "comparison")
-    return folder, diagnose(folder, TINY_DIAGNOSIS).content
+    return folder, diagnose(folder, TINY_DIAGNOSIS)
 
 
 @pytest.fixture

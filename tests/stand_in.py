@@ -1,4 +1,7 @@
-"""What tests of diagnosis and studies look at without training it: models of any shape, telling tasks, answers."""
+"""What tests of diagnosis and studies look at without training it: models of any shape, telling tasks, answers.
+
+And how they read the table of a diagnosis.
+"""
 
 import dataclasses
 import json
@@ -7,14 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pandas import DataFrame
 
 from selfpretrain.config import DiagnoseConfig, ModelConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.task import Split, Task
 from selfpretrain.explain.sample import Sampling
 from selfpretrain.explain.subject import Stage, Subject, TrainedRun
+from selfpretrain.explain.table import pick, tidy
 from selfpretrain.files import MANIFEST, seal
 from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.registry import SECTIONS
 from selfpretrain.streams import torch_stream
 
 MOVED = 0.2
@@ -45,6 +51,23 @@ def stand_in(folder: Path, config: DiagnoseConfig, model: ModelConfig, task: Tas
 
     subject.model = made  # type: ignore[method-assign]
     return subject
+
+
+def measured(subject: Subject, name: str, *parts: tuple[str, ...]) -> DataFrame:
+    """The rows of a section: of these jobs, or of all."""
+    section = SECTIONS[name]
+    return tidy(name, (row for part in parts or section.parts(subject) for row in section.measure(subject, part)))
+
+
+def numbers(table: DataFrame, name: str, *axes: str, **where: object) -> float | np.ndarray:
+    """The one number that is so called, or the array of them over these axes; NaN where undefined."""
+    rows = pick(table, name, **where)
+    if not axes:
+        (number,) = rows["value"]
+        return float(number)
+    rows = rows.sort_values(list(axes))
+    assert not rows.duplicated(list(axes)).any(), f"{name}: several numbers at one place"
+    return rows["value"].to_numpy().reshape([rows[axis].nunique() for axis in axes])
 
 
 def telling_task() -> Task:

@@ -15,12 +15,12 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics import attention as formulas
 from selfpretrain.explain import attention as module
 from selfpretrain.explain import sample as samples
-from selfpretrain.explain.attention import measure
+from selfpretrain.explain.table import pick
 from selfpretrain.model.transformer import SequenceModel
-from stand_in import stand_in
+from stand_in import measured, numbers, stand_in
 
 MAX_LAG, LENGTH, HEADS, WIDTH = 2, 8, 2, 12
-SEQUENCES, MATRICES = 70, 64  # the position part rests on all, score matrices on the first
+SEQUENCES, MATRICES = 70, 62  # the position part rests on all, score matrices on the first
 CONFIG = replace(TINY_DIAGNOSIS, large_sample=SEQUENCES, max_lag=MAX_LAG, grid=(2, 4))
 CASES = {
     "masked, cls": ModelConfig(pooling="cls", positions="learned"),
@@ -35,15 +35,17 @@ def subject(request, finished):
     return stand_in(finished, CONFIG, replace(CASES[request.param], depth=2, width=WIDTH, heads=HEADS))
 
 
-def measured(subject):
-    """Rows by name, for every run and stage."""
-    found = {}
-    for run in subject.runs:
-        for row in measure(subject, (run.name,)):
-            of_stage = found.setdefault((row.arm, row.stage, row.step), {})
-            assert row.name not in of_stage
-            of_stage[row.name] = row.plain()
-    return found
+@pytest.fixture(scope="module", autouse=True)
+def fewer_matrices():
+    """No power of two: of chunks the last is smaller."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "MATRICES", MATRICES)
+        yield
+
+
+@pytest.fixture(scope="module")
+def table(subject):
+    return measured(subject, "attention")
 
 
 @torch.no_grad()
@@ -82,8 +84,9 @@ def expected_of(q, k, hidden, model):
         return formulas.window_mass(a, MAX_LAG)
 
     lines, pixels = formulas.position_distance(LENGTH), formulas.grid_distance(2, 4)
+    shares = formulas.score_decomposition(q, k, visible).shares
     return {
-        "energy_share": torch.stack(list(formulas.score_decomposition(q, k, visible).shares.values())),
+        **{f"energy_{name.replace('-', '_')}": share for name, share in shares.items()},
         "position_share": formulas.position_share(q, k, visible),
         "position_scores": formulas.row_centred(position, visible),
         "position_toeplitz_r2": formulas.toeplitz_r2(position, visible=visible),
@@ -110,49 +113,80 @@ def expected_of(q, k, hidden, model):
     }
 
 
-def test_everything_is_that_of_the_stages_weights_layer_by_layer(subject):
-    found, checked = measured(subject), 0
+AXES = {
+    **dict.fromkeys(("position_profile", "score_profile", "attention_profile"), ("layer", "head", "lag")),
+    **dict.fromkeys(("position_scores", "attention_map"), ("layer", "head", "x", "y")),
+    **dict.fromkeys(("head_divergence", "rank_collapse"), ("layer",)),
+}
+
+
+def arrays(table):
+    """By model and name, over layers and whatever else there is."""
+    return {
+        (key, name): numbers(rows, name, *AXES.get(name, ("layer", "head")))
+        for key, rows in table.groupby(["arm", "stage", "step"])
+        for name in rows["name"].unique()
+    }
+
+
+def assert_close(arrays, expected):
+    assert arrays.keys() == expected.keys()
+    for key, values in arrays.items():
+        np.testing.assert_allclose(values, expected[key], rtol=1e-4, atol=1e-6, err_msg=str(key))
+
+
+def test_everything_is_that_of_the_stages_weights_layer_by_layer(subject, table):
+    expected = {}
     for run in subject.runs:
         for stage in subject.stages(run):
-            rows, model = found[run.arm, stage.name, stage.step], subject.model(run, stage)
+            model = subject.model(run, stage)
             layers = [expected_of(*one, model) for one in looked_at(model, subject.large_sample.batch.x)]
-            assert rows.keys() == layers[0].keys()
-            for name, row in rows.items():
-                expected = np.stack([layer[name].numpy() for layer in layers])
-                assert row["shape"] == list(expected.shape), name
-                values = np.array(row["values"], dtype=float)
-                np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-6, err_msg=f"{stage} {name}")
-                assert row["n"] == (SEQUENCES if name.startswith(("energy", "position")) else MATRICES)
-            checked += 1
-    assert checked == len(found) == 4  # one start, two ends, and what self-pretraining left
+            expected |= {
+                ((run.arm, stage.name, stage.step), name): np.stack([layer[name].numpy() for layer in layers])
+                for name in layers[0]
+            }
+    assert len({model for model, _ in expected}) == 4  # one start, two ends, and what self-pretraining left
+    assert_close(arrays(table), expected)
+    of_all = table["name"].str.startswith(("energy", "position"))
+    assert (table["n"] == np.where(of_all, SEQUENCES, MATRICES)).all()
+    for name in ("position_profile", "score_profile", "attention_profile"):
+        assert set(pick(table, name)["lag"]) == set(range(1 - LENGTH, LENGTH))
+
+
+def test_maps_are_of_the_pictured_seed_alone(explained):
+    table = explained[1].table
+    attention = table[table["section"] == "attention"]
+    maps = attention[attention["x"].notna()]
+    assert set(maps["name"]) == {"position_scores", "attention_map"}
+    assert (set(maps["seed"]), set(attention["seed"])) == ({0}, {0, 1, 2})
 
 
 def test_one_look_at_the_sequences_serves_all_layers(subject, monkeypatch):
     looked, forward = [], SequenceModel.forward
-    monkeypatch.setattr(SequenceModel, "forward", lambda *given: (looked.append(1), forward(*given))[1])
-    assert len(measured(subject)) == 4
-    assert len(looked) == 4 * 2  # queries and keys of all sequences, and the states of those with matrices
+    monkeypatch.setattr(
+        SequenceModel, "forward", lambda model, x, *rest: (looked.append(len(x)), forward(model, x, *rest))[1]
+    )
+    measured(subject, "attention")
+    # Queries and keys of all sequences, the states of those with matrices, and a bias of one.
+    assert sorted(n for n in looked if n > 1) == [MATRICES] * 4 + [SEQUENCES] * 4
 
 
-def test_sequences_taken_a_few_at_a_time_give_the_same(subject, monkeypatch):
-    monkeypatch.setattr(module, "MATRICES", MATRICES - 2)  # the last two are fewer than those before
-    whole = measured(subject)
+def test_sequences_taken_a_few_at_a_time_give_the_same(subject, table, monkeypatch):
     monkeypatch.setattr(samples, "SCORE_BYTES", 5 * 4 * HEADS * LENGTH**2)  # four: the power of two below five
-    for place, rows in measured(subject).items():
-        for name, row in rows.items():
-            values, expected = (np.array(r["values"], dtype=float) for r in (row, whole[place][name]))
-            np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-6, err_msg=name)
+    assert_close(arrays(measured(subject, "attention")), arrays(table))
 
 
-def test_of_long_sequences_profiles_keep_the_middle_and_maps_are_averaged(subject, monkeypatch):
-    whole = measured(subject)
+def test_of_long_sequences_profiles_keep_the_middle_and_maps_are_averaged(subject, table, monkeypatch):
+    whole = arrays(table)
     monkeypatch.setattr(module, "LONGEST_LAG", 3)
     monkeypatch.setattr(module, "MAP_SIZE", 4)
-    for place, rows in measured(subject).items():
-        full = {name: np.array(row["values"], dtype=float) for name, row in whole[place].items()}
-        for name in ("position_profile", "score_profile", "attention_profile"):
-            expected = full[name][..., LENGTH - 4 : LENGTH + 3]
-            np.testing.assert_array_equal(np.array(rows[name]["values"], dtype=float), expected)
-        blocks = full["position_scores"].reshape(2, HEADS, 4, 2, 4, 2).mean((3, 5))
-        np.testing.assert_allclose(rows["position_scores"]["values"], blocks, rtol=1e-4, atol=1e-6)
-        assert np.shape(rows["attention_map"]["values"]) == (2, HEADS, 4, 4)
+    shorter = measured(subject, "attention")
+    for (model, name), values in arrays(shorter).items():
+        if name.endswith("_profile"):
+            np.testing.assert_array_equal(values, whole[model, name][..., LENGTH - 4 : LENGTH + 3])
+            assert set(pick(shorter, name)["lag"]) == set(range(-3, 4))
+        if name == "position_scores":
+            blocks = whole[model, name].reshape(2, HEADS, 4, 2, 4, 2).mean((3, 5))
+            np.testing.assert_allclose(values, blocks, rtol=1e-4, atol=1e-6)
+        if name == "attention_map":
+            assert values.shape == (2, HEADS, 4, 4)

@@ -23,14 +23,15 @@ from selfpretrain.explain.cells import (
     everything,
 )
 from selfpretrain.explain.conclude import Evidence, Pairs, Shape, Signals, conclude, gather, plain
-from selfpretrain.files import from_dict, to_dict
+from selfpretrain.explain.table import Measurement, tidy
+from selfpretrain.files import from_dict
 from stand_in import made
 
 # What a conclusion rests on is taken from the right arm, stage, loss and seed.
 
 
-def row(name, values, seed=None, arm="scratch", stage="start", **fields):
-    return {"name": name, "values": values, "seed": seed, "arm": arm, "stage": stage, **fields}
+def row(name, values, seed=None, arm="scratch", stage="start", axes=(), **fields):
+    return Measurement(name=name, values=values, unit="1", axes=axes, seed=seed, arm=arm, stage=stage, **fields)
 
 
 def summary_of(comparisons=(), **test_acc):
@@ -38,19 +39,19 @@ def summary_of(comparisons=(), **test_acc):
     return made(Summary, arms=arms, comparisons=comparisons)
 
 
-def gathered(section, rows, summary=None):
-    return gather(summary or summary_of(), {section: rows}, absolute_positions=True)
+def gathered(rows, summary=None):
+    return gather(summary or summary_of(), tidy("a section", rows), absolute_positions=True)
 
 
 def test_the_start_is_the_one_that_scratch_and_spt_share():
     gradients = [
         row(name, value + more, seed, arm=arm, loss=loss, n=100)
         for seed in range(3)
-        for arm, shift in (("scratch", 0.0), ("mimetic", 5.0))
+        for arm, shift in (("scratch", 0.0), ("mimetic", 5.0), ("joint", 5.0))
         for loss, value in (("label", shift + 0.1), ("reconstruction", shift + 0.2))
         for name, more in (("proximity_snr", 0.0), ("direction_snr", 1.0))
     ]
-    found = gathered("gradients", gradients)
+    found = gathered(gradients)
     assert found.signals == [Signals(0.1, 0.2, 1.1, 1.2, 100)] * 3
     assert found.outcome == "not compared"
 
@@ -65,16 +66,16 @@ def test_the_shape_is_of_the_head_that_looks_nearest():
         ("joint", "after-pretrain"): ([[7.0, 7.0]], [[0.9, 0.9]], [[-1.0, -1.0]]),
     }
     rows = [
-        row(name, value, 0, *model)
+        row(name, value, 0, *model, axes=("layer", "head"))
         for model, values in models.items()
         for name, value in zip(names, values, strict=True)
     ]
-    assert gathered("attention", rows).shapes == [(Shape(1.1, 0.1, 0.001), Shape(5.0, 0.6, -0.1))]
+    assert gathered(rows).shapes == [(Shape(1.1, 0.1, 0.001), Shape(5.0, 0.6, -0.1))]
 
 
 def of_cells(by_cell):
     return [
-        row("transplant_test_acc", value, seed, of=to_dict(cell))
+        row("transplant_test_acc", value, seed, arm=None, stage=None, cell=cell.name)
         for cell, by_seed in by_cell.items()
         for seed, value in by_seed.items()
     ]
@@ -88,8 +89,8 @@ def test_the_gain_is_that_of_spt_over_scratch_and_cells_are_matched_by_seed():
     )
     summary = summary_of(contrasts, spt=(0.7, 0.8, 0.9), scratch_long=(0.4, 0.4, 0.4), scratch=(0.1, None, 0.3))
     frozen = alone("norms", frozen=True)
-    rows = of_cells({frozen: {2: 0.32, 0: 0.12}, alone("norms"): {0: 0.15, 2: None}})
-    found = gathered("transplants", rows, summary)
+    rows = of_cells({frozen: {2: 0.32, 0: 0.12}, alone("norms"): {0: 0.15, 2: math.nan}})
+    found = gathered(rows, summary)
     assert (found.outcome, found.n_seeds) == ("helps", 2)
     assert (found.scratch, found.spt) == ([0.1, 0.3], [0.7, 0.9])
     assert list(found.cells) == [frozen, alone("norms")]
@@ -104,7 +105,7 @@ def test_a_failed_run_is_no_accuracy_of_zero(failed):
     contrast = made(ContrastSummary, arm="spt", against="scratch", outcome="helps", n_seeds=3)
     cell = alone("query-key")
     rows = of_cells({cell: dict(enumerate((0.9, 0.92, 0.88, 0.91)))})
-    found = gathered("transplants", rows, summary_of((contrast,), **ends))
+    found = gathered(rows, summary_of((contrast,), **ends))
     np.testing.assert_equal(getattr(found, failed), [math.nan if acc is None else acc for acc in ends[failed]])
     recovery = of(conclude(found), cell)
     assert (recovery.interval.n, recovery.interval.mean) == (3, pytest.approx(0.2))
@@ -116,10 +117,12 @@ def test_a_failed_run_is_no_accuracy_of_zero(failed):
 
 def test_pairs_are_those_in_order_first():
     rows = [row("pair_classifier_shuffled", 0.5, n=60), row("pair_classifier", 0.9, n=60)]
-    assert gathered("data", rows).pairs == (0.9, 0.5, 60)
-    assert gathered("data", rows[:1]).pairs is None
-    undefined = [row("pair_classifier", None, n=60)] * 2  # of one class there is nothing to tell apart
-    assert gathered("data", undefined).pairs is None
+    assert gathered(rows).pairs == (0.9, 0.5, 60)
+    assert gathered(rows[:1]).pairs is None
+    undefined = [
+        row(name, math.nan, n=60) for name in ("pair_classifier", "pair_classifier_shuffled")
+    ]  # of one class there is nothing to tell apart
+    assert gathered(undefined).pairs is None
 
 
 # What follows.

@@ -13,7 +13,8 @@ from selfpretrain.data.task import Task, shuffled
 from selfpretrain.diagnostics.data import lag_statistics, pair_features
 from selfpretrain.diagnostics.representation import linear_probe
 from selfpretrain.explain import data as module
-from selfpretrain.explain.data import measure
+from selfpretrain.explain.table import pick, tidy
+from stand_in import measured, numbers
 
 LENGTH = 24
 
@@ -53,8 +54,8 @@ def subject(request):
 
 
 @functools.cache
-def measured(subject):
-    return {row.name: row for row in measure(subject, ())}
+def table(subject):
+    return measured(subject, "data")
 
 
 def pairs(rows, labels, lag):
@@ -74,24 +75,30 @@ def difference(per_class):
     return max(norm(a - b) / (norm(a) + norm(b)) for i, a in enumerate(per_class) for b in per_class[:i])
 
 
+def lags_of(subject):
+    return range(1, min(8, subject.task.length - 1) + 1)
+
+
+def assert_by_lag(subject, name, expected):
+    rows = pick(table(subject), name, n=len(subject.task.train))
+    assert list(rows["lag"]) == list(lags_of(subject))
+    np.testing.assert_allclose(rows["value"], expected, rtol=1e-8)
+
+
 def test_differences_are_those_of_the_training_sequences(subject):
-    rows, train = measured(subject), subject.task.train
-    lags = range(1, min(8, subject.task.length - 1) + 1)
-    expected = [difference(pairs(train, train.y, lag)) for lag in lags]
-    np.testing.assert_allclose(rows["beta"].values, expected, rtol=1e-8)
-    expected = [difference([(r + r.T) / 2 for r in pairs(train, train.y, lag)]) for lag in lags]
-    np.testing.assert_allclose(rows["beta_symmetric"].values, expected, rtol=1e-8)
+    train, lags = subject.task.train, lags_of(subject)
+    assert_by_lag(subject, "beta", [difference(pairs(train, train.y, lag)) for lag in lags])
+    in_any_order = [difference([(r + r.T) / 2 for r in pairs(train, train.y, lag)]) for lag in lags]
+    assert_by_lag(subject, "beta_symmetric", in_any_order)
     by_formula = lag_statistics(train.x, train.y, len(lags), lengths=train.lengths)
-    np.testing.assert_allclose(rows["beta_centred"].values, by_formula.beta_centred, rtol=1e-8)
-    assert all(rows[name].n == len(train) for name in rows if name.startswith("beta"))
+    assert_by_lag(subject, "beta_centred", by_formula.beta_centred)
 
 
 def test_chance_is_what_labels_dealt_out_at_random_give(subject):
     train, generator = subject.task.train, np.random.default_rng(0)
-    lags = range(1, min(8, subject.task.length - 1) + 1)
     dealt = [generator.permutation(train.y) for _ in range(10)]
-    expected = [np.mean([difference(pairs(train, labels, lag)) for labels in dealt]) for lag in lags]
-    np.testing.assert_allclose(measured(subject)["beta_chance"].values, expected, rtol=1e-8)
+    expected = [np.mean([difference(pairs(train, labels, lag)) for labels in dealt]) for lag in lags_of(subject)]
+    assert_by_lag(subject, "beta_chance", expected)
 
 
 def test_shuffled_differences_are_those_of_shuffled_training_sequences(subject):
@@ -99,9 +106,7 @@ def test_shuffled_differences_are_those_of_shuffled_training_sequences(subject):
     # Shuffled within its own length, every sequence keeps its symbols.
     assert all(sorted(a[:n]) == sorted(b[:n]) for a, b, n in zip(mixed.x, train.x, train.lengths, strict=True))
     assert not np.array_equal(mixed.x, train.x)
-    lags = range(1, min(8, subject.task.length - 1) + 1)
-    expected = [difference(pairs(mixed, mixed.y, lag)) for lag in lags]
-    np.testing.assert_allclose(measured(subject)["beta_shuffled"].values, expected, rtol=1e-8)
+    assert_by_lag(subject, "beta_shuffled", [difference(pairs(mixed, mixed.y, lag)) for lag in lags_of(subject)])
 
 
 @pytest.mark.parametrize("mix", [False, True])
@@ -110,41 +115,38 @@ def test_pairs_are_classified_in_validation_sequences(mix, subject):
     both, n = task.train + task.val, len(task.train)
     features = pair_features(both.x, min(8, task.length - 1), both.lengths, alphabet=16)
     expected = linear_probe(features[:n], task.train.y, features[n:], task.val.y)
-    row = measured(subject)["pair_classifier_shuffled" if mix else "pair_classifier"]
-    assert (row.values, row.n) == (expected, len(task.val))
+    name = "pair_classifier_shuffled" if mix else "pair_classifier"
+    assert numbers(table(subject), name, n=len(task.val)) == expected
 
 
 def test_planted_order_is_seen_and_shuffled_order_is_not(planted):
-    rows = measured(planted)
-    assert rows["pair_classifier"].values > 0.95
-    assert 0.3 < rows["pair_classifier_shuffled"].values < 0.7
+    of = functools.partial(numbers, table(planted))
+    assert of("pair_classifier") > 0.95
+    assert 0.3 < of("pair_classifier_shuffled") < 0.7
     # Neighbours tell the classes apart; neither without order nor with labels at random do they.
-    beta, mixed, chance = (rows[name].values[0] for name in ("beta", "beta_shuffled", "beta_chance"))
-    assert beta > 0.5
-    assert mixed < 0.15 and chance < 0.15
+    assert of("beta", lag=1) > 0.5
+    assert of("beta_shuffled", lag=1) < 0.15 and of("beta_chance", lag=1) < 0.15
     # Up and down are mirror images: a distance alone cannot tell them apart.
-    assert rows["beta_symmetric"].values[0] < 0.15
+    assert of("beta_symmetric", lag=1) < 0.15
 
 
 def test_nothing_is_seen_where_there_is_nothing(null):
-    rows = measured(null)
-    for name in ("pair_classifier", "pair_classifier_shuffled"):
-        assert 0.3 < rows[name].values < 0.7
-    assert (rows["beta"].values < 1.5 * rows["beta_chance"].values).all()
+    of = functools.partial(numbers, table(null))
+    assert all(0.3 < of(name) < 0.7 for name in ("pair_classifier", "pair_classifier_shuffled"))
+    assert (of("beta", "lag") < 1.5 * of("beta_chance", "lag")).all()
 
 
 def test_validation_labels_that_contradict_training_are_all_missed(planted):
     """Known answer: near 0, where fitting to or scoring on anything but training and validation gives near 1."""
     val = planted.task.val
     contrary = Looked(replace(planted.task, val=replace(val, y=1 - val.y)))
-    assert measured(contrary)["pair_classifier"].values < 0.05
+    assert numbers(table(contrary), "pair_classifier") < 0.05
 
 
 def test_lags_reach_as_far_as_is_asked_for_and_never_past_the_end(planted):
     for asked, reach in ((2, 8), (11, 11), (LENGTH + 5, LENGTH - 1)):
-        further = Looked(planted.task, max_lag=asked)
-        differences = itertools.islice(measure(further, ()), 5)  # the classifiers after them take long
-        assert {(row.axes, len(row.values)) for row in differences} == {(("lag",), reach)}
+        differences = itertools.islice(module.measure(Looked(planted.task, asked), ()), 5)  # classifiers take long
+        assert set(tidy("data", differences)["lag"]) == set(range(1, reach + 1))
 
 
 def test_a_file_sorted_by_class_is_no_obstacle(planted, monkeypatch):
@@ -153,5 +155,4 @@ def test_a_file_sorted_by_class_is_no_obstacle(planted, monkeypatch):
     ordered = replace(planted.task, train=planted.task.train.rows(order))
     monkeypatch.setattr(module, "LARGE_SAMPLE", 100)
     assert len(set(ordered.train.y[:100])) == 1
-    rows = measured(Looked(ordered))
-    assert rows["pair_classifier"].values > 0.9
+    assert numbers(table(Looked(ordered)), "pair_classifier") > 0.9

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,9 +12,9 @@ from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.diagnostics.gradients import blindness_ratio
-from selfpretrain.explain.gradients import measure
+from selfpretrain.explain.table import pick
 from selfpretrain.streams import torch_stream
-from stand_in import stand_in, telling_task
+from stand_in import measured, numbers, stand_in, telling_task
 
 MAX_LAG = 2
 MANY = replace(TINY_DIAGNOSIS, sample=84, large_sample=84)
@@ -42,13 +43,9 @@ def subject(model, finished):
     return stand_in(finished, TINY_DIAGNOSIS, model)
 
 
-def measured(subject):
-    return [m.plain() for run in subject.runs for m in measure(subject, (run.name,))]
-
-
 @pytest.fixture(scope="module")
-def rows(subject):
-    return measured(subject)
+def table(subject):
+    return measured(subject, "gradients")
 
 
 def stages(subject):
@@ -127,49 +124,45 @@ def snr(g):
     return (g.mean(0).square().sum(-1) - noise / len(g)) / noise
 
 
-def values(rows, name, run, stage, **fields):
-    wanted = {"name": name, "arm": run.arm, "seed": 0, "stage": stage.name, "step": stage.step, **fields}
-    (row,) = [row for row in rows if all(row.get(field) == value for field, value in wanted.items())]
-    return row["values"]
+def at(table, name, run, stage, *axes, **fields):
+    return numbers(table, name, *axes, arm=run.arm, seed=0, stage=stage.name, step=stage.step, **fields)
 
 
-def close(expected, rel=1e-4, abs=1e-6):
-    expected = expected.tolist() if isinstance(expected, torch.Tensor) else expected
-    if isinstance(expected, list):
-        return [close(part, rel, abs) for part in expected]
-    if math.isnan(expected):  # no gradient, no noise
-        return None
-    return pytest.approx(expected, rel=rel, abs=abs)
+def assert_close(numbers, expected, rel=1e-4):
+    """NaN where there is neither gradient nor noise."""
+    np.testing.assert_allclose(numbers, np.asarray(expected), rtol=rel, atol=1e-6)
+
+
+HEAD, LAG = ("layer", "head"), ("layer", "head", "lag")
 
 
 @pytest.mark.parametrize("loss", ["label", "reconstruction"])
-def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss, subject, rows):
+def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss, subject, table):
     count = 0
     for run, stage, sample in stages(subject):
         slopes = along_lags(calibrated(subject.model(run, stage), sample), sample, loss)
         for name, g in slopes.items():
             near = g[..., :MAX_LAG]
             expected = {
-                "snr": snr(near.flatten(1)),
-                "snr_by_head": snr(near),
-                "snr_by_lag": snr(g[..., None]),
-                "pressure": -g.mean(0),  # descending goes against the slope
+                "snr": ((), snr(near.flatten(1))),
+                "snr_by_head": (HEAD, snr(near)),
+                "snr_by_lag": (LAG, snr(g[..., None])),
+                "pressure": (LAG, -g.mean(0)),  # descending goes against the slope
             }
-            for kind, value in expected.items():
-                found = values(rows, f"{name}_{kind}", run, stage, loss=loss, n=len(sample))
-                assert found == close(value), (name, kind, run.where, stage)
-                count += 1
+            for kind, (axes, values) in expected.items():
+                assert_close(at(table, f"{name}_{kind}", run, stage, *axes, loss=loss, n=len(sample)), values)
+                count += values.numel()
         both = torch.cat([g[..., :MAX_LAG] for g in slopes.values()], dim=-1)
-        assert values(rows, "band_snr", run, stage, loss=loss) == close(snr(both.flatten(1)))
-    assert count == sum("loss" in r and r["name"].startswith(("prox", "dir")) and r["loss"] == loss for r in rows) - (
-        loss == "reconstruction"  # the shuffled control
-    )
+        assert_close(at(table, "band_snr", run, stage, loss=loss), snr(both.flatten(1)))
+    names = table["name"][table["loss"].isin([loss])]
+    assert count == names.str.fullmatch("(proximity|direction)_(snr|snr_by_head|snr_by_lag|pressure)").sum()
+    assert set(table["lag"].dropna()) == set(range(1, subject.length))
 
 
-def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, rows):
+def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, table):
     run, stage = subject.runs[0], subject.runs[0].stages[0]
     sample, step = subject.sample, 1e-3
-    pressure = torch.tensor(values(rows, "proximity_pressure", run, stage, loss="reconstruction"))
+    pressure = at(table, "proximity_pressure", run, stage, *LAG, loss="reconstruction")
     model = subject.model(run, stage).double().eval()
     before = losses_by_hand(model, sample, "reconstruction").mean()
     length = sample.length
@@ -177,7 +170,7 @@ def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, ro
     for layer, block in enumerate(model.blocks):
         added = torch.zeros(model.config.heads, length, length, dtype=torch.float64)
         for lag in range(1, length):
-            added += pressure[layer, :, lag - 1, None, None] * (distance == lag) * step
+            added += torch.tensor(pressure[layer, :, lag - 1, None, None]) * (distance == lag) * step
         cls = int(model.cls is not None)
         added = F.pad(added, (cls, 0, cls, 0))
         block.attention.kernel = "eager"
@@ -185,7 +178,7 @@ def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, ro
     assert losses_by_hand(model, sample, "reconstruction").mean() < before
 
 
-def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, rows):
+def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, table):
     for run, stage, sample in stages(subject):
         model = calibrated(subject.model(run, stage), sample)
         near = {
@@ -197,12 +190,12 @@ def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, rows):
                 torch.cat([near[loss][part] for part in parts], dim=-1).flatten(1)
                 for loss in ("label", "reconstruction")
             )
-            found = values(rows, name, run, stage, n=len(sample))
-            assert found[0] == close(snr(label) / snr(reconstruction), rel=1e-3)
-            assert found == close(list(blindness_ratio(label, reconstruction)), rel=1e-3)
+            ratio, low, high = (at(table, name + end, run, stage, n=len(sample)) for end in ("", "_low", "_high"))
+            assert_close(ratio, snr(label) / snr(reconstruction), rel=1e-3)
+            assert_close([ratio, low, high], blindness_ratio(label, reconstruction), rel=1e-3)
 
 
-def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(finished, model, subject, rows):
+def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(finished, model, subject, table):
     off = stand_in(finished, TINY_DIAGNOSIS, model)
 
     def with_a_bias(run, stage, made=off.model):
@@ -212,26 +205,24 @@ def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(finished, m
         return spoilt
 
     off.model = with_a_bias
-    found = measured(off)
-    names = ("proximity_snr", "direction_snr", "band_snr", "proximity_pressure", "direction_pressure")
-    for run, stage, sample in stages(subject):
-        slopes = along_lags(calibrated(off.model(run, stage), sample), sample, "label")
-        for name, g in slopes.items():
-            assert values(found, f"{name}_pressure", run, stage, loss="label") == close(-g.mean(0))
-        for name in names:
-            expected = values(rows, name, run, stage, loss="label")
-            assert values(found, name, run, stage, loss="label") == close(expected)
+    on_scores = {"proximity_snr": (), "direction_snr": (), "band_snr": ()}
+    on_scores |= {"proximity_pressure": LAG, "direction_pressure": LAG}
+    of_off = measured(off, "gradients")
+    for run, stage, _ in stages(subject):
+        for name, axes in on_scores.items():
+            expected = at(table, name, run, stage, *axes, loss="label")
+            assert_close(at(of_off, name, run, stage, *axes, loss="label"), expected)
 
 
-def test_the_control_is_the_reconstructions_signal_on_shuffled_positions(subject, rows):
+def test_the_control_is_the_reconstructions_signal_on_shuffled_positions(subject, table):
     run, stage, sample = next(stages(subject))
     # Every sequence in an order of its own; what is hidden stays where it was.
     order = torch.rand(sample.batch.x.shape, generator=torch_stream(0, "shuffle")).argsort(dim=1)
     x = sample.batch.x.gather(1, order)
     g = along_lags(subject.model(run, stage).double().eval(), sample, "reconstruction", x)["proximity"]
-    found = values(rows, "proximity_snr_shuffled", run, stage, loss="reconstruction", n=len(sample))
-    assert found == close(snr(g[..., :MAX_LAG].flatten(1)))
-    assert sum(row["name"] == "proximity_snr_shuffled" for row in rows) == 1
+    (control,) = pick(table, "proximity_snr_shuffled").itertuples()  # of one start alone
+    assert (control.arm, control.stage, control.loss, control.n) == (run.arm, "start", "reconstruction", len(sample))
+    assert_close(control.value, snr(g[..., :MAX_LAG].flatten(1)))
 
 
 def weights_of(model):
@@ -245,7 +236,7 @@ def weights_of(model):
 def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_samples_sequences(finished, model):
     subject = stand_in(finished, MANY, model, telling_task())  # of fainter labels there is no angle
     cosines = 0
-    rows = measured(subject)
+    table = measured(subject, "gradients")
     for run in subject.runs:
         for stage in subject.stages(run):
             model = calibrated(subject.model(run, stage), subject.sample)
@@ -253,44 +244,39 @@ def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_samples_sequenc
             weights = [weight for group in groups.values() for weight in group]
             batches = {}
             for loss in ("label", "reconstruction"):
-                of_each = {group: [] for group in groups}
-                for one in losses_by_hand(model, used, loss):
-                    grads = iter(torch.autograd.grad(one, weights, retain_graph=True, materialize_grads=True))
-                    for group, own in groups.items():
-                        of_each[group].append(torch.cat([next(grads).flatten() for _ in own]))
-                batches[loss] = {group: torch.stack(g).reshape(20, 4, -1).mean(1) for group, g in of_each.items()}
+                losses = losses_by_hand(model, used, loss)
+                each = torch.eye(len(losses)).to(losses)
+                grads = torch.autograd.grad(losses, weights, each, is_grads_batched=True, materialize_grads=True)
+                here = iter(grad.flatten(1) for grad in grads)
+                of_groups = {group: torch.cat([next(here) for _ in own], 1) for group, own in groups.items()}
+                batches[loss] = {group: g.reshape(20, 4, -1).mean(1) for group, g in of_groups.items()}
                 for group, g in batches[loss].items():
                     norm, ratio = g.mean(0).norm(), snr(g) / 4  # one sequence has four times the variance of a batch
-                    assert values(rows, "gradient_norm", run, stage, loss=loss, group=group) == close(norm)
-                    assert values(rows, "gradient_snr", run, stage, loss=loss, group=group) == close(ratio)
+                    assert_close(at(table, "gradient_norm", run, stage, loss=loss, group=group), norm)
+                    assert_close(at(table, "gradient_snr", run, stage, loss=loss, group=group), ratio)
             for group in groups:
                 a1, a2 = batches["reconstruction"][group].reshape(2, 10, -1).mean(1)
                 b1, b2 = batches["label"][group].reshape(2, 10, -1).mean(1)
-                found = values(rows, "gradient_cosine", run, stage, group=group)
-                if a1 @ a2 <= 0 or b1 @ b2 <= 0:
-                    assert found is None
-                    continue
-                assert found == close((a1 @ b2 + a2 @ b1) / 2 / ((a1 @ a2) * (b1 @ b2)).sqrt(), rel=1e-3)
-                cosines += 1
-            assert {row["group"] for row in rows if row["name"] == "gradient_norm"} == set(groups)
+                defined = a1 @ a2 > 0 and b1 @ b2 > 0
+                cosine = (a1 @ b2 + a2 @ b1) / 2 / ((a1 @ a2) * (b1 @ b2)).sqrt() if defined else math.nan
+                assert_close(at(table, "gradient_cosine", run, stage, group=group), cosine, rel=1e-3)
+                cosines += bool(defined)
+            assert set(pick(table, "gradient_norm")["group"]) == set(groups)
     assert cosines > 2  # enough have one
 
 
-def test_sizes_of_updates_are_those_that_training_recorded(subject, rows):
-    count = 0
-    for run in subject.runs:
-        for phase in ("pretrain", "label"):
-            points = [row for row in run.rows if row["phase"] == phase]
-            for group in {group for row in points for group in row["update_ratio"]}:
-                (found,) = [
-                    row["values"]
-                    for row in rows
-                    if (row["name"], row["arm"], row["stage"], row.get("group"))
-                    == ("update_ratio", run.arm, f"along-{phase}", group)
-                ]
-                assert found == close([[row["step"], row["update_ratio"][group]] for row in points], rel=1e-6)
-                count += 1
-    assert count == sum(row["name"] == "update_ratio" for row in rows) > 0
+def test_sizes_of_updates_are_those_that_training_recorded(subject, table):
+    recorded = {
+        (run.arm, f"along-{phase}", row["step"], group): ratio
+        for run in subject.runs
+        for phase in ("pretrain", "label")
+        for row in run.rows
+        if row["phase"] == phase
+        for group, ratio in row["update_ratio"].items()
+    }
+    rows = pick(table, "update_ratio").set_index(["arm", "stage", "step", "group"])["value"]
+    assert rows.to_dict() == pytest.approx(recorded, rel=1e-6)
+    assert recorded
 
 
 def test_signal_is_summed_up_to_the_lag_that_is_asked_for(finished):
@@ -298,8 +284,8 @@ def test_signal_is_summed_up_to_the_lag_that_is_asked_for(finished):
     task = load_task("proximity", length=24, sequences=200)
     subject = stand_in(finished, replace(TINY_DIAGNOSIS, max_lag=20), ModelConfig(width=8, heads=2), task)
     run, sample = subject.runs[0], subject.large_sample
-    rows, model = measured(subject), calibrated(subject.model(run, run.stages[0]), sample)
+    table, model = measured(subject, "gradients"), calibrated(subject.model(run, run.stages[0]), sample)
     for loss in ("label", "reconstruction"):
         near = along_lags(model, sample, loss)["proximity"][..., :20]
-        assert values(rows, "proximity_snr", run, run.stages[0], loss=loss) == close(snr(near.flatten(1)), rel=1e-3)
-        assert len(values(rows, "proximity_snr_by_lag", run, run.stages[0], loss=loss)[0][0]) == 20
+        assert_close(at(table, "proximity_snr", run, run.stages[0], loss=loss), snr(near.flatten(1)), rel=1e-3)
+    assert set(pick(table, "proximity_snr_by_lag")["lag"]) == set(range(1, 21))

@@ -16,11 +16,11 @@ from selfpretrain.diagnostics import curvature
 from selfpretrain.diagnostics.alignment import align
 from selfpretrain.diagnostics.curvature import critical_sharpness
 from selfpretrain.diagnostics.landscape import filter_direction
-from selfpretrain.explain.landscape import measure
+from selfpretrain.explain.table import pick
 from selfpretrain.model.attention import Attention, Scores
 from selfpretrain.registry import SECTIONS
 from selfpretrain.streams import torch_stream
-from stand_in import stand_in
+from stand_in import measured, numbers, stand_in
 
 SAMPLE, FEW = TINY_DIAGNOSIS.sample, TINY_DIAGNOSIS.curvature_sample
 # What is looked at: one start for both arms, then each arm's own stages.
@@ -46,22 +46,13 @@ def jobs(subject):
 
 
 @pytest.fixture(scope="module")
-def rows(subject, jobs):
-    return [row for job in jobs[:-1] for row in measure(subject, job)]
+def table(subject, jobs):
+    return measured(subject, "landscape", *jobs[:-1])
 
 
 @pytest.fixture(scope="module")
 def paths(subject, jobs):
-    return list(measure(subject, jobs[-1]))
-
-
-def one(rows, name, **fields):
-    (row,) = [r for r in rows if r.name == name and all(getattr(r, k) == v for k, v in fields.items())]
-    return row
-
-
-def found(rows, name, arm, stage, **fields):
-    return one(rows, name, arm=arm, stage=stage, **fields)
+    return measured(subject, "landscape", jobs[-1])
 
 
 def raw(subject, arm, stage):
@@ -109,25 +100,24 @@ def test_the_graph_of_a_hessian_is_built_once_for_each_group_of_weights(subject,
     monkeypatch.setattr(
         curvature, "Hessian", lambda loss, weights: (built.append(len(weights)), real(loss, weights))[1]
     )
-    rows = list(measure(subject, jobs[0]))
+    traces = pick(measured(subject, "landscape", jobs[0]), "hessian_trace")
     stages = [stage for arm, stage in STAGES if arm == "scratch"]
-    assert sum(row.name == "hessian_trace" for row in rows) == 2 * len(stages)
+    assert len(traces) == 2 * len(stages)
     assert len(built) == 2 * len(stages) + 1  # and one along the updates of both losses, before label training
 
 
-def test_every_stage_is_looked_at_once_and_says_which_precision(rows):
-    largest = [row for row in rows if row.name == "hessian_largest"]
-    looked_at = [(r.arm, r.stage, r.group) for r in largest]
-    assert len(looked_at) == 8
-    assert set(looked_at) == {(*where, group) for where in STAGES for group in (None, "query-key")}
-    for row in rows:
-        in_double = row.name.startswith(("hessian", "curvature_along", "slope_along", "critical"))
-        assert row.plain()["dtype"] == ("float64" if in_double else "float32"), row.name
+def test_every_stage_is_looked_at_once_and_says_which_precision(table):
+    looked_at = pick(table, "hessian_largest")[["arm", "stage", "group"]].fillna("all")
+    assert sorted(looked_at.itertuples(index=False, name=None)) == sorted(
+        (*where, group) for where in STAGES for group in ("all", "query-key")
+    )
+    in_double = table["name"].str.startswith(("hessian", "curvature_along", "slope_along", "critical"))
+    assert (table["dtype"] == np.where(in_double, "float64", "float32")).all()
 
 
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
 @pytest.mark.parametrize("group", [None, "query-key"])
-def test_curvature_is_that_of_the_dense_hessian_in_double_precision(arm, stage, group, subject, rows):
+def test_curvature_is_that_of_the_dense_hessian_in_double_precision(arm, stage, group, subject, table):
     model = calibrated(subject, arm, stage).double()
     weights = [
         weight
@@ -136,22 +126,23 @@ def test_curvature_is_that_of_the_dense_hessian_in_double_precision(arm, stage, 
     ]
     hessian = dense_hessian(label_loss(model, subject.sample, FEW), weights)
     values = torch.linalg.eigvalsh(hessian)
+    where = {"arm": arm, "stage": stage, "group": group, "loss": "label", "n": FEW}
     for name, expected in (("hessian_largest", values[-1]), ("hessian_smallest", values[0])):
-        row = found(rows, name, arm, stage, group=group, loss="label", n=FEW)
-        assert row.values[0] == pytest.approx(expected.item(), rel=1e-8)
+        assert numbers(table, name, **where) == pytest.approx(expected.item(), rel=1e-8)
+        assert 0 <= numbers(table, f"{name}_residual", **where) < 1e-3 * values.abs().max()
     # The same sixteen vectors of signs.
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(16, len(hessian)))
     each = np.einsum("si,ij,sj->s", signs, hessian.numpy(), signs)
-    row = found(rows, "hessian_trace", arm, stage, group=group, loss="label", n=FEW)
-    assert row.values == pytest.approx([each.mean(), each.std(ddof=1) / 4], rel=1e-8)
-    grid, density = found(rows, "hessian_density", arm, stage, group=group, loss="label", n=FEW).values
-    assert grid[0] < values[0] and grid[-1] > values[-1]
-    assert torch.trapezoid(density, grid).item() == pytest.approx(1.0, rel=1e-4)
+    assert numbers(table, "hessian_trace", **where) == pytest.approx(each.mean(), rel=1e-8)
+    assert numbers(table, "hessian_trace_error", **where) == pytest.approx(each.std(ddof=1) / 4, rel=1e-8)
+    density = pick(table, "hessian_density", **where)
+    assert density["x"].min() < values[0] and density["x"].max() > values[-1]
+    assert np.trapezoid(density["value"], density["x"]) == pytest.approx(1.0, rel=1e-4)
 
 
 @pytest.mark.parametrize("loss", ["label", "reconstruction"])
 @pytest.mark.parametrize(("arm", "stage"), BEFORE_LABELS)
-def test_along_an_update_is_along_the_first_step_of_that_loss_and_of_the_label_loss(arm, stage, loss, subject, rows):
+def test_along_an_update_is_along_the_first_step_of_that_loss_and_of_the_label_loss(arm, stage, loss, subject, table):
     """Differentiated twice in the learning rate; no product of gradients or with a Hessian is written down."""
     model, sample = calibrated(subject, arm, stage).double(), subject.sample
     names = [name for name, _ in model.named_parameters() if "_head" not in name]
@@ -167,40 +158,39 @@ def test_along_an_update_is_along_the_first_step_of_that_loss_and_of_the_label_l
         (bend,) = torch.autograd.grad(slope, rate)
         return slope.item(), bend.item()
 
-    fields = {"loss": "label", "of": {"update": loss}}
-    slope = found(rows, "slope_along_update", arm, stage, **fields, n=SAMPLE).values
+    where = {"arm": arm, "stage": stage, "loss": loss}
+    slope = numbers(table, "slope_along_update", **where, n=SAMPLE)
     assert slope == pytest.approx(derivatives(SAMPLE)[0], rel=1e-8)
     assert loss == "reconstruction" or slope < 0  # the label's own update lowers the label loss
     squared = sum(u.square().sum().item() for u in update)
-    bend = found(rows, "curvature_along_update", arm, stage, **fields, n=FEW).values
+    bend = numbers(table, "curvature_along_update", **where, n=FEW)
     assert bend == pytest.approx(derivatives(FEW)[1] / squared, rel=1e-8)
-    sharpness = found(rows, "critical_sharpness", arm, stage, **fields, n=SAMPLE).values
-    assert sharpness == pytest.approx(critical_sharpness(lambda: label_loss(model, sample), weights, update), rel=1e-8)
-    if math.isinf(sharpness):
-        assert slope > 0
+    expected = critical_sharpness(lambda: label_loss(model, sample), weights, update)
+    sharpness = numbers(table, "critical_sharpness", **where, n=SAMPLE)
+    assert sharpness == pytest.approx(expected if math.isfinite(expected) else math.nan, rel=1e-8, nan_ok=True)
+    assert slope > 0 or math.isfinite(expected)
 
 
-def test_updates_are_looked_at_before_label_training_only(rows):
+def test_updates_are_looked_at_before_label_training_only(table):
     for name in ("slope_along_update", "curvature_along_update", "critical_sharpness"):
-        seen = sorted((r.arm, r.stage, r.of["update"]) for r in rows if r.name == name)
-        assert seen == sorted((*where, loss) for where in BEFORE_LABELS for loss in LOSS)
+        looked_at = pick(table, name)[["arm", "stage", "loss"]].itertuples(index=False, name=None)
+        assert sorted(looked_at) == sorted((*where, loss) for where in BEFORE_LABELS for loss in LOSS)
 
 
 @pytest.mark.parametrize("loss", ["label", "reconstruction"])
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
-def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, stage, loss, subject, rows):
+def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, stage, loss, subject, table):
     model, sample = calibrated(subject, arm, stage), subject.sample
     far = (torch.arange(sample.length)[:, None] - torch.arange(sample.length)).abs()
     near = torch.exp(-far.double())
     bias = torch.zeros(sample.length + 1, sample.length + 1, dtype=torch.float64)
     bias[1:, 1:] = near - near.mean(1, keepdim=True)
     places = [module for module in model.modules() if isinstance(module, Scores)]
-    strengths = one(rows, "proximity_strengths", arm=arm, stage=stage).values
-    assert strengths == pytest.approx([t / 2 for t in range(-8, 9)])
-    curves, slopes, bends = (
-        torch.as_tensor(found(rows, f"proximity_{name}", arm, stage, loss=loss, n=SAMPLE).values)
-        for name in ("slice", "slope", "curvature")
-    )
+    where = {"arm": arm, "stage": stage, "loss": loss, "n": SAMPLE}
+    curves = numbers(table, "proximity_slice", "layer", "head", "x", **where)
+    slopes, bends = (numbers(table, f"proximity_{name}", "layer", "head", **where) for name in ("slope", "curvature"))
+    strengths = np.linspace(-4, 4, 17)
+    assert np.array_equal(sorted(pick(table, "proximity_slice", **where)["x"].unique()), strengths)
     assert curves.shape == (2, 2, 17)
 
     def losses(model, layer, head, strength):
@@ -230,14 +220,14 @@ def test_a_slice_adds_nearness_to_one_head_and_cls_is_nobodys_neighbour(arm, sta
 
 
 @pytest.mark.parametrize("arm", ["scratch", "spt"])
-def test_random_slices_cross_at_the_trained_weights(arm, subject, rows):
+def test_random_slices_cross_at_the_trained_weights(arm, subject, table):
     model, sample = calibrated(subject, arm, "after-label"), subject.sample
-    assert [r.arm for r in rows if r.name == "random_line"] == ["scratch", "spt"]
+    assert list(pick(table, "random_line")["arm"].unique()) == ["scratch", "spt"]
     weights = [w for name, w in model.named_parameters() if not name.startswith("reconstruction_head")]
     start, stream = [w.detach().clone() for w in weights], torch_stream(0, "curvature")
     directions = [filter_direction(weights, stream) for _ in range(2)]
-    line = found(rows, "random_line", arm, "after-label", loss="label", n=SAMPLE).values
-    plane = found(rows, "random_plane", arm, "after-label", loss="label", n=SAMPLE).values
+    where = {"arm": arm, "stage": "after-label", "loss": "label", "n": SAMPLE}
+    line, plane = numbers(table, "random_line", "x", **where), numbers(table, "random_plane", "x", "y", **where)
 
     @torch.no_grad()
     def at(*steps):
@@ -260,14 +250,11 @@ ENDS = [
 ]
 
 
-def between(a, b):
-    return {end: dict(zip(("arm", "stage"), where, strict=True)) for end, where in (("start", a), ("end", b))}
-
-
 def test_paths_follow_every_run_and_join_the_ends_of_two(paths, jobs):
     assert jobs == [("scratch-seed0",), ("spt-seed0",), ("paths", "scratch-seed0", "spt-seed0")]
     for name in ("path", "barrier", "rise", "path_aligned", "barrier_aligned", "rise_aligned"):
-        assert [row.of for row in paths if row.name == name] == [between(*ends) for ends in ENDS]
+        ends = pick(paths, name)[["arm", "stage", "other_arm", "other_stage"]].drop_duplicates()
+        assert list(ends.itertuples(index=False, name=None)) == [(*a, *b) for a, b in ENDS]
 
 
 @pytest.mark.parametrize("aligned", [False, True])
@@ -287,25 +274,26 @@ def test_a_path_joins_the_two_models_it_is_named_for(a, b, aligned, subject, pat
                 weight.copy_(start[name] + step / 24 * (towards[name] - start[name]))
             expected.append(label_loss(near, subject.sample).item())
     suffix = "_aligned" if aligned else ""
-    fields = {"of": between(a, b), "loss": "label", "n": SAMPLE, "seed": 0}
-    shares, losses = one(paths, f"path{suffix}", **fields).values
-    assert shares.tolist() == pytest.approx([step / 24 for step in range(25)], rel=1e-12)
+    where = dict(zip(("arm", "stage", "other_arm", "other_stage"), (*a, *b), strict=True))
+    where |= {"loss": "label", "n": SAMPLE, "seed": 0}
+    losses = numbers(paths, f"path{suffix}", "x", **where)
+    shares = sorted(pick(paths, f"path{suffix}", **where)["x"])
+    assert shares == pytest.approx([step / 24 for step in range(25)], rel=1e-12)
     # The far end is the same function, however its heads are turned.
-    assert [losses[0].item(), losses[-1].item()] == pytest.approx(ends, rel=1e-5)
+    assert [losses[0], losses[-1]] == pytest.approx(ends, rel=1e-5)
     assert losses.tolist() == pytest.approx(expected, rel=1e-5)
-    rise = one(paths, f"rise{suffix}", **fields).values
-    assert rise == pytest.approx(max(expected) - max(ends), abs=1e-5)
-    barrier = one(paths, f"barrier{suffix}", **fields).values
+    assert numbers(paths, f"rise{suffix}", **where) == pytest.approx(max(expected) - max(ends), abs=1e-5)
     chord = [ends[0] + step / 24 * (ends[1] - ends[0]) for step in range(25)]
     over = max(loss - straight for loss, straight in zip(expected, chord, strict=True))
-    assert barrier == pytest.approx(over, abs=1e-5)
+    assert numbers(paths, f"barrier{suffix}", **where) == pytest.approx(over, abs=1e-5)
 
 
 def test_with_cls_pooling_and_one_layer_the_label_does_not_feel_proximity_at_all(finished):
     """Known answer: the label is read at cls, which one layer fills from values; no matter who else looks where."""
     subject = stand_in(finished, TINY_DIAGNOSIS, ModelConfig(width=8, heads=2, pooling="cls"))
-    slices = [row for row in measure(subject, ("scratch-seed0",)) if row.name == "proximity_slice"]
-    for row in slices:
-        moved = np.ptp(row.values.numpy(), axis=-1).max()
-        assert moved < 1e-6 if row.loss == "label" else moved > 1e-5, (row.loss, row.stage, moved)
-    assert len(slices) == 4  # both losses at the start and at the end
+    slices = pick(measured(subject, "landscape", ("scratch-seed0",)), "proximity_slice")
+    curves = slices.groupby(["stage", "loss", "head"])["value"]
+    moved = (curves.max() - curves.min()).groupby(["stage", "loss"]).max()
+    assert len(moved) == 4  # both losses at the start and at the end
+    assert moved.xs("label", level="loss").max() < 1e-6
+    assert moved.xs("reconstruction", level="loss").min() > 1e-5

@@ -10,8 +10,7 @@ from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.attention import pattern_mass_relative, top_pattern
 from selfpretrain.diagnostics.representation import position_cosine
-from selfpretrain.explain.plateau import measure
-from stand_in import stand_in
+from stand_in import measured, numbers, stand_in
 
 HEADS, WIDTH, MAX_LAG = 2, 12, 1
 CONFIG = replace(TINY_DIAGNOSIS, max_lag=MAX_LAG)
@@ -48,7 +47,7 @@ def test_mass_on_a_pattern_is_counted_query_by_query():
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_what_is_measured_along_training(finished, pooling):
     subject = stand_in(finished, CONFIG, ModelConfig(depth=2, width=WIDTH, heads=HEADS, pooling=pooling))
-    rows = [row.plain() for row in measure(subject, tuple(run.name for run in subject.runs))]
+    table = measured(subject, "plateau")
     sample = subject.sample.part(0, 32)
     front = pooling == "cls"
 
@@ -75,15 +74,11 @@ def test_what_is_measured_along_training(finished, pooling):
         for run in subject.runs:
             for stage in run.along:
                 layers = list(looked_at(run, stage))
-                found = {
-                    row["name"]: row["values"]
-                    for row in rows
-                    if (row["arm"], row["stage"], row["step"]) == (run.arm, stage.name, stage.step)
-                }
+                where = {"arm": run.arm, "stage": stage.name, "step": stage.step, "n": 20}
                 cosines = [position_cosine(h).mean().item() for h, _ in layers]
-                assert found["state_cosine"] == pytest.approx(cosines, abs=1e-5)
+                assert numbers(table, "state_cosine", "layer", **where) == pytest.approx(cosines, abs=1e-5)
                 masses = [
                     pattern_mass_relative(maps, pattern).mean().item()
                     for (_, maps), pattern in zip(layers, patterns, strict=True)
                 ]
-                assert found["pattern_mass_relative"] == pytest.approx(masses, abs=1e-4)
+                assert numbers(table, "pattern_mass_relative", "layer", **where) == pytest.approx(masses, abs=1e-4)

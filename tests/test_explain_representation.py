@@ -1,5 +1,6 @@
 """Hidden states are read where they should be, probes meet sequences they have not seen, changes start at the start."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -9,11 +10,11 @@ import torch
 from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.representation import cka, linear_probe
-from selfpretrain.explain.representation import measure
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.table import pick
 from selfpretrain.model.mask import Mask
 from selfpretrain.registry import SECTIONS
-from stand_in import stand_in, telling_task
+from stand_in import measured, numbers, stand_in, telling_task
 
 HEADS, SIZE = 2, 6
 # One start serves both arms.
@@ -29,14 +30,8 @@ def subject(finished):
 
 
 @pytest.fixture(scope="module")
-def rows(subject):
-    (both,) = SECTIONS["representation"].parts(subject)
-    return list(measure(subject, both))
-
-
-def one(rows, name, **fields):
-    (row,) = [r for r in rows if r.name == name and all(getattr(r, k) == v for k, v in fields.items())]
-    return row
+def table(subject):
+    return measured(subject, "representation")
 
 
 def model_of(subject, arm, stage):
@@ -94,33 +89,31 @@ def relative(now, before):
 
 
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
-def test_a_probe_is_fitted_to_training_and_scored_on_validation_sequences(arm, stage, subject, rows):
+def test_a_probe_is_fitted_to_training_and_scored_on_validation_sequences(arm, stage, subject, table):
     model, fitted, held_out = model_of(subject, arm, stage), subject.large_sample, subject.held_out()
     train, val = features(model, fitted), features(model, held_out)
     y, held_y = fitted.batch.y.numpy(), held_out.batch.y.numpy()
     expected = [linear_probe(a.numpy(), y, b.numpy(), held_y) for a, b in zip(train, val, strict=True)]
-    row = one(rows, "linear_probe", arm=arm, stage=stage)
-    assert row.values == expected
-    assert (row.n, len(fitted)) == (30, 60)
+    accuracies = numbers(table, "linear_probe", "layer", arm=arm, stage=stage, n=30)
+    assert (accuracies.tolist(), len(fitted)) == (expected, 60)
     # Known answer: what holds in training is wrong in validation.
-    assert all(accuracy < 0.2 for accuracy in row.values)
+    assert accuracies.max() < 0.2
     assert all(linear_probe(a.numpy(), y, a.numpy(), y) > 0.7 for a in train)
 
 
-def test_only_stages_that_differ_from_the_start_have_changed(rows):
-    for name in ("weight_change", "change_rank"):
-        assert {(r.arm, r.stage) for r in rows if r.name == name} == set(CHANGED)
-    assert sorted((r.arm, r.stage) for r in rows if r.name == "linear_probe") == sorted(STAGES)
+def test_only_stages_that_differ_from_the_start_have_changed(table):
+    for name, stages in (("weight_change", CHANGED), ("change_rank", CHANGED), ("linear_probe", STAGES)):
+        assert set(pick(table, name).groupby(["arm", "stage"]).groups) == set(stages)
 
 
 @pytest.mark.parametrize(("arm", "stage"), CHANGED)
-def test_weights_have_changed_since_the_start(arm, stage, subject, rows):
+def test_weights_have_changed_since_the_start(arm, stage, subject, table):
     model, start = model_of(subject, arm, stage), model_of(subject, arm, "start")
     expected = {group: relative(*pair) for group, pair in changes(model, start).items()}
     for group in ("query-key", "value-output"):
         expected[group] = relative(products(model, group), products(start, group))
-    measured = {r.group: r.values for r in rows if (r.name, r.arm, r.stage) == ("weight_change", arm, stage)}
-    assert measured == pytest.approx(expected, rel=1e-4)
+    by_group = pick(table, "weight_change", arm=arm, stage=stage).set_index("group")["value"].to_dict()
+    assert by_group == pytest.approx(expected, rel=1e-4)
     if (arm, stage) == ("spt", "after-label"):
         since = changes(model, model_of(subject, arm, "after-pretrain"))
         assert all(abs(relative(*pair) / expected[group] - 1) > 0.01 for group, pair in since.items())
@@ -128,22 +121,22 @@ def test_weights_have_changed_since_the_start(arm, stage, subject, rows):
 
 @pytest.mark.parametrize("group", ["query-key", "value-output"])
 @pytest.mark.parametrize(("arm", "stage"), CHANGED)
-def test_the_rank_of_a_change_is_that_of_the_heads_product(arm, stage, group, subject, rows):
+def test_the_rank_of_a_change_is_that_of_the_heads_product(arm, stage, group, subject, table):
     change = products(model_of(subject, arm, stage), group) - products(model_of(subject, arm, "start"), group)
     shares = torch.linalg.svdvals(change)
     shares = shares / shares.sum(-1, keepdim=True)
     expected = torch.special.entr(shares).sum(-1).exp()
-    row = one(rows, "change_rank", arm=arm, stage=stage, group=group)
-    torch.testing.assert_close(row.values, expected, rtol=1e-4, atol=0)
+    ranks = numbers(table, "change_rank", "layer", "head", arm=arm, stage=stage, group=group)
+    np.testing.assert_allclose(ranks, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("arm", "stage"), STAGES)
-def test_the_symmetry_is_that_of_the_product_that_scores_see(arm, stage, subject, rows):
+def test_the_symmetry_is_that_of_the_product_that_scores_see(arm, stage, subject, table):
     product = products(model_of(subject, arm, stage), "query-key")
     s, a = (product + product.mT) / 2, (product - product.mT) / 2
     expected = (s.square() - a.square()).sum((-2, -1)) / product.square().sum((-2, -1))
-    row = one(rows, "query_key_symmetry", arm=arm, stage=stage)
-    torch.testing.assert_close(row.values.double(), expected, rtol=1e-4, atol=1e-6)
+    symmetries = numbers(table, "query_key_symmetry", "layer", "head", arm=arm, stage=stage)
+    np.testing.assert_allclose(symmetries, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_functions_rotation_is_no_change(subject, monkeypatch):
@@ -166,23 +159,21 @@ def test_a_functions_rotation_is_no_change(subject, monkeypatch):
         return model
 
     monkeypatch.setattr(subject, "model", turned_start)
-    found = [r for r in measure(subject, (run.name,)) if r.name == "weight_change"]
-    assert [r.group for r in found] == ["query-key", "value-output", "embedding", "feedforward", "norms"]
-    assert all(r.values < 1e-6 for r in found)
+    changes = pick(measured(subject, "representation", (run.name,)), "weight_change")
+    assert list(changes["group"]) == ["query-key", "value-output", "embedding", "feedforward", "norms"]
+    assert changes["value"].max() < 1e-6
 
 
-def named(a, b):
-    return {name: dict(zip(("arm", "stage"), where, strict=True)) for name, where in (("a", a), ("b", b))}
-
-
-def test_similarity_is_that_of_the_two_it_is_named_for_layer_by_layer(subject, rows):
-    held_out, pairs = subject.held_out(), [(a, b) for i, a in enumerate(STAGES) for b in STAGES[i + 1 :]]
-    assert [r.of for r in rows if r.name == "cka"] == [named(a, b) for a, b in pairs]
+def test_similarity_is_that_of_the_two_it_is_named_for_layer_by_layer(subject, table):
+    held_out, pairs = subject.held_out(), list(itertools.combinations(STAGES, 2))
+    ends = ["arm", "stage", "other_arm", "other_stage"]
+    assert list(pick(table, "cka").groupby(ends, sort=False).groups) == [(*a, *b) for a, b in pairs]
     for a, b in pairs:
-        row = one(rows, "cka", of=named(a, b), seed=0, n=30)
-        left, right = (features(model_of(subject, *where), held_out) for where in (a, b))
+        where = dict(zip(ends, (*a, *b), strict=True))
+        values = numbers(table, "cka", "layer", "other_layer", **where, seed=0, n=30)
+        left, right = (features(model_of(subject, *one), held_out) for one in (a, b))
         expected = np.array([[cka(x, y) for y in right] for x in left])
-        np.testing.assert_allclose(row.values, expected, rtol=1e-4)
+        np.testing.assert_allclose(values, expected, rtol=1e-4)
         assert abs(expected[0, 1] - expected[1, 0]) > 1e-3  # or the two could change places unseen
 
 
@@ -190,13 +181,12 @@ def test_similarity_is_read_from_validation_sequences(subject, monkeypatch):
     """Other training sequences change nothing about it."""
 
     def similarity():
-        return [r.values for r in measure(subject, ("scratch-seed0",)) if r.name == "cka"]
+        return pick(measured(subject, "representation", ("scratch-seed0",)), "cka")
 
     before, sample = similarity(), subject.large_sample
-    with monkeypatch.context() as patched:
-        other = replace(sample, batch=replace(sample.batch, x=sample.batch.x * 0))
-        patched.setitem(subject.__dict__, "large_sample", other)
-        assert similarity() == before
+    other = replace(sample, batch=replace(sample.batch, x=sample.batch.x * 0))
+    monkeypatch.setitem(subject.__dict__, "large_sample", other)
+    assert similarity().equals(before) and len(before)
 
 
 def test_a_job_is_of_all_runs_of_a_seed(finished):

@@ -17,6 +17,7 @@ from selfpretrain.arms.builtin import SLOPE
 from selfpretrain.comparison.perform import pick_lr
 from selfpretrain.comparison.plan import FIRST_TUNING_SEED
 from selfpretrain.comparison.run import read_run
+from selfpretrain.comparison.summary import ContrastSummary
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain import transplants as module
@@ -32,12 +33,14 @@ from selfpretrain.explain.cells import (
     everything,
 )
 from selfpretrain.explain.subject import Subject
-from selfpretrain.files import from_dict, read_json, to_dict
+from selfpretrain.explain.table import pick, tidy
+from selfpretrain.files import read_json
 from selfpretrain.model.groups import ENCODER
 from selfpretrain.train.store import TrainingFolder
 from selfpretrain.train.training import Start, TrainingResult
 from selfpretrain.watch import Done, ignore
-from stand_in import fail
+from stand_in import fail, numbers
+from stand_in import made as made_up
 
 GRID, SEED = (1e-3, 1e-2), 1
 CELLS = [
@@ -52,13 +55,14 @@ CELLS = [
 ]
 
 
-def conducted(subject, chosen):
-    """Rows and the names of jobs that were done."""
+def conducted(subject, chosen, known=None):
+    """The table, None where nothing is to be added to what is known, and the names of jobs that were done."""
     events = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "cells", lambda groups: chosen)
-        rows = [row.plain() for row in module.conduct(subject, (), 1, LocalEngine, events.append)]
-    return rows, [event.job for event in events if isinstance(event, Done)]
+        rows = module.conduct(subject, known, 1, LocalEngine, events.append)
+    jobs = [event.job for event in events if isinstance(event, Done)]
+    return None if rows is None else tidy("transplants", rows), jobs
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +96,8 @@ def expected(subject, cell, seed, lr):
     return replace(training, start=Start(source=donor, groups=cell.taken, noise=cell.donor == "random"))
 
 
-def picked(rows, cell, name="transplant_lr"):
-    (row,) = [row for row in rows if (row["name"], row["of"], row["seed"]) == (name, to_dict(cell), SEED)]
-    return row["values"]
+def picked(table, cell, name="transplant_lr"):
+    return numbers(table, name, cell=cell.name, seed=SEED)
 
 
 def path_of(subject, cell, seed=SEED):
@@ -106,63 +109,58 @@ def run_of(subject, cell, seed=SEED):
 
 
 def test_seeds_in_which_an_arm_failed_are_left_out(made):
-    _, rows, _ = made
-    assert {row["seed"] for row in rows} == {SEED}
-    assert {from_dict(Cell, row["of"]) for row in rows} == set(CELLS)
+    _, table, _ = made
+    assert set(table["seed"]) == {SEED}
+    assert set(table["cell"]) == {cell.name for cell in CELLS}
 
 
-def test_some_cells_alone_can_be_asked_for_and_a_wrong_name_is_refused_before_anything_is_measured(finished, tmp_path):
-    folder = shutil.copytree(finished, tmp_path / "comparison")
+def test_some_cells_alone_can_be_asked_for_and_a_wrong_name_is_refused_before_anything_is_measured(comparison):
     names = (all_but("query-key", ENCODER).name, alone("query-key").name)
-    subject = Subject(folder, replace(TINY_DIAGNOSIS, cells=names))
+    subject = Subject(comparison, replace(TINY_DIAGNOSIS, cells=names))
     assert {cell.name for cell in module.matrix(subject.request, names)} == set(names)
-    assert {from_dict(Cell, row.of).name for row in module.conduct(subject, (), 1, LocalEngine, ignore)} == set(names)
     with pytest.raises(SettingError, match=r"spt\.key\.free is no transplant here; they are spt\.embedding\.free"):
-        diagnose(folder, TINY_DIAGNOSIS, sections=("data", "transplants"), cells=("spt.key.free",))
-    assert not list((folder / "diagnosis").glob("*.json"))
+        diagnose(comparison, TINY_DIAGNOSIS, sections=("data", "transplants"), cells=("spt.key.free",))
+    assert not (comparison / "diagnosis").exists()
 
 
-def test_cells_that_are_known_stay_when_others_are_asked_for(finished, tmp_path):
-    folder = shutil.copytree(finished, tmp_path / "comparison")
-    (path := folder / "summary.json").write_text(path.read_text().replace('"no detectable effect"', '"helps"'))
+def test_cells_that_are_known_stay_when_others_are_asked_for(comparison):
     one, two = alone("query-key").name, alone("norms").name
 
-    def made(*cells):
-        events = []
-        content = diagnose(
-            folder, TINY_DIAGNOSIS, sections=("transplants",), cells=cells or None, watch=events.append
-        ).content
-        named = {from_dict(Cell, row["of"]).name for row in content["sections"]["transplants"]}
-        return named, [event.job for event in events if isinstance(event, Done)]
+    def asked(cell, seeds=1):
+        """Cells and seeds in the table, and of which something was trained."""
+        events, settings = [], replace(TINY_DIAGNOSIS, sections=("transplants",), transplant_seeds=seeds)
+        table = diagnose(comparison, settings, cells=(cell,), watch=events.append).table
+        jobs = " ".join(event.job for event in events if isinstance(event, Done))
+        return set(table["cell"]), set(table["seed"]), {name for name in (one, two) if name in jobs}
 
-    assert made(one)[0] == {one}
-    both, jobs = made(two)
-    assert both == {one, two}
-    assert not any(one in job for job in jobs)
-    assert made(one) == ({one, two}, [])
+    assert asked(one) == ({one}, {0}, {one})
+    assert asked(two) == ({one, two}, {0}, {two})
+    assert asked(one) == ({one, two}, {0}, set())
+    # Transplants of one seed are no answer to who asks for two.
+    assert asked(one, seeds=2) == ({one}, {0, 1}, {one})
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_a_cell_is_the_training_that_it_is_named_for(cell, made):
-    subject, rows, _ = made
+    subject, table, _ = made
     record = run_of(subject, cell).record
-    assert record.training == expected(subject, cell, SEED, picked(rows, cell))
+    assert record.training == expected(subject, cell, SEED, picked(table, cell))
     assert (record.arm, record.seed, record.task) == (cell.name, SEED, subject.task.fingerprint)
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_a_cell_has_a_rate_picked_from_its_own_trials_with_the_arms_grid_and_tuning_seeds(cell, made):
-    subject, rows, _ = made
+    subject, table, _ = made
     trials = {lr: expected(subject, cell, FIRST_TUNING_SEED, lr) for lr in GRID}
     results = [(lr, subject.store.finished(trial).result) for lr, trial in trials.items()]
-    assert picked(rows, cell) == pick_lr(GRID, results, len(subject.task.val)).lr
+    assert picked(table, cell) == pick_lr(GRID, results, len(subject.task.val)).lr
 
 
 def test_nothing_else_is_trained_and_shared_donors_once(made, finished):
-    subject, rows, done = made
+    subject, table, done = made
     made_in = subject.comparison.path
     wanted = [expected(subject, cell, FIRST_TUNING_SEED, lr) for cell in CELLS for lr in GRID]
-    wanted += [expected(subject, cell, SEED, picked(rows, cell)) for cell in CELLS]
+    wanted += [expected(subject, cell, SEED, picked(table, cell)) for cell in CELLS]
     keys = {each.key for training in wanted for each in training.chain}
     before, after = ({path.name for path in (folder / "trainings").iterdir()} for folder in (finished, made_in))
     assert after - before == keys - before
@@ -174,33 +172,30 @@ def test_nothing_else_is_trained_and_shared_donors_once(made, finished):
 
 
 def test_what_is_reported_is_accuracy_on_test_data_and_on_training_data(made):
-    subject, rows, _ = made
+    subject, table, _ = made
     for cell in CELLS:
         run, task = run_of(subject, cell), subject.task
         predicted = load_file(path_of(subject, cell) / "predictions.safetensors")["predicted"]
-        assert picked(rows, cell, "transplant_test_acc") == pytest.approx(np.mean(predicted == task.test.y), rel=1e-6)
+        assert picked(table, cell, "transplant_test_acc") == pytest.approx(np.mean(predicted == task.test.y), rel=1e-6)
         best = max(row["train_sample_acc"] for row in run.phase("label"))
-        assert picked(rows, cell, "transplant_train_acc") == pytest.approx(best, rel=1e-6)
+        assert picked(table, cell, "transplant_train_acc") == pytest.approx(best, rel=1e-6)
 
 
 def test_a_second_call_trains_nothing_and_says_the_same(made):
-    subject, rows, _ = made
-    assert conducted(subject, CELLS) == (rows, [])
+    subject, table, _ = made
+    again, jobs = conducted(subject, CELLS)
+    assert again.equals(table) and not jobs
+    assert conducted(subject, CELLS, table) == (None, [])
 
 
 def test_a_failed_shuffled_donor_costs_its_cells_that_seed_and_no_others(comparison):
     subject = Subject(comparison, replace(TINY_DIAGNOSIS, transplant_seeds=2))
-    donor = subject.run("spt", 0).pretraining
-    donor = shuffled(donor)
-    with TrainingFolder(subject.store, donor) as folder:
+    with TrainingFolder(subject.store, shuffled(subject.run("spt", 0).pretraining)) as folder:
         folder.finish(TrainingResult(failure="loss stopped being finite"))
-    rows, _ = conducted(subject, [alone("norms"), SHUFFLED, NOISE])
-    with_accuracy = {
-        (from_dict(Cell, row["of"]), row["seed"])
-        for row in rows
-        if row["name"] == "transplant_test_acc" and row["values"] is not None
-    }
-    assert with_accuracy == {*((cell, seed) for cell in (alone("norms"), NOISE) for seed in (0, 1)), (SHUFFLED, 1)}
+    table, _ = conducted(subject, [alone("norms"), SHUFFLED, NOISE])
+    with_accuracy = pick(table, "transplant_test_acc").dropna(subset="value")[["cell", "seed"]]
+    expected = {*((cell.name, seed) for cell in (alone("norms"), NOISE) for seed in (0, 1)), (SHUFFLED.name, 1)}
+    assert set(with_accuracy.itertuples(index=False, name=None)) == expected
 
 
 def test_a_failed_transplant_has_no_accuracy(comparison):
@@ -209,25 +204,37 @@ def test_a_failed_transplant_has_no_accuracy(comparison):
     start = Start(source=subject.run("spt", 0).pretraining, groups=("norms",))
     with TrainingFolder(subject.store, replace(labels, start=start)) as folder:
         folder.finish(TrainingResult(failure="loss stopped being finite"))
-    rows, _ = conducted(subject, [cell])
-    assert {row["name"]: row["values"] for row in rows} == {
-        "transplant_test_acc": None,
-        "transplant_train_acc": None,
-        "transplant_lr": 1e-2,
-    }
+    table, _ = conducted(subject, [cell])
+    by_name = table.set_index("name")["value"].to_dict()
+    expected = {"transplant_test_acc": np.nan, "transplant_train_acc": np.nan, "transplant_lr": 1e-2}
+    np.testing.assert_equal(by_name, expected)
 
 
 def test_without_a_seed_of_both_arms_there_is_nothing_to_transplant(finished):
     subject = Subject(finished, TINY_DIAGNOSIS)
     subject.runs = [run for run in subject.runs if (run.arm == "spt") == (run.seed == 0)]
     with pytest.raises(RequestError):
-        module.conduct(subject, (), 1, LocalEngine, ignore)
+        module.conduct(subject, None, 1, LocalEngine, ignore)
 
 
-def test_another_number_of_seeds_is_another_experiment(comparison, monkeypatch):
-    """Transplants of one seed are no answer to who asks for two; runs that are there are kept."""
-    monkeypatch.setattr(module, "cells", lambda groups: [alone("query-key")])
-    for seeds in (1, 2):
-        config = replace(TINY_DIAGNOSIS, sections=("transplants",), transplant_seeds=seeds)
-        rows = diagnose(comparison, config).content["sections"]["transplants"]
-        assert {row["seed"] for row in rows} == set(range(seeds))
+@pytest.mark.parametrize(
+    ("facts", "why"),
+    [
+        ({"whole": False}, "single run"),
+        ({"arms": ("scratch", "joint")}, "has no spt"),
+        ({"arms": ("spt",)}, "has no scratch"),
+        *(({"outcome": outcome}, f"'{outcome}'") for outcome in ("loses", "no detectable effect")),
+        ({"outcome": None}, "'not compared'"),
+    ],
+)
+def test_without_a_gain_between_scratch_and_spt_nothing_is_transplanted_and_why_is_said(facts, why, finished):
+    subject = Subject(finished, TINY_DIAGNOSIS)
+    subject.whole = facts.get("whole", True)
+    config = subject.request.config
+    subject.request = replace(subject.request, config=replace(config, arms=facts.get("arms", config.arms)))
+    outcome = facts.get("outcome", "helps")
+    contrast = made_up(ContrastSummary, arm="spt", against="scratch", outcome=outcome)
+    subject.summary = replace(subject.summary, comparisons=() if outcome is None else (contrast,))
+    events = []
+    assert module.conduct(subject, None, 1, LocalEngine, events.append) is None
+    assert [why in event.text for event in events] == [True]

@@ -10,6 +10,7 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from selfpretrain import registry
@@ -110,9 +111,9 @@ def test_an_arm_a_task_and_an_objective_are_compared_diagnosed_by_a_section_and_
     pretrain = read(folder / "runs/spt-seed0/result.json")["pretrain"]
     assert pretrain["steps"] == 12 and pretrain["val_reconstruction"] > 0
     done("diagnose", "o", "--sections=norms", "--sample=20", "--max-lag=2", "--workers=1")
-    norms = read(folder / "diagnosis/norms.json")["measurements"]
-    assert [row["name"] for row in norms] == ["norm"] * 3 * (2 + 3 + 2)  # three seeds, the stages of three arms
-    assert all(row["values"] > 0 for row in norms)
+    norms = pd.read_parquet(folder / "diagnosis/table")
+    assert list(norms["name"]) == ["norm"] * 3 * (2 + 3 + 2)  # three seeds, the stages of three arms
+    assert (norms["value"] > 0).all()
     section = registry.SECTIONS["norms"]
     assert pickle.loads(pickle.dumps(section)) == section  # as several workers get it
     page = (folder / "report.html").read_text()

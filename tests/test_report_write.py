@@ -9,6 +9,7 @@ from selfpretrain import diagnose
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.errors import RequestError
+from selfpretrain.explain.files import section_file
 from selfpretrain.report.write import write_report
 
 
@@ -48,7 +49,8 @@ def test_of_a_damaged_diagnosis_the_rest_is_shown_and_the_cure_is_named(explaine
     whole = conclusion.read_text()
     assert "Where attention looks" in write_report(folder).read_text()
     for damage in ("{", "[]"):
-        (folder / "diagnosis/attention.json").write_text(damage)
+        for name in ("attention", "transplants"):
+            section_file(folder / "diagnosis", name).write_text(damage)
         page = write_report(folder).read_text()
         assert "Where attention looks" not in page
         assert "What each loss says about attention at the start" in page

@@ -114,7 +114,7 @@ class DiagnoseArguments(_Parallel):
     """Folder of a comparison, or of one of its runs (inside its runs/ folder)."""
     config: DiagnoseConfig = field(default_factory=DiagnoseConfig)
     json: bool = False
-    """Print the conclusion and every measurement, with its shape, unit, seed and step, to standard output."""
+    """Print the conclusion, and under what conditions it was measured, to standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from selfpretrain.diagnostics import attention as formulas
-from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
-from selfpretrain.explain.measurement import Measurement
-from selfpretrain.explain.sample import Sample
+from selfpretrain.diagnostics.protocol import score_modules
+from selfpretrain.explain.sample import Sample, collect, front
 from selfpretrain.explain.section import Part
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.table import Measurement
 from selfpretrain.model.transformer import SequenceModel
-from selfpretrain.train.objectives import class_logits
 
 MATRICES = 64
 """Sequences whose score matrices are measured one by one; the position part rests on all of them."""
@@ -25,107 +25,99 @@ MAP_SIZE = 64
 
 
 def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
-    """Everything about attention, layer by layer, for one run."""
+    """Everything about attention, layer by layer, for one run; maps for the pictured seed alone."""
     run = next(run for run in subject.runs if run.name in part)
+    maps = run.seed == subject.pictured[0].seed
     for stage in subject.stages(run):
-        model = subject.model(run, stage)
+        model, sample = subject.model(run, stage), subject.large_sample
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
-        size = 2 ** int(math.log2(subject.large_sample.together(model)))  # chunks of one size
-        queries, keys, bias = _queries_and_keys(model, subject.large_sample, size)
-        states = _states(model, subject.large_sample.part(0, MATRICES))
-        seen = zip(queries, keys, states, strict=True)
-        layers = [_layer(subject, model, q, k, bias, hidden, size) for q, k, hidden in seen]
-        for name, (unit, axes, _) in layers[0].items():
-            values = torch.stack([layer[name][2] for layer in layers])
-            n = len(subject.large_sample) if name in FROM_ALL else min(MATRICES, len(subject.large_sample))
-            yield Measurement(name=name, values=values, unit=unit, axes=("layer", *axes), n=n, **where)
+        drop, size = front(model), 2 ** int(math.log2(sample.together(model)))  # chunks of one size
+        few, bias = sample.part(0, MATRICES), _bias(model, sample)
+        # Queries and keys together (N, 2, heads, n, K), in one pass over the sample.
+        pairs = collect(model, sample, size, score_modules(model), lambda inputs, _: torch.stack(inputs[:2], 1))
+        states = collect(model, few, few.together(model), list(model.blocks), lambda _, output: output)
+        for layer, (pair, hidden) in enumerate(zip(pairs, states, strict=True)):
+            q, k = pair[:, 0, :, drop:].contiguous(), pair[:, 1, :, drop:].contiguous()
+            yield from _position_part(subject, model, q, k, maps, {**where, "layer": layer, "n": len(q)})
+            here = {**where, "layer": layer, "n": len(few)}
+            yield from _matrices(subject, model, q[:MATRICES], k[:MATRICES], bias, size, maps, here)
+            yield Measurement(
+                name="rank_collapse", values=formulas.rank_collapse(hidden[:, drop:]).mean(), unit="1", **here
+            )
 
 
-FROM_ALL = {
-    "energy_share",
-    "position_scores",
-    "position_toeplitz_r2",
-    "position_slope",
-    "position_profile",
-    "position_score_rms",
-    "position_share",
-    "position_window_mass_relative",
-}
-"""What rests on the means over all sampled sequences."""
+def _position_part(
+    subject: Subject, model: SequenceModel, q: Tensor, k: Tensor, maps: bool, where: dict[str, Any]
+) -> Iterator[Measurement]:
+    """What scores have in common over all sequences, from the means of queries and keys (N, heads, n, K).
 
-
-def _layer(
-    subject: Subject, model: SequenceModel, q: Tensor, k: Tensor, bias: Tensor | None, hidden: Tensor, size: int
-) -> dict[str, tuple[str, tuple[str, ...], Tensor]]:
-    """Unit, axes and values of every measurement of one layer.
-
-    Args:
-        subject: what is diagnosed.
-        model: its model.
-        q, k: (N, heads, n, K) queries and keys.
-        bias: (heads, n, n) on the scores, if there is one.
-        hidden: (B, n, D) states after the block.
-        size: sequences whose score matrices are taken together.
+    It is what has been learnt: without a fixed bias on the scores, if there is one.
     """
-    n = subject.length
-    visible = torch.ones(n, n, dtype=torch.bool).tril() if model.config.causal else None
+    n, visible = subject.length, _visible(subject, model)
     split = formulas.score_decomposition(q, k, visible)
-    shares = torch.stack(list(split.shares.values()))  # (parts, heads)
-    position = split.position_position  # what has been learnt: without a fixed bias, if there is one
-    parts = []
-    for start in range(0, min(MATRICES, len(q)), size):
-        here = slice(start, min(start + size, MATRICES))
-        parts.append(_of_matrices(_scores(q[here], k[here], bias), visible, subject))
-    n_matrices = min(MATRICES, len(q))
-    mean = {name: torch.cat([part[name] for part in parts]).sum(0) / n_matrices for name in parts[0]}
-    reach = min(LONGEST_LAG, n - 1)
+    position = split.position_position
+    centred = formulas.row_centred(position, visible)
+    of_heads = partial(Measurement, axes=("head",), **where)
+    for name, share in split.shares.items():
+        yield of_heads(name=f"energy_{name.replace('-', '_')}", values=share, unit="1")
+    yield of_heads(name="position_share", values=formulas.position_share(q, k, visible), unit="1")
+    yield of_heads(name="position_toeplitz_r2", values=formulas.toeplitz_r2(position, visible=visible), unit="1")
+    slope = formulas.proximity_slope(position, visible)
+    yield of_heads(name="position_slope", values=slope, unit="score/position")
+    yield of_heads(name="position_score_rms", values=_rms(centred, visible), unit="score")
+    yield _profile("position_profile", formulas.lag_profile(position, visible), "score", n, visible, where)
+    seen = position if visible is None else position.masked_fill(~visible, -torch.inf)
+    near = formulas.window_mass(seen.softmax(-1), subject.config.max_lag)
+    near_uniform = formulas.window_mass(_uniform(n, visible), subject.config.max_lag)
+    yield of_heads(name="position_window_mass_relative", values=near / near_uniform, unit="1")
+    if maps:
+        yield _map("position_scores", _blocks(centred), "score", where)
+
+
+def _matrices(
+    subject: Subject,
+    model: SequenceModel,
+    q: Tensor,
+    k: Tensor,
+    bias: Tensor | None,
+    size: int,
+    maps: bool,
+    where: dict[str, Any],
+) -> Iterator[Measurement]:
+    """What is measured on the score matrix of every sequence, ``size`` at a time: means over sequences."""
+    n, visible = subject.length, _visible(subject, model)
+    parts = zip(torch.split(q, size), torch.split(k, size), strict=True)
+    chunks = [_of_matrices(_scores(*part, bias), visible, subject) for part in parts]
+    mean = {name: torch.cat([chunk[name] for chunk in chunks]).sum(0) / len(q) for name in chunks[0]}
     uniform = _uniform(n, visible)
+    of_heads = partial(Measurement, axes=("head",), **where)
+    yield of_heads(name="score_rms", values=mean["score_rms"], unit="score")
+    yield of_heads(name="score_slope", values=mean["score_slope"], unit="score/position")
+    yield of_heads(name="score_toeplitz_r2", values=mean["score_toeplitz_r2"], unit="1")
+    yield _profile("score_profile", mean["score_profile"], "score", n, visible, where)
+    yield _profile("attention_profile", mean["attention_profile"], "1", n, visible, where)
+    entropy = mean["entropy"] / formulas.attention_entropy(uniform).mean()
+    yield of_heads(name="entropy_relative", values=entropy, unit="1")
     near_uniform = formulas.window_mass(uniform, subject.config.max_lag)
-    seen_position = position if visible is None else position.masked_fill(~visible, -torch.inf)
-    position_near = formulas.window_mass(seen_position.softmax(-1), subject.config.max_lag)
-
-    def near(profile: Tensor) -> Tensor:
-        kept = profile[..., n - 1 - reach : n + reach].clone()
-        if visible is not None:
-            kept[..., reach + 1 :] = torch.nan  # nobody looks ahead
-        return kept
-
-    distance = {"attention_distance": ("positions", formulas.position_distance(n))}
-    if subject.grid is not None:
-        distance["attention_distance_2d"] = ("pixels", formulas.grid_distance(*subject.grid))
-    result: dict[str, tuple[str, tuple[str, ...], Tensor]] = {
-        "energy_share": ("1", ("part", "head"), shares),
-        "position_share": ("1", ("head",), formulas.position_share(q, k, visible)),
-        "position_scores": ("score", ("head", "query", "key"), _blocks(formulas.row_centred(position, visible))),
-        "position_toeplitz_r2": ("1", ("head",), formulas.toeplitz_r2(position, visible=visible)),
-        "position_slope": ("score/position", ("head",), formulas.proximity_slope(position, visible)),
-        "position_profile": ("score", ("head", "lag"), near(formulas.lag_profile(position, visible))),
-        "position_score_rms": ("score", ("head",), _rms(formulas.row_centred(position, visible), visible)),
-        "score_rms": ("score", ("head",), mean["score_rms"]),
-        "score_profile": ("score", ("head", "lag"), near(mean["score_profile"])),
-        "score_slope": ("score/position", ("head",), mean["score_slope"]),
-        "score_toeplitz_r2": ("1", ("head",), mean["score_toeplitz_r2"]),
-        "attention_profile": ("1", ("head", "lag"), near(mean["attention_profile"])),
-        # Relative to uniform attention; where nothing may be seen, 0 / 0 leaves nothing to show.
-        "attention_map": ("1", ("head", "query", "key"), _blocks(mean["attention"]) / _blocks(uniform[None])),
-        "entropy_relative": ("1", ("head",), mean["entropy"] / formulas.attention_entropy(uniform).mean()),
-        "window_mass_relative": ("1", ("head",), mean["window_mass"] / near_uniform),
-        "position_window_mass_relative": ("1", ("head",), position_near / near_uniform),
-        "head_divergence": ("nats", (), mean["head_divergence"]),
-        "rank_collapse": ("1", (), formulas.rank_collapse(hidden).mean()),
-    }
-    for name, (unit, geometry) in distance.items():
-        result[name] = (unit, ("head",), mean[name])
+    yield of_heads(name="window_mass_relative", values=mean["window_mass"] / near_uniform, unit="1")
+    for name, (unit, geometry) in _geometries(subject).items():
+        yield of_heads(name=name, values=mean[name], unit=unit)
         relative = mean[name] / formulas.attention_distance(uniform, geometry)
-        result[f"{name}_relative"] = ("1", ("head",), relative)
-    return result
+        yield of_heads(name=f"{name}_relative", values=relative, unit="1")
+    yield Measurement(name="head_divergence", values=mean["head_divergence"], unit="nats", **where)
+    if maps:
+        # Relative to uniform attention; where nothing may be seen, 0 / 0 leaves nothing to show.
+        yield _map("attention_map", _blocks(mean["attention"]) / _blocks(uniform[None]), "1", where)
 
 
 def _of_matrices(scores: Tensor, visible: Tensor | None, subject: Subject) -> dict[str, Tensor]:
     """What is measured on every sequence's matrix; scores (B, heads, n, n), results (B, ...) or their sum (1, ...)."""
     hidden = scores if visible is None else scores.masked_fill(~visible, -torch.inf)
     attn = hidden.softmax(-1)
-    measured = {
+    distances = {
+        name: formulas.attention_distance(attn, geometry) for name, (_, geometry) in _geometries(subject).items()
+    }
+    return {
         "score_rms": _rms(formulas.row_centred(scores, visible), visible),
         "score_profile": formulas.lag_profile(scores, visible),
         "score_slope": formulas.proximity_slope(scores, visible),
@@ -134,56 +126,55 @@ def _of_matrices(scores: Tensor, visible: Tensor | None, subject: Subject) -> di
         "attention": attn.sum(0, keepdim=True),
         "entropy": formulas.attention_entropy(attn).mean(-1),
         "window_mass": formulas.window_mass(attn, subject.config.max_lag),
-        "attention_distance": formulas.attention_distance(attn),
         "head_divergence": formulas.head_divergence(attn),
+        **distances,
     }
+
+
+def _geometries(subject: Subject) -> dict[str, tuple[str, Tensor]]:
+    """Unit and matrix (n, n) of every distance between positions that is measured."""
+    distances = {"attention_distance": ("positions", formulas.position_distance(subject.length))}
     if subject.grid is not None:
-        measured["attention_distance_2d"] = formulas.attention_distance(attn, formulas.grid_distance(*subject.grid))
-    return measured
+        distances["attention_distance_2d"] = ("pixels", formulas.grid_distance(*subject.grid))
+    return distances
 
 
-def _queries_and_keys(
-    model: SequenceModel, sample: Sample, size: int
-) -> tuple[list[Tensor], list[Tensor], Tensor | None]:
-    """Of every layer queries and keys of the real positions (N, heads, n, K); and the fixed bias (heads, n, n)."""
-    layers = len(model.blocks)
-    queries: list[list[Tensor]] = [[] for _ in range(layers)]
-    keys: list[list[Tensor]] = [[] for _ in range(layers)]
-    bias: list[Tensor | None] = []
-    drop = model.cls is not None  # cls stands in front
+def _profile(
+    name: str, profile: Tensor, unit: str, n: int, visible: Tensor | None, where: dict[str, Any]
+) -> Measurement:
+    """A profile over lags (heads, 2n-1), of the near ones."""
+    reach = min(LONGEST_LAG, n - 1)
+    kept = profile[..., n - 1 - reach : n + reach].clone()
+    if visible is not None:
+        kept[..., reach + 1 :] = torch.nan  # nobody looks ahead
+    lags = {"lag": range(-reach, reach + 1)}
+    return Measurement(name=name, values=kept, unit=unit, axes=("head", "lag"), coordinates=lags, **where)
 
-    def see(layer: int, args: tuple[Any, ...], _: Tensor) -> None:
-        queries[layer].append(args[0][:, :, drop:])
-        keys[layer].append(args[1][:, :, drop:])
-        bias.append(args[2])
 
-    with observed(model), torch.no_grad(), hooked(score_modules(model), see):
-        for chunk in sample.chunks(size):
-            class_logits(model, chunk.batch, model.inputs)
-    q, k = ([torch.cat(parts) for parts in kept] for kept in (queries, keys))
-    fixed = bias[0]
-    if fixed is None or model.slopes is None:
-        return q, k, None  # a causal mask is no bias
-    fixed = fixed[0, :, drop:, drop:]
-    return q, k, fixed.masked_fill(fixed == -torch.inf, 0.0)
+def _map(name: str, matrix: Tensor, unit: str, where: dict[str, Any]) -> Measurement:
+    """A matrix (heads, query, key) over positions, of which long sequences have fewer than one a row."""
+    return Measurement(name=name, values=matrix, unit=unit, axes=("head", "x", "y"), **where)
+
+
+def _bias(model: SequenceModel, sample: Sample) -> Tensor | None:
+    """The fixed bias on the scores (heads, n, n); None if there is none. A causal mask is no bias."""
+    if model.slopes is None:
+        return None
+    drop = front(model)
+    bias = collect(model, sample.part(0, 1), 1, score_modules(model)[:1], lambda inputs, _: inputs[2])[0]
+    bias = bias[0, :, drop:, drop:]
+    return bias.masked_fill(bias == -torch.inf, 0.0)
+
+
+def _visible(subject: Subject, model: SequenceModel) -> Tensor | None:
+    """Which keys a query may see (n, n); None: all."""
+    n = subject.length
+    return torch.ones(n, n, dtype=torch.bool).tril() if model.config.causal else None
 
 
 def _scores(q: Tensor, k: Tensor, bias: Tensor | None) -> Tensor:
     scores: Tensor = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     return scores if bias is None else scores + bias
-
-
-def _states(model: SequenceModel, sample: Sample) -> list[Tensor]:
-    """Hidden states after every block (B, n, D), in evaluation mode."""
-    kept: list[list[Tensor]] = [[] for _ in model.blocks]
-
-    def see(layer: int, args: tuple[Any, ...], output: Tensor) -> None:
-        kept[layer].append(output[:, model.cls is not None :])
-
-    with observed(model), torch.no_grad(), hooked(list(model.blocks), see):
-        for chunk in sample.chunks(sample.together(model)):
-            class_logits(model, chunk.batch, model.inputs)
-    return [torch.cat(parts) for parts in kept]
 
 
 def _uniform(n: int, visible: Tensor | None) -> Tensor:

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal
 
-from selfpretrain.model.groups import Group
+from selfpretrain.model.groups import ENCODER, Group
 
 Donor = Literal["spt", "shuffled", "random", "handmade", "maps"]
 
@@ -98,3 +99,10 @@ def cells(groups: Sequence[Group]) -> list[Cell]:
     matrix += [SHUFFLED, Cell("shuffled", "query-key", QUERY_KEY, QUERY_KEY)]
     matrix += [NOISE, Cell("random", "query-key", QUERY_KEY, QUERY_KEY)]
     return [*matrix, everything(groups, "shuffled"), MAPS, HANDMADE, HANDMADE_FROZEN]
+
+
+@cache
+def cells_by_name() -> dict[str, Cell]:
+    """Every cell that some model has, whether its positions are weights or not."""
+    without_positions = [group for group in ENCODER if group != "positions"]
+    return {cell.name: cell for groups in (without_positions, ENCODER) for cell in cells(groups)}

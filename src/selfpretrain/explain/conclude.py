@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from pandas import DataFrame
 
 from selfpretrain.comparison.claims import ALPHA
 from selfpretrain.comparison.summary import Summary
@@ -25,10 +26,11 @@ from selfpretrain.explain.cells import (
     Cell,
     all_but,
     alone,
+    cells_by_name,
     everything,
 )
-from selfpretrain.explain.measurement import Row, select
-from selfpretrain.files import from_dict, to_dict
+from selfpretrain.explain.table import pick
+from selfpretrain.files import to_dict
 from selfpretrain.model.groups import Group
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import Interval, chance_snr, holm, t_interval
@@ -70,6 +72,10 @@ class Shape(NamedTuple):
     """Proximity slope, score a position."""
 
 
+SHAPE = ("position_window_mass_relative", "position_toeplitz_r2", "position_slope")
+"""The measurements of which a ``Shape`` is made, in its order."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What a conclusion rests on; empty or None where it was not measured.
@@ -97,72 +103,67 @@ class Evidence:
     shapes: Sequence[tuple[Shape, Shape]] = ()
 
 
-def gather(summary: Summary, sections: Mapping[str, Sequence[Row]], *, absolute_positions: bool) -> Evidence:
-    """Boil measurements down.
+def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> Evidence:
+    """Boil the table of a diagnosis down to what a conclusion rests on.
 
     Args:
         summary: the comparison's.
-        sections: measurements by section.
+        table: ``explain.table`` has its columns.
+        absolute_positions: whether the model's position code is absolute.
     """
-    cells: dict[Cell, dict[int, float]] = {}
-    for row in select(sections, "transplants", "transplant_test_acc"):
-        by_seed = cells.setdefault(from_dict(Cell, row["of"]), {})
-        by_seed[row["seed"]] = math.nan if row["values"] is None else row["values"]
-    seeds = sorted({seed for cell in cells.values() for seed in cell})
     contrast = summary.contrast("spt", "scratch")
-    test = {arm: [_or_nan(entry.test_acc[seed]) for seed in seeds] for arm, entry in summary.arms.items()}
-    pairs = [row for name in PAIRS for row in select(sections, "data", name) if row["values"] is not None]
+    transplanted = pick(table, "transplant_test_acc")
+    by_cell = transplanted.pivot(index="seed", columns="cell", values="value")
+    ends = {
+        arm: [math.nan if entry.test_acc[seed] is None else entry.test_acc[seed] for seed in by_cell.index]
+        for arm, entry in summary.arms.items()
+    }
+    pairs = [row for name in PAIRS for row in pick(table, name).dropna(subset="value").itertuples()]
     return Evidence(
         outcome="not compared" if contrast is None else contrast.outcome,
         n_seeds=0 if contrast is None else contrast.n_seeds,
         absolute_positions=absolute_positions,
-        scratch=test.get("scratch", []),
-        spt=test.get("spt", []),
-        cells={cell: [by_seed.get(seed, math.nan) for seed in seeds] for cell, by_seed in cells.items()},
-        pairs=Pairs(pairs[0]["values"], pairs[1]["values"], pairs[0]["n"]) if len(pairs) == 2 else None,
-        signals=_signals(sections),
-        shapes=_shapes(sections),
+        scratch=ends.get("scratch", []),
+        spt=ends.get("spt", []),
+        cells={cells_by_name()[name]: list(by_cell[name]) for name in transplanted["cell"].unique()},
+        pairs=Pairs(pairs[0].value, pairs[1].value, pairs[0].n) if len(pairs) == 2 else None,
+        signals=_signals(table),
+        shapes=_shapes(table),
     )
 
 
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
+def _shared_start(rows: DataFrame) -> DataFrame:
+    """Rows at the start that scratch and spt share, one for each seed; some arms have another."""
+    of_shared = rows["arm"].isin([name for name, arm in ARMS.items() if not arm.own_start])
+    at_start = rows[(rows["stage"] == "start") & of_shared]
+    return at_start[at_start["arm"] == at_start.groupby("seed")["arm"].transform("first")]
 
 
-def _signals(sections: Mapping[str, Sequence[Row]]) -> list[Signals]:
-    """At the start that scratch and spt share; mimetic has another."""
-    by_seed: dict[int, dict[str, Any]] = {}
-    for part, suffix in (("proximity", ""), ("direction", "_direction")):
-        for row in select(sections, "gradients", f"{part}_snr", stage="start"):
-            if not ARMS[row["arm"]].own_start and row["values"] is not None:
-                recoveries = by_seed.setdefault(row["seed"], {"n": row["n"]})
-                recoveries[row["loss"] + suffix] = row["values"]
-    return [Signals(**recoveries) for recoveries in by_seed.values() if len(recoveries) == len(Signals._fields)]
+def _signals(table: DataFrame) -> list[Signals]:
+    """Of every seed whose four ratios are known."""
+    parts = {"proximity_snr": "", "direction_snr": "_direction"}
+    rows = _shared_start(table[table["name"].isin(parts)]).dropna(subset="value")
+    rows = rows.assign(field=rows["loss"] + rows["name"].map(parts))
+    by_seed = rows.pivot(index="seed", columns="field", values="value")
+    by_seed["n"] = rows.groupby("seed")["n"].first()
+    whole = by_seed.reindex(columns=list(Signals._fields)).dropna()
+    return [Signals(*ratios) for ratios in whole.itertuples(index=False)]
 
 
-def _shapes(sections: Mapping[str, Sequence[Row]]) -> list[tuple[Shape, Shape]]:
-    starts = _nearest(sections, "start")
-    return [(starts[seed], shape) for seed, shape in _nearest(sections, "after-pretrain").items() if seed in starts]
+def _shapes(table: DataFrame) -> list[tuple[Shape, Shape]]:
+    """By seed, of the start that scratch and spt share, and after the self-pretraining of spt."""
+    rows = table[table["name"].isin(SHAPE)]
+    after = rows[(rows["stage"] == "after-pretrain") & (rows["arm"] == "spt")]
+    starts, ends = _nearest(_shared_start(rows)), _nearest(after)
+    return [(starts[seed], shape) for seed, shape in ends.items() if seed in starts]
 
 
-def _nearest(sections: Mapping[str, Sequence[Row]], stage: str) -> dict[int, Shape]:
-    """By seed, of the model after self-pretraining or of the start that scratch and spt share."""
-    names = ("position_window_mass_relative", "position_toeplitz_r2", "position_slope")
-    values: list[dict[int, Any]] = [
-        {
-            row["seed"]: row["values"]
-            for row in select(sections, "attention", name, stage=stage)
-            if (row["arm"] == "spt" if stage == "after-pretrain" else not ARMS[row["arm"]].own_start)
-        }
-        for name in names
-    ]
-    nearest = {}
-    for seed in values[0]:
-        layers = zip(*(by_seed[seed] for by_seed in values), strict=True)
-        heads = [Shape(*head) for layer in layers for head in zip(*layer, strict=True) if None not in head]
-        if heads:
-            nearest[seed] = max(heads, key=lambda shape: shape.near_mass)
-    return nearest
+def _nearest(rows: DataFrame) -> dict[int, Shape]:
+    """The shape of the head that looks nearest, by seed."""
+    heads = rows.pivot(index=["seed", "layer", "head"], columns="name", values="value")
+    heads = heads.reindex(columns=list(SHAPE)).dropna()
+    nearest = heads.loc[heads.groupby("seed")[SHAPE[0]].idxmax()]
+    return {seed: Shape(*values) for (seed, _, _), *values in nearest.itertuples()}
 
 
 HALF = 0.5

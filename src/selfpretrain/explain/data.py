@@ -1,6 +1,7 @@
 """Whether the label could see the local structure, from the training sequences alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -8,9 +9,9 @@ from selfpretrain.config import LARGE_SAMPLE
 from selfpretrain.data.task import Split, Task, shuffled
 from selfpretrain.diagnostics import data as formulas
 from selfpretrain.diagnostics.representation import linear_probe
-from selfpretrain.explain.measurement import Measurement
 from selfpretrain.explain.section import Part
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.table import Measurement
 from selfpretrain.streams import numpy_stream
 
 REACH = 8
@@ -29,8 +30,9 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
     in_order = formulas.lag_statistics(train.x, train.y, reach, lengths=train.lengths)
     without_order = formulas.lag_statistics(mixed.train.x, mixed.train.y, reach, lengths=mixed.train.lengths)
     betas = {name: getattr(in_order, name) for name in ("beta", "beta_centred", "beta_symmetric", "beta_chance")}
+    by_lag: dict[str, Any] = {"axes": ("lag",), "coordinates": {"lag": range(1, reach + 1)}}
     for name, values in {**betas, "beta_shuffled": without_order.beta}.items():
-        yield Measurement(name=name, values=values, unit="1", axes=("lag",), n=len(train), dtype="float64")
+        yield Measurement(name=name, values=values, unit="1", n=len(train), dtype="float64", **by_lag)
     n = min(LARGE_SAMPLE, len(subject.task.val))
     for name, task in (("pair_classifier", subject.task), ("pair_classifier_shuffled", mixed)):
         yield Measurement(name=name, values=_classify(task, reach), unit="accuracy", n=n, dtype="float64")

@@ -6,18 +6,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from selfpretrain.config import ABSOLUTE, DiagnoseConfig
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job, MakeEngine
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain.conclude import conclude, gather, plain
-from selfpretrain.explain.files import CONCLUSION, FOLDER, Findings, Sections, protocol_of, read_section, write_section
-from selfpretrain.explain.measurement import Row
-from selfpretrain.explain.section import Experiment, Part, Section
+from selfpretrain.explain.files import (
+    FOLDER,
+    TABLE,
+    Findings,
+    protocol_of,
+    section_file,
+    write_conclusion,
+)
+from selfpretrain.explain.section import Part, Section
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.table import Measurement, joined, read_table, tidy, write_table
 from selfpretrain.explain.transplants import matrix
-from selfpretrain.files import own_folder, remove_half_written, write_json
+from selfpretrain.files import own_folder, remove_half_written
 from selfpretrain.machine import cores, threads
 from selfpretrain.registry import SECTIONS
 from selfpretrain.watch import Done, Note, Planned, Progress, Watch, duration_text, ignore
@@ -25,15 +34,22 @@ from selfpretrain.watch import Done, Note, Planned, Progress, Watch, duration_te
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A finished diagnosis: its folder and what was found."""
+    """A finished diagnosis: its folder and what it holds."""
 
     folder: Path
     findings: Findings
 
     @property
+    def table(self) -> pd.DataFrame:
+        """Everything that was measured, a row for each number; ``explain.table`` has the columns."""
+        return self.findings.table
+
+    @property
     def content(self) -> dict[str, Any]:
-        """``protocol``, ``sections`` (measurements by section) and ``conclusion``: what ``--json`` prints."""
-        return self.findings.content
+        """``protocol``, ``conclusion`` and the folder of the table: what ``--json`` prints."""
+        findings = self.findings
+        table = str(self.folder / TABLE)
+        return {"protocol": findings.protocol, "conclusion": findings.conclusion, "table": table}
 
 
 def diagnose(
@@ -72,21 +88,24 @@ def diagnose(
     out = subject.target / FOLDER
     try:
         own_folder(out)
+        own_folder(out / TABLE)
     except FileExistsError:
         raise RequestError(f"{out}: a file is in the way of the folder; move it") from None
     with subject.comparison.locked():  # nobody compares or cleans meanwhile
-        remove_half_written(out)
+        for place in (out, out / TABLE):
+            remove_half_written(place)
         for text in subject.skipped:
             watch(Note(f"left out: {text}"))
         sections = measure_sections(subject, out, workers, engine, watch)
-        left = [name for name in SECTIONS if name not in sections and (out / f"{name}.json").exists()]
+        left = [name for name in SECTIONS if name not in sections and section_file(out, name).exists()]
         if left:
             text = f"left out, as damaged or measured under other settings: {', '.join(left)}"
             watch(Note(f"{text}; --sections has them measured again"))
         absolute = subject.request.model.positions in ABSOLUTE
-        evidence = gather(subject.summary, sections, absolute_positions=absolute)
-        findings = Findings(protocol_of(subject, None), sections, plain(conclude(evidence), evidence))
-        write_json(out / CONCLUSION, {"protocol": findings.protocol, "conclusion": findings.conclusion})
+        table = joined(sections.values())
+        evidence = gather(subject.summary, table, absolute_positions=absolute)
+        findings = Findings(protocol_of(subject, None), table, plain(conclude(evidence), evidence))
+        write_conclusion(out, findings)
     return Diagnosis(out, findings)
 
 
@@ -102,8 +121,10 @@ def sections_named(names: Sequence[str] | None) -> list[Section]:
     return [section for name, section in SECTIONS.items() if asked is None or name in asked]
 
 
-def measure_sections(subject: Subject, out: Path, workers: int, engine: MakeEngine, watch: Watch) -> Sections:
-    """Every section that was asked for or is there already; each is written as soon as it is complete.
+def measure_sections(
+    subject: Subject, out: Path, workers: int, engine: MakeEngine, watch: Watch
+) -> dict[str, pd.DataFrame]:
+    """The rows of every section that was asked for or is there already; each is written as soon as it is complete.
 
     Args:
         subject: what is diagnosed.
@@ -113,50 +134,51 @@ def measure_sections(subject: Subject, out: Path, workers: int, engine: MakeEngi
         watch: gets progress.
     """
     asked = sections_named(subject.config.sections)
-    there = {name: read_section(out, name, protocol_of(subject, section)) for name, section in SECTIONS.items()}
-    measured: Sections = {name: rows for name, rows in there.items() if rows is not None}
-    looks = [section for section in asked if section.name not in measured and not isinstance(section, Experiment)]
+    protocols = {name: protocol_of(subject, section) for name, section in SECTIONS.items()}
+    tables = {name: read_table(section_file(out, name), protocol) for name, protocol in protocols.items()}
+    sections = {name: rows for name, rows in tables.items() if rows is not None}
+
+    def keep(section: Section, rows: pd.DataFrame) -> None:
+        sections[section.name] = rows
+        write_table(section_file(out, section.name), rows, protocols[section.name])
+
+    looks = [section for section in asked if section.name not in sections and section.conduct is None]
     if looks:
-        measured |= _look(subject, looks, out, min(workers, cores()), watch)
+        _look(subject, looks, keep, min(workers, cores()), watch)
     for section in asked:
-        if not isinstance(section, Experiment):
-            continue
-        known = measured.get(section.name)
-        if known is not None and not section.missing(subject, known):
-            continue
-        if (why := section.obstacle(subject)) is not None:
-            watch(Note(why))
-            continue
-        made = section.conduct(subject, known or (), workers, engine, watch)
-        measured[section.name] = [row.plain() for row in made]
-        write_section(out, section.name, protocol_of(subject, section), measured[section.name])
-    return {name: measured[name] for name in SECTIONS if name in measured}
+        if section.conduct is not None:
+            made = section.conduct(subject, sections.get(section.name), workers, engine, watch)
+            if made is not None:
+                keep(section, tidy(section.name, made))
+    return {name: sections[name] for name in SECTIONS if name in sections}
 
 
-def _look(subject: Subject, sections: Sequence[Section], out: Path, workers: int, watch: Watch) -> Sections:
-    """Measure these sections."""
+def _look(
+    subject: Subject,
+    sections: Sequence[Section],
+    keep: Callable[[Section, pd.DataFrame], None],
+    workers: int,
+    watch: Watch,
+) -> None:
+    """Measure these sections, and keep each as soon as its last job is done."""
     jobs = [LookJob(section, part) for section in sections for part in section.parts(subject)]
     watch(Planned({job.key: job.section.cost for job in jobs}))
-    rows_of: dict[str, list[Row]] = {}
-    measured: Sections = {}
+    done: dict[str, pd.DataFrame] = {}
 
-    def keep(job: Job, rows: list[Row]) -> None:
+    def finish(job: Job, rows: pd.DataFrame) -> None:
         assert isinstance(job, LookJob)
-        rows_of[job.key] = rows
-        section = job.section
-        mine = [other.key for other in jobs if other.section is section]
-        if all(key in rows_of for key in mine):
-            measured[section.name] = [row for key in mine for row in rows_of[key]]
-            write_section(out, section.name, protocol_of(subject, section), measured[section.name])
+        done[job.key] = rows
+        keys = [other.key for other in jobs if other.section is job.section]
+        if all(key in done for key in keys):
+            keep(job.section, joined(done.pop(key) for key in keys))
 
     # The longest first, so that no worker is left with one at the end.
     by_cost = sorted(jobs, key=lambda job: -job.section.cost * len(job.part))
     with LocalEngine(subject, workers=min(workers, len(jobs)), watch=watch) as engine:
-        engine.do(by_cost, keep)
-    return measured
+        engine.do(by_cost, finish)
 
 
-EXPECTED_ROWS = 50
+EXPECTED = 100
 """Measurements of a job, of which progress is shown until it has made more."""
 
 
@@ -173,13 +195,13 @@ class LookJob(Job):
     def key(self) -> str:  # type: ignore[override]
         return " ".join((self.section.name, *self.part))
 
-    def perform(self, shared: Subject, tell: Watch, stop: Callable[[], bool]) -> list[Row]:
+    def perform(self, shared: Subject, tell: Watch, stop: Callable[[], bool]) -> pd.DataFrame:
         """Measure; nothing is saved before it is done."""
         begun = time.monotonic()
-        rows: list[Row] = []
+        measurements: list[Measurement] = []
         with threads(1):
-            for row in self.section.measure(shared, self.part):
-                rows.append(row.plain())
-                tell(Progress(self.key, len(rows), max(len(rows) + 1, EXPECTED_ROWS), {}))
+            for measurement in self.section.measure(shared, self.part):
+                measurements.append(measurement)
+                tell(Progress(self.key, len(measurements), max(len(measurements) + 1, EXPECTED), {}))
         tell(Done(self.key, f"done in {duration_text(time.monotonic() - begun)}"))
-        return rows
+        return tidy(self.section.name, measurements)

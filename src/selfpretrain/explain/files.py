@@ -1,29 +1,29 @@
-"""The files of a diagnosis: a section is written as soon as it is whole, with the protocol it was measured under.
+"""The files of a diagnosis: a section is written as soon as it is complete, with the protocol it was measured under.
 
-    diagnosis/<section>.json    what was measured
-    diagnosis/conclusion.json   what follows
+    diagnosis/table/<section>.parquet    what was measured; together one table
+    diagnosis/conclusion.json            what follows
 
 Reading them needs no torch.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from selfpretrain.comparison.run import Run
 from selfpretrain.errors import DamagedError
-from selfpretrain.explain.measurement import Row
-from selfpretrain.explain.section import Experiment, Section
+from selfpretrain.explain.section import Section
+from selfpretrain.explain.table import joined, read_table
 from selfpretrain.files import read_json, to_dict, write_json
 
 if TYPE_CHECKING:
     from selfpretrain.explain.subject import Subject
 
-Sections = dict[str, list[Row]]
-FOLDER, CONCLUSION = "diagnosis", "conclusion.json"
+FOLDER, TABLE, CONCLUSION = "diagnosis", "table", "conclusion.json"
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,19 @@ class Findings:
 
     Attributes:
         protocol: under what conditions.
-        sections: measurements by section.
-        conclusion: ``carrier``, ``mechanism``, ``sentences``, ``recoveries``, ``ends``.
+        table: everything that was measured, a row for each number; ``explain.table`` has the columns.
+        conclusion: ``carrier``, ``mechanism``, ``sentences``, ``recoveries`` (of transplants), ``ends`` (accuracies of
+            scratch and spt by seed).
     """
 
     protocol: Mapping[str, Any]
-    sections: Sections
+    table: pd.DataFrame
     conclusion: Mapping[str, Any]
 
-    @property
-    def content(self) -> dict[str, Any]:
-        """As JSON types."""
-        return dataclasses.asdict(self)
+
+def section_file(out: Path, name: str) -> Path:
+    """Where a section's rows are, in the folder of a diagnosis."""
+    return out / TABLE / f"{name}.parquet"
 
 
 def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
         "runs": {run.name: run.labels.key for run in subject.runs},
         "selfpretrain": metadata.version("selfpretrain"),
     }
-    if isinstance(section, Experiment):
+    if section is not None and section.conduct is not None:
         return {**common, **{name: request[name] for name in section.protocol}}
     if section is not None:
         del request["transplant_seeds"], request["cells"]
@@ -74,19 +75,9 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
     }
 
 
-def read_section(out: Path, name: str, protocol: Mapping[str, Any]) -> list[Row] | None:
-    """The measurements of a section; None if there are none, or none of this protocol."""
-    try:
-        there = read_json(out / f"{name}.json")
-        rows: list[Row] = there["measurements"]
-        return rows if there["protocol"].items() <= protocol.items() else None
-    except (DamagedError, KeyError, TypeError, AttributeError):
-        return None  # damaged: measured again
-
-
-def write_section(out: Path, name: str, protocol: Mapping[str, Any], rows: list[Row]) -> None:
-    """Keep the measurements of a section."""
-    write_json(out / f"{name}.json", {"protocol": protocol, "measurements": rows})
+def write_conclusion(out: Path, findings: Findings) -> None:
+    """Keep what follows from the table."""
+    write_json(out / CONCLUSION, {"protocol": findings.protocol, "conclusion": findings.conclusion})
 
 
 def read_diagnosis(folder: Path, runs: Mapping[str, Run] | None = None) -> Findings | None:
@@ -107,14 +98,12 @@ def read_diagnosis(folder: Path, runs: Mapping[str, Run] | None = None) -> Findi
         latest = read_json(out / CONCLUSION)
         protocol, conclusion = latest["protocol"], latest["conclusion"]
         looked_at = dict(protocol["runs"])
-        names = [path.stem for path in sorted(out.glob("*.json")) if path.name != CONCLUSION]
-        sections = {name: read_section(out, name, protocol) for name in names}
-        whole = {name: rows for name, rows in sections.items() if rows is not None}
-    except (DamagedError, KeyError, TypeError, AttributeError, ValueError):
+    except (DamagedError, KeyError, TypeError, ValueError):
         raise DamagedError(out / CONCLUSION, "run diagnose again") from None
     if runs is not None and looked_at != _networks(runs):
         return None
-    return Findings(protocol, whole, conclusion)
+    sections = [read_table(path, protocol) for path in sorted((out / TABLE).glob("*.parquet"))]
+    return Findings(protocol, joined(section for section in sections if section is not None), conclusion)
 
 
 def _networks(runs: Mapping[str, Run]) -> dict[str, str]:

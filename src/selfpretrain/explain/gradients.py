@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from torch import Tensor
 
 from selfpretrain.diagnostics import gradients as formulas
 from selfpretrain.diagnostics.protocol import observed
-from selfpretrain.explain.measurement import Measurement
-from selfpretrain.explain.sample import LOSSES, LossName, Sample
+from selfpretrain.explain.sample import LOSSES, LossName, Sample, front
 from selfpretrain.explain.section import Part
 from selfpretrain.explain.subject import ALONG, Subject, TrainedRun
+from selfpretrain.explain.table import Measurement
 from selfpretrain.model.groups import group_of
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.streams import torch_stream
@@ -27,19 +28,20 @@ LONGEST_LAG = 16
 def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
     """Score gradients at every stage and snapshot, gradients on groups of weights at the stages, for one run."""
     run = next(run for run in subject.runs if run.name in part)
+    max_lag = subject.config.max_lag
     for stage in subject.stages(run):
-        model = subject.model(run, stage)
+        model, sample = subject.model(run, stage), subject.large_sample
         where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
-        subject.large_sample.calibrate(model)
-        yield from _on_scores(model, subject.large_sample, subject.config.max_lag, where)
+        sample.calibrate(model)
+        yield from _on_scores(model, sample, max_lag, where)
         yield from _on_groups(model, subject.sample, where)
         if stage.name == "start":
-            yield _without_order(model, subject.large_sample, subject.config.max_lag, where)
+            yield _without_order(model, sample, max_lag, where)
     for stage in run.along[1:]:
         where = {**run.where, "stage": stage.name, "step": stage.step}
         model = subject.model(run, stage)
         subject.sample.calibrate(model)
-        yield from _on_scores(model, subject.sample, subject.config.max_lag, where)
+        yield from _on_scores(model, subject.sample, max_lag, where)
     yield from _update_ratios(run)
 
 
@@ -47,29 +49,27 @@ def _on_scores(model: SequenceModel, sample: Sample, max_lag: int, where: dict[s
     """Signal and noise of both losses on looking near (proximity) and on looking ahead (direction), and on both."""
     proximity, block = {}, {}
     reach = max(max_lag, min(LONGEST_LAG, sample.length - 1))
+    by_head: dict[str, Any] = {"axes": ("layer", "head")}
+    by_lag: dict[str, Any] = {"axes": ("layer", "head", "lag"), "coordinates": {"lag": range(1, reach + 1)}}
     for loss in LOSSES:
         components = _lag_components(model, sample, loss)
         near = formulas.near_lags(components, reach)  # (B, layers, heads, 2 reach)
         parts = {"proximity": formulas.proximity_part(near), "direction": formulas.direction_part(near)}
-        common: dict[str, Any] = {"loss": loss, "n": len(sample), **where}
+        measured = partial(Measurement, unit="1", loss=loss, n=len(sample), **where)
         for name, part in parts.items():
             near_part = part[..., :max_lag]
-            total = formulas.gradient_snr(near_part.flatten(1))
-            axes = ("layer", "head", "lag")
-            yield Measurement(name=f"{name}_snr", values=total, unit="1", **common)
-            by_head = formulas.gradient_snr(near_part)
-            yield Measurement(name=f"{name}_snr_by_head", values=by_head, unit="1", axes=axes[:2], **common)
-            by_lag = formulas.gradient_snr(part[..., None])
-            yield Measurement(name=f"{name}_snr_by_lag", values=by_lag, unit="1", axes=axes, **common)
-            pressure = -part.mean(0)
-            yield Measurement(name=f"{name}_pressure", values=pressure, unit="loss/score", axes=axes, **common)
+            yield measured(name=f"{name}_snr", values=formulas.gradient_snr(near_part.flatten(1)))
+            yield measured(name=f"{name}_snr_by_head", values=formulas.gradient_snr(near_part), **by_head)
+            yield measured(name=f"{name}_snr_by_lag", values=formulas.gradient_snr(part[..., None]), **by_lag)
+            pressure = measured(name=f"{name}_pressure", values=-part.mean(0), **by_lag)
+            yield replace(pressure, unit="loss/score")
         proximity[loss] = parts["proximity"][..., :max_lag]
         block[loss] = formulas.near_lags(components, max_lag)
-        both = formulas.gradient_snr(block[loss].flatten(1))
-        yield Measurement(name="band_snr", values=both, unit="1", **common)
+        yield measured(name="band_snr", values=formulas.gradient_snr(block[loss].flatten(1)))
     for name, vectors in (("blindness_ratio", proximity), ("band_ratio", block)):
         ratio = formulas.blindness_ratio(vectors["label"], vectors["reconstruction"])
-        yield Measurement(name=name, values=list(ratio), unit="1", axes=("value, low, high",), n=len(sample), **where)
+        for ending, value in zip(("", "_low", "_high"), ratio, strict=True):
+            yield Measurement(name=name + ending, values=value, unit="1", n=len(sample), **where)
 
 
 def _without_order(model: SequenceModel, sample: Sample, max_lag: int, where: dict[str, Any]) -> Measurement:
@@ -91,7 +91,7 @@ def _lag_components(model: SequenceModel, sample: Sample, loss: LossName) -> Ten
     def losses(model: SequenceModel, part: Sample) -> Tensor:
         return part.losses(model, loss)
 
-    drop = model.cls is not None
+    drop = front(model)
     parts = []
     for chunk in sample.chunks(sample.together(model, layers=len(model.blocks))):
         layers = formulas.score_gradient(model, chunk, losses)
@@ -116,13 +116,13 @@ def _on_groups(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> I
 
             gradients[loss] = formulas.group_gradients(mean_loss, micro, groups, MICRO_BATCH)
     for group in groups:
+        measured = partial(Measurement, group=group, n=n, **where)
         for loss in LOSSES:
-            here: dict[str, Any] = {"group": group, "loss": loss, "n": n, **where}
-            yield Measurement(name="gradient_norm", values=gradients[loss][group].norm, unit="loss/weight", **here)
-            yield Measurement(name="gradient_snr", values=gradients[loss][group].snr, unit="1", **here)
+            gradient = gradients[loss][group]
+            yield measured(name="gradient_norm", values=gradient.norm, unit="loss/weight", loss=loss)
+            yield measured(name="gradient_snr", values=gradient.snr, unit="1", loss=loss)
         halves = (*gradients["reconstruction"][group].halves, *gradients["label"][group].halves)
-        cosine = formulas.split_half_cosine(*halves)
-        yield Measurement(name="gradient_cosine", values=cosine, unit="1", group=group, n=n, **where)
+        yield measured(name="gradient_cosine", values=formulas.split_half_cosine(*halves), unit="1")
 
 
 def _update_ratios(run: TrainedRun) -> Iterator[Measurement]:
@@ -130,14 +130,13 @@ def _update_ratios(run: TrainedRun) -> Iterator[Measurement]:
     for phase, stage in ALONG.items():
         rows = run.run.phase(phase)
         for group in sorted({group for row in rows for group in row["update_ratio"]}):
-            values = [[row["step"], row["update_ratio"].get(group, np.nan)] for row in rows]
             yield Measurement(
                 name="update_ratio",
-                values=values,
+                values=[row["update_ratio"].get(group, np.nan) for row in rows],
                 unit="1",
-                axes=("validation", "step, ratio"),
+                axes=("step",),
+                coordinates={"step": [row["step"] for row in rows]},
                 group=group,
                 stage=stage,
-                step=rows[-1]["step"],
                 **run.where,
             )

@@ -1,6 +1,7 @@
 """The loss around the weights of one seed: slices, curvature, paths."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,10 +11,10 @@ from selfpretrain.diagnostics import curvature
 from selfpretrain.diagnostics import landscape as formulas
 from selfpretrain.diagnostics.alignment import align
 from selfpretrain.diagnostics.protocol import observed
-from selfpretrain.explain.measurement import Measurement
-from selfpretrain.explain.sample import LOSSES, LossName, Sample
+from selfpretrain.explain.sample import LOSSES, LossName, Sample, front
 from selfpretrain.explain.section import PATHS, Part
 from selfpretrain.explain.subject import RECONSTRUCTION_HEAD, Stage, Subject, TrainedRun
+from selfpretrain.explain.table import Measurement
 from selfpretrain.model.groups import group_of
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.streams import torch_stream
@@ -78,8 +79,8 @@ def _weights(model: SequenceModel, group: str | None = None) -> list[Tensor]:
 
 def _proximity(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> Iterator[Measurement]:
     """Both losses over the strength of a proximity bias, head by head."""
-    front = int(model.cls is not None)  # cls stands in front of the sequence and is nobody's neighbour
-    direction = torch.nn.functional.pad(formulas.proximity_direction(sample.length), (front, 0, front, 0))
+    drop = front(model)  # cls is nobody's neighbour
+    direction = torch.nn.functional.pad(formulas.proximity_direction(sample.length), (drop, 0, drop, 0))
     for loss in LOSSES:
 
         def losses(model: SequenceModel, part: Sample, loss: LossName = loss) -> Tensor:
@@ -94,11 +95,11 @@ def _proximity(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> I
         ]
         curves = torch.stack([torch.stack([piece.losses for piece in row]) for row in slices])
         common: dict[str, Any] = {"unit": "nats" if loss == "label" else "loss", "loss": loss, **where}
-        yield Measurement(name="proximity_slice", values=curves, axes=("layer", "head", "strength"), **common)
+        strengths: dict[str, Any] = {"axes": ("layer", "head", "x"), "coordinates": {"x": STRENGTHS}}
+        yield Measurement(name="proximity_slice", values=curves, **strengths, **common)
         for name in ("slope", "curvature"):
             values = [[getattr(piece, name) for piece in row] for row in slices]
             yield Measurement(name=f"proximity_{name}", values=values, axes=("layer", "head"), **common)
-    yield Measurement(name="proximity_strengths", values=STRENGTHS, unit="score", axes=("strength",), **where)
 
 
 def _curvature(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> Iterator[Measurement]:
@@ -109,13 +110,14 @@ def _curvature(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> I
         here: dict[str, Any] = {"unit": "nats/weight^2", "loss": "label", "group": group, **where}
         ends = curvature.hessian_eigenvalues(hessian, 2, "BE", tolerance=EIGENVALUE_TOLERANCE)
         for name, end in (("hessian_largest", 0), ("hessian_smallest", -1)):
-            pair = [float(ends.values[end]), float(ends.residuals[end])]
-            yield Measurement(name=name, values=pair, axes=("value, residual",), **here)
-        trace = curvature.hessian_trace(hessian, TRACE_SAMPLES)
-        yield Measurement(name="hessian_trace", values=list(trace), axes=("value, standard error",), **here)
+            yield Measurement(name=name, values=ends.values[end], **here)
+            yield Measurement(name=f"{name}_residual", values=ends.residuals[end], **here)
+        trace, error = curvature.hessian_trace(hessian, TRACE_SAMPLES)
+        yield Measurement(name="hessian_trace", values=trace, **here)
+        yield Measurement(name="hessian_trace_error", values=error, **here)
         density = curvature.spectral_density(hessian, DENSITY_PROBES, DENSITY_STEPS, points=201)
-        values = torch.stack((density.grid, density.density))
-        yield Measurement(name="hessian_density", values=values, axes=("eigenvalue, density", "point"), **here)
+        eigenvalues: dict[str, Any] = {"axes": ("x",), "coordinates": {"x": density.grid}}
+        yield Measurement(name="hessian_density", values=density.density, **eigenvalues, **here)
 
 
 def _along_updates(model: SequenceModel, sample: Sample, few: Sample, where: dict[str, Any]) -> Iterator[Measurement]:
@@ -131,7 +133,7 @@ def _along_updates(model: SequenceModel, sample: Sample, few: Sample, where: dic
     updates = {loss: [g / (g.abs() + 1e-8) for g in grads[loss]] for loss in LOSSES}
     along = _curvature_along(_closure(model, few, "label"), encoder, updates)
     for loss in LOSSES:
-        common: dict[str, Any] = {"loss": "label", "of": {"update": loss}, **where}
+        common: dict[str, Any] = {"loss": loss, **where}  # whose update; what it changes is the label loss
         yield Measurement(name="curvature_along_update", values=along[loss], unit="nats/weight^2", n=len(few), **common)
         slope = -sum(float((g * u).sum()) for g, u in zip(grads["label"], updates[loss], strict=True))
         yield Measurement(name="slope_along_update", values=slope, unit="nats/lr", n=len(sample), **common)
@@ -155,9 +157,10 @@ def _slices(model: SequenceModel, sample: Sample, seed: int, where: dict[str, An
     loss = _closure(model, sample, "label")
     common: dict[str, Any] = {"unit": "nats", "loss": "label", **where}
     line = formulas.loss_slice(loss, weights, directions[:1], LINE)
-    yield Measurement(name="random_line", values=line, axes=("step",), **common)
+    yield Measurement(name="random_line", values=line, axes=("x",), coordinates={"x": LINE}, **common)
     plane = formulas.loss_slice(loss, weights, directions, PLANE, PLANE)
-    yield Measurement(name="random_plane", values=plane, axes=("step", "step"), **common)
+    steps = {"x": PLANE, "y": PLANE}
+    yield Measurement(name="random_plane", values=plane, axes=("x", "y"), coordinates=steps, **common)
 
 
 def measure_paths(subject: Subject, runs: Sequence[TrainedRun]) -> Iterator[Measurement]:
@@ -169,18 +172,22 @@ def measure_paths(subject: Subject, runs: Sequence[TrainedRun]) -> Iterator[Meas
             model = subject.model(*a)
             with observed(model):
                 path = formulas.interpolation_path(_closure(model, sample, "label"), _weights(model), _weights(far))
-            common: dict[str, Any] = {
-                "of": {"start": _end(a), "end": _end(b)},
-                "loss": "label",
-                "n": len(sample),
-                "seed": a[0].seed,
-            }
-            axes = ("share of the end, loss", "point")
-            yield Measurement(name=name, values=torch.stack(path), unit="nats", axes=axes, **common)
-            barrier = formulas.barrier_of(*path)
-            yield Measurement(name=name.replace("path", "barrier"), values=barrier, unit="nats", **common)
-            rise = float(path[1].max() - max(path[1][0], path[1][-1]))
-            yield Measurement(name=name.replace("path", "rise"), values=rise, unit="nats", **common)
+            measured = partial(
+                Measurement,
+                unit="nats",
+                loss="label",
+                n=len(sample),
+                seed=a[0].seed,
+                arm=a[0].arm,
+                stage=a[1].name,
+                other_arm=b[0].arm,
+                other_stage=b[1].name,
+            )
+            shares, losses = path
+            yield measured(name=name, values=losses, axes=("x",), coordinates={"x": shares.tolist()})
+            yield measured(name=name.replace("path", "barrier"), values=formulas.barrier_of(shares, losses))
+            rise = float(losses.max() - max(losses[0], losses[-1]))
+            yield measured(name=name.replace("path", "rise"), values=rise)
 
 
 def _pairs(runs: Sequence[TrainedRun]) -> list[tuple[tuple[TrainedRun, Stage], tuple[TrainedRun, Stage]]]:
@@ -188,7 +195,3 @@ def _pairs(runs: Sequence[TrainedRun]) -> list[tuple[tuple[TrainedRun, Stage], t
     own = [((run, a), (run, b)) for run in runs for a, b in zip(run.stages, run.stages[1:], strict=False)]
     ends = [(run, run.stages[-1]) for run in runs]
     return [*own, *((a, b) for i, a in enumerate(ends) for b in ends[i + 1 :])]
-
-
-def _end(end: tuple[TrainedRun, Stage]) -> dict[str, str]:
-    return {"arm": end[0].arm, "stage": end[1].name}

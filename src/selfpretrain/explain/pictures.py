@@ -1,17 +1,16 @@
-"""A diagnosis as its pictures see it: rows to ask for, and words and colours that they share. Imports no torch."""
+"""The pictures of a diagnosis: each draws a query on its table. Imports no torch."""
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from pandas import DataFrame
 
 from selfpretrain.drawing import NARROW, PALETTE, WIDE, Picture, legend
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.conclude import HALF
 from selfpretrain.explain.files import Findings
-from selfpretrain.explain.measurement import Row, select
+from selfpretrain.explain.table import pick
 from selfpretrain.files import from_dict
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import chance_snr
@@ -22,54 +21,28 @@ if TYPE_CHECKING:
 
 LOSS_COLOURS = {"label": "#D55E00", "reconstruction": "#0072B2"}
 STAGE_WORDS = {"start": "start", "after-pretrain": "after SPT", "after-label": "after labels"}
-PHASE_WORDS = {"along-pretrain": "self-pretraining", "along-label": "label training"}
+ALONG = {
+    ("spt", "along-pretrain"): "spt, self-pretraining",
+    ("spt", "along-label"): "spt, label training",
+    ("scratch", "along-label"): "scratch, label training",
+}
+"""The trainings that are followed, and their words."""
 
 
-class View:
-    """A diagnosis, to be asked for rows.
+def shared_start(table: DataFrame) -> dict[str, str]:
+    """What picks the start that scratch and spt share: it was looked at under one arm; mimetic has another."""
+    arms = table.loc[table["stage"] == "start", "arm"].unique()
+    return {"stage": "start", "arm": next((arm for arm in arms if not ARMS[arm].own_start), "none")}
 
-    Args:
-        findings: as ``files.read_diagnosis`` gives them.
-    """
 
-    def __init__(self, findings: Findings) -> None:
-        self.sections, self.conclusion, self.protocol = findings.sections, findings.conclusion, findings.protocol
-
-    def rows(self, section: str, name: str, **match: Any) -> Iterator[Row]:
-        """Measurements of that name whose fields are as asked for."""
-        return select(self.sections, section, name, **match)
-
-    def has(self, section: str, name: str, **match: Any) -> bool:
-        """Whether there is one."""
-        return any(True for _ in self.rows(section, name, **match))
-
-    def arrays(self, section: str, name: str, **match: Any) -> list[NDArray[np.float64]]:
-        """Their values; undefined ones are NaN."""
-        return [np.array(row["values"], dtype=np.float64) for row in self.rows(section, name, **match)]
-
-    @property
-    def _everything(self) -> Iterator[Row]:
-        return (row for rows in self.sections.values() for row in rows)
-
-    @property
-    def start(self) -> dict[str, str]:
-        """What finds the start that scratch and spt share: it was looked at under one arm; mimetic has another."""
-        arms = (row["arm"] for row in self._everything if row.get("stage") == "start")
-        return {"stage": "start", "arm": next((arm for arm in arms if not ARMS[arm].own_start), "none")}
-
-    @property
-    def main_stages(self) -> list[tuple[str, str]]:
-        """(arm, stage): the start, and what scratch and spt became; without these arms, all."""
-        ends = (row for row in self._everything if row.get("stage") in ("after-pretrain", "after-label"))
-        seen = list(dict.fromkeys((row["arm"], row["stage"]) for row in ends))
-        main = [key for key in seen if key[0] in ("scratch", "spt")] or seen
-        main.sort(key=lambda key: (key[0] == "spt", key[1] == "after-label"))
-        return [*([(self.start["arm"], "start")] if self.start["arm"] != "none" else []), *main]
-
-    def seed(self, section: str, name: str) -> int | None:
-        """The first seed of which every main stage was looked at; None if there is none."""
-        by_stage = [{row["seed"] for row in self.rows(section, name, arm=a, stage=s)} for a, s in self.main_stages]
-        return min(set.intersection(*by_stage), default=None) if by_stage else None
+def main_stages(table: DataFrame) -> list[tuple[str, str]]:
+    """(arm, stage): the start, and what scratch and spt became; without these arms, all."""
+    ends = table[table["stage"].isin(["after-pretrain", "after-label"]) & table["other_arm"].isna()]
+    stages = list(ends[["arm", "stage"]].drop_duplicates().itertuples(index=False, name=None))
+    main = [stage for stage in stages if stage[0] in ("scratch", "spt")] or stages
+    main.sort(key=lambda stage: (stage[0] == "spt", stage[1] == "after-label"))
+    start = shared_start(table)
+    return [*([(start["arm"], "start")] if start["arm"] != "none" else []), *main]
 
 
 def stage_name(arm: str, stage: str) -> str:
@@ -82,41 +55,38 @@ def colour_of(arm: str, stage: str) -> str:
     return "#333333" if stage == "start" else ARMS[arm].colour
 
 
-def signal_axis(ax: "Axes", rows: Iterable[Row], which: Literal["x", "y"] = "y") -> None:
+def signal_axis(ax: "Axes", rows: DataFrame, which: Literal["x", "y"] = "y") -> None:
     """An axis for signal-to-noise ratios: grey where an estimate from so many sequences may be chance."""
-    reach = max((chance_snr(row["n"]) for row in rows), default=0.0)
-    if which == "y":
-        ax.set_yscale("symlog", linthresh=0.01)
-        ax.axhspan(-reach, reach, color="black", alpha=0.08, linewidth=0)
-        ax.axhline(0, color="black", linewidth=0.8)
-    else:
-        ax.set_xscale("symlog", linthresh=0.01)
-        ax.axvspan(-reach, reach, color="black", alpha=0.08, linewidth=0)
-        ax.axvline(0, color="black", linewidth=0.8)
+    reach = chance_snr(int(rows["n"].min())) if len(rows) else 0.0
+    scale, span, line = (
+        (ax.set_xscale, ax.axvspan, ax.axvline) if which == "x" else (ax.set_yscale, ax.axhspan, ax.axhline)
+    )
+    scale("symlog", linthresh=0.01)
+    span(-reach, reach, color="black", alpha=0.08, linewidth=0)
+    line(0, color="black", linewidth=0.8)
 
 
 ANSWER_COLOURS = {"recovers": "#009E73", "does not": "#D55E00", "undecided": "#777777"}
 
 
-def transplants(view: View, figure: Figure) -> bool:
+def transplants(findings: Findings, figure: Figure) -> bool:
     """Share of the gain that each transplant recovers, every seed a point."""
-    recoveries = view.conclusion["recoveries"]
-    scratch, spt = (np.array(view.conclusion["ends"][arm], dtype=np.float64) for arm in ("scratch", "spt"))
+    recoveries = findings.conclusion["recoveries"]
+    scratch, spt = (np.array(findings.conclusion["ends"][arm], dtype=np.float64) for arm in ("scratch", "spt"))
     gains = (spt - scratch)[np.isfinite(spt - scratch)]
+    accuracies = pick(findings.table, "transplant_test_acc").pivot(index="seed", columns="cell", values="value")
     gain = float(gains.mean()) if recoveries and len(gains) else 0.0
-    if not gain:
+    if not gain or accuracies.empty:
         return False
-    seeds = sorted({row["seed"] for row in view.rows("transplants", "transplant_test_acc")})
+    cells = [from_dict(Cell, r["cell"]) for r in recoveries]
     ax = figure.subplots()
-    for place, r in enumerate(recoveries):
-        rows = view.rows("transplants", "transplant_test_acc", of=r["cell"])
-        finished = [row for row in rows if row["values"] is not None]
-        points = [(row["values"] - scratch[seeds.index(row["seed"])]) / gain for row in finished]
-        ax.plot(points, [place] * len(points), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
+    for place, (cell, r) in enumerate(zip(cells, recoveries, strict=True)):
+        shares = (accuracies[cell.name] - scratch) / gain
+        ax.plot(shares, [place] * len(shares), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
     ax.axvline(0, color="black", linewidth=1)
     ax.axvline(1, color="black", linewidth=1)
     ax.axvline(HALF, color="black", linewidth=0.8, linestyle="--")
-    ax.set_yticks(range(len(recoveries)), [from_dict(Cell, r["cell"]).words for r in recoveries], fontsize=8.5)
+    ax.set_yticks(range(len(cells)), [cell.words for cell in cells], fontsize=8.5)
     ax.invert_yaxis()
     ax.set_xlabel("share of the gain (0: scratch, 1: SPT)")
     return True
@@ -137,42 +107,49 @@ def transplants_pictures() -> list[Picture]:
     ]
 
 
-SHARE_NAMES = ("position-position", "position-content", "content-position", "content-content")
+SHARES = {
+    "energy_position_position": "position-position",
+    "energy_position_content": "position-content",
+    "energy_content_position": "content-position",
+    "energy_content_content": "content-content",
+}
 MAP_TOP = 6.0
 """Attention, in multiples of uniform attention, from which maps show the darkest colour."""
 
 
-def lag_profiles(view: View, figure: Figure) -> bool:
+def lag_profiles(findings: Findings, figure: Figure) -> bool:
     """Position part of the scores by lag, every seed's heads; models side by side."""
-    stages = view.main_stages
-    if not view.has("attention", "position_profile"):
+    stages, profiles = main_stages(findings.table), pick(findings.table, "position_profile")
+    if profiles.empty:
         return False
     axes = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
     for ax, (arm, stage) in zip(axes, stages, strict=True):
-        for profile in view.arrays("attention", "position_profile", arm=arm, stage=stage):
-            heads = profile.reshape(-1, profile.shape[-1])
-            reach = heads.shape[-1] // 2
-            ax.plot(np.arange(-reach, reach + 1), heads.T, color=colour_of(arm, stage), alpha=0.4, linewidth=1)
+        heads = pick(profiles, "position_profile", arm=arm, stage=stage)
+        lines = heads.pivot(index="lag", columns=["seed", "layer", "head"], values="value")
+        ax.plot(lines.index, lines.to_numpy(), color=colour_of(arm, stage), alpha=0.4, linewidth=1)
         ax.set_title(stage_name(arm, stage), fontsize=10)
         ax.set_xlabel("lag, positions")
     axes[0].set_ylabel("position part of the score")
     return True
 
 
-def attention_maps(view: View, figure: Figure) -> bool:
-    """Mean attention of the first seed over uniform attention, a column a model, a row a head of the last layer."""
-    stages, seed = view.main_stages, view.seed("attention", "attention_map")
-    if seed is None:
+def attention_maps(findings: Findings, figure: Figure) -> bool:
+    """Mean attention of one seed over uniform attention, a column a model, a row a head of the last layer."""
+    rows = pick(findings.table, "attention_map")
+    stages = [key for key in main_stages(findings.table) if len(pick(rows, "attention_map", arm=key[0], stage=key[1]))]
+    if not stages:
         return False
-    maps = [view.arrays("attention", "attention_map", arm=arm, stage=stage, seed=seed)[0][-1] for arm, stage in stages]
-    heads = min(2, len(maps[0]))
-    last = view.protocol.get("sample_length", maps[0].shape[-1]) - 1  # maps of long sequences are averaged over blocks
+    last_layer = rows[rows["layer"] == rows["layer"].max()]
+    heads = min(2, last_layer["head"].max() + 1)
+    last = findings.protocol.get("sample_length", last_layer["x"].max() + 1) - 1  # maps of long sequences have blocks
     edges = (-0.5, last + 0.5, last + 0.5, -0.5)
     axes = figure.subplots(heads, len(stages), squeeze=False)
-    for column, ((arm, stage), one) in enumerate(zip(stages, maps, strict=True)):
+    for column, (arm, stage) in enumerate(stages):
         for head in range(heads):
+            one = pick(last_layer, "attention_map", arm=arm, stage=stage, head=head)
+            matrix = one[one["seed"] == one["seed"].min()].pivot(index="x", columns="y", values="value")
             ax = axes[head][column]
-            image = ax.imshow(one[head], cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest", extent=edges)
+            image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=MAP_TOP, interpolation="nearest", extent=edges)
             ax.set_xticks([0, last // 2, last])
             ax.set_yticks([0, last // 2, last])
             ax.tick_params(labelsize=7)
@@ -187,24 +164,23 @@ def attention_maps(view: View, figure: Figure) -> bool:
     return True
 
 
-def score_parts(view: View, figure: Figure) -> bool:
-    """Shares of the scores' energy, mean over seeds and heads."""
-    stages = view.main_stages
-    if not view.has("attention", "energy_share"):
+def score_parts(findings: Findings, figure: Figure) -> bool:
+    """Shares of the scores' energy, mean over seeds, layers and heads."""
+    stages, rows = main_stages(findings.table), findings.table[findings.table["name"].isin(SHARES)]
+    if rows.empty or not stages:
         return False
+    shares = rows.groupby(["arm", "stage", "name"])["value"].mean()
     ax = figure.subplots()
-    for place, (arm, stage) in enumerate(stages):
-        shares_by_seed = view.arrays("attention", "energy_share", arm=arm, stage=stage)
-        shares = np.mean([share.mean(axis=(0, 2)) for share in shares_by_seed], axis=0)
-        left = 0.0
-        for colour, name, share in zip(PALETTE, SHARE_NAMES, shares, strict=False):
-            ax.barh(place, share, left=left, color=colour, label=name if place == 0 else None)
-            left += share
+    left = np.zeros(len(stages))
+    for colour, (name, words) in zip(PALETTE, SHARES.items(), strict=False):
+        widths = np.array([shares.get((*stage, name), np.nan) for stage in stages])
+        ax.barh(range(len(stages)), widths, left=left, color=colour, label=words)
+        left += widths
     ax.set_yticks(range(len(stages)), [stage_name(*stage) for stage in stages])
     ax.invert_yaxis()
     ax.set_xlabel("share of the scores' variation")
     legend(ax, loc="upper center", bbox_to_anchor=(0.4, -0.2), ncol=2)
-    return bool(stages)
+    return True
 
 
 def attention_pictures() -> list[Picture]:
@@ -221,7 +197,7 @@ def attention_pictures() -> list[Picture]:
         Picture(
             "Where attention looks",
             attention_maps,
-            "Mean attention of the first seed's last layer, relative to uniform attention. A band along the "
+            "Mean attention of one seed's last layer, relative to uniform attention. A band along the "
             "diagonal is attention to neighbours; an even light blue is attention to everything.",
             (9.6, 4.6),
         ),
@@ -235,28 +211,27 @@ def attention_pictures() -> list[Picture]:
     ]
 
 
-PANELS = (
-    ("state_cosine", "cosine of states at two positions"),
-    ("pattern_mass_relative", "attention on SPT's pattern, relative to uniform"),
-)
+PANELS = {
+    "state_cosine": "cosine of states at two positions",
+    "pattern_mass_relative": "attention on SPT's pattern, relative to uniform",
+}
 
 
-def plateau(view: View, figure: Figure) -> bool:
+def plateau(findings: Findings, figure: Figure) -> bool:
     """Means over layers along label training, every seed a line."""
-    panels = [panel for panel in PANELS if view.has("plateau", panel[0], stage="along-label")]
-    if not panels:
+    rows = {name: pick(findings.table, name, stage="along-label") for name in PANELS}
+    drawn = [name for name in PANELS if len(rows[name])]
+    if not drawn:
         return False
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (name, label) in zip(axes, panels, strict=True):
-        rows = list(view.rows("plateau", name, stage="along-label"))
-        for arm, seed in dict.fromkeys((row["arm"], row["seed"]) for row in rows):
-            mine = [row for row in rows if (row["arm"], row["seed"]) == (arm, seed)]
-            points = sorted((row["step"], float(np.mean(row["values"]))) for row in mine)
-            first = seed == min(row["seed"] for row in rows)
-            label_of_line = arm if first else None
-            ax.plot(*zip(*points, strict=True), ".-", color=ARMS[arm].colour, alpha=0.7, label=label_of_line)
+    axes = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for ax, name in zip(axes, drawn, strict=True):
+        lines = rows[name].pivot_table(index="step", columns=["arm", "seed"], values="value", sort=False)
+        for arm, seed in lines:
+            points = lines[arm, seed].dropna().sort_index()
+            label = arm if seed == rows[name]["seed"].min() else None
+            ax.plot(points.index, points, ".-", color=ARMS[arm].colour, alpha=0.7, label=label)
         ax.set_xlabel("label step")
-        ax.set_ylabel(label)
+        ax.set_ylabel(PANELS[name])
     legend(axes[0])
     return True
 
@@ -276,94 +251,84 @@ def plateau_pictures() -> list[Picture]:
     ]
 
 
-def signal_by_group(view: View, figure: Figure) -> bool:
+def signal_by_group(findings: Findings, figure: Figure) -> bool:
     """Signal-to-noise of the gradient on every group of weights at the start, every seed a point."""
-    groups = list(dict.fromkeys(row["group"] for row in view.rows("gradients", "gradient_snr", **view.start)))
+    rows = pick(findings.table, "gradient_snr", **shared_start(findings.table))
+    groups = list(rows["group"].unique())
     if not groups:
         return False
     ax = figure.subplots()
-    for place, group in enumerate(groups):
-        for shift, (loss, colour) in zip((0.13, -0.13), LOSS_COLOURS.items(), strict=True):
-            values = view.arrays("gradients", "gradient_snr", group=group, loss=loss, **view.start)
-            ax.plot(
-                values, [place + shift] * len(values), "o", color=colour, alpha=0.7, label=loss if place == 0 else None
-            )
+    for shift, (loss, colour) in zip((0.13, -0.13), LOSS_COLOURS.items(), strict=True):
+        points = rows[rows["loss"] == loss]
+        places = [groups.index(group) + shift for group in points["group"]]
+        ax.plot(points["value"], places, "o", color=colour, alpha=0.7, label=loss)
     ax.set_yticks(range(len(groups)), groups)
-    signal_axis(ax, view.rows("gradients", "gradient_snr", **view.start), "x")
+    signal_axis(ax, rows, "x")
     ax.set_xlabel("signal-to-noise ratio of one sequence's gradient")
     ax.margins(x=0.05)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return True
 
 
-def signal_by_lag(view: View, figure: Figure) -> bool:
+def signal_by_lag(findings: Findings, figure: Figure) -> bool:
     """Signal-to-noise of both losses at the start, by lag, mean over heads: looking near, and looking ahead."""
+    start = shared_start(findings.table)
+    rows = {part: pick(findings.table, f"{part}_snr_by_lag", **start) for part in ("proximity", "direction")}
+    if rows["proximity"].empty:
+        return False
     titles = {"proximity": "look near (k and -k alike)", "direction": "look ahead (k against -k)"}
-    both = [view.arrays("gradients", f"{part}_snr_by_lag", **view.start) for part in titles]
-    if both[0] and all(np.array_equal(a, b, equal_nan=True) for a, b in zip(*both, strict=True)):
+    if np.array_equal(rows["proximity"]["value"], rows["direction"]["value"], equal_nan=True):
         titles = {"proximity": "look back by k (nobody may look ahead)"}  # a causal model has no two sides
     axes = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
-    drawn = False
     for ax, (part, title) in zip(axes, titles.items(), strict=True):
         for loss, colour in LOSS_COLOURS.items():
-            rows = view.arrays("gradients", f"{part}_snr_by_lag", loss=loss, **view.start)
-            by_seed = [a.mean(axis=(0, 1)) for a in rows]
-            for seed in by_seed:
-                ax.plot(np.arange(1, len(seed) + 1), seed, color=colour, alpha=0.3, linewidth=1)
-            if by_seed:
-                mean = np.mean(by_seed, axis=0)
-                ax.plot(np.arange(1, len(mean) + 1), mean, color=colour, linewidth=2.2, label=loss)
-                drawn = True
-        signal_axis(ax, view.rows("gradients", f"{part}_snr_by_lag", **view.start))
+            of_loss = rows[part][rows[part]["loss"] == loss]
+            seeds = of_loss.pivot_table(index="lag", columns="seed", values="value")
+            ax.plot(seeds.index, seeds.to_numpy(), color=colour, alpha=0.3, linewidth=1)
+            ax.plot(seeds.index, seeds.mean(axis=1), color=colour, linewidth=2.2, label=loss)
+        signal_axis(ax, rows[part])
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("lag, positions")
-    axes[0].set_ylabel("signal-to-noise ratio")
-    legend(axes[0])
-    return drawn
-
-
-def signal_along(view: View, figure: Figure) -> bool:
-    """Signal-to-noise on proximity along training, mean over seeds, a panel for each way to train."""
-    panels = [("spt", "along-pretrain"), ("spt", "along-label"), ("scratch", "along-label")]
-    panels = [p for p in panels if view.has("gradients", "proximity_snr", arm=p[0], stage=p[1])]
-    if not panels:
-        return False
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, (arm, phase) in zip(axes, panels, strict=True):
-        for loss, colour in LOSS_COLOURS.items():
-            by_step: dict[int, list[float]] = {}
-            for row in view.rows("gradients", "proximity_snr", arm=arm, stage=phase, loss=loss):
-                by_step.setdefault(row["step"], []).append(row["values"] if row["values"] is not None else np.nan)
-            steps = sorted(by_step)
-            means = [np.mean([value for value in by_step[s] if np.isfinite(value)] or [np.nan]) for s in steps]
-            ax.plot(steps, means, "o-", color=colour, markersize=4, label=loss)
-            for step in steps:
-                ax.plot([step] * len(by_step[step]), by_step[step], ".", color=colour, alpha=0.3)
-        ax.set_title(f"{arm}, {PHASE_WORDS[phase]}", fontsize=10)
-        ax.set_xlabel("step")
-        signal_axis(ax, view.rows("gradients", "proximity_snr", arm=arm, stage=phase))
     axes[0].set_ylabel("signal-to-noise ratio")
     legend(axes[0])
     return True
 
 
-def update_ratios(view: View, figure: Figure) -> bool:
-    """Size of the updates relative to the weights, by group, first seed."""
-    panels = [("spt", "along-pretrain"), ("spt", "along-label"), ("scratch", "along-label")]
-    panels = [p for p in panels if view.has("gradients", "update_ratio", arm=p[0], stage=p[1])]
+def signal_along(findings: Findings, figure: Figure) -> bool:
+    """Signal-to-noise on proximity along training, mean over seeds, a panel for each way to train."""
+    rows = {(arm, stage): pick(findings.table, "proximity_snr", arm=arm, stage=stage) for arm, stage in ALONG}
+    panels = [panel for panel in ALONG if len(rows[panel])]
     if not panels:
         return False
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for ax, (arm, phase) in zip(axes, panels, strict=True):
-        first = min(row["seed"] for row in view.rows("gradients", "update_ratio", arm=arm, stage=phase))
-        rows = [
-            r for r in view.rows("gradients", "update_ratio", arm=arm, stage=phase, seed=first) if r["group"] != "head"
-        ]
-        for colour, row in zip(PALETTE, rows, strict=False):
-            steps, ratios = np.array(row["values"], dtype=np.float64).T
-            ax.plot(steps, ratios, color=colour, label=row["group"], linewidth=1.6)
+    for ax, panel in zip(axes, panels, strict=True):
+        for loss, colour in LOSS_COLOURS.items():
+            points = rows[panel][rows[panel]["loss"] == loss]
+            mean = points.groupby("step")["value"].mean()
+            ax.plot(mean.index, mean, "o-", color=colour, markersize=4, label=loss)
+            ax.plot(points["step"], points["value"], ".", color=colour, alpha=0.3)
+        ax.set_title(ALONG[panel], fontsize=10)
+        ax.set_xlabel("step")
+        signal_axis(ax, rows[panel])
+    axes[0].set_ylabel("signal-to-noise ratio")
+    legend(axes[0])
+    return True
+
+
+def update_ratios(findings: Findings, figure: Figure) -> bool:
+    """Size of the updates relative to the weights, by group, first seed."""
+    rows = {(arm, stage): pick(findings.table, "update_ratio", arm=arm, stage=stage) for arm, stage in ALONG}
+    panels = [panel for panel in ALONG if len(rows[panel])]
+    if not panels:
+        return False
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for ax, panel in zip(axes, panels, strict=True):
+        first = rows[panel][(rows[panel]["seed"] == rows[panel]["seed"].min()) & (rows[panel]["group"] != "head")]
+        lines = first.pivot(index="step", columns="group", values="value")
+        for colour, group in zip(PALETTE, lines, strict=False):
+            ax.plot(lines.index, lines[group], color=colour, label=group, linewidth=1.6)
         ax.set_yscale("log")
-        ax.set_title(f"{arm}, {PHASE_WORDS[phase]}", fontsize=10)
+        ax.set_title(ALONG[panel], fontsize=10)
         ax.set_xlabel("step")
     axes[0].set_ylabel("update / weight")
     legend(axes[0], fontsize=7.5)
@@ -408,39 +373,42 @@ def gradients_pictures() -> list[Picture]:
     ]
 
 
-def proximity_slices(view: View, figure: Figure) -> bool:
+def proximity_slices(findings: Findings, figure: Figure) -> bool:
     """Change of both losses over the strength of a proximity bias on one head: at the start; then each loss later."""
+    rows = pick(findings.table, "proximity_slice")
+    if rows.empty:
+        return False
+    start, *later = main_stages(findings.table)
     axes = figure.subplots(1, 3)
-    start, *later = view.main_stages or [("none", "start")]
     curves = [(axes[0], loss, colour, *start, f"{loss} loss") for loss, colour in LOSS_COLOURS.items()]
     for ax, loss in zip(axes[1:], LOSS_COLOURS, strict=True):
         curves += [(ax, loss, colour_of(*one), *one, stage_name(*one)) for one in later]
-    drawn = False
     for ax, loss, colour, arm, stage, label in curves:
-        strengths = view.arrays("landscape", "proximity_strengths", arm=arm, stage=stage)
-        for losses in view.arrays("landscape", "proximity_slice", arm=arm, stage=stage, loss=loss):
-            heads = losses.reshape(-1, losses.shape[-1])
-            change = heads - heads[:, [heads.shape[1] // 2]]
+        of_model = pick(rows, "proximity_slice", arm=arm, stage=stage, loss=loss)
+        heads = of_model.pivot(index="x", columns=["seed", "layer", "head"], values="value")
+        if len(heads):
+            change = heads - heads.iloc[len(heads) // 2]
             style = "--" if stage == "after-pretrain" else "-"
-            ax.plot(strengths[0], change.T, style, color=colour, linewidth=1.4)[0].set_label(label)
-            drawn = True
+            ax.plot(change.index, change.to_numpy(), style, color=colour, linewidth=1.4)[0].set_label(label)
     for ax, title in zip(axes, ("start", "label loss, later", "reconstruction loss, later"), strict=True):
         ax.set_title(title, fontsize=10)
         ax.set_xlabel("strength of the bias t")
         ax.ticklabel_format(axis="y", scilimits=(-2, 3))
         legend(ax, fontsize=8)
     axes[0].set_ylabel("change of the loss")
-    return drawn
+    return True
 
 
-def spectra(view: View, figure: Figure) -> bool:
+def spectra(findings: Findings, figure: Figure) -> bool:
     """Density of the label loss's Hessian eigenvalues, all weights and queries and keys alone."""
     axes = figure.subplots(1, 2, sharey=True)
     drawn = False
     for ax, group in zip(axes, (None, "query-key"), strict=True):
-        for colour, (arm, stage) in zip(PALETTE, view.main_stages, strict=False):
-            for grid, density in view.arrays("landscape", "hessian_density", arm=arm, stage=stage, group=group):
-                ax.plot(grid, np.maximum(density, 1e-6), color=colour, linewidth=1.4, label=stage_name(arm, stage))
+        for colour, (arm, stage) in zip(PALETTE, main_stages(findings.table), strict=False):
+            density = pick(findings.table, "hessian_density", arm=arm, stage=stage, group=group)
+            if len(density):
+                label = stage_name(arm, stage)
+                ax.plot(density["x"], density["value"].clip(lower=1e-6), color=colour, linewidth=1.4, label=label)
                 drawn = True
         ax.set_yscale("log")
         ax.set_ylim(bottom=1e-4)
@@ -451,25 +419,18 @@ def spectra(view: View, figure: Figure) -> bool:
     return drawn
 
 
-def paths(view: View, figure: Figure) -> bool:
+def paths(findings: Findings, figure: Figure) -> bool:
     """The label loss on straight lines between weights, and around the ends."""
     axes = figure.subplots(1, 2)
-    drawn = False
-    for colour, row in zip(PALETTE[2:], view.rows("landscape", "path"), strict=False):
-        shares, losses = np.array(row["values"])
-        ends = (stage_name(**row["of"][end]) for end in ("start", "end"))
-        axes[0].plot(shares, losses, color=colour, linewidth=1.6, label=" to ".join(ends))
-        for aligned in view.arrays("landscape", "path_aligned", of=row["of"]):
-            axes[0].plot(aligned[0], aligned[1], color=colour, linewidth=1.2, linestyle=":")
-        drawn = True
-    for arm, stage in view.main_stages:
-        for line in view.arrays("landscape", "random_line", arm=arm, stage=stage):
-            axes[1].plot(
-                np.linspace(-1, 1, len(line)),
-                line,
-                color=colour_of(arm, stage),
-                label=stage_name(arm, stage),
-            )
+    ends = ["arm", "stage", "other_arm", "other_stage"]
+    for name, style in (("path", "-"), ("path_aligned", ":")):
+        lines = pick(findings.table, name).groupby(ends, sort=False)
+        for colour, ((arm, stage, other_arm, other_stage), line) in zip(PALETTE[2:], lines, strict=False):
+            words = f"{stage_name(arm, stage)} to {stage_name(other_arm, other_stage)}" if style == "-" else None
+            axes[0].plot(line["x"], line["value"], style, color=colour, linewidth=1.4, label=words)
+    for arm, stage in main_stages(findings.table):
+        line = pick(findings.table, "random_line", arm=arm, stage=stage)
+        axes[1].plot(line["x"], line["value"], color=colour_of(arm, stage), label=stage_name(arm, stage))
     axes[0].set_title("between weights (dotted: aligned)", fontsize=10)
     axes[0].set_xlabel("share of the way")
     axes[0].set_ylabel("label loss, nats")
@@ -477,18 +438,18 @@ def paths(view: View, figure: Figure) -> bool:
     axes[1].set_xlabel("step, in norms of each row")
     for ax in axes:
         legend(ax, fontsize=7.5)
-    return drawn
+    return not pick(findings.table, "path").empty
 
 
-def planes(view: View, figure: Figure) -> bool:
+def planes(findings: Findings, figure: Figure) -> bool:
     """The label loss on a plane of two random directions around each end."""
-    panels = [(row["arm"], np.array(row["values"])) for row in view.rows("landscape", "random_plane")]
-    if not panels:
+    by_arm = list(pick(findings.table, "random_plane").groupby("arm", sort=False))
+    if not by_arm:
         return False
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (arm, plane) in zip(axes, panels, strict=True):
-        steps = np.linspace(-1, 1, len(plane))
-        drawn = ax.contourf(steps, steps, plane.T, levels=14, cmap="viridis")
+    axes = figure.subplots(1, len(by_arm), squeeze=False)[0]
+    for ax, (arm, points) in zip(axes, by_arm, strict=True):
+        plane = points.pivot(index="y", columns="x", values="value")
+        drawn = ax.contourf(plane.columns, plane.index, plane, levels=14, cmap="viridis")
         ax.plot(0, 0, "+", color="white", markersize=9)
         ax.set_title(stage_name(arm, "after-label"), fontsize=10)
         ax.set_xlabel("step, first direction")
@@ -536,25 +497,26 @@ def landscape_pictures() -> list[Picture]:
     ]
 
 
-def class_difference(view: View, figure: Figure) -> bool:
+BETAS = {
+    "beta": "pairs in order",
+    "beta_symmetric": "pairs whatever the order",
+    "beta_shuffled": "positions shuffled",
+    "beta_chance": "labels at random",
+}
+
+
+def class_difference(findings: Findings, figure: Figure) -> bool:
     """How much classes differ in pairs, by lag, beside what random labels give."""
     ax = figure.subplots()
-    words = {
-        "beta": "pairs in order",
-        "beta_symmetric": "pairs whatever the order",
-        "beta_shuffled": "positions shuffled",
-        "beta_chance": "labels at random",
-    }
-    drawn = False
-    for colour, (name, label) in zip(PALETTE, words.items(), strict=False):
-        for values in view.arrays("data", name):
-            ax.plot(np.arange(1, len(values) + 1), values, "o-", color=colour, label=label)
-            drawn = True
+    for colour, (name, label) in zip(PALETTE, BETAS.items(), strict=False):
+        rows = pick(findings.table, name)
+        if len(rows):
+            ax.plot(rows["lag"], rows["value"], "o-", color=colour, label=label)
     ax.set_xlabel("lag, positions")
     ax.set_ylabel("class difference β (0: none, 1: all)")
     ax.set_ylim(bottom=0)
     legend(ax)
-    return drawn
+    return bool(ax.lines)
 
 
 def data_pictures() -> list[Picture]:

@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 
 from selfpretrain.diagnostics import attention, representation
-from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
-from selfpretrain.explain.measurement import Measurement
-from selfpretrain.explain.sample import Sample
+from selfpretrain.diagnostics.protocol import score_modules
+from selfpretrain.explain.sample import Sample, collect, front
 from selfpretrain.explain.section import Part
 from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.table import Measurement
 from selfpretrain.model.transformer import SequenceModel
-from selfpretrain.train.objectives import class_logits
 
 SEQUENCES = 32
 """Of the sample; each has a matrix of attention for every layer and head (ours)."""
@@ -26,11 +25,11 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
     finished = next((run for run in runs if run.arm == "spt"), None)
     pattern = None
     if finished is not None:
-        _, maps = _seen(subject.model(finished, finished.stages[-1]), sample)
+        _, maps = _looked_at(subject.model(finished, finished.stages[-1]), sample)
         pattern = attention.top_pattern(maps.mean(2), min(2 * subject.config.max_lag + 1, sample.length))
     for run in runs:
         for stage in run.along:
-            states, maps = _seen(subject.model(run, stage), sample)
+            states, maps = _looked_at(subject.model(run, stage), sample)
             where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step, "n": len(sample)}
             cosines = representation.position_cosine(states).mean(1)
             yield Measurement(name="state_cosine", values=cosines, unit="1", axes=("layer",), **where)
@@ -39,22 +38,9 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
                 yield Measurement(name="pattern_mass_relative", values=mass, unit="1", axes=("layer",), **where)
 
 
-@torch.no_grad()
-def _seen(model: SequenceModel, sample: Sample) -> tuple[Tensor, Tensor]:
+def _looked_at(model: SequenceModel, sample: Sample) -> tuple[Tensor, Tensor]:
     """States after every block (layers, N, n, D), and attention (layers, N, heads, n, n), both without cls."""
-    layers = len(model.blocks)
-    states: list[list[Tensor]] = [[] for _ in range(layers)]
-    maps: list[list[Tensor]] = [[] for _ in range(layers)]
-    drop = model.cls is not None  # cls stands in front
-
-    def see_scores(layer: int, args: tuple[Any, ...], scores: Tensor) -> None:
-        maps[layer].append(scores[..., drop:, drop:].softmax(-1))
-
-    def see_states(layer: int, args: tuple[Any, ...], output: Tensor) -> None:
-        states[layer].append(output[:, drop:])
-
-    with observed(model), hooked(score_modules(model), see_scores), hooked(list(model.blocks), see_states):
-        for chunk in sample.chunks(sample.together(model, layers=layers)):
-            class_logits(model, chunk.batch, model.inputs)
-    stacked_states, stacked_maps = (torch.stack([torch.cat(parts) for parts in kept]) for kept in (states, maps))
-    return stacked_states, stacked_maps
+    size, drop = sample.together(model, layers=len(model.blocks)), front(model)
+    states = collect(model, sample, size, list(model.blocks), lambda _, output: output[:, drop:])
+    maps = collect(model, sample, size, score_modules(model), lambda _, scores: scores[..., drop:, drop:].softmax(-1))
+    return torch.stack(states), torch.stack(maps)

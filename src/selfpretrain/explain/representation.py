@@ -1,5 +1,6 @@
 """What hidden states hold, whether arms come to the same ones, and which weights have moved."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,29 +8,27 @@ import torch
 from torch import Tensor
 
 from selfpretrain.diagnostics import representation as formulas
-from selfpretrain.diagnostics.protocol import hooked, observed
-from selfpretrain.explain.measurement import Measurement
-from selfpretrain.explain.sample import Sample
+from selfpretrain.explain.sample import Sample, collect, front
 from selfpretrain.explain.section import Part
-from selfpretrain.explain.subject import Subject
+from selfpretrain.explain.subject import Stage, Subject, TrainedRun
+from selfpretrain.explain.table import Measurement
 from selfpretrain.model.attention import Attention
 from selfpretrain.model.groups import group_of
 from selfpretrain.model.transformer import SequenceModel
-from selfpretrain.train.objectives import class_logits
 
 
 def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
     """Linear probes, weight changes and similarity for the runs of one seed."""
     runs = [run for run in subject.runs if run.name in part]
     fitted, held_out = subject.large_sample, subject.held_out()
-    pooled: list[tuple[dict[str, str], Tensor]] = []
+    pooled: list[tuple[TrainedRun, Stage, Tensor]] = []
     for run in runs:
         start = subject.model(run, run.stages[0])
         for stage in subject.stages(run):
             model = subject.model(run, stage)
             where: dict[str, Any] = {**run.where, "stage": stage.name, "step": stage.step}
             train, val = _features(model, fitted), _features(model, held_out)  # (layers, N, D)
-            pooled.append(({"arm": run.arm, "stage": stage.name}, val))
+            pooled.append((run, stage, val))
             accuracies = [
                 formulas.linear_probe(a.numpy(), fitted.batch.y.numpy(), b.numpy(), held_out.batch.y.numpy())
                 for a, b in zip(train, val, strict=True)
@@ -41,32 +40,27 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
             yield Measurement(name="query_key_symmetry", values=symmetry, unit="1", axes=("layer", "head"), **where)
             if stage.name != "start":
                 yield from _changes(model, start, where)
-    for i, (a, of_a) in enumerate(pooled):
-        for b, of_b in pooled[i + 1 :]:
-            values = [[formulas.cka(x, y) for y in of_b] for x in of_a]
-            yield Measurement(
-                name="cka",
-                values=values,
-                unit="1",
-                axes=("layer", "layer"),
-                of={"a": a, "b": b},
-                seed=runs[0].seed,
-                n=len(held_out),
-            )
+    for (run, stage, features), (other_run, other_stage, other_features) in itertools.combinations(pooled, 2):
+        yield Measurement(
+            name="cka",
+            values=[[formulas.cka(x, y) for y in other_features] for x in features],
+            unit="1",
+            axes=("layer", "other_layer"),
+            **run.where,
+            stage=stage.name,
+            other_arm=other_run.arm,
+            other_stage=other_stage.name,
+            n=len(held_out),
+        )
 
 
 def _features(model: SequenceModel, sample: Sample) -> Tensor:
     """Hidden states after every block, averaged over positions, (layers, N, D)."""
-    kept: list[list[Tensor]] = [[] for _ in model.blocks]
-    drop = model.cls is not None  # cls stands in front
-
-    def see(layer: int, args: tuple[Any, ...], output: Tensor) -> None:
-        kept[layer].append(output[:, drop:].mean(1))
-
-    with observed(model), torch.no_grad(), hooked(list(model.blocks), see):
-        for chunk in sample.chunks(sample.together(model)):
-            class_logits(model, chunk.batch, model.inputs)
-    return torch.stack([torch.cat(parts) for parts in kept])
+    drop = front(model)
+    pooled = collect(
+        model, sample, sample.together(model), list(model.blocks), lambda _, output: output[:, drop:].mean(1)
+    )
+    return torch.stack(pooled)
 
 
 @torch.no_grad()

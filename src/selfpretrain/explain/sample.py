@@ -1,17 +1,18 @@
 """The sequences that models are looked at with: always the same, with fixed masks."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfpretrain.config import LARGE_SAMPLE, LEAST_SAMPLE, SAMPLE, DiagnoseConfig, ModelConfig, ObjectiveConfig
 from selfpretrain.data.feed import Batch, make_batch
 from selfpretrain.data.kinds import KINDS, InputSpec
 from selfpretrain.data.task import Split, Task
-from selfpretrain.diagnostics.protocol import observed
+from selfpretrain.diagnostics.protocol import hooked, observed
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.registry import OBJECTIVES
@@ -89,6 +90,30 @@ class Sample:
         for _ in range(CALIBRATION_STEPS):
             shift = shift + share.log() - (logits + shift).softmax(1).mean(0).log()
         head.bias.add_(shift)
+
+
+def collect(
+    model: SequenceModel,
+    sample: Sample,
+    size: int,
+    modules: Sequence[nn.Module],
+    take: Callable[[tuple[Any, ...], Tensor], Tensor],
+) -> list[Tensor]:
+    """What ``take(inputs, output)`` gives at every module of a layer, for all sequences, ``size`` at a time."""
+    kept: list[list[Tensor]] = [[] for _ in modules]
+
+    def see(layer: int, inputs: tuple[Any, ...], output: Tensor) -> None:
+        kept[layer].append(take(inputs, output))
+
+    with observed(model), torch.no_grad(), hooked(modules, see):
+        for chunk in sample.chunks(size):
+            class_logits(model, chunk.batch, model.inputs)
+    return [torch.cat(parts) for parts in kept]
+
+
+def front(model: SequenceModel) -> int:
+    """Positions in front of the sequence's own: 1 where there is a cls token."""
+    return int(model.cls is not None)
 
 
 def reconstruction_of(config: ObjectiveConfig, inputs: InputSpec) -> Reconstruction:

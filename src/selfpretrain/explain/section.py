@@ -8,10 +8,12 @@ from selfpretrain.arms.arm import later
 from selfpretrain.registry import register
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from selfpretrain.drawing import Picture
     from selfpretrain.engines.engine import MakeEngine
-    from selfpretrain.explain.measurement import Measurement, Row
     from selfpretrain.explain.subject import Subject
+    from selfpretrain.explain.table import Measurement
     from selfpretrain.watch import Watch
 
 Part = tuple[str, ...]
@@ -20,14 +22,17 @@ Part = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One section.
+    """One section. It looks at what is trained (``measure``), or is an experiment that trains (``conduct``).
 
     Attributes:
-        name: what a person types; its file in ``diagnosis/`` has it, too.
+        name: what a person types, and the ``section`` of its rows in the table.
         says: for ``--help``.
         cost: of one job relative to others, for the time left.
         parts: what each job looks at.
         measure: does one job.
+        conduct: the experiment: gets the rows of an earlier diagnosis, the workers and the engine that may be used.
+            It gives all rows, or None where nothing is to be added to those that are known.
+        protocol: settings of ``DiagnoseConfig`` on which an experiment depends; looking depends on all.
         pictures: for the report, in order; a function, so that nobody waits for a drawing library.
     """
 
@@ -35,28 +40,11 @@ class Section:
     name: str
     says: str
     cost: float = 1.0
-    parts: Callable[["Subject"], Sequence[Part]]
-    measure: Callable[["Subject", Part], Iterable["Measurement"]]
-    pictures: Callable[[], Sequence["Picture"]] = tuple
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment(Section):
-    """A section that trains, instead of looking at what is trained.
-
-    Attributes:
-        obstacle: why this subject can have no such experiment; None if it can.
-        conduct: the experiment, with what is known of it, by so many workers of an engine.
-        protocol: the settings of ``DiagnoseConfig`` that it depends on.
-        missing: whether what is known lacks something that was asked for.
-    """
-
     parts: Callable[["Subject"], Sequence[Part]] = lambda subject: ()
     measure: Callable[["Subject", Part], Iterable["Measurement"]] = lambda subject, part: ()
-    obstacle: Callable[["Subject"], str | None]
-    conduct: "Callable[[Subject, Sequence[Row], int, MakeEngine, Watch], Iterable[Measurement]]"
+    conduct: "Callable[[Subject, DataFrame | None, int, MakeEngine, Watch], Iterable[Measurement] | None] | None" = None
     protocol: tuple[str, ...] = ()
-    missing: Callable[["Subject", Sequence["Row"]], bool] = lambda subject, known: False
+    pictures: Callable[[], Sequence["Picture"]] = tuple
 
 
 def once(subject: "Subject") -> list[Part]:
@@ -86,13 +74,11 @@ def each_pictured(subject: "Subject") -> list[Part]:
 
 HOME, PICTURES = "selfpretrain.explain", "selfpretrain.explain.pictures"
 for _section in (
-    Experiment(
+    Section(
         name="transplants",
         says="which group of weights carries the gain, found by copying one group at a time (trains models)",
-        obstacle=later(f"{HOME}.transplants", "obstacle"),
         conduct=later(f"{HOME}.transplants", "conduct"),
         protocol=("transplant_seeds",),
-        missing=later(f"{HOME}.transplants", "missing"),
         pictures=later(PICTURES, "transplants_pictures"),
     ),
     Section(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from pandas import DataFrame
+
 from selfpretrain.arms.builtin import SLOPE
 from selfpretrain.comparison.perform import perform
 from selfpretrain.comparison.plan import Plan
@@ -18,52 +20,43 @@ from selfpretrain.comparison.run import Run
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain.cells import Cell, cells
-from selfpretrain.explain.measurement import Measurement, Row
 from selfpretrain.explain.subject import Subject
-from selfpretrain.files import from_dict, to_dict
+from selfpretrain.explain.table import Measurement
 from selfpretrain.model.groups import ENCODER, present_groups
 from selfpretrain.model.transformer import fresh_model
 from selfpretrain.train.training import Start, Training
-from selfpretrain.watch import Watch
-
-
-def obstacle(subject: Subject) -> str | None:
-    """Why this subject can have no transplants, or why they would have nothing to explain; None if it can."""
-    if not subject.whole:
-        return "transplants need a whole comparison, not a single run"
-    lacking = [arm for arm in ("scratch", "spt") if arm not in subject.request.config.arms]
-    if lacking:
-        return f"transplants need the arms scratch and spt; this comparison has no {lacking[0]}"
-    contrast = subject.summary.contrast("spt", "scratch")
-    outcome = "not compared" if contrast is None else contrast.outcome
-    if outcome != "helps":
-        return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
-    return None
-
-
-def missing(subject: Subject, known: Sequence[Row]) -> bool:
-    """Whether a cell that was asked for is not among what is known."""
-    return not set(matrix(subject.request, subject.config.cells)) <= _cells_of(known)
-
-
-def _cells_of(rows: Sequence[Row]) -> set[Cell]:
-    return {from_dict(Cell, row["of"]) for row in rows}
+from selfpretrain.watch import Note, Watch
 
 
 def conduct(
-    subject: Subject, known: Sequence[Row], workers: int, engine: MakeEngine, watch: Watch
-) -> list[Measurement]:
+    subject: Subject, known: DataFrame | None, workers: int, engine: MakeEngine, watch: Watch
+) -> list[Measurement] | None:
     """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
 
-    Trainings that are there are found; a second call goes on where the first stopped. Cells that are known stay.
+    Trainings that exist are used again; a second call goes on where the first stopped. Cells that are known stay.
+
+    Args:
+        subject: what is diagnosed.
+        known: rows of an earlier diagnosis.
+        workers, engine: what trains.
+        watch: gets progress, and why there is nothing to transplant.
+
+    Returns:
+        None if nothing is to be added to what is known.
 
     Raises:
         RequestError: no seed in which both scratch and spt ended well.
     """
+    measured = set() if known is None else set(known["cell"].unique())
+    asked = {cell.name for cell in matrix(subject.request, subject.config.cells)}
+    if known is not None and asked <= measured:
+        return None
+    if (why := _obstacle(subject)) is not None:
+        watch(Note(why))
+        return None
     request, seeds = subject.request, _seeds(subject)
     lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
-    asked, there = matrix(request, subject.config.cells), _cells_of(known)
-    chosen = {cell.name: cell for cell in matrix(request) if cell in asked or cell in there}
+    chosen = {cell.name: cell for cell in matrix(request) if cell.name in asked | measured}
     plan = plan_of(request, list(chosen.values()), seeds, lr)
     # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
     subject.comparison.write_transplants(
@@ -87,6 +80,20 @@ def conduct(
     ]
 
 
+def _obstacle(subject: Subject) -> str | None:
+    """Why this subject can have no transplants, or why they would have nothing to explain; None if it can."""
+    if not subject.whole:
+        return "transplants need a whole comparison, not a single run"
+    lacking = [arm for arm in ("scratch", "spt") if arm not in subject.request.config.arms]
+    if lacking:
+        return f"transplants need the arms scratch and spt; this comparison has no {lacking[0]}"
+    contrast = subject.summary.contrast("spt", "scratch")
+    outcome = "not compared" if contrast is None else contrast.outcome
+    if outcome != "helps":
+        return f"no transplants: spt against scratch has the outcome '{outcome}', so there is no gain to carry"
+    return None
+
+
 def _seeds(subject: Subject) -> list[int]:
     """Reported seeds in which neither arm failed, the first so many of them."""
     both = [
@@ -104,7 +111,7 @@ def _seeds(subject: Subject) -> list[int]:
 def _measurements(cell: Cell, run: Run, lr: float) -> Iterator[Measurement]:
     """Accuracies of one cell with one seed, and the rate that was picked for it; NaN where the run failed."""
     result = run.result
-    one = Measurement(name="transplant_lr", values=lr, unit="1", seed=run.record.seed, of=to_dict(cell))
+    one = Measurement(name="transplant_lr", values=lr, unit="1", seed=run.record.seed, cell=cell.name)
     accuracies = {
         "transplant_test_acc": None if result.test is None else result.test.acc,
         "transplant_train_acc": result.label.best_train_sample_acc,

@@ -15,7 +15,6 @@ from selfpretrain.data.kinds import KINDS
 from selfpretrain.drawing import Picture
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
-from selfpretrain.explain.pictures import View
 from selfpretrain.files import from_dict, to_dict
 from selfpretrain.registry import ARMS, SECTIONS, TASKS
 from selfpretrain.report.content import Content
@@ -83,8 +82,7 @@ def _why(diagnosis: Findings | None, *, of_one_run: bool = False) -> dict[str, A
     """
     if diagnosis is None:
         return None
-    view = View(diagnosis)
-    pictures = {name: drawn(section.pictures(), view) for name, section in SECTIONS.items()}
+    pictures = {name: drawn(section.pictures(), diagnosis) for name, section in SECTIONS.items()}
     brief = not of_one_run and diagnosis.conclusion["carrier"] == "none" and bool(pictures["data"])
     return {
         "sentences": diagnosis.conclusion["sentences"],

@@ -143,7 +143,7 @@ def _evidence(folder: ComparisonFolder) -> Evidence | None:
     if findings is None:
         return None
     absolute = record.request.model.positions in ABSOLUTE
-    return gather(folder.summary, findings.sections, absolute_positions=absolute)
+    return gather(folder.summary, findings.table, absolute_positions=absolute)
 
 
 def _table(answer: StudyAnswer, results: Results) -> str:
