@@ -31,26 +31,22 @@ class Looked:
         return replace(TINY_DIAGNOSIS, max_lag=self.max_lag)
 
 
-@pytest.fixture(scope="module")
-def planted():
-    """The class is the direction of steps."""
-    return Looked(load_task("proximity", length=LENGTH, sequences=400))
+TASKS = {
+    "planted": load_task("proximity", length=LENGTH, sequences=400),  # the class is the direction of steps
+    "null": load_task("noise", symbols=4, length=LENGTH, sequences=400),  # and here drawn without looking
+    "ragged": ragged_task(n=200),
+}
+SUBJECTS = {name: Looked(task) for name, task in TASKS.items()}
 
 
-@pytest.fixture(scope="module")
-def null():
-    """The class is drawn without looking."""
-    return Looked(load_task("noise", symbols=4, length=LENGTH, sequences=400))
-
-
-@pytest.fixture(scope="module")
-def ragged():
-    return Looked(ragged_task(n=200))
-
-
-@pytest.fixture(params=["planted", "null", "ragged"])
+@pytest.fixture(params=SUBJECTS)
 def subject(request):
-    return request.getfixturevalue(request.param)
+    return SUBJECTS[request.param]
+
+
+@pytest.fixture
+def planted():
+    return SUBJECTS["planted"]
 
 
 @functools.cache
@@ -75,38 +71,25 @@ def difference(per_class):
     return max(norm(a - b) / (norm(a) + norm(b)) for i, a in enumerate(per_class) for b in per_class[:i])
 
 
-def lags_of(subject):
-    return range(1, min(8, subject.task.length - 1) + 1)
-
-
-def assert_by_lag(subject, name, expected):
-    rows = pick(table(subject), name, n=len(subject.task.train))
-    assert list(rows["lag"]) == list(lags_of(subject))
-    np.testing.assert_allclose(rows["value"], expected, rtol=1e-8)
-
-
-def test_differences_are_those_of_the_training_sequences(subject):
-    train, lags = subject.task.train, lags_of(subject)
-    assert_by_lag(subject, "beta", [difference(pairs(train, train.y, lag)) for lag in lags])
-    in_any_order = [difference([(r + r.T) / 2 for r in pairs(train, train.y, lag)]) for lag in lags]
-    assert_by_lag(subject, "beta_symmetric", in_any_order)
-    by_formula = lag_statistics(train.x, train.y, len(lags), lengths=train.lengths)
-    assert_by_lag(subject, "beta_centred", by_formula.beta_centred)
-
-
-def test_chance_is_what_labels_dealt_out_at_random_give(subject):
-    train, generator = subject.task.train, np.random.default_rng(0)
+def test_differences_are_those_of_the_training_sequences_in_order_shuffled_and_with_labels_dealt_out(subject):
+    train, mixed = subject.task.train, shuffled(subject.task, 0).train
+    lags = range(1, min(8, subject.task.length - 1) + 1)
+    generator = np.random.default_rng(0)
     dealt = [generator.permutation(train.y) for _ in range(10)]
-    expected = [np.mean([difference(pairs(train, labels, lag)) for labels in dealt]) for lag in lags_of(subject)]
-    assert_by_lag(subject, "beta_chance", expected)
-
-
-def test_shuffled_differences_are_those_of_shuffled_training_sequences(subject):
-    mixed, train = shuffled(subject.task, 0).train, subject.task.train
+    expected = {
+        "beta": [difference(pairs(train, train.y, lag)) for lag in lags],
+        "beta_symmetric": [difference([(r + r.T) / 2 for r in pairs(train, train.y, lag)]) for lag in lags],
+        "beta_centred": lag_statistics(train.x, train.y, len(lags), lengths=train.lengths).beta_centred,
+        "beta_chance": [np.mean([difference(pairs(train, labels, lag)) for labels in dealt]) for lag in lags],
+        "beta_shuffled": [difference(pairs(mixed, mixed.y, lag)) for lag in lags],
+    }
+    for name, by_lag in expected.items():
+        rows = pick(table(subject), name, n=len(train))
+        assert list(rows["lag"]) == list(lags)
+        np.testing.assert_allclose(rows["value"], by_lag, rtol=1e-8, err_msg=name)
     # Shuffled within its own length, every sequence keeps its symbols.
     assert all(sorted(a[:n]) == sorted(b[:n]) for a, b, n in zip(mixed.x, train.x, train.lengths, strict=True))
     assert not np.array_equal(mixed.x, train.x)
-    assert_by_lag(subject, "beta_shuffled", [difference(pairs(mixed, mixed.y, lag)) for lag in lags_of(subject)])
 
 
 @pytest.mark.parametrize("mix", [False, True])
@@ -130,8 +113,8 @@ def test_planted_order_is_seen_and_shuffled_order_is_not(planted):
     assert of("beta_symmetric", lag=1) < 0.15
 
 
-def test_nothing_is_seen_where_there_is_nothing(null):
-    of = functools.partial(numbers, table(null))
+def test_nothing_is_seen_where_there_is_nothing():
+    of = functools.partial(numbers, table(SUBJECTS["null"]))
     assert all(0.3 < of(name) < 0.7 for name in ("pair_classifier", "pair_classifier_shuffled"))
     assert (of("beta", "lag") < 1.5 * of("beta_chance", "lag")).all()
 

@@ -159,25 +159,6 @@ def test_signal_and_pressure_are_those_of_the_loss_along_the_lags_asked_for(loss
     assert set(table["lag"].dropna()) == set(range(1, subject.length))
 
 
-def test_pressure_above_zero_says_that_looking_there_lowers_the_loss(subject, table):
-    run, stage = subject.runs[0], subject.runs[0].stages[0]
-    sample, step = subject.sample, 1e-3
-    pressure = at(table, "proximity_pressure", run, stage, *LAG, loss="reconstruction")
-    model = subject.model(run, stage).double().eval()
-    before = losses_by_hand(model, sample, "reconstruction").mean()
-    length = sample.length
-    distance = (torch.arange(length)[:, None] - torch.arange(length)).abs()
-    for layer, block in enumerate(model.blocks):
-        added = torch.zeros(model.config.heads, length, length, dtype=torch.float64)
-        for lag in range(1, length):
-            added += torch.tensor(pressure[layer, :, lag - 1, None, None]) * (distance == lag) * step
-        cls = int(model.cls is not None)
-        added = F.pad(added, (cls, 0, cls, 0))
-        block.attention.kernel = "eager"
-        block.attention.scores.register_forward_hook(lambda _, __, scores, added=added: scores + added)
-    assert losses_by_hand(model, sample, "reconstruction").mean() < before
-
-
 def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, table):
     for run, stage, sample in stages(subject):
         model = calibrated(subject.model(run, stage), sample)
@@ -193,25 +174,6 @@ def test_ratios_are_the_labels_signal_over_the_reconstructions(subject, table):
             ratio, low, high = (at(table, name + end, run, stage, n=len(sample)) for end in ("", "_low", "_high"))
             assert_close(ratio, snr(label) / snr(reconstruction), rel=1e-3)
             assert_close([ratio, low, high], blindness_ratio(label, reconstruction), rel=1e-3)
-
-
-def test_a_bias_that_is_off_is_set_right_before_scores_are_looked_at(finished, model, subject, table):
-    off = stand_in(finished, TINY_DIAGNOSIS, model)
-
-    def with_a_bias(run, stage, made=off.model):
-        spoilt = made(run, stage)
-        with torch.no_grad():
-            spoilt.label_head.bias += torch.linspace(-2, 2, len(spoilt.label_head.bias))
-        return spoilt
-
-    off.model = with_a_bias
-    on_scores = {"proximity_snr": (), "direction_snr": (), "band_snr": ()}
-    on_scores |= {"proximity_pressure": LAG, "direction_pressure": LAG}
-    of_off = measured(off, "gradients")
-    for run, stage, _ in stages(subject):
-        for name, axes in on_scores.items():
-            expected = at(table, name, run, stage, *axes, loss="label")
-            assert_close(at(of_off, name, run, stage, *axes, loss="label"), expected)
 
 
 def test_the_control_is_the_reconstructions_signal_on_shuffled_positions(subject, table):

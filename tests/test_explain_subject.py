@@ -87,11 +87,6 @@ def test_what_is_no_finished_comparison_is_refused(case, ask, comparison):
     assert error.count("\n") == 1
 
 
-def test_a_refusal_is_one_line_in_a_process_of_its_own(cli, comparison):
-    result = cli("diagnose", "comparison/runs", *FLAGS)
-    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-
-
 @pytest.mark.parametrize(
     ("flags", "named"),
     [

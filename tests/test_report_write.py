@@ -45,24 +45,21 @@ def test_a_comparison_whose_answer_is_damaged_is_not_finished(comparison):
 
 def test_of_a_damaged_diagnosis_the_rest_is_shown_and_the_cure_is_named(explained, tmp_path):
     folder = shutil.copytree(explained[0], tmp_path / "o")
-    conclusion = folder / "diagnosis/conclusion.json"
-    whole = conclusion.read_text()
-    assert "Where attention looks" in write_report(folder).read_text()
+    for name, damage in (("attention", "{"), ("transplants", "")):
+        section_file(folder / "diagnosis", name).write_text(damage)
+    page = write_report(folder).read_text()
+    assert "Where attention looks" not in page
+    assert "What each loss says about attention at the start" in page
     for damage in ("{", "[]"):
-        for name in ("attention", "transplants"):
-            section_file(folder / "diagnosis", name).write_text(damage)
-        page = write_report(folder).read_text()
-        assert "Where attention looks" not in page
-        assert "What each loss says about attention at the start" in page
-        conclusion.write_text(damage)
+        (folder / "diagnosis/conclusion.json").write_text(damage)
         with pytest.raises(RequestError, match=r"conclusion\.json.*run diagnose again"):
             write_report(folder)
-        conclusion.write_text(whole)
 
 
 def test_a_diagnosis_of_another_request_is_not_shown(explained, tmp_path, tiny_task):
     folder = shutil.copytree(explained[0], tmp_path / "o")
-    assert 'id="why"' in write_report(folder).read_text()
+    page = write_report(folder).read_text()
+    assert 'id="why"' in page and "Where attention looks" in page
     compare(tiny_task, ComparisonFolder(folder).record.request, out=folder, seeds=2)
     assert 'id="why"' not in write_report(folder).read_text()
     diagnose(folder, TINY_DIAGNOSIS, sections=("data",))
