@@ -152,30 +152,28 @@ def test_the_same_request_again_does_nothing_and_says_the_same(everything, tiny_
 
 
 def test_more_seeds_another_arm_a_wider_grid_and_another_budget_train_what_is_missing(tmp_path, tiny_task):
-    folder = tmp_path / "o"
     arms, wide = ("scratch", "spt"), TrainConfig(lr=(1e-3, 1e-2, 3e-2))
+    shorter = replace(tiny_config().label, duration="10")
     steps = [
         ({"arms": arms, "seeds": 3}, 3 * (2 + 3)),  # 2 rates and 3 seeds, of 3 trainings each
-        ({"arms": arms, "seeds": 5}, 2 * 3),
-        ({"arms": (*arms, "scratch-long"), "seeds": 5}, 2 + 5),
-        ({"arms": (*arms, "scratch-long"), "seeds": 5, "train": wide}, None),
-        ({"arms": arms, "seeds": 3, "label": replace(tiny_config().label, duration="10")}, None),
+        ({"arms": arms, "seeds": 4}, 3),
+        ({"arms": (*arms, "scratch-long"), "seeds": 4}, 2 + 4),
+        ({"arms": (*arms, "scratch-long"), "seeds": 4, "train": wide}, None),
+        ({"arms": arms, "seeds": 3, "label": shorter}, None),
         ({"arms": arms, "seeds": 3}, 0),
     ]
+    summaries = []
     for settings, expected in steps:
-        summary, done = asked(tiny_task, folder, **settings)
-        fresh, all_of_it = asked(tiny_task, tmp_path / "fresh", **settings)
-        shutil.rmtree(tmp_path / "fresh")
-        assert summary == fresh  # bit for bit
-        assert set(done) <= set(all_of_it)
-        if expected is not None:
-            assert len(done) == expected
-    # The label budget changes labels alone: self-pretraining is there for all of them.
-    folder = tmp_path / "budget"
-    asked(tiny_task, folder, arms=arms)
-    _, done = asked(tiny_task, folder, arms=arms, label=replace(tiny_config().label, duration="10"))
-    assert done
-    assert not any(name.endswith("pretrain") for name in done)
+        summary, done = asked(tiny_task, tmp_path / "o", **settings)
+        summaries.append(summary)
+        assert expected is None or len(done) == expected
+        if "label" in settings:  # which changes labels alone: self-pretraining is there for all of them
+            assert done
+            assert not any(name.endswith("pretrain") for name in done)
+    assert summaries[-1] == summaries[0]
+    for number in (3, 4):  # what was gathered step by step is what is trained at once, bit for bit
+        fresh, _ = asked(tiny_task, tmp_path / f"fresh-{number}", **steps[number][0])
+        assert summaries[number] == fresh
 
 
 def test_the_report_covers_the_latest_request_alone_and_what_is_left_over_is_said(tmp_path, tiny_task):

@@ -157,18 +157,18 @@ def test_a_stopped_training_goes_on_with_the_same_numbers(stop, phase, dropout, 
 @pytest.mark.whole
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-@pytest.mark.parametrize("phase", ["pretrain", "label"])
+@pytest.mark.parametrize("phase", [pytest.param("pretrain", marks=pytest.mark.slow), "label"])  # traced in a minute
 def test_the_model_that_training_runs_can_be_compiled(phase, monkeypatch):
     """As it is called in training, by groups of rows with dropout: the same numbers, bit for bit."""
     monkeypatch.setattr("selfpretrain.model.ragged.GROUP_POSITIONS", 0)
-    task, config = ragged_task(), replace(TINY_MODEL, dropout=0.2)
+    task, config = ragged_task(), replace(TINY_MODEL, dropout=0.2, depth=1)
     torch._dynamo.reset()
 
     def traced(model):
         return ByLength(torch.compile(model, backend="eager", dynamic=True))
 
     (plain, ours, _), (other, theirs, _) = (
-        run(task, phase, config=config, forward=forward, duration="2") for forward in (ByLength, traced)
+        run(task, phase, config=config, forward=forward, duration="2steps") for forward in (ByLength, traced)
     )
     assert torch._dynamo.utils.counters["frames"]["ok"] > 0  # it was compiled
     assert theirs.losses == ours.losses
