@@ -56,18 +56,11 @@ def test_the_chain_exactly(lag):
     assert found.beta[lag - 1] == pytest.approx(apart * 2 * share / math.sqrt(7 * share**2 + 1), abs=1e-14)
     assert found.beta_centred[lag - 1] == pytest.approx(apart * 2 / math.sqrt(7), abs=1e-12)
     assert found.beta_symmetric[lag - 1] == pytest.approx(0, abs=1e-14)
-    known = {1: (0.603023, 0.755929), 4: (0, 0)}
-    if lag in known:
-        beta, centred = known[lag]
-        assert found.beta[lag - 1] == pytest.approx(beta, abs=5e-7)
-        assert found.beta_centred[lag - 1] == pytest.approx(centred, abs=5e-7)
     up, down = found.per_class[:, lag - 1]
     np.testing.assert_allclose(down, up.T, atol=1e-15)
     np.testing.assert_allclose(np.sort(up.ravel()), np.sort(expected_pairs(lag, 1).ravel()), atol=1e-15)
     assert np.trace(up) == pytest.approx(np.trace(down), abs=1e-15)  # which would tell nothing
     assert np.trace(up) == pytest.approx(np.trace(expected_pairs(lag, 1)), abs=1e-15)
-    if lag == 1:
-        assert np.trace(up) == pytest.approx(0.0625, abs=1e-15)
 
 
 def chain(count, length, step, generator):
@@ -294,19 +287,15 @@ def test_what_lies_behind_the_end_makes_no_symbol_rare():
 
 
 @pytest.mark.parametrize("kind", ["symbols", "values", "channels"])
-@pytest.mark.parametrize("lengths", [False, True])
-def test_torch_tensors_are_taken(kind, lengths):
+def test_torch_tensors_are_taken(kind):
     generator = torch.Generator().manual_seed(0)
     shape = (20, 7, 2) if kind == "channels" else (20, 7)
     x = torch.randint(5, shape, generator=generator) if kind == "symbols" else torch.randn(shape, generator=generator)
     y, ends = torch.arange(20) % 3, torch.randint(2, 8, (20,), generator=generator)
-    given_lengths = {"lengths": ends} if lengths else {}
-    found = lag_statistics(x, y, 3, **given_lengths)
-    expected = lag_statistics(x.numpy(), y.numpy(), 3, **{k: v.numpy() for k, v in given_lengths.items()})
-    for name in ("per_class", "beta", "beta_centred", "beta_symmetric", "beta_chance"):
-        one = getattr(found, name)
+    found = lag_statistics(x, y, 3, lengths=ends)
+    for one, expected in zip(found, lag_statistics(x.numpy(), y.numpy(), 3, lengths=ends.numpy()), strict=True):
         assert isinstance(one, np.ndarray) and one.dtype == np.float64
-        np.testing.assert_array_equal(one, getattr(expected, name))
+        np.testing.assert_array_equal(one, expected)
 
 
 def test_truth_values_are_two_symbols():

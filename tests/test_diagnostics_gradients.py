@@ -143,6 +143,14 @@ def test_both_kernels_and_dropout_give_the_same_score_gradient():
             assert not ours.requires_grad
 
 
+def test_score_gradient_writes_no_gradients_and_takes_them_where_they_are_off():
+    model = small(dropout=0.2).train()
+    with torch.no_grad():
+        score_gradient(model, (X, KEEP, Y), label_losses)
+        assert not torch.is_grad_enabled()
+    assert model.training and all(p.grad is None for p in model.parameters())
+
+
 def test_score_gradient_of_a_frozen_model():
     model = small().eval()
     expected = score_gradient(model, (X, KEEP, Y), label_losses)
@@ -232,14 +240,6 @@ def test_gradient_moments_are_float64_and_exact_for_float32():
     found = gradient_moments(g)
     assert found.signal.dtype == found.noise.dtype == torch.float64
     assert found.noise.item() == pytest.approx(np.var(g.double().numpy(), axis=0, ddof=1).sum(), rel=1e-7)
-
-
-def test_score_gradient_writes_no_gradients_and_takes_them_where_they_are_off():
-    model = small(dropout=0.2).train()
-    with torch.no_grad():
-        score_gradient(model, (X, KEEP, Y), label_losses)
-        assert not torch.is_grad_enabled()
-    assert model.training and all(p.grad is None for p in model.parameters())
 
 
 @pytest.mark.parametrize("examples", [0, 1])

@@ -421,32 +421,6 @@ def test_the_reconstruction_profile_in_closed_form(name):
     torch.testing.assert_close(gamma, closed, rtol=1e-10, atol=1e-10 * closed.abs().max().item())
 
 
-@pytest.mark.parametrize("m", [1.0, 0.975, -0.6])
-def test_reconstruction_writes_the_power_spectrum_into_query_and_key(m):
-    """Scores ``P W P^T`` with cosine and sine of every frequency in P: dL/dW at W = 0 is diagonal, a number each."""
-    x, n_pairs = orbit_data(), N // 2 - 1
-    frequencies = torch.arange(1, n_pairs + 1, dtype=torch.float64)
-    phase = 2 * math.pi * torch.arange(N, dtype=torch.float64)[:, None] * frequencies / N
-    code = math.sqrt(2 / N) * torch.stack((phase.cos(), phase.sin()), -1).flatten(1)  # (n, 2 pairs)
-    weight = torch.zeros(2 * n_pairs, 2 * n_pairs, dtype=torch.float64, requires_grad=True)
-    attention = uniform_attention(m * torch.eye(D).double())
-    with hooked(score_modules(attention), lambda layer, args, own: own + code @ weight @ code.T):
-        loss = reconstruction_losses(attention, x).mean()
-    (found,) = torch.autograd.grad(loss, weight)
-
-    r = correlations(x, torch.eye(D).double())
-    lags = torch.arange(N, dtype=torch.float64)
-    power = (2 * math.pi * frequencies[:, None] * lags / N).cos() @ r
-    written = -((m + m * m / N) * (power - r[0]) + m * m * r.sum() / N) / N**2
-    expected = torch.diag(written.repeat_interleave(2))
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10 * written.abs().max().item())
-    # The label writes nothing there.
-    y = labels(BASE).repeat(N)
-    with hooked(score_modules(ATTENTION), lambda layer, args, own: own + code @ weight @ code.T):
-        loss = label_model(perceptron)(ATTENTION, (x, y)).mean()
-    assert torch.autograd.grad(loss, weight)[0].norm() < EXACT * found.norm()
-
-
 # Robustness: away from uniform attention the label sees a little
 
 
