@@ -389,6 +389,11 @@ def test_group_gradients_need_two_micro_batches_in_either_half(count):
         group_gradients(mean_loss(model), batches, {"all": model.parameters()}, 2)
 
 
+def test_a_group_without_weights_is_named():
+    with pytest.raises(ValueError, match="the group 'none' has no weights"):
+        group_gradients(mean_loss(network()), [None] * 4, {"all": network().parameters(), "none": []}, 2)
+
+
 # Angles between gradients
 
 
