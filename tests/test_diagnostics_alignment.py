@@ -11,7 +11,6 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
@@ -19,7 +18,6 @@ from scipy.linalg import orthogonal_procrustes
 from conftest import spec
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.alignment import align
-from selfpretrain.diagnostics.landscape import interpolation_barrier
 from selfpretrain.model.transformer import SequenceModel
 
 WIDTH, HEADS, SIZE = 12, 3, 4
@@ -28,25 +26,25 @@ X = torch.randint(5, (16, 7), generator=torch.Generator().manual_seed(0))
 KEEP = torch.arange(7) < torch.randint(2, 8, (16,), generator=torch.Generator().manual_seed(1))[:, None]
 
 
-def make(seed=0, kind="symbols", dtype=torch.float64, **config):
+def make(seed=0, dtype=torch.float64, **config):
     config = {"width": WIDTH, "heads": HEADS, "depth": 2, **config}
     generator = torch.Generator().manual_seed(seed)
-    return SequenceModel(ModelConfig(**config), spec(kind), generator=generator).to(dtype).eval()
+    return SequenceModel(ModelConfig(**config), spec(), generator=generator).to(dtype).eval()
 
 
-def outputs(model, x=X):
+def outputs(model):
     """Of both heads, with padding and without."""
     with torch.no_grad():
         return [
-            model(x).logits,
-            model(x, KEEP).logits,
-            model(x, KEEP, KEEP).predictions,
-            model.encode(x, None),
+            model(X).logits,
+            model(X, KEEP).logits,
+            model(X, KEEP, KEEP).predictions,
+            model.encode(X, None),
         ]
 
 
-def assert_same_function(model, other, tolerance, x=X):
-    for one, two in zip(outputs(model, x), outputs(other, x), strict=True):
+def assert_same_function(model, other, tolerance):
+    for one, two in zip(outputs(model), outputs(other), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=tolerance)
 
 
@@ -131,37 +129,6 @@ def test_disguises_of_other_models_are_undone(config):
     assert_close_weights(align(disguised(model, seed=2), model), model, 1e-10)
 
 
-def loss_of(model, x, y):
-    return lambda: F.cross_entropy(model(x).logits, y)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A model that knows 16 sequences by heart."""
-    torch.set_num_threads(1)
-    model, y = make(dtype=torch.float32), torch.arange(16) % 3
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(150):
-        optimiser.zero_grad()
-        loss_of(model, X, y)().backward()
-        optimiser.step()
-    optimiser.zero_grad()
-    assert loss_of(model, X, y)() < 0.02
-    return model, y
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_the_barrier_of_a_disguise_goes_with_it(trained, dtype):
-    """Half way between two weights of one function lies another function, unless they are aligned."""
-    model, y = copy.deepcopy(trained[0]).to(dtype), trained[1]
-    other = disguised(model, seed=4)
-    assert_same_function(other, model, 1e-4 if dtype == torch.float32 else 1e-10)
-    loss, params = loss_of(model, X, y), list(model.parameters())
-    assert interpolation_barrier(loss, params, list(other.parameters())) > 0.5
-    aligned = align(other, model)
-    assert abs(interpolation_barrier(loss, params, list(aligned.parameters()))) < TOLERANCE[dtype]
-
-
 @given(
     seeds=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)),
     positions=st.sampled_from(POSITIONS),
@@ -169,7 +136,7 @@ def test_the_barrier_of_a_disguise_goes_with_it(trained, dtype):
     causal=st.booleans(),
     heads=st.sampled_from([1, 2, 3, 6]),
 )
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 def test_alignment_changes_no_function(seeds, positions, pooling, causal, heads):
     model, reference = (make(s, positions=positions, pooling=pooling, causal=causal, heads=heads) for s in seeds)
     assert_same_function(align(model, reference), model, 1e-10)
@@ -179,12 +146,6 @@ def test_alignment_changes_no_function(seeds, positions, pooling, causal, heads)
 def test_alignment_changes_no_function_of_other_models(config):
     model, reference = make(0, **config), make(1, **config)
     assert_same_function(align(model, reference), model, 1e-10)
-
-
-def test_alignment_of_a_model_of_values():
-    model, reference = make(0, "values"), make(1, "values")
-    x = torch.randn(16, 7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    assert_same_function(align(model, reference), model, 1e-10, x)
 
 
 def test_both_models_stay_as_they_are():
@@ -244,7 +205,7 @@ def apart(mine, other, turned):
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "none"])
 def test_no_order_of_heads_and_no_turn_comes_nearer(positions):
-    for seed in range(4):
+    for seed in range(2):
         model, reference = make(seed, positions=positions), make(seed + 50, positions=positions)
         aligned = align(model, reference)
         for block, found, other in zip(model.blocks, aligned.blocks, reference.blocks, strict=True):
@@ -266,7 +227,7 @@ def test_no_order_of_heads_and_no_turn_comes_nearer(positions):
 
 
 def test_no_order_of_hidden_units_comes_nearer():
-    for seed in range(4):
+    for seed in range(2):
         model, reference = make(seed, ff_factor=0.5), make(seed + 50, ff_factor=0.5)
         aligned = align(model, reference)
         for block, found, other in zip(model.blocks, aligned.blocks, reference.blocks, strict=True):

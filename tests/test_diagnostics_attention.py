@@ -6,9 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from selfpretrain.diagnostics.attention import (
     attention_distance,
@@ -78,19 +76,15 @@ def pairs(n, visible):
 # Distances
 
 
-@pytest.mark.parametrize(("n", "expected"), [(16, 5.3125), (64, 21.3281), (1024, 341.3330)])
-def test_distance_of_uniform_attention(n, expected):
-    found = attention_distance(torch.full((n, n), 1 / n, dtype=torch.float64)).item()
-    assert found == pytest.approx((n * n - 1) / (3 * n), rel=1e-12)
-    assert found == pytest.approx(expected, abs=5e-5)
+@pytest.mark.parametrize("n", [1, 2, 16, 64])
+def test_distance_of_uniform_attention(n):
+    uniform = torch.full((n, n), 1 / n, dtype=torch.float64)
+    assert attention_distance(uniform).item() == pytest.approx((n * n - 1) / (3 * n), rel=1e-12)
 
 
-@pytest.mark.parametrize(("side", "expected"), [(14, 7.2808), (32, 16.6770)])
-def test_distance_of_uniform_attention_on_a_grid(side, expected):
-    uniform = torch.full((side**2, side**2), side**-2.0, dtype=torch.float64)
-    assert attention_distance(uniform, grid_distance(side, side)).item() == pytest.approx(expected, abs=5e-5)
-    if side == 14:  # in pixels, for patches of 16
-        assert attention_distance(uniform, 16 * grid_distance(side, side)).item() == pytest.approx(116.492, abs=5e-4)
+def test_distance_of_uniform_attention_on_a_grid_of_14_by_14():
+    uniform = torch.full((196, 196), 1 / 196, dtype=torch.float64)
+    assert attention_distance(uniform, grid_distance(14, 14)).item() == pytest.approx(7.2808, abs=5e-5)
 
 
 def test_grid_distance_by_loops_where_height_is_not_width():
@@ -101,20 +95,12 @@ def test_grid_distance_by_loops_where_height_is_not_width():
     assert found[0, 5] == 1 != found[0, 4]
 
 
-def test_distance_of_a_soft_ring():
-    """Scores of -distance / 2 on a ring of 64; the closed form sums exp(-k / 2) over one half and the other."""
-    line = torch.arange(64, dtype=torch.float64)
-    ring = torch.minimum((line[:, None] - line).abs(), 64 - (line[:, None] - line).abs())
-    found = attention_distance((-ring / 2).softmax(-1), ring).item()
-    weight = {k: (1 if k in (0, 32) else 2) * math.exp(-k / 2) for k in range(33)}
-    assert found == pytest.approx(sum(k * w for k, w in weight.items()) / sum(weight.values()), rel=1e-12)
-    assert found == pytest.approx(1.9190, abs=5e-5)
-
-
-def test_distance_by_loops():
+def test_distance_and_window_mass_by_loops():
     attn = random_attention(6, 6)
-    expected = math.fsum(attn[i, j] * abs(i - j) for i in range(6) for j in range(6)) / 6
-    assert attention_distance(attn).item() == pytest.approx(expected, rel=1e-14)
+    distance = math.fsum(attn[i, j] * abs(i - j) for i in range(6) for j in range(6)) / 6
+    near = math.fsum(attn[i, j] for i in range(6) for j in range(6) if abs(i - j) <= 2) / 6
+    assert attention_distance(attn).item() == pytest.approx(distance, rel=1e-14)
+    assert window_mass(attn, 2).item() == pytest.approx(near, rel=1e-14)
 
 
 @pytest.mark.parametrize("n", [1, 2, 16, 17])
@@ -124,15 +110,6 @@ def test_window_mass_of_uniform_attention(n):
         expected = (n * (2 * w + 1) - w * (w + 1)) / n**2
         assert window_mass(uniform, w).item() == pytest.approx(expected, rel=1e-13)
     assert window_mass(uniform, n + 3).item() == pytest.approx(1, rel=1e-13)
-
-
-def test_window_mass_by_hand():
-    assert window_mass(torch.full((16, 16), 1 / 16, dtype=torch.float64), 2) == 0.2890625
-    attn = random_attention(6, 6)
-    expected = math.fsum(attn[i, j] for i in range(6) for j in range(6) if abs(i - j) <= 2) / 6
-    assert window_mass(attn, 2).item() == pytest.approx(expected, rel=1e-14)
-    assert window_mass(torch.eye(6), 0) == 1
-    assert window_mass(torch.eye(6).roll(1, 1)[:5, :5], 0) == 0
 
 
 # Entropy
@@ -146,36 +123,9 @@ def test_entropy_of_uniform_and_of_certain_attention():
     assert attention_entropy(half).item() == pytest.approx(math.log(2), rel=1e-15)
 
 
-def lowest_entropy(n, s):
-    """Of n logits whose distance from their mean is at most s; attained by a centred one-hot row."""
-    b = math.exp(-s * math.sqrt(n / (n - 1)))
-    return math.log1p((n - 1) * b) + s * math.sqrt(n * (n - 1)) * b / (1 + (n - 1) * b)
-
-
-@pytest.mark.parametrize(
-    ("n", "s", "expected"),
-    [
-        (8, 1, 1.979691),
-        (8, 4, 0.471895),
-        (8, 10, 0.001862),
-        (128, 1, 4.844329),
-        (128, 4, 3.985895),
-        (128, 10, 0.060876),
-    ],
-)
-def test_entropy_attains_its_lower_bound(n, s, expected):
-    row = torch.eye(n, dtype=torch.float64)[0] - 1 / n
-    found = attention_entropy((s * row / row.norm()).softmax(-1)).item()
-    assert found == pytest.approx(expected, abs=5e-7)
-    assert found == pytest.approx(lowest_entropy(n, s), rel=1e-11)
-
-
-@given(arrays(np.float64, 7, elements=st.floats(-5, 5)))
-@settings(deadline=None)
-def test_entropy_lies_between_its_bounds(row):
-    s = np.linalg.norm(row - row.mean())
-    found = attention_entropy(torch.from_numpy(row).softmax(-1)).item()
-    assert lowest_entropy(7, s) - 1e-12 <= found <= math.log(7) + 1e-12
+def test_entropy_equals_scipys():
+    attn = random_attention(3, 7)
+    np.testing.assert_allclose(attention_entropy(attn).numpy(), stats.entropy(attn.numpy(), axis=1), rtol=1e-13)
 
 
 # Bands and lag profiles
@@ -219,24 +169,14 @@ def test_lag_profile_by_loops(visible):
     np.testing.assert_allclose(lag_profile(hide(scores, seen), seen).numpy(), expected, rtol=1e-12, atol=1e-15)
 
 
-@given(arrays(np.float64, (2, 6), elements=st.floats(-100, 100)), st.booleans())
-@settings(deadline=None)
-def test_what_softmax_ignores_changes_no_profile_and_no_slope(added, masked):
-    """A number added to a whole row of scores leaves attention as it is."""
-    seen = causal(6) if masked else None
+@VISIBLE
+@pytest.mark.parametrize("measure", [lag_profile, proximity_slope, lambda s, seen: toeplitz_r2(s, visible=seen)])
+def test_a_number_added_to_a_whole_row_of_scores_changes_nothing(measure, visible):
+    """Softmax ignores it."""
+    seen = visibility(visible, 6)
     scores = hide(normal(6, 6), seen)
-    for row in added:
-        moved = scores + torch.from_numpy(row)[:, None]
-        for measure in (lag_profile, proximity_slope):
-            torch.testing.assert_close(measure(moved, seen), measure(scores, seen), rtol=1e-9, atol=1e-11)
-
-
-def test_lag_profile_of_a_ramp():
-    """Scores that depend on the key alone: S_ij = j has C(S)_ij = j - (n-1)/2, whose diagonals have simple means."""
-    n = 7
-    ramp = torch.arange(n, dtype=torch.float64).expand(n, n)
-    expected = [k / 2 for k in range(-(n - 1), n)]  # the diagonal k runs over the keys max(0, k) .. n-1 + min(0, k)
-    np.testing.assert_allclose(lag_profile(ramp).numpy(), expected, atol=1e-14)
+    moved = scores + 100 * normal(6, 1, seed=1)
+    torch.testing.assert_close(measure(moved, seen), measure(scores, seen), rtol=1e-9, atol=1e-11)
 
 
 @VISIBLE
@@ -248,14 +188,6 @@ def test_proximity_slope_equals_numpys_least_squares(visible):
     chosen = [(i, j) for i, j in pairs(n, seen) if i != j]
     slope, _ = np.polyfit([abs(i - j) for i, j in chosen], [centred[i, j] for i, j in chosen], 1)
     assert proximity_slope(hide(scores, seen), seen).item() == pytest.approx(slope, rel=1e-10)
-
-
-def test_signs_of_the_proximity_slope():
-    distance = position_distance(N)
-    assert proximity_slope(-distance) < 0 < proximity_slope(distance)
-    assert proximity_slope(torch.zeros(N, N)) == 0
-    # Scores that see the direction alone are even in nothing: positions ahead high, behind low.
-    assert proximity_slope(torch.ones(N, N).triu(1).double() - torch.ones(N, N).tril(-1).double()).abs() < 1e-12
 
 
 # How much of the scores depends on the lag alone
@@ -304,11 +236,6 @@ def test_sinusoidal_positions_make_scores_of_the_lag_alone(adjusted, masked):
     scores = position_code() @ position_code().T
     for moved in (scores, scores + 3 * normal(N, 1), 1e6 * scores):
         assert toeplitz_r2(hide(moved, seen), adjusted, seen).item() == pytest.approx(1, abs=1e-10)
-
-
-def test_an_absolute_position_code_gives_lag_scores_not_for_free():
-    mixed = position_code() @ normal(30, 8, 8) @ position_code().T
-    assert toeplitz_r2(mixed).median() < 0.7
 
 
 @pytest.mark.parametrize("masked", [True, False])
@@ -360,13 +287,12 @@ def parts_by_matrices(q, k, visible):
     return shares, parts["position-position"][0]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @VISIBLE
-def test_score_decomposition_equals_explicit_matrices(visible, dtype):
+def test_score_decomposition_equals_explicit_matrices(visible):
     """70 sequences, so that the sums run over more than one chunk; a batch that correlates positions."""
     seen = visibility(visible, 7)
-    q = (normal(70, 2, 7, 3, seed=1) + normal(2, 7, 3, seed=2) + normal(70, 2, 1, 3, seed=3)).to(dtype)
-    k = (0.7 * normal(70, 2, 7, 3, seed=4) + normal(2, 7, 3, seed=5) + q).to(dtype)
+    q = (normal(70, 2, 7, 3, seed=1) + normal(2, 7, 3, seed=2) + normal(70, 2, 1, 3, seed=3)).float()
+    k = (0.7 * normal(70, 2, 7, 3, seed=4) + normal(2, 7, 3, seed=5) + q).float()
     shares, position = parts_by_matrices(q.double(), k.double(), seen)
     found = score_decomposition(q, k, seen)
     assert list(found.shares) == list(shares)
@@ -386,13 +312,6 @@ def test_the_position_part_is_that_of_the_position_vectors():
     error = ((found.position_position[0] - expected).norm() / expected.norm()).item()
     assert error == pytest.approx(0.02, abs=0.015)
     assert sum(share.item() for share in found.shares.values()) == pytest.approx(1, abs=0.05)
-
-
-def test_shares_add_up_where_queries_and_keys_have_contents_of_their_own():
-    """Then the parts are uncorrelated; N - 1 of N remain in the sample, and the energies' noise is 1/sqrt(N)."""
-    q, k = (normal(4000, 2, 12, 4, seed=s) + normal(2, 12, 4, seed=s + 1) for s in (1, 3))
-    total = sum(score_decomposition(q, k).shares.values())
-    np.testing.assert_allclose(total.numpy(), 1, atol=4 / math.sqrt(4000))
 
 
 def test_score_decomposition_at_its_ends():
@@ -421,10 +340,10 @@ def test_position_share_multiplies_the_position_parts_of_two_halves(visible):
 def test_position_share_is_unbiased_where_the_plain_share_is_not():
     """Pure content has no position part. Of 20 sequences the plain share is (1/20)^2 all the same."""
     plain, unbiased = [], []
-    for seed in range(200):
-        q, k = normal(20, 1, 12, 4, seed=2 * seed), normal(20, 1, 12, 4, seed=2 * seed + 1)
-        plain.append(score_decomposition(q, k).shares["position-position"].item())
-        unbiased.append(position_share(q, k).item())
+    for seed in range(5):  # 40 heads at a time
+        q, k = normal(20, 40, 12, 4, seed=2 * seed), normal(20, 40, 12, 4, seed=2 * seed + 1)
+        plain += score_decomposition(q, k).shares["position-position"].tolist()
+        unbiased += position_share(q, k).tolist()
     assert np.mean(plain) == pytest.approx(1 / 400, rel=0.05)
     assert abs(np.mean(unbiased)) < 4 * np.std(unbiased) / math.sqrt(200) < 1 / 2000
 
@@ -444,20 +363,6 @@ def test_rank_collapse_by_hand():
     assert rank_collapse(torch.tensor([1.5, -2.0]).expand(5, 2)) == 0
 
 
-def test_rank_collapse_of_identical_tokens_is_zero_to_rounding():
-    assert rank_collapse(normal(4, 1, 13).expand(4, 11, 13)).max() < 1e-15
-
-
-@given(st.integers(0, 1000), st.floats(1e-3, 1e3), st.booleans())
-@settings(deadline=None, max_examples=30)
-def test_rank_collapse_does_not_see_scale_rotation_or_order(seed, scale, negative):
-    x = normal(6, 4, seed=seed) + 1
-    rotation, _ = torch.linalg.qr(normal(4, 4, seed=seed + 1))
-    order = torch.randperm(6, generator=torch.Generator().manual_seed(seed))
-    changed = (-scale if negative else scale) * (x @ rotation)[order]
-    torch.testing.assert_close(rank_collapse(changed), rank_collapse(x), rtol=1e-10, atol=0)
-
-
 def test_rank_collapse_by_projection():
     """The mean row is the nearest matrix with all rows alike."""
     x = normal(9, 5).numpy()
@@ -465,16 +370,11 @@ def test_rank_collapse_by_projection():
     assert rank_collapse(torch.from_numpy(x)).item() == pytest.approx(np.linalg.norm(rest) / np.linalg.norm(x))
 
 
-def test_uniform_attention_without_residual_collapses_at_once():
-    assert rank_collapse(torch.full((8, 8), 1 / 8).double() @ normal(8, 3)) < 1e-15
-
-
 def test_divergence_of_equal_and_of_disjoint_heads():
     one = random_attention(6, 6)
     assert head_divergence(torch.stack((one, one, one))).abs() < 1e-15
     disjoint = torch.stack([torch.eye(6, dtype=torch.float64).roll(shift, 1) for shift in range(3)])
     assert head_divergence(disjoint).item() == pytest.approx(math.log(2), rel=1e-14)
-    assert head_divergence(disjoint).item() == pytest.approx(0.693147, abs=5e-7)
     assert head_divergence(one[None]) == 0
 
 
@@ -492,7 +392,7 @@ def test_divergence_of_heads_by_loops():
 # Shapes
 
 
-@pytest.mark.parametrize("leading", [(), (2,), (2, 3), (2, 1, 3)])
+@pytest.mark.parametrize("leading", [(2,), (2, 1, 3)])
 @pytest.mark.parametrize(
     "measure",
     [

@@ -56,35 +56,11 @@ def test_the_chain_exactly(lag):
     assert found.beta[lag - 1] == pytest.approx(apart * 2 * share / math.sqrt(7 * share**2 + 1), abs=1e-14)
     assert found.beta_centred[lag - 1] == pytest.approx(apart * 2 / math.sqrt(7), abs=1e-12)
     assert found.beta_symmetric[lag - 1] == pytest.approx(0, abs=1e-14)
-    known = {1: (0.603023, 0.755929), 4: (0, 0)}
-    if lag in known:
-        beta, centred = known[lag]
-        assert found.beta[lag - 1] == pytest.approx(beta, abs=5e-7)
-        assert found.beta_centred[lag - 1] == pytest.approx(centred, abs=5e-7)
     up, down = found.per_class[:, lag - 1]
     np.testing.assert_allclose(down, up.T, atol=1e-15)
     np.testing.assert_allclose(np.sort(up.ravel()), np.sort(expected_pairs(lag, 1).ravel()), atol=1e-15)
     assert np.trace(up) == pytest.approx(np.trace(down), abs=1e-15)  # which would tell nothing
     assert np.trace(up) == pytest.approx(np.trace(expected_pairs(lag, 1)), abs=1e-15)
-    if lag == 1:
-        assert np.trace(up) == pytest.approx(0.0625, abs=1e-15)
-
-
-def test_every_path_of_the_chain():
-    """All outcomes of sixteen-sided dice, the first eight of which mean the step: two lags of exact laws at once."""
-    dice = np.array(list(product(range(8), range(16), range(16))))
-
-    def paths(step):
-        x = dice[:, :1]
-        for die in dice[:, 1:].T[:, :, None]:
-            x = np.hstack((x, np.where(die < 8, (x[:, -1:] + step) % 8, die - 8)))
-        return x
-
-    found = lag_statistics(*both_classes(paths), 2)
-    np.testing.assert_allclose(found.beta, [2 * s / math.sqrt(7 * s * s + 1) for s in (0.5, 0.25)], rtol=1e-12)
-    np.testing.assert_allclose(found.beta_centred, 2 / math.sqrt(7), rtol=1e-12)
-    np.testing.assert_allclose(found.beta_symmetric, 0, atol=1e-15)
-    np.testing.assert_allclose(found.per_class.sum((-2, -1)), 1, rtol=1e-12)
 
 
 def chain(count, length, step, generator):
@@ -93,23 +69,6 @@ def chain(count, length, step, generator):
     for t in range(1, length):
         x[:, t] = np.where(local[:, t], (x[:, t - 1] + step) % 8, x[:, t])
     return x
-
-
-def test_long_sequences_of_the_chain():
-    """A share p of N pairs is known to about sqrt(p / N); |R_+ - R_-| of no difference is then about sqrt(2 / N)."""
-    generator = np.random.default_rng(0)
-    x, y = both_classes(lambda step: chain(100, 1000, step, generator))
-    found = lag_statistics(x, y, 8)
-    noise = math.sqrt(2 / 100_000) / (2 / 8)
-    expected = [2 * 2.0**-k * (k % 4 != 0) / math.sqrt(7 * 4.0**-k + 1) for k in range(1, 9)]
-    np.testing.assert_allclose(found.beta[:4], expected[:4], atol=2 * noise)
-    assert found.beta_centred[0] == pytest.approx(0.755929, abs=2 * noise)
-    for k in range(8):
-        assert found.beta[k] == pytest.approx(math.hypot(expected[k], noise), rel=0.1, abs=noise / 2)
-        assert found.beta_symmetric[k] < 2 * noise
-    for k in (3, 7):  # where classes agree, chance is all there is
-        assert found.beta_chance[k] == pytest.approx(noise, rel=0.5)
-    assert found.per_class.shape == (2, 8, 8, 8)
 
 
 # Loops
@@ -200,14 +159,6 @@ def test_values_by_loops(channels, lengths, dtype):
         assert found.per_class.shape == (3, 5, 1, 1)
 
 
-def test_two_classes_of_three_differ():
-    """The largest difference counts, whichever classes it is between."""
-    up, down = exact_pairs(1, 1), exact_pairs(1, -1)
-    for order in permutations((up, up, down)):
-        x, y = np.concatenate(order), np.repeat([0, 1, 2], [len(part) for part in order])
-        assert lag_statistics(x, y, 1).beta[0] == pytest.approx(0.603023, abs=5e-7)
-
-
 def test_classes_of_the_same_sequences_do_not_differ():
     x = np.random.default_rng(3).integers(5, size=(20, 6))
     found = lag_statistics(np.concatenate((x, x, x)), np.repeat([0, 1, 2], 20), 5)
@@ -216,14 +167,6 @@ def test_classes_of_the_same_sequences_do_not_differ():
     one = lag_statistics(x, np.zeros(20, dtype=int), 5)  # nor does one class, from itself
     assert one.per_class.shape[0] == 1
     assert not one.beta.any() and not one.beta_chance.any()
-
-
-def test_classes_that_share_no_pair_differ_as_much_as_can_be():
-    x, y = np.array([[0, 0, 0, 0]] * 3 + [[1, 1, 1, 1]] * 2), np.array([0, 0, 0, 1, 1])
-    found = lag_statistics(x, y, 3)
-    np.testing.assert_allclose(found.beta, 1 / math.sqrt(2), rtol=1e-14)  # |a - b| / (|a| + |b|) of orthogonal a, b
-    opposite = np.array([[1.0, -1], [1, 1]])
-    np.testing.assert_allclose(lag_statistics(opposite, np.array([0, 1]), 1).beta, 1)
 
 
 def test_lags_that_no_sequence_reaches():
@@ -276,14 +219,6 @@ def test_scale_and_rotation_of_values_do_not_matter(seed, scale):
         np.testing.assert_allclose(getattr(two, name), getattr(one, name), rtol=1e-9, atol=1e-12)
 
 
-def test_read_backwards_only_the_symmetric_part_stays():
-    x = np.random.default_rng(6).integers(4, size=(30, 9))
-    found = lag_statistics(np.concatenate((x, x[:, ::-1])), np.repeat([0, 1], 30), 5)
-    np.testing.assert_allclose(found.beta_symmetric, 0, atol=1e-15)
-    assert (found.beta > 0.01).all()
-    np.testing.assert_allclose(found.per_class[1], found.per_class[0].swapaxes(1, 2), atol=1e-15)
-
-
 # Chance
 
 
@@ -318,16 +253,11 @@ def test_chance_is_a_mean_and_not_a_single_draw():
 # Large alphabets
 
 
-def many_symbols(generator):
-    """Seventy symbols, each rarer than the one before, in sequences of five."""
-    return generator.permutation(np.repeat(np.arange(70), np.arange(140, 70, -1))).reshape(-1, 5)
-
-
 def test_rare_symbols_count_as_one():
     generator = np.random.default_rng(11)
-    x = many_symbols(generator)
+    x = generator.permutation(np.repeat(np.arange(70), np.arange(71, 141))).reshape(-1, 5)
     y = np.arange(len(x)) % 2
-    merged = np.where(x >= 63, 63, x)  # the seven rarest
+    merged = np.where(x < 7, 0, x)  # the seven rarest
     found, expected = lag_statistics(x, y, 3), lag_statistics(merged, y, 3)
     assert found.per_class.shape == (2, 3, 64, 64)
     for name in ("beta", "beta_centred", "beta_symmetric"):
@@ -336,13 +266,6 @@ def test_rare_symbols_count_as_one():
     # Not the same as without: the seven make pairs of their own.
     together, _ = pairs_by_loops(x, y, [5] * len(x), 1, lambda s: np.eye(70)[s])
     assert abs(found.beta[0] - differences_by_loops(together)[0]) > 1e-6
-
-
-def test_as_many_symbols_as_fit_stay_apart():
-    x = np.random.default_rng(12).permutation(np.repeat(np.arange(64), 10)).reshape(-1, 10)
-    y = np.arange(len(x)) % 2
-    together, _ = pairs_by_loops(x, y, [10] * len(x), 1, lambda s: np.eye(64)[s])
-    np.testing.assert_allclose(lag_statistics(x, y, 1).beta, differences_by_loops(together), rtol=1e-12)
 
 
 def test_what_lies_behind_the_end_makes_no_symbol_rare():
@@ -359,19 +282,15 @@ def test_what_lies_behind_the_end_makes_no_symbol_rare():
 
 
 @pytest.mark.parametrize("kind", ["symbols", "values", "channels"])
-@pytest.mark.parametrize("lengths", [False, True])
-def test_torch_tensors_are_taken(kind, lengths):
+def test_torch_tensors_are_taken(kind):
     generator = torch.Generator().manual_seed(0)
     shape = (20, 7, 2) if kind == "channels" else (20, 7)
     x = torch.randint(5, shape, generator=generator) if kind == "symbols" else torch.randn(shape, generator=generator)
     y, ends = torch.arange(20) % 3, torch.randint(2, 8, (20,), generator=generator)
-    given_lengths = {"lengths": ends} if lengths else {}
-    found = lag_statistics(x, y, 3, **given_lengths)
-    expected = lag_statistics(x.numpy(), y.numpy(), 3, **{k: v.numpy() for k, v in given_lengths.items()})
-    for name in ("per_class", "beta", "beta_centred", "beta_symmetric", "beta_chance"):
-        one = getattr(found, name)
+    found = lag_statistics(x, y, 3, lengths=ends)
+    for one, expected in zip(found, lag_statistics(x.numpy(), y.numpy(), 3, lengths=ends.numpy()), strict=True):
         assert isinstance(one, np.ndarray) and one.dtype == np.float64
-        np.testing.assert_array_equal(one, getattr(expected, name))
+        np.testing.assert_array_equal(one, expected)
 
 
 def test_truth_values_are_two_symbols():
@@ -439,19 +358,3 @@ def test_pair_features_average_to_the_statistics_of_a_class():
     x = np.random.default_rng(15).integers(5, size=(30, 9))
     found = pair_features(x, 3, np.full(30, 9)).mean(0)
     np.testing.assert_allclose(found, lag_statistics(x, np.zeros(30), 3).per_class.ravel(), rtol=1e-12)
-
-
-def test_pair_features_take_torch_tensors():
-    x = torch.randint(5, (12, 6), generator=torch.Generator().manual_seed(0))
-    lengths = torch.full((12,), 6)
-    np.testing.assert_array_equal(pair_features(x, 3, lengths), pair_features(x.numpy(), 3, lengths.numpy()))
-
-
-def test_pair_features_tell_the_chain_apart():
-    """By the difference of their means on half of the sequences, tried on the others."""
-    x, y = both_classes(lambda step: chain(40, 60, step, np.random.default_rng(16)))
-    features = pair_features(x, 1, np.full(80, 60))
-    train = np.arange(80) % 2 == 0
-    direction = features[train & (y == 0)].mean(0) - features[train & (y == 1)].mean(0)
-    middle = features[train].mean(0) @ direction
-    assert ((features[~train] @ direction > middle) == (y[~train] == 0)).mean() > 0.95

@@ -11,7 +11,6 @@ from scipy import stats
 from torch import nn
 
 from conftest import BATCH, CLASSES, LENGTH, SYMBOLS, TINY_MODEL, tiny_model
-from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.gradients import (
     band_snr,
     blindness_ratio,
@@ -25,8 +24,6 @@ from selfpretrain.diagnostics.gradients import (
     score_gradient,
     split_half_cosine,
 )
-from selfpretrain.model.attention import Attention
-from selfpretrain.model.mask import Mask
 
 KEEP = torch.arange(LENGTH) < torch.tensor([7, 4, 2])[:, None]
 X = torch.randint(SYMBOLS, (BATCH, LENGTH), generator=torch.Generator().manual_seed(0))
@@ -136,48 +133,6 @@ def test_each_example_has_the_gradient_of_its_own_loss(case):
             torch.testing.assert_close(alone[0], grad[b], rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("padded", [False, True])
-def test_score_gradient_by_hand(causal, padded):
-    """``G_ij = A_ij g_i . (v_j - h_i)`` with h_i the mixed values and g_i the loss's gradient on them.
-
-    Beside it, plain autograd through attention that is written out here, one layer of it.
-    """
-    heads, width = 3, 4
-    torch.manual_seed(0)
-    module = Attention(ModelConfig(width=heads * width, heads=heads), LENGTH).double()
-    x, weight = normal(BATCH, LENGTH, heads * width), normal(BATCH, LENGTH, heads * width, seed=1)
-    mask = Mask(KEEP if padded else None, causal)
-
-    def losses(module, x):
-        return (module(x, mask).tanh() * weight).sum((1, 2))
-
-    (found,) = score_gradient(module, x, losses)
-
-    q, k, v = (
-        (x @ layer.weight.T + layer.bias).detach().reshape(BATCH, LENGTH, heads, width)
-        for layer in (module.query, module.key, module.value)
-    )
-    scores = torch.einsum("bihk,bjhk->bhij", q, k) / math.sqrt(width)
-    if causal:
-        scores = scores.masked_fill(torch.ones(LENGTH, LENGTH).triu(1).bool(), -math.inf)
-    if padded and not causal:  # no query sees what stands behind it anyway
-        scores = scores.masked_fill(~KEEP[:, None, None], -math.inf)
-    scores.requires_grad_()
-    attn = scores.exp() / scores.exp().sum(-1, keepdim=True)
-    mixed = torch.einsum("bhij,bjhk->bihk", attn, v)
-    out = mixed.flatten(2) @ module.output.weight.T + module.output.bias
-    loss = (out.tanh() * weight).sum()
-    by_autograd, on_mixed = torch.autograd.grad(loss, (scores, mixed))
-    torch.testing.assert_close(found, by_autograd, rtol=1e-10, atol=1e-14)
-    for b in range(BATCH):
-        for h in range(heads):
-            for i in range(LENGTH):
-                for j in range(LENGTH):
-                    by_hand = attn[b, h, i, j] * (on_mixed[b, i, h] @ (v[b, j, h] - mixed[b, i, h]))
-                    assert found[b, h, i, j].item() == pytest.approx(by_hand.item(), rel=1e-9, abs=1e-14)
-
-
 def test_both_kernels_and_dropout_give_the_same_score_gradient():
     """Attention is looked at in evaluation mode with explicit scores, whatever the model is doing."""
     expected = score_gradient(small(attention="eager").eval(), (X, KEEP, Y), label_losses)
@@ -188,42 +143,12 @@ def test_both_kernels_and_dropout_give_the_same_score_gradient():
             assert not ours.requires_grad
 
 
-def trace_of(model):
-    """Everything that looking may not change."""
-    return (
-        [module.training for module in model.modules()],
-        [block.attention.kernel for block in model.blocks],
-        [len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules()],
-        [(p.requires_grad, None if p.grad is None else p.grad.tolist(), p.tolist()) for p in model.parameters()],
-        [buffer.tolist() for buffer in model.buffers()],
-        torch.get_rng_state().tolist(),
-        torch.is_grad_enabled(),
-    )
-
-
-@pytest.mark.parametrize("raises", [False, True])
-@pytest.mark.parametrize("grad_enabled", [False, True])
-def test_score_gradient_leaves_no_trace(raises, grad_enabled):
+def test_score_gradient_writes_no_gradients_and_takes_them_where_they_are_off():
     model = small(dropout=0.2).train()
-    model.blocks[0].feedforward_in.eval()  # modes need not be uniform
-    model.blocks[1].attention.kernel = "eager"
-    model.embedding.weight.grad = torch.full_like(model.embedding.weight, 3.0)
-    model.label_head.weight.requires_grad_(False)
-
-    def loss(model, batch):
-        losses = label_losses(model, batch)
-        if raises:
-            raise RuntimeError("a loss that fails")
-        return losses
-
-    with torch.set_grad_enabled(grad_enabled):
-        before = trace_of(model)
-        if raises:
-            with pytest.raises(RuntimeError, match="fails"):
-                score_gradient(model, (X, KEEP, Y), loss)
-        else:
-            score_gradient(model, (X, KEEP, Y), loss)
-        assert trace_of(model) == before
+    with torch.no_grad():
+        score_gradient(model, (X, KEEP, Y), label_losses)
+        assert not torch.is_grad_enabled()
+    assert model.training and all(p.grad is None for p in model.parameters())
 
 
 def test_score_gradient_of_a_frozen_model():
@@ -233,11 +158,6 @@ def test_score_gradient_of_a_frozen_model():
         score_gradient(model.requires_grad_(False), (X, KEEP, Y), label_losses), expected, strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
-
-
-def test_score_gradient_needs_scores():
-    with pytest.raises(ValueError, match="scores"):
-        score_gradient(nn.Linear(2, 2), normal(3, 2), lambda model, x: model(x).sum(1))
 
 
 # Components along lags
@@ -255,16 +175,6 @@ def test_lag_components_by_loops(n):
     grad = normal(2, 3, n, n)
     expected = [[lag_components_by_loops(matrix) for matrix in heads] for heads in grad]
     np.testing.assert_allclose(lag_components(grad).numpy(), expected, rtol=1e-12, atol=1e-14)
-
-
-def test_lag_components_are_coordinates():
-    """A matrix that depends on the lag alone keeps its norm; one that sums to zero on every diagonal has none."""
-    n, b = 7, normal(13)
-    toeplitz = torch.stack([torch.stack([b[j - i + n - 1] for j in range(n)]) for i in range(n)])
-    assert lag_components(toeplitz).norm().item() == pytest.approx(toeplitz.norm().item(), rel=1e-14)
-    skew = torch.zeros(n, n, dtype=torch.float64)
-    skew[1, 3], skew[2, 4] = 1, -1
-    assert (lag_components(skew) == 0).all()
 
 
 @pytest.mark.parametrize("max_lag", [1, 2, 6])
@@ -298,14 +208,6 @@ def test_proximity_and_direction_by_loops(max_lag):
     torch.testing.assert_close(joined.square().sum(-1), near.square().sum(-1), rtol=1e-13, atol=0)
 
 
-def test_a_mirrored_gradient_keeps_its_proximity_and_turns_its_direction():
-    """Read backwards, entry (i, j) becomes (n-1-i, n-1-j)."""
-    grad = normal(4, 7, 7)
-    near, mirrored = (near_lags(lag_components(g), 3) for g in (grad, grad.flip(-2, -1)))
-    torch.testing.assert_close(proximity_part(mirrored), proximity_part(near))
-    torch.testing.assert_close(direction_part(mirrored), -direction_part(near))
-
-
 # Signal and noise
 
 
@@ -324,15 +226,6 @@ def test_gradient_moments_by_loops(examples):
     assert found.signal.item() == pytest.approx(signal, rel=1e-11)
     assert found.noise.item() == pytest.approx(noise, rel=1e-11)
     assert gradient_snr(g).item() == pytest.approx(signal / noise, rel=1e-11)
-
-
-def test_gradient_moments_equal_the_form_of_a_small_and_a_big_batch():
-    """McCandlish et al.: |G|^2 = (b |G_b|^2 - s |G_s|^2) / (b - s), S = (|G_s|^2 - |G_b|^2) / (1/s - 1/b); s is 1."""
-    g, big = normal(9, 5) + 0.3, 9
-    big_square, small_square = g.mean(0).square().sum().item(), g.square().sum(1).mean().item()
-    found = gradient_moments(g)
-    assert found.signal.item() == pytest.approx((big * big_square - small_square) / (big - 1), rel=1e-12)
-    assert found.noise.item() == pytest.approx((small_square - big_square) / (1 - 1 / big), rel=1e-12)
 
 
 def test_gradient_moments_keep_the_dimensions_between():
@@ -354,19 +247,6 @@ def test_one_example_has_no_noise_to_measure(examples):
     for measure in (gradient_moments, gradient_snr):
         with pytest.raises(ValueError, match="two"):
             measure(normal(examples, 5))
-
-
-def test_moments_of_a_known_gradient():
-    """g = e_1 + N(0, .5^2 I) in 100 dimensions: signal 1, noise 25, so a noise scale of 25."""
-    n, dimensions, variance = 4096, 100, 0.25
-    g = 0.5 * normal(n, dimensions)
-    g[:, 0] += 1
-    found = gradient_moments(g)
-    signal_error = math.sqrt(4 * variance / n + 2 * dimensions * variance**2 / n**2)
-    noise_error = math.sqrt(2 * dimensions * variance**2 / n)
-    assert abs(found.signal - 1) < 4 * signal_error
-    assert abs(found.noise - 25) < 4 * noise_error
-    assert 1 / gradient_snr(g).item() == pytest.approx(25, rel=4 * (signal_error + noise_error / 25))
 
 
 @pytest.mark.parametrize("mean", [0.0, 0.4])
@@ -420,14 +300,6 @@ def test_blindness_ratio_equals_a_slow_jackknife(label_mean):
     assert found == pytest.approx((value, value - half, value + half), rel=1e-9)
 
 
-def test_blindness_ratio_sums_heads_and_layers_before_dividing():
-    """The same numbers as one long vector: a signal in any head is a signal."""
-    label, reconstruction = normal(9, 2, 3, 4) + 0.3, normal(9, 2, 3, 4, seed=1) + 1
-    assert blindness_ratio(label, reconstruction) == pytest.approx(
-        blindness_ratio(label.reshape(9, 24), reconstruction.reshape(9, 24)), rel=1e-12
-    )
-
-
 def test_blindness_ratio_of_a_loss_with_itself_is_certain():
     g = normal(9, 2, 3) + 1
     assert blindness_ratio(g, g) == pytest.approx((1, 1, 1), abs=1e-12)
@@ -436,12 +308,12 @@ def test_blindness_ratio_of_a_loss_with_itself_is_certain():
 
 @pytest.mark.parametrize("label_mean", [0.0, 0.25])
 def test_blindness_ratio_covers_the_truth(label_mean):
-    """600 batches of 100 examples, both losses on the same ones (so their noise is shared); 95 % nominal.
+    """300 batches of 100 examples, both losses on the same ones (so their noise is shared); 95 % nominal.
 
     Without a signal the estimate has no linear term and the jackknife errs on the safe side; with one it is neither
     too wide nor too narrow, to four standard errors of the share.
     """
-    repeats, examples, dimensions = 600, 100, 8
+    repeats, examples, dimensions = 300, 100, 8
     generator = torch.Generator().manual_seed(5)
     truth = label_mean**2 / 1.0  # equal noise, so the ratio of the signals
     found = []
@@ -500,19 +372,6 @@ def test_group_gradients_by_loops(batch_size):
             np.testing.assert_allclose(half.numpy(), rows.mean(0), rtol=1e-10, atol=1e-15)
 
 
-def test_noise_of_one_example_does_not_depend_on_the_batch_size():
-    """A loss whose gradient is its data: w . mean(x) with x of mean (1, 0, ..) and variance 1 in twenty dimensions."""
-    n, dimensions = 4800, 20
-    x = normal(n, dimensions)
-    x[:, 0] += 1
-    weight = torch.zeros(dimensions, dtype=torch.float64, requires_grad=True)
-    for batch_size in (1, 4, 16):
-        batches = list(x.split(batch_size))
-        found = group_gradients(lambda batch: batch.mean(0) @ weight, batches, {"w": [weight]}, batch_size)["w"]
-        assert abs(found.moments.signal - 1) < 4 * math.sqrt(4 / n + 2 * dimensions / n**2)
-        assert abs(found.moments.noise - dimensions) < 4 * math.sqrt(2 * dimensions / len(batches))
-
-
 def test_a_group_that_a_loss_does_not_use_has_no_gradient():
     model, other = network(), nn.Parameter(torch.ones(5, dtype=torch.float64))
     batches = [(normal(2, 3, seed=s), torch.tensor([0, 1])) for s in range(4)]
@@ -530,18 +389,12 @@ def test_group_gradients_need_two_micro_batches_in_either_half(count):
         group_gradients(mean_loss(model), batches, {"all": model.parameters()}, 2)
 
 
+def test_a_group_without_weights_is_named():
+    with pytest.raises(ValueError, match="the group 'none' has no weights"):
+        group_gradients(mean_loss(network()), [None] * 4, {"all": network().parameters(), "none": []}, 2)
+
+
 # Angles between gradients
-
-
-def test_split_half_cosine_without_noise():
-    a, b = normal(30), normal(30, seed=1)
-    assert split_half_cosine(a, a, a, a) == pytest.approx(1, rel=1e-14)
-    assert split_half_cosine(a, a, -3 * a, -3 * a) == pytest.approx(-1, rel=1e-14)
-    expected = F.cosine_similarity(a, b, dim=0).item()
-    assert split_half_cosine(a, a, b, b) == pytest.approx(expected, rel=1e-13)
-    assert split_half_cosine(1e-4 * a, 1e-4 * a, 7 * b, 7 * b) == pytest.approx(expected, rel=1e-13)
-    first, second = torch.eye(2)
-    assert split_half_cosine(first, first, second, second) == 0
 
 
 def test_split_half_cosine_by_hand():

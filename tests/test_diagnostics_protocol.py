@@ -69,13 +69,6 @@ def test_observed_changes_no_output_but_by_dropout():
         torch.testing.assert_close(inside, model.eval()(X, KEEP).logits)
 
 
-def test_a_single_attention_can_be_observed():
-    attention = Attention(TINY_MODEL, LENGTH).train()
-    with observed(attention):
-        assert (attention.training, attention.kernel) == (False, "eager")
-    assert (attention.training, attention.kernel) == (True, "sdpa")
-
-
 def test_score_modules_are_in_the_order_of_the_layers():
     model = tiny_model(replace(TINY_MODEL, depth=3))
     assert score_modules(model) == [block.attention.scores for block in model.blocks]

@@ -56,13 +56,6 @@ def test_orthogonal_maps_scales_and_shifts_change_nothing(debiased, seed, scale,
     assert cka(x[order], y[order], debiased) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@BOTH
-def test_other_linear_maps_do_change_it(debiased):
-    x = normal(200, 6)
-    assert cka(x, x @ normal(6, 6, seed=1), debiased) < 0.98
-    assert cka(x, x @ torch.diag(torch.tensor([1.0, 0, 0, 0, 0, 0]).double()), debiased) < 0.8
-
-
 def test_biased_cka_by_hand():
     """Centred features in orthogonal directions of the examples: x along u, y along cos u + sin v."""
     u, v = torch.tensor([1.0, -1, 0, 0]).double(), torch.tensor([0.0, 0, 1, -1]).double()
@@ -84,12 +77,6 @@ def test_unrelated_features(n, d, biased):
     assert d / (d + n) == pytest.approx(biased, abs=0.001)
     assert cka(x, y, debiased=False) == pytest.approx(biased, abs=0.005)
     assert abs(cka(x, y)) < 4 * math.sqrt(2 / (n * (n - 3)))
-
-
-def test_the_debiased_form_is_zero_on_average_for_unrelated_features():
-    each = [cka(normal(12, 40, seed=2 * s), normal(12, 40, seed=2 * s + 1)) for s in range(200)]
-    assert abs(np.mean(each)) < 4 * np.std(each) / math.sqrt(200)
-    assert min(each) < 0 < max(each)
 
 
 def hsic_by_quadruples(x, y):
@@ -205,23 +192,6 @@ def test_products_of_heads_by_loops(heads):
                 assert found[h, i, j].item() == pytest.approx(expected.item(), abs=1e-12)
 
 
-@given(st.integers(0, 1000))
-@settings(deadline=None, max_examples=25)
-def test_products_do_not_see_what_scores_do_not_see(seed):
-    """``W_Q -> R W_Q`` and ``W_K -> R^-T W_K`` for any invertible R of a head; distances of the weights do."""
-    queries, keys = normal(6, 6, seed=seed), normal(6, 6, seed=seed + 1)
-    moved_queries, moved_keys = queries.clone(), keys.clone()
-    for h in range(2):
-        rows = slice(3 * h, 3 * h + 3)
-        turn = rotation(3, seed=seed + h) @ torch.diag(torch.tensor([0.3, 1, 4]).double()) @ rotation(3, seed=seed + 5)
-        moved_queries[rows] = turn @ queries[rows]
-        moved_keys[rows] = torch.linalg.inv(turn).T @ keys[rows]
-    before, after = head_products(queries, keys, 2), head_products(moved_queries, moved_keys, 2)
-    torch.testing.assert_close(after, before, rtol=0, atol=1e-12)
-    assert relative_change(after, before) < 1e-12
-    assert relative_change(moved_queries, queries) > 0.1
-
-
 def test_scores_are_made_of_the_products():
     """``x_i W_Q^T W_K x_j`` head by head."""
     queries, keys, x = normal(6, 6), normal(6, 6, seed=1), normal(5, 6, seed=2)
@@ -240,14 +210,6 @@ def test_relative_change_by_hand():
     assert relative_change(before + torch.tensor([[0, 0.5], [0, 0]]), before) == pytest.approx(0.1, rel=1e-12)
 
 
-@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
-@settings(deadline=None, max_examples=25)
-def test_relative_change_does_not_see_scale_or_rotation(seed, scale):
-    now, before = normal(4, 5, seed=seed), normal(4, 5, seed=seed + 1)
-    turn = scale * rotation(4, seed=seed + 2)
-    assert relative_change(turn @ now, turn @ before) == pytest.approx(relative_change(now, before), rel=1e-10)
-
-
 def test_effective_ranks_by_hand():
     for d in (1, 2, 7):
         assert effective_rank(torch.eye(d)).item() == pytest.approx(d, rel=1e-12)
@@ -258,17 +220,6 @@ def test_effective_ranks_by_hand():
         assert effective_rank(basis @ basis.T).item() == pytest.approx(rank, rel=1e-10)
     # Singular values in the ratio 2 : 1 : 1 have the entropy 1.5 log 2.
     assert effective_rank(torch.diag(torch.tensor([2.0, -1, 1]))).item() == pytest.approx(2**1.5, rel=1e-12)
-
-
-@given(st.lists(st.floats(0.01, 100), min_size=5, max_size=5), st.integers(0, 1000), st.floats(1e-3, 1e3))
-@settings(deadline=None, max_examples=25)
-def test_effective_rank_depends_on_the_singular_values_alone(values, seed, scale):
-    matrix = rotation(5, seed=seed) @ torch.diag(torch.tensor(values, dtype=torch.float64)) @ rotation(5, seed=seed + 1)
-    shares = [v / math.fsum(values) for v in values]
-    expected = math.exp(-math.fsum(p * math.log(p) for p in shares))
-    found = effective_rank(scale * matrix).item()
-    assert found == pytest.approx(expected, rel=1e-9)
-    assert 1 - 1e-12 <= found <= 5 + 1e-12
 
 
 @pytest.mark.parametrize("leading", [(2,), (2, 3)])

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from selfpretrain.config import ModelConfig
 from selfpretrain.diagnostics.gradients import gradient_snr, score_gradient
-from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
+from selfpretrain.diagnostics.protocol import hooked, score_modules
 from selfpretrain.model.attention import Attention
 from selfpretrain.model.mask import Mask
 
@@ -245,15 +245,11 @@ def test_no_example_has_a_gradient_along_any_lag(name, data):
     assert (spectrum > 1e-10 * spectrum[0]).sum() == N - 1
 
 
-def slope_and_curvature(psi, h):
-    """grad psi (..., d) and Hess psi (..., d, d) of either non-linear read-out, by hand."""
+def slope_by_hand(psi, h):
+    """grad psi (..., d) of either non-linear read-out."""
     inside = h @ INWARD
-    if psi is even:
-        first, second = 2 * inside * OUTWARD, (2 * OUTWARD).expand_as(inside)
-    else:
-        t = (inside + SHIFT).tanh()
-        first, second = (1 - t**2) * OUTWARD, -2 * t * (1 - t**2) * OUTWARD
-    return first @ INWARD.T, torch.einsum("da,...a,ea->...de", INWARD, second, INWARD)
+    first = 2 * inside if psi is even else 1 - (inside + SHIFT).tanh() ** 2
+    return (first * OUTWARD) @ INWARD.T
 
 
 def slope_of(loss, f, y):
@@ -268,7 +264,7 @@ def test_the_label_gradient_in_closed_form(psi, loss):
     """``G_ij = delta grad psi(vbar) . (v_j - vbar) / n^2``."""
     x, y = mean_shift()
     v = x @ VALUE.T
-    slope, _ = slope_and_curvature(psi, v.mean(1))
+    slope = slope_by_hand(psi, v.mean(1))
     expected = (
         torch.einsum("b,bd,bjd->bj", slope_of(loss, psi(v.mean(1)), y), slope, v - v.mean(1, keepdim=True)) / N**2
     )
@@ -290,27 +286,6 @@ def test_uneven_pooling_lets_the_label_see_lags():
 
 def test_reconstruction_sees_lags_in_every_example():
     assert circulant_share(reconstruction_gradient(mean_shift()[0])).min() > 0.05
-
-
-@pytest.mark.parametrize("loss", [logistic, correlation])
-@pytest.mark.parametrize("psi", [perceptron, even])
-def test_the_curvature_along_lags_in_closed_form(psi, loss):
-    """Second order: ``L''(0) = E delta mean_i d_i . Hess psi(vbar) d_i`` with d_i the change of h_i; L'(0) = 0."""
-    x, y = mean_shift()
-    b = normal(N, seed=15)
-    strength = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    with observed(ATTENTION), adding(strength * circulant(b)):
-        mean_loss = label_model(psi, loss=loss)(ATTENTION, (x, y)).mean()
-    (first,) = torch.autograd.grad(mean_loss, strength, create_graph=True)
-    (second,) = torch.autograd.grad(first, strength)
-
-    v = x @ VALUE.T
-    change = sum((b[k] - b.mean()) * v.roll(-k, 1) for k in range(N)) / N  # (B, n, d)
-    _, hessian = slope_and_curvature(psi, v.mean(1))
-    delta = slope_of(loss, psi(v.mean(1)), y)
-    expected = torch.einsum("b,bid,bde,bie->", delta, change, hessian, change) / (N * len(x))
-    assert second.item() == pytest.approx(expected.item(), rel=1e-8)
-    assert abs(first.item()) < EXACT * abs(second.item())
 
 
 # In expectation: no gradient at all where the data is shift-invariant and the values have no position code
@@ -365,19 +340,6 @@ def test_an_even_read_out_does_not_see_labels_in_odd_statistics():
         assert other.mean(0).norm() > 0.01 * root_mean_square(other)
 
 
-@pytest.mark.parametrize("loss", [logistic, correlation])
-def test_pressure_on_a_lag_is_the_class_difference_of_pair_moments(loss):
-    """``<G, T_k> = delta c_k / n`` with ``c_k = (1/n) sum_i grad psi(u_i) . (v_{i+k} - vbar)``."""
-    x, y = mean_shift()
-    v = x @ VALUE.T
-    u = x + v.mean(1, keepdim=True)
-    slope, _ = slope_and_curvature(perceptron, u)
-    delta = slope_of(loss, perceptron(u).mean(1), y)
-    moments = [(slope * (v.roll(-k, 1) - v.mean(1, keepdim=True))).sum(-1).mean(1) for k in range(N)]
-    found = N * profile(label_gradient(x, y, perceptron, residual=True, loss=loss))
-    torch.testing.assert_close(found, delta[:, None] * torch.stack(moments, 1) / N, rtol=1e-9, atol=1e-15)
-
-
 NEAR = [k for k in range(N) if 1 <= min(k, N - k) <= 6]
 
 
@@ -390,10 +352,10 @@ def snr_with_error(x, y, **settings):
 
 
 def test_classes_of_unequal_correlation_are_seen():
-    """The control that must not be blind, on 20 000 independent sequences; the skewed task beside it is blind."""
-    snr, error = snr_with_error(*two_correlations(20_000), residual=True)
+    """The control that must not be blind, on 6 000 independent sequences; the skewed task beside it is blind."""
+    snr, error = snr_with_error(*two_correlations(6_000), residual=True)
     assert snr > 8 * error
-    snr, error = snr_with_error(*skewed(20_000), residual=True)
+    snr, error = snr_with_error(*skewed(6_000), residual=True)
     assert abs(snr) < 4 * error
 
 
@@ -457,42 +419,6 @@ def test_the_reconstruction_profile_in_closed_form(name):
     closed = -(rho + q / N - (q.sum() / N - square + product)) / N**2
     closed[0] = (product - square) / N**2
     torch.testing.assert_close(gamma, closed, rtol=1e-10, atol=1e-10 * closed.abs().max().item())
-
-
-def test_descent_on_reconstruction_adds_the_autocovariance_to_the_scores():
-    x = orbit_data()
-    gamma = profile(reconstruction_gradient(x, uniform_attention(torch.eye(D).double())).mean(0))
-    r = correlations(x, torch.eye(D).double())
-    assert np.corrcoef(-gamma[1:], r[1:])[0, 1] == pytest.approx(1, abs=1e-12)
-    # Correlations that fall with the distance make near positions score higher.
-    assert (-gamma[1:4]).diff().max() < 0
-    assert -gamma[1] > 0
-
-
-@pytest.mark.parametrize("m", [1.0, 0.975, -0.6])
-def test_reconstruction_writes_the_power_spectrum_into_query_and_key(m):
-    """Scores ``P W P^T`` with cosine and sine of every frequency in P: dL/dW at W = 0 is diagonal, a number each."""
-    x, n_pairs = orbit_data(), N // 2 - 1
-    frequencies = torch.arange(1, n_pairs + 1, dtype=torch.float64)
-    phase = 2 * math.pi * torch.arange(N, dtype=torch.float64)[:, None] * frequencies / N
-    code = math.sqrt(2 / N) * torch.stack((phase.cos(), phase.sin()), -1).flatten(1)  # (n, 2 pairs)
-    weight = torch.zeros(2 * n_pairs, 2 * n_pairs, dtype=torch.float64, requires_grad=True)
-    attention = uniform_attention(m * torch.eye(D).double())
-    with hooked(score_modules(attention), lambda layer, args, own: own + code @ weight @ code.T):
-        loss = reconstruction_losses(attention, x).mean()
-    (found,) = torch.autograd.grad(loss, weight)
-
-    r = correlations(x, torch.eye(D).double())
-    lags = torch.arange(N, dtype=torch.float64)
-    power = (2 * math.pi * frequencies[:, None] * lags / N).cos() @ r
-    written = -((m + m * m / N) * (power - r[0]) + m * m * r.sum() / N) / N**2
-    expected = torch.diag(written.repeat_interleave(2))
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10 * written.abs().max().item())
-    # The label writes nothing there.
-    y = labels(BASE).repeat(N)
-    with hooked(score_modules(ATTENTION), lambda layer, args, own: own + code @ weight @ code.T):
-        loss = label_model(perceptron)(ATTENTION, (x, y)).mean()
-    assert torch.autograd.grad(loss, weight)[0].norm() < EXACT * found.norm()
 
 
 # Robustness: away from uniform attention the label sees a little

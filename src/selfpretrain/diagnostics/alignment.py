@@ -9,7 +9,7 @@ import copy
 
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
 
 from selfpretrain.model.transformer import Block, SequenceModel
 
@@ -21,8 +21,7 @@ def align(model: SequenceModel, reference: SequenceModel) -> SequenceModel:
     Heads are matched by how alike they are once turned (Hungarian method); each is turned by the best rotation
     (orthogonal Procrustes), on ``[W_Q b_Q; W_K b_K]`` and on ``[W_V b_V; W_O]``. With rotary positions queries and
     keys stay as they are, because turning them would not commute with the code; where heads differ in the slope of a
-    fixed bias they keep their places. Hidden units are matched on incoming
-    weights, bias and outgoing weights.
+    fixed bias they keep their places. Hidden units are matched on incoming weights, bias and outgoing weights.
 
     Source: after Theus et al. (2025), arXiv 2506.22712.
 
@@ -50,46 +49,42 @@ def align(model: SequenceModel, reference: SequenceModel) -> SequenceModel:
     return aligned
 
 
-def _rows(block: Block, name: str) -> Tensor:
-    """Weights and bias of a projection by head, (H, K, D+1)."""
-    layer = getattr(block.attention, name)
-    rows = torch.cat((layer.weight, layer.bias[:, None]), dim=1)
-    return rows.reshape(block.attention.heads, -1, rows.shape[1])
+def _by_head(block: Block) -> tuple[Tensor, Tensor]:
+    """Of every head queries and keys with their biases (H, K, 2(D+1)), and values with what reads them."""
+    attention = block.attention
 
+    def rows(layer: nn.Linear) -> Tensor:
+        return torch.cat((layer.weight, layer.bias[:, None]), dim=1)
 
-def _outgoing(block: Block) -> Tensor:
-    """The part of the output layer that reads each head, (H, K, D)."""
-    columns: Tensor = block.attention.output.weight.T
-    return columns.reshape(block.attention.heads, -1, columns.shape[1])
+    ask = torch.cat((rows(attention.query), rows(attention.key)), dim=1)
+    give = torch.cat((rows(attention.value), attention.output.weight.T), dim=1)
+    return ask.reshape(attention.heads, -1, ask.shape[1]), give.reshape(attention.heads, -1, give.shape[1])
 
 
 def _turned(mine: Tensor, other: Tensor) -> Tensor:
-    """``R mine`` with the orthogonal R (K, K) that brings it nearest to ``other``; (K, ...) each."""
+    """``R mine`` with the orthogonal R (K, K) that brings it nearest to ``other``; (K, ...) both."""
     u, _, vh = torch.linalg.svd(other @ mine.T)
     turned: Tensor = (u @ vh) @ mine
     return turned
 
 
 def _align_heads(mine: Block, other: Block, *, turn_queries: bool, permute: bool) -> None:
-    width = mine.attention.query.in_features + 1
-    asks = [torch.cat((_rows(b, "query"), _rows(b, "key")), dim=2) for b in (mine, other)]
-    gives = [torch.cat((_rows(b, "value"), _outgoing(b)), dim=2) for b in (mine, other)]
-    heads = range(mine.attention.heads)
+    attention = mine.attention
+    width, heads = attention.query.in_features + 1, range(attention.heads)
+    (asks, gives), (to_asks, to_gives) = _by_head(mine), _by_head(other)
 
     def near(a: int, b: int) -> tuple[Tensor, Tensor]:
-        ask = _turned(asks[0][a], asks[1][b]) if turn_queries else asks[0][a]
-        return ask, _turned(gives[0][a], gives[1][b])
+        return _turned(asks[a], to_asks[b]) if turn_queries else asks[a], _turned(gives[a], to_gives[b])
 
     cost = torch.zeros(len(heads), len(heads), dtype=torch.float64)
     for a in heads:
         for b in heads:
             ask, give = near(a, b)
-            cost[a, b] = (ask - asks[1][b]).square().sum() + (give - gives[1][b]).square().sum()
+            cost[a, b] = (ask - to_asks[b]).square().sum() + (give - to_gives[b]).square().sum()
     # For each place in the reference, the head that goes there.
     source = linear_sum_assignment(cost.T.numpy())[1] if permute else heads
     placed = [near(int(a), b) for b, a in enumerate(source)]
     ask, give = (torch.cat(parts) for parts in zip(*placed, strict=True))  # (D, 2(D+1)), (D, D+1+D)
-    attention = mine.attention
     for layer, rows in (
         (attention.query, ask[:, :width]),
         (attention.key, ask[:, width:]),
@@ -107,6 +102,6 @@ def _align_hidden_units(mine: Block, other: Block) -> None:
     ]
     alike = (units[1] @ units[0].T).double().numpy()
     source = torch.from_numpy(linear_sum_assignment(alike, maximize=True)[1])
-    mine.feedforward_in.weight.copy_(mine.feedforward_in.weight[source].clone())
-    mine.feedforward_in.bias.copy_(mine.feedforward_in.bias[source].clone())
-    mine.feedforward_out.weight.copy_(mine.feedforward_out.weight[:, source].clone())
+    mine.feedforward_in.weight.copy_(mine.feedforward_in.weight[source])
+    mine.feedforward_in.bias.copy_(mine.feedforward_in.bias[source])
+    mine.feedforward_out.weight.copy_(mine.feedforward_out.weight[:, source])

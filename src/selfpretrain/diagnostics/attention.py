@@ -8,8 +8,9 @@ hold -inf. Softmax ignores what is added to a whole row of scores, so scores are
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -32,9 +33,7 @@ def position_distance(n: int) -> Tensor:
 def grid_distance(height: int, width: int) -> Tensor:
     """Euclidean distance (n, n) on an image that was read row by row, n = height x width; float64, in pixels.
 
-    Of 3 x 4 pixels, the first and the last are a right triangle's hypotenuse apart:
-
-    >>> float(grid_distance(4, 5)[0, -1])  # 3 down, 4 across
+    >>> float(grid_distance(4, 5)[0, -1])  # first to last: 3 down, 4 across
     5.0
     """
     y, x = torch.meshgrid(
@@ -44,13 +43,10 @@ def grid_distance(height: int, width: int) -> Tensor:
 
 
 def attention_distance(attn: Tensor, distance: Tensor | None = None) -> Tensor:
-    """Mean distance (...) that attention looks over, ``mean_i sum_j A_ij dist_ij``, in units of ``distance``.
+    """Mean distance (...) of attention (..., n, n), ``mean_i sum_j A_ij dist_ij``, in units of ``distance`` (n, n).
 
-    Uniform attention over n positions has ``(n^2 - 1) / (3n)``: divide by it to compare lengths.
-
-    Args:
-        attn: (..., n, n), rows sum to 1.
-        distance: (n, n); default ``position_distance``.
+    ``distance`` is ``position_distance`` unless given. Uniform attention over n positions has ``(n^2 - 1) / (3n)``:
+    divide by it to compare lengths.
 
     Source: Dosovitskiy et al. (2021), appendix D.7; Raghu et al. (2021).
 
@@ -85,7 +81,7 @@ def window_mass(attn: Tensor, window: int) -> Tensor:
 
 
 def top_pattern(attn: Tensor, count: int) -> Tensor:
-    """Of every query (..., n, n) the keys with the most attention, True = among the first ``count``.
+    """For every query (..., n, n) the ``count`` keys with the most attention, True = among them.
 
     >>> top_pattern(torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]]), 1).tolist()
     [[True, False, False], [False, False, True]]
@@ -94,11 +90,10 @@ def top_pattern(attn: Tensor, count: int) -> Tensor:
 
 
 def pattern_mass_relative(attn: Tensor, pattern: Tensor) -> Tensor:
-    """Attention (..., n, n) on a pattern, the mean over queries, relative to uniform attention, (...).
+    """Attention on a pattern (..., n, n), the mean over queries, relative to uniform attention, (...).
 
-    >>> own = torch.eye(2, dtype=torch.bool)
-    >>> pattern_mass_relative(torch.full((2, 2), 0.5), own).item(), pattern_mass_relative(torch.eye(2), own).item()
-    (1.0, 2.0)
+    >>> pattern_mass_relative(torch.eye(2), torch.eye(2, dtype=torch.bool)).item()
+    2.0
     """
     share = pattern.float().mean((-2, -1))
     return (attn * pattern).sum(-1).mean(-1) / share
@@ -126,8 +121,10 @@ def band_sums(matrix: Tensor) -> Tensor:
     return skewed(matrix).sum(-2)
 
 
-def _all_visible(n: int) -> Tensor:
-    return torch.ones(n, n, dtype=torch.bool)
+def _seen(matrix: Tensor, visible: Tensor | None) -> Tensor:
+    """(n, n), on the device of the matrix (..., n, n)."""
+    everything = torch.ones(matrix.shape[-2:], dtype=torch.bool)
+    return (everything if visible is None else visible).to(matrix.device)
 
 
 def band_means(matrix: Tensor, visible: Tensor | None = None) -> Tensor:
@@ -136,7 +133,7 @@ def band_means(matrix: Tensor, visible: Tensor | None = None) -> Tensor:
     >>> band_means(-position_distance(3)).tolist()
     [-2.0, -1.0, 0.0, -1.0, -2.0]
     """
-    seen = (_all_visible(matrix.shape[-1]) if visible is None else visible).to(matrix.device)
+    seen = _seen(matrix, visible)
     count = band_sums(seen.to(matrix.dtype))
     return band_sums(matrix.masked_fill(~seen, 0.0)) / count.clamp(min=1)
 
@@ -157,10 +154,7 @@ def row_centred(scores: Tensor, visible: Tensor | None = None) -> Tensor:
 def lag_profile(scores: Tensor, visible: Tensor | None = None) -> Tensor:
     """Mean row-centred score at every lag (..., 2n-1), ``s(k) = mean_i C(S)_{i, i+k}``, lag -(n-1) first.
 
-    Lags near the ends have few entries and are noisy.
-
-    Args:
-        scores: (..., n, n), before the softmax.
+    The scores (..., n, n) are those before the softmax. Lags near the ends have few entries and are noisy.
 
     On a diagonal of ones every row has mean 1/n:
 
@@ -177,12 +171,11 @@ def proximity_slope(scores: Tensor, visible: Tensor | None = None) -> Tensor:
 
     Centred by row, pairs at distance 1 have the mean -1/3 and pairs at distance 2 have -2:
 
-    >>> round(float(proximity_slope(-2 * position_distance(3))), 4)  # -5/3
+    >>> round(float(proximity_slope(-2 * position_distance(3))), 4)
     -1.6667
     """
     n = scores.shape[-1]
-    seen = (_all_visible(n) if visible is None else visible) & ~torch.eye(n, dtype=torch.bool)
-    count = band_sums(seen.to(scores))
+    count = band_sums((_seen(scores, visible) & ~torch.eye(n, dtype=torch.bool, device=scores.device)).to(scores))
     lag = torch.arange(-(n - 1), n, device=scores.device).abs().to(scores)
     lag = (lag - (lag * count).sum() / count.sum()) * count
     profile = lag_profile(scores, visible)
@@ -194,19 +187,15 @@ def toeplitz_r2(scores: Tensor, adjusted: bool = True, visible: Tensor | None = 
 
     ``R2 = 1 - min_b ||C(S) - C(Toep(b))||^2 / ||C(S)||^2`` with ``Toep(b)_ij = b_{j-i}``. Centring and projecting on
     open bands do not commute, so the bands are centred too; they span 2n-2 of the n(n-1) dimensions of C(S). Random
-    scores have R2 of 2/n on average, and 0 once adjusted: ``1 - (1 - R2) df_total / (df_total - df_bands)``. Constant
-    rows leave nothing to explain and give NaN, and so do fewer than three positions where adjusted.
-
-    Args:
-        scores: (..., n, n), before the softmax.
-        adjusted: take the share off that the 2n-2 free numbers explain by chance.
+    scores have R2 of 2/n on average, and 0 once adjusted for those: ``1 - (1 - R2) df_total / (df_total - df_bands)``.
+    NaN for constant rows, which leave nothing to explain, and, adjusted, for fewer than three positions.
 
     >>> scores = -position_distance(8)  # of the lag alone
     >>> round(float(toeplitz_r2(scores)), 6), round(float(toeplitz_r2(scores, adjusted=False)), 6)
     (1.0, 1.0)
     """
     n = scores.shape[-1]
-    seen = _all_visible(n) if visible is None else visible.cpu()
+    seen = _seen(scores, visible).cpu()
     centred = row_centred(scores.double(), visible)
     inverse, kept, rank = _centred_bands(n, seen.numpy().tobytes())
     sums = band_sums(centred).cpu()[..., kept]  # <C(S), T_k> = <C(S), C(T_k)>
@@ -222,7 +211,7 @@ def toeplitz_r2(scores: Tensor, adjusted: bool = True, visible: Tensor | None = 
 
 @lru_cache(maxsize=4)
 def _centred_bands(n: int, seen: bytes) -> tuple[Tensor, Tensor, int]:
-    """A pseudo-inverse of the centred bands' Gram matrix, which lags anybody sees, and the matrix's rank.
+    """A pseudo-inverse of the Gram matrix of the centred bands, the lags that anybody sees, and the matrix's rank.
 
     ``<C(T_k), C(T_l)> = [k = l] count_k - sum_i [i sees i+k] [i sees i+l] / m_i`` with m_i the keys that i sees. The
     bands add up to the whole visible matrix, which centring removes, so one direction is null. Lifting it changes no
@@ -241,19 +230,15 @@ def _centred_bands(n: int, seen: bytes) -> tuple[Tensor, Tensor, int]:
     return torch.cholesky_inverse(factor), kept, len(gram) - 1
 
 
-@dataclass(frozen=True)
-class ScoreDecomposition:
-    """Parts of the scores: which of them depend on positions, which on content.
-
-    Attributes:
-        shares: energy of each part, mean of ``C(part)^2`` over mean of ``C(S)^2``; (heads,) each, by the names
-            position-position, position-content, content-position, content-content. They need not sum to 1: the parts
-            are orthogonal only as far as contents at different places, and queries and keys, are unrelated.
-        position_position: ``qbar_i . kbar_j / sqrt(K)`` (heads, n, n): the scores that every sequence gets.
-    """
+class ScoreDecomposition(NamedTuple):
+    """Parts of the scores: which of them depend on positions, which on content."""
 
     shares: dict[str, Tensor]
+    """Energy of every part, mean of ``C(part)^2`` over mean of ``C(S)^2``; (heads,), by the names position-position,
+    position-content, content-position, content-content. They need not sum to 1: the parts are orthogonal only as far
+    as contents at different places, and queries and keys, are unrelated."""
     position_position: Tensor
+    """``qbar_i . kbar_j / sqrt(K)`` (heads, n, n): the scores that every sequence gets."""
 
 
 def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> ScoreDecomposition:
@@ -266,20 +251,14 @@ def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> 
     Args:
         q: queries (N, heads, n, K), after any rotation. A thousand sequences or more: the energy of the first part
             is biased upwards by about 1/N of the content's.
-        k: keys, likewise.
-        visible: (n, n).
-
-    Raises:
-        ValueError: q and k differ in shape.
+        k: keys, of the same shape (else ValueError).
 
     Queries and keys that are the same in every sequence are all position:
 
     >>> q = torch.eye(3).expand(4, 1, 3, 3)
-    >>> parts = score_decomposition(q, q)
-    >>> {name: share.item() for name, share in parts.shares.items() if share}
-    {'position-position': 1.0}
-    >>> round(parts.position_position[0, 0, 0].item(), 4)  # 1 / sqrt(3)
-    0.5774
+    >>> shares, position_position = score_decomposition(q, q)
+    >>> [share.item() for share in shares.values()], round(position_position[0, 0, 0].item(), 4)  # 1 / sqrt(3)
+    ([1.0, 0.0, 0.0, 0.0], 0.5774)
     """
     if q.shape != k.shape:
         raise ValueError(f"q {tuple(q.shape)} and k {tuple(k.shape)} must have one shape (N, heads, n, K)")
@@ -287,9 +266,7 @@ def score_decomposition(q: Tensor, k: Tensor, visible: Tensor | None = None) -> 
     q_mean, k_mean = q.double().mean(0), k.double().mean(0)
     names = ("position-position", "position-content", "content-position", "content-content", "all")
     energy = {name: q_mean.new_zeros(len(q_mean)) for name in names}
-    size = _chunk(q, visible)
-    for start in range(0, len(q), size):
-        q_now, k_now = q[start : start + size].double(), k[start : start + size].double()
+    for q_now, k_now in _chunks(q, k, visible):
         q_rest, k_rest = q_now - q_mean, k_now - k_mean
         mean = (q_mean.expand_as(q_now), k_mean.expand_as(k_now))
         pairs = (mean, (mean[0], k_rest), (q_rest, mean[1]), (q_rest, k_rest), (q_now, k_now))
@@ -304,11 +281,7 @@ def position_share(q: Tensor, k: Tensor, visible: Tensor | None = None) -> Tenso
 
     The product of the position parts of the two halves of the sequences takes the place of the square of one: noise
     in the means is squared in the one and averages out in the other. May be negative by chance; at most about 1.
-
-    Args:
-        q: queries (N, heads, n, K) of two sequences or more, after any rotation.
-        k: keys, likewise.
-        visible: (n, n).
+    Queries and keys (N, heads, n, K) of two sequences or more, after any rotation.
 
     >>> q = torch.eye(3).expand(4, 1, 3, 3)  # the same in every sequence
     >>> round(position_share(q, q).item(), 6)
@@ -316,25 +289,25 @@ def position_share(q: Tensor, k: Tensor, visible: Tensor | None = None) -> Tenso
     """
     half = len(q) // 2
     first, second = (
-        row_centred(q[here].double().mean(0) @ k[here].double().mean(0).transpose(-1, -2), visible)
-        for here in (slice(half), slice(half, None))
+        row_centred(q[part].double().mean(0) @ k[part].double().mean(0).transpose(-1, -2), visible)
+        for part in (slice(half), slice(half, None))
     )
     energy = torch.zeros(q.shape[1], dtype=torch.float64)
-    size = _chunk(q, visible)
-    for start in range(0, len(q), size):
-        here = slice(start, start + size)
-        energy += _centred_energy(q[here].double(), k[here].double(), visible).sum(0)
+    for q_now, k_now in _chunks(q, k, visible):
+        energy += _centred_energy(q_now, k_now, visible).sum(0)
     return (first * second).sum((-2, -1)) * len(q) / energy
 
 
-def _chunk(q: Tensor, visible: Tensor | None) -> int:
-    """How many sequences' energies to take at a time."""
+def _chunks(q: Tensor, k: Tensor, visible: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Queries and keys in float64, as many sequences at a time as memory allows."""
     matrices = 8 * q.shape[1] * q.shape[2] ** 2 if visible is not None else 1
-    return max(1, min(CHUNK, CHUNK_BYTES // matrices))
+    size = max(1, min(CHUNK, CHUNK_BYTES // matrices))
+    for q_now, k_now in zip(torch.split(q, size), torch.split(k, size), strict=True):
+        yield q_now.double(), k_now.double()
 
 
 def _centred_energy(q: Tensor, k: Tensor, visible: Tensor | None) -> Tensor:
-    """``||C(q k^T)||_F^2`` (..., ) of (..., n, K) each.
+    """``||C(q k^T)||_F^2`` (...) of q and k (..., n, K).
 
     Where all is visible, centring rows is centring keys, and the norm is a trace of products (K, K): no (n, n) matrix.
     """
@@ -357,14 +330,11 @@ def rank_collapse(x: Tensor) -> Tensor:
 
 
 def head_divergence(attn: Tensor) -> Tensor:
-    """Mean Jensen-Shannon divergence between pairs of heads (...), in nats; 0 for equal heads, at most log 2.
+    """Mean Jensen-Shannon divergence (...) between pairs of heads of attention (..., heads, n, n), in nats.
 
-    Args:
-        attn: (..., heads, n, n), rows sum to 1; of one head alone the answer is 0.
+    0 for equal heads and for one alone, at most log 2, as of two heads that look at different keys:
 
-    Two heads that look at different keys:
-
-    >>> round(head_divergence(torch.stack([torch.eye(2), torch.eye(2).flip(0)])).item(), 6)  # log 2
+    >>> round(head_divergence(torch.stack([torch.eye(2), torch.eye(2).flip(0)])).item(), 6)
     0.693147
     """
     heads, own = attn.shape[-3], attention_entropy(attn)

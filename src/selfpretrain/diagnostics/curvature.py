@@ -9,18 +9,20 @@ float64 for more digits. Weights that a loss does not touch have curvature 0 and
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 from scipy.linalg import eigh_tridiagonal
 from scipy.optimize import brentq
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 from torch import Tensor
 
-Loss = Callable[[], Tensor]
+from selfpretrain.diagnostics.landscape import Loss, loss_slice
+
 Vector = NDArray[np.float64]
 Which = Literal["LA", "SA", "LM", "BE"]
 
@@ -30,12 +32,7 @@ LANCZOS_STEPS = 90
 
 
 class Hessian:
-    """Products with the Hessian of ``loss`` with respect to ``params``; keeps its graph, which may be large.
-
-    Args:
-        loss: no arguments, gives a scalar.
-        params: tensors that require gradients.
-    """
+    """Products with the Hessian of ``loss`` with respect to ``params``; keeps its graph, which may be large."""
 
     def __init__(self, loss: Loss, params: Sequence[Tensor]) -> None:
         self.params = list(params)
@@ -43,17 +40,9 @@ class Hessian:
         grads = torch.autograd.grad(loss(), self.params, create_graph=True, allow_unused=True)
         # Weights the loss never touches, or only linearly, have no second derivative.
         self._curved = [(i, g) for i, g in enumerate(grads) if g is not None and g.requires_grad]
-        self._grads = [
-            torch.zeros_like(p) if g is None else g.detach() for p, g in zip(self.params, grads, strict=True)
-        ]
-
-    @property
-    def gradient(self) -> Vector:
-        """The gradient (P,), in the order of ``params``."""
-        return torch.cat([g.flatten() for g in self._grads]).double().cpu().numpy()
 
     def __matmul__(self, vector: Vector) -> Vector:
-        """``H v`` for v (P,)."""
+        """``H v`` (P,) for v (P,)."""
         if not self._curved:
             return np.zeros(self.size)
         parts = torch.split(torch.from_numpy(vector), [p.numel() for p in self.params])
@@ -63,7 +52,6 @@ class Hessian:
             self.params,
             [directions[i] for i, _ in self._curved],
             retain_graph=True,
-            allow_unused=True,
             materialize_grads=True,
         )
         return torch.cat([product.flatten() for product in products]).double().cpu().numpy()
@@ -81,16 +69,12 @@ class Eigenvalues(NamedTuple):
 def hessian_eigenvalues(
     hessian: Hessian, k: int = 1, which: Which = "LA", *, tolerance: float = 0.0, seed: int = 0
 ) -> Eigenvalues:
-    """The k largest ("LA"), smallest ("SA") or largest-in-magnitude ("LM") eigenvalues of the Hessian.
+    """The k largest ("LA"), smallest ("SA") or largest-in-magnitude ("LM") eigenvalues; "BE": half of k of either end.
 
-    At a saddle the eigenvalue of largest magnitude may be negative: "BE" takes from both ends, half of k each. By
-    implicitly restarted Lanczos iteration (ARPACK, through SciPy). Where it does not reach its tolerance, the residuals
-    say so.
+    By implicitly restarted Lanczos iteration (ARPACK, through SciPy). Where it does not reach its tolerance, the
+    residuals say so.
 
     Args:
-        hessian: of the loss.
-        k: how many.
-        which: from which end.
         tolerance: relative error to stop at; 0 is the machine's.
         seed: of the iteration's first vector.
 
@@ -99,45 +83,34 @@ def hessian_eigenvalues(
 
     >>> w = torch.ones(3, dtype=torch.float64, requires_grad=True)
     >>> hessian = Hessian(lambda: (torch.tensor([1.0, 2.0, -5.0]) * w**2).sum() / 2, [w])
-    >>> found = hessian_eigenvalues(hessian, k=2, which="BE")
-    >>> found.values.round(decimals=6).tolist()
+    >>> hessian_eigenvalues(hessian, k=2, which="BE").values.round(decimals=6).tolist()
     [2.0, -5.0]
     """
     if not 1 <= k <= hessian.size:
         raise ValueError(f"k {k} must lie between 1 and the number of weights, {hessian.size}")
-    if which not in get_args(Which):
-        raise ValueError(f"which {which!r} is none of {', '.join(get_args(Which))}")
+    ends = {"LA": (0, k), "SA": (k, 0), "LM": (k, k), "BE": (k // 2, k - k // 2)}
+    if which not in ends:
+        raise ValueError(f"which {which!r} is none of {', '.join(ends)}")
+    low, high = ends[which]
     start = np.random.default_rng(seed).standard_normal(hessian.size)
-    high = {"LA": k, "SA": 0, "LM": k, "BE": k - k // 2}[which]
-    low = {"LA": 0, "SA": k, "LM": k, "BE": k // 2}[which]
     if hessian.size <= max(2 * k + 2, 20):  # too small for ARPACK to be worth it, or to work at all
         values, vectors = np.linalg.eigh(np.stack([hessian @ row for row in np.eye(hessian.size)]))
-        taken = sorted({*range(low), *range(hessian.size - high, hessian.size)})
-        values, vectors = values[taken], vectors[:, taken]
     else:
-        values, vectors = _ends(hessian, low, high, start, tolerance)
-    order = (abs(values) if which == "LM" else values).argsort()[::-1][:k]
-    values, vectors = values[order], vectors[:, order]
+        # ARPACK multiplies its first vector by the matrix, and would never find the eigenvalue 0 that untouched weights
+        # have. So it gets the matrix plus a multiple of the identity. For "BE" it gives the odd one from the high end.
+        shift = float(np.linalg.norm(hessian @ start) / np.linalg.norm(start)) or 1.0
+        operator = LinearOperator((hessian.size,) * 2, matvec=lambda v: hessian @ v + shift * v, dtype=np.float64)
+        side = "BE" if low and high else which
+        try:
+            values, vectors = eigsh(operator, k=low + high, which=side, v0=start, tol=tolerance)
+            values -= shift
+        except ArpackError:
+            values, _, vectors = _lanczos(hessian, start, max(4 * (low + high), LANCZOS_STEPS))
+    taken = np.array(sorted({*range(low), *range(len(values) - high, len(values))}))
+    order = (abs(values[taken]) if which == "LM" else values[taken]).argsort()[::-1][:k]
+    values, vectors = values[taken[order]], vectors[:, taken[order]]
     residuals = [np.linalg.norm(hessian @ v - value * v) for value, v in zip(values, vectors.T, strict=True)]
-    return Eigenvalues(torch.from_numpy(values.copy()), torch.tensor(residuals, dtype=torch.float64))
-
-
-def _ends(hessian: Hessian, low: int, high: int, start: Vector, tolerance: float) -> tuple[Vector, Vector]:
-    """So many of the lowest and highest eigenvalues, and vectors; Ritz values where ARPACK does not converge.
-
-    ARPACK multiplies its first vector by the matrix, and would never find the eigenvalue 0 that untouched weights
-    have. So it gets the matrix plus a multiple of the identity. Of "BE" it gives the odd one from the high end.
-    """
-    shift = float(np.linalg.norm(hessian @ start) / np.linalg.norm(start)) or 1.0
-    operator = LinearOperator((hessian.size,) * 2, matvec=lambda v: hessian @ v + shift * v, dtype=np.float64)
-    which = "BE" if low and high else "SA" if low else "LA"
-    try:
-        values, vectors = eigsh(operator, k=low + high, which=which, v0=start, tol=tolerance)
-        return values - shift, vectors
-    except ArpackError:
-        ritz, _, vectors = _lanczos(hessian, start, max(4 * (low + high), LANCZOS_STEPS))
-        taken = np.r_[0:low, len(ritz) - high : len(ritz)]
-        return ritz[taken], vectors[:, taken]
+    return Eigenvalues(torch.from_numpy(values), torch.tensor(residuals, dtype=torch.float64))
 
 
 class Estimate(NamedTuple):
@@ -148,14 +121,7 @@ class Estimate(NamedTuple):
 
 
 def hessian_trace(hessian: Hessian, samples: int = 64, *, seed: int = 0) -> Estimate:
-    """Trace of the Hessian, ``E z^T H z`` over random signs z, with its standard error; exact for a diagonal Hessian.
-
-    Args:
-        hessian: of the loss.
-        samples: random vectors, two or more.
-
-    Raises:
-        ValueError: fewer than two samples.
+    """Trace of the Hessian, ``E z^T H z`` over two or more random sign vectors z; exact for a diagonal Hessian.
 
     Source: Hutchinson (1989), Communications in Statistics 19.
 
@@ -167,7 +133,7 @@ def hessian_trace(hessian: Hessian, samples: int = 64, *, seed: int = 0) -> Esti
         raise ValueError(f"samples {samples}: a standard error needs two or more")
     generator = np.random.default_rng(seed)
     draws = [z @ (hessian @ z) for z in generator.choice([-1.0, 1.0], size=(samples, hessian.size))]
-    return Estimate(float(np.mean(draws)), float(np.std(draws, ddof=1)) / math.sqrt(samples))
+    return Estimate(float(np.mean(draws)), float(stats.sem(draws)))
 
 
 class SpectralDensity(NamedTuple):
@@ -198,25 +164,21 @@ def spectral_density(
     squared first entries are weights. The density puts a Gaussian on every node.
 
     Args:
-        hessian: of the loss.
-        probes: random vectors.
-        steps: Lanczos steps of each (one Hessian-vector product a step).
+        probes: one or more random vectors.
+        steps: Lanczos steps of each, one or more; a Hessian-vector product a step.
         points: size of ``grid``.
         width: standard deviation of the Gaussians, as a share of the nodes' range.
-
-    Raises:
-        ValueError: no probe, or no step.
 
     Source: Ghorbani, Krishnan and Xiao (2019), arXiv 1901.10159.
 
     >>> w = torch.ones(4, dtype=torch.float64, requires_grad=True)
-    >>> found = spectral_density(Hessian(lambda: (torch.tensor([1.0, 1.0, 4.0, 4.0]) * w**2).sum() / 2, [w]), probes=1)
-    >>> found.nodes.round(decimals=6).tolist(), round(float(found.weights.sum()), 6)
-    ([1.0, 4.0], 1.0)
+    >>> hessian = Hessian(lambda: (torch.tensor([1.0, 1.0, 4.0, 4.0]) * w**2).sum() / 2, [w])
+    >>> spectral_density(hessian, probes=1).nodes.round(decimals=6).tolist()
+    [1.0, 4.0]
     """
-    generator = np.random.default_rng(seed)
     if probes < 1 or steps < 1:
         raise ValueError(f"probes {probes} and steps {steps} must both be 1 or more")
+    generator = np.random.default_rng(seed)
     runs = [_lanczos(hessian, generator.standard_normal(hessian.size), steps) for _ in range(probes)]
     nodes = np.concatenate([values for values, _, _ in runs])
     weights = np.concatenate([weight for _, weight, _ in runs]) / probes
@@ -225,8 +187,8 @@ def spectral_density(
     spread, size = float(nodes[-1] - nodes[0]), float(abs(nodes).max())
     sigma = width * (spread if spread > 1e-9 * size else size or 1.0)
     grid = np.linspace(nodes[0] - 5 * sigma, nodes[-1] + 5 * sigma, points)
-    bells = np.exp(-(((grid[:, None] - nodes) / sigma) ** 2) / 2) / (sigma * math.sqrt(2 * math.pi))
-    return SpectralDensity(*map(torch.from_numpy, (grid, bells @ weights, nodes, weights)))
+    density = stats.norm.pdf(grid[:, None], nodes, sigma) @ weights
+    return SpectralDensity(*map(torch.from_numpy, (grid, density, nodes, weights)))
 
 
 def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vector, Vector]:
@@ -249,20 +211,17 @@ def _lanczos(hessian: Hessian, start: Vector, steps: int) -> tuple[Vector, Vecto
     return values, vectors[0] ** 2, basis[: len(values)].T @ vectors
 
 
+@torch.no_grad()
 def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence[Tensor]) -> float:
-    """``lambda_c = 2 / eta_c``, with eta_c the smallest step against ``direction`` that raises the loss.
+    """``lambda_c = 2 / eta_c`` with eta_c the smallest eta for which ``L(params - eta direction) > L(params)``.
 
-    The loss is evaluated at ``params - eta direction``. For a quadratic loss and its gradient as direction this is
-    ``g^T H g / g^T g``. With the update of another loss as direction it says how much room that update has here.
-    Infinite where the loss rises at once; 0 where it does not rise within 2^30 times the first step tried. Steps are
-    doubled up to the first rise, so a hill narrower than that may be stepped over. A loss that is not finite has risen.
+    For a quadratic loss and its gradient as direction this is ``g^T H g / g^T g``. With the update of another loss as
+    direction it says how much room that update has here. Infinite where the loss rises at once; 0 where it does not
+    rise within 2^30 times the first step tried. Steps are doubled up to the first rise, so a narrower hill may be
+    stepped over. A loss that is not finite has risen. Forward passes only.
 
     Args:
-        loss: no arguments; depends on ``params``, which are moved and put back. Forward passes only.
-        direction: as an update of gradient descent, which is subtracted; shapes as ``params``.
-
-    Raises:
-        ValueError: the direction is zero.
+        direction: as an update of gradient descent, which is subtracted; shapes as ``params``. Zero is a ValueError.
 
     Source: critical sharpness, arXiv 2601.16979.
 
@@ -273,38 +232,26 @@ def critical_sharpness(loss: Loss, params: Sequence[Tensor], direction: Sequence
     >>> round(critical_sharpness(loss, [w], [torch.tensor([3.0, 0.0])]), 6)  # the gradient's part on the first axis
     3.0
     """
-    start = [p.detach().clone() for p in params]
-    back = [d.detach().clone() for d in direction]  # it may be the weights themselves, as in weight decay
+    length, weight = (math.sqrt(sum(float(t.double().square().sum()) for t in ts)) for ts in (direction, params))
+    if length == 0:
+        raise ValueError("the direction is zero")
+    start = float(loss())
 
     def rise(eta: float) -> float:
         """``(L(eta) - L(0)) / eta``: linear in eta for a quadratic, and without its root at 0."""
-        with torch.no_grad():
-            for p, was, towards in zip(params, start, back, strict=True):
-                p.copy_(was - eta * towards)
-            change = (float(loss()) - here) / eta
-        return change if math.isfinite(change) else math.copysign(1e300, change) if math.isinf(change) else 1e300
+        change = (float(loss_slice(loss, params, [direction], [-eta])) - start) / eta
+        return change if math.isfinite(change) else -1e300 if change == -math.inf else 1e300
 
-    with torch.no_grad():
-        here = float(loss())
-    length = math.sqrt(sum(float(d.double().square().sum()) for d in back))
-    weight = math.sqrt(sum(float(w.double().square().sum()) for w in start))
-    if length == 0:
-        raise ValueError("the direction is zero")
-    try:
-        # The first step moves the weights by a thousandth of their norm; then double, or halve, up to the crossing.
-        first = low = high = 1e-3 * (weight or 1.0) / length
-        if rise(first) > 0:
-            while rise(low) > 0:
-                high, low = low, low / 2
-                if low < first * 2.0**-30:
-                    return math.inf
-        else:
-            while rise(high) <= 0:
-                low, high = high, high * 2
-                if high > first * 2.0**30:
-                    return 0.0
-        return 2.0 / float(brentq(rise, low, high, xtol=1e-11 * high, rtol=1e-11))
-    finally:
-        with torch.no_grad():
-            for p, was in zip(params, start, strict=True):
-                p.copy_(was)
+    # The first step moves the weights by a thousandth of their norm; then double, or halve, up to the crossing.
+    first = low = high = 1e-3 * (weight or 1.0) / length
+    if rise(first) > 0:
+        while rise(low) > 0:
+            high, low = low, low / 2
+            if low < first * 2.0**-30:
+                return math.inf
+    else:
+        while rise(high) <= 0:
+            low, high = high, high * 2
+            if high > first * 2.0**30:
+                return 0.0
+    return 2.0 / float(brentq(rise, low, high, xtol=1e-11 * high, rtol=1e-11))

@@ -7,8 +7,8 @@ label loss feels only how that *differs* between classes. For symbols x is one-h
 keep the whole matrix: its trace can be the same for classes whose pairs differ.
 """
 
-from dataclasses import dataclass
-from typing import Any
+import itertools
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,25 +20,21 @@ SHUFFLES = 10
 """Times that labels are dealt out at random (ours)."""
 
 
-@dataclass(frozen=True)
-class LagStatistics:
-    """Pairs at lags 1 to K, by class.
-
-    Attributes:
-        per_class: ``R_y(k)`` (Y, K, d, d); symbols in the order of how common they are.
-        beta: (K,) class difference ``|R_a - R_b| / (|R_a| + |R_b|)``, Frobenius norms, the largest over pairs of
-            classes; 0 where the classes' pairs agree, at most 1. Sampling alone makes it positive.
-        beta_centred: (K,) the same after taking off what positions alone give, ``E x_i E x_{i+k}^T``.
-        beta_symmetric: (K,) ``beta`` of ``(R + R^T) / 2``: what is left for attention that depends on distance alone,
-            and cannot tell left from right.
-        beta_chance: (K,) ``beta`` when labels are dealt out at random, the mean of several times.
-    """
+class LagStatistics(NamedTuple):
+    """Pairs at lags 1 to K, by class."""
 
     per_class: Array
+    """``R_y(k)`` (Y, K, d, d); symbols in the order of how common they are."""
     beta: Array
+    """(K,) class difference ``|R_a - R_b| / (|R_a| + |R_b|)``, Frobenius norms, the largest over pairs of classes; 0
+    where the classes' pairs agree, at most 1. Sampling alone makes it positive."""
     beta_centred: Array
+    """(K,) the same after taking off what positions alone give, ``E x_i E x_{i+k}^T``."""
     beta_symmetric: Array
+    """(K,) ``beta`` of ``(R + R^T) / 2``: what is left for attention that depends on distance alone, and cannot tell
+    left from right."""
     beta_chance: Array
+    """(K,) ``beta`` when labels are dealt out at random, the mean of several times."""
 
 
 def lag_statistics(
@@ -70,15 +66,15 @@ def lag_statistics(
         raise ValueError(f"max_lag {max_lag} must lie between 1 and {x.shape[1] - 1} for {x.shape[1]} positions")
     features, size = _features(x, inside)
 
-    def of(labels: NDArray[Any]) -> tuple[Array, Array]:
-        """Pairs and products of means for classes as ``labels`` deal them out."""
-        sums = [_pair_sums(features[labels == c], inside[labels == c], size, max_lag) for c in np.unique(y)]
-        pairs = np.stack([pairs / np.maximum(count, 1)[:, None, None] for pairs, count, _ in sums])
-        return pairs, np.stack([products for _, _, products in sums])
+    def by_class(labels: NDArray[Any]) -> tuple[Array, Array]:
+        """Pairs and products of means for classes as ``labels`` deal them out, (Y, K, d, d) both."""
+        pairs = [_pairs(features[labels == c], inside[labels == c], size, max_lag) for c in np.unique(y)]
+        together, apart = (np.stack(parts) for parts in zip(*pairs, strict=True))
+        return together, apart
 
-    per_class, independent = of(y)
+    per_class, independent = by_class(y)
     generator = np.random.default_rng(seed)
-    by_chance = [_difference(of(generator.permutation(y))[0]) for _ in range(SHUFFLES)]
+    by_chance = [_difference(by_class(generator.permutation(y))[0]) for _ in range(SHUFFLES)]
     return LagStatistics(
         per_class=per_class,
         beta=_difference(per_class),
@@ -93,10 +89,8 @@ def pair_features(
 ) -> Array:
     """``R(k)`` of every single sequence, flattened, (N, K d d): what a classifier of pairs reads.
 
-    Columns follow how common symbols are in ``x``: take sequences that are to be compared in one call.
-
-    Args:
-        alphabet: the most symbols to tell apart; the rarer ones count as one.
+    Columns follow how common symbols are in ``x``: take sequences that are to be compared in one call. Beyond the
+    ``alphabet`` commonest symbols, the rarer ones count as one.
 
     >>> pair_features(np.array([[5, 5, 5]]), 2).tolist()  # one symbol: every pair at lags 1 and 2 is of it
     [[1.0, 1.0]]
@@ -104,11 +98,8 @@ def pair_features(
     x = np.asarray(x)
     inside = _inside(x, lengths)
     features, size = _features(x, inside, alphabet)
-    rows = []
-    for sequence, here in zip(features, inside, strict=True):
-        pairs, count, _ = _pair_sums(sequence[None], here[None], size, max_lag)
-        rows.append((pairs / np.maximum(count, 1)[:, None, None]).ravel())
-    return np.stack(rows)
+    rows = range(len(x))
+    return np.stack([_pairs(features[[i]], inside[[i]], size, max_lag)[0].ravel() for i in rows])
 
 
 def _inside(x: NDArray[Any], lengths: NDArray[np.int64] | None) -> NDArray[np.bool_]:
@@ -135,33 +126,30 @@ def _features(x: NDArray[Any], inside: NDArray[np.bool_], alphabet: int = LARGES
     return np.minimum(rank, size - 1)[numbers], size
 
 
-def _pair_sums(x: NDArray[Any], inside: NDArray[np.bool_], size: int, max_lag: int) -> tuple[Array, Array, Array]:
-    """Sums of ``x_i x_{i+k}^T`` (K, d, d), their number (K,), and the products of the mean ends (K, d, d)."""
-    pairs, products = np.zeros((max_lag, size, size)), np.zeros((max_lag, size, size))
-    count = np.zeros(max_lag)
+def _pairs(x: NDArray[Any], inside: NDArray[np.bool_], size: int, max_lag: int) -> tuple[Array, Array]:
+    """Means of ``x_i x_{i+k}^T`` and products of the mean ends, (K, d, d) both; 0 at lags that no sequence reaches."""
+    together, apart = np.zeros((max_lag, size, size)), np.zeros((max_lag, size, size))
     for lag in range(1, max_lag + 1):
         both = inside[:, :-lag] & inside[:, lag:]
         left, right = x[:, :-lag][both], x[:, lag:][both]
-        count[lag - 1] = len(left)
-        if len(left) and x.ndim == 2:
-            pairs[lag - 1] = np.bincount(left * size + right, minlength=size * size).reshape(size, size)
-            ends = [np.bincount(end, minlength=size) / len(left) for end in (left, right)]
-        elif len(left):
-            pairs[lag - 1] = left.T @ right
-            ends = [left.mean(axis=0), right.mean(axis=0)]
-        else:
+        if not len(left):
             continue
-        products[lag - 1] = np.outer(*ends)
-    return pairs, count, products
+        if x.ndim == 2:
+            pairs = np.bincount(left * size + right, minlength=size * size).reshape(size, size)
+            ends = [np.bincount(end, minlength=size) / len(left) for end in (left, right)]
+        else:
+            pairs = left.T @ right
+            ends = [left.mean(axis=0), right.mean(axis=0)]
+        together[lag - 1], apart[lag - 1] = pairs / len(left), np.outer(*ends)
+    return together, apart
 
 
 def _difference(per_class: Array) -> Array:
     """The largest relative difference between two classes, (K,) of (Y, K, d, d)."""
     norms = np.linalg.norm(per_class, axis=(-2, -1))
     worst = np.zeros(per_class.shape[1])
-    for a in range(len(per_class)):
-        for b in range(a):
-            apart = np.linalg.norm(per_class[a] - per_class[b], axis=(-2, -1))
-            together = norms[a] + norms[b]
-            worst = np.maximum(worst, np.divide(apart, together, out=np.zeros_like(apart), where=together > 0))
+    for a, b in itertools.combinations(range(len(per_class)), 2):
+        apart = np.linalg.norm(per_class[a] - per_class[b], axis=(-2, -1))
+        together = norms[a] + norms[b]
+        worst = np.maximum(worst, np.divide(apart, together, out=np.zeros_like(apart), where=together > 0))
     return worst

@@ -6,7 +6,6 @@ the signal, its scatter the noise. Examples must be independent: no shifted or r
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -18,17 +17,16 @@ from selfpretrain.diagnostics.protocol import hooked, observed, score_modules
 
 
 def score_gradient(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tensor]) -> list[Tensor]:
-    """Gradient of each example's loss on the scores, ``G = dL/dS``: per layer (B, heads, n, n).
+    """Gradient of every example's loss on the scores, ``G = dL/dS``: per layer (B, heads, n, n).
 
     One backward pass of the losses' sum: an example's scores touch its own loss alone. Rows of G sum to 0. Unlike
     gradients on query and key weights, G does not depend on how a head's score is shared out between the two.
 
     Args:
-        model: has attention of ``selfpretrain.model``; looked at in evaluation mode with the eager kernel.
-        batch: whatever ``loss`` takes.
+        model: with attention of ``selfpretrain.model``; run in evaluation mode with the eager kernel.
         loss: ``loss(model, batch)`` gives the losses of the examples (B,), or their sum.
 
-    Of half the squared scores the gradient is the scores, here 1/sqrt(4) on the diagonal:
+    The gradient of half the squared scores is the scores, here 1/sqrt(4) on the diagonal:
 
     >>> from selfpretrain.model.attention import Scores
     >>> q = torch.eye(4).expand(2, 1, 4, 4)  # 2 examples, 1 head, 4 positions
@@ -49,13 +47,10 @@ def score_gradient(model: nn.Module, batch: Any, loss: Callable[[Any, Any], Tens
 
 
 def lag_components(grad: Tensor) -> Tensor:
-    """Part of a score gradient along every lag (..., 2n-1), ``v_k = <G, T_k> / sqrt(n - |k|)``, lag -(n-1) first.
+    """Part of a score gradient (..., n, n) along every lag (..., 2n-1), ``v_k = <G, T_k> / sqrt(n - |k|)``.
 
-    T_k is 1 where ``j - i = k``; divided by its norm, so that the v_k are coordinates. ``-E v_k`` is the pressure of
-    gradient descent on lag k.
-
-    Args:
-        grad: (..., n, n).
+    T_k is 1 where ``j - i = k``; divided by its norm, so that the v_k are coordinates. Lag -(n-1) comes first.
+    ``-E v_k`` is the pressure of gradient descent on lag k.
 
     >>> lag_components(torch.eye(4)).tolist()  # 4 / sqrt(4) at lag 0
     [0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0]
@@ -75,15 +70,9 @@ class Moments(NamedTuple):
 
 
 def gradient_moments(per_example: Tensor) -> Moments:
-    """Squared norm of the mean gradient and the trace of the covariance, both unbiased, float64.
+    """Signal and noise (...) of gradients (B, ..., P), one for each of two or more examples; float64.
 
     ``|mu|^2 = (||sum g||^2 - sum ||g||^2) / (B (B-1))`` and ``tr = (sum ||g||^2 - ||sum g||^2 / B) / (B-1)``.
-
-    Args:
-        per_example: (B, ..., P); the dimensions between are kept.
-
-    Raises:
-        ValueError: fewer than two examples.
 
     Of 3 and 1: ``((3 + 1)^2 - 10) / 2`` and the variance:
 
@@ -104,12 +93,9 @@ def _moments(square_of_sum: Tensor, sum_of_squares: Tensor, n: int) -> Moments:
 
 
 def gradient_snr(per_example: Tensor) -> Tensor:
-    """Signal-to-noise ratio of a gradient, ``|E g|^2 / tr Cov g``; never clamped, below 0 by chance if blind.
+    """Signal-to-noise ratio (...) of gradients (B, ..., P), ``|E g|^2 / tr Cov g``; below 0 by chance, never clamped.
 
     The inverse of the simple noise scale: the batch size at which signal and noise are equal.
-
-    Args:
-        per_example: (B, ..., P), one gradient an example; the dimensions between are kept.
 
     Source: McCandlish et al. (2018), arXiv 1812.06162.
 
@@ -137,37 +123,30 @@ def near_lags(components: Tensor, max_lag: int) -> Tensor:
 
 
 def proximity_part(near: Tensor) -> Tensor:
-    """``(v_k + v_-k) / sqrt(2)`` for k = 1, 2, ...: pressure to look nearer or farther, whichever side.
+    """``(v_k + v_-k) / sqrt(2)`` for k = 1, 2, ... of ``near_lags``: pressure to look nearer or farther, on any side.
 
-    Args:
-        near: (..., 2 max_lag), as from ``near_lags``.
-
-    >>> near = torch.tensor([0.0, 1.0, 1.0, 0.0])  # lags -2, -1, 1, 2
-    >>> [round(v, 4) for v in proximity_part(near).tolist()], direction_part(near).tolist()  # (1 + 1) / sqrt(2)
-    ([1.4142, 0.0], [0.0, 0.0])
+    >>> proximity_part(torch.tensor([0.0, 1.0, 1.0, 0.0])).square().round(decimals=4).tolist()  # (1 + 1)^2 / 2
+    [2.0, 0.0]
     """
     left, right = near.chunk(2, dim=-1)
     return (right + left.flip(-1)) / math.sqrt(2)
 
 
 def direction_part(near: Tensor) -> Tensor:
-    """``(v_k - v_-k) / sqrt(2)`` for k = 1, 2, ...: pressure to look ahead rather than back; as ``proximity_part``.
+    """``(v_k - v_-k) / sqrt(2)`` for k = 1, 2, ... of ``near_lags``: pressure to look ahead rather than back.
 
-    >>> (direction_part(torch.tensor([-1.0, 1.0])) ** 2).round(decimals=4).tolist()  # (1 - -1)^2 / 2
-    [2.0]
+    >>> direction_part(torch.tensor([0.0, -1.0, 1.0, 0.0])).square().round(decimals=4).tolist()  # (1 - -1)^2 / 2
+    [2.0, 0.0]
     """
     left, right = near.chunk(2, dim=-1)
     return (right - left.flip(-1)) / math.sqrt(2)
 
 
 def band_snr(grad: Tensor, max_lag: int) -> Tensor:
-    """Signal-to-noise ratio (...) of a score gradient along the lags ``1 <= |k| <= max_lag``; never clamped.
+    """Signal-to-noise ratio (...) of a score gradient (B, ..., n, n) along the lags ``1 <= |k| <= max_lag``.
 
     It depends on which lags are included: compare at equal ``max_lag`` only. It joins two things that a loss may
-    teach apart, to look near and to look ahead: ``proximity_part`` and ``direction_part`` separate them.
-
-    Args:
-        grad: (B, ..., n, n), as from ``score_gradient``.
+    teach: to look near (``proximity_part``) and to look ahead (``direction_part``).
 
     Two examples whose gradients lie on lag 1 alone, ``v = 3 / sqrt(1)`` and ``1 / sqrt(1)``, as in ``gradient_snr``:
 
@@ -186,18 +165,11 @@ class Ratio(NamedTuple):
 
 
 def blindness_ratio(label: Tensor, reconstruction: Tensor) -> Ratio:
-    """``SNR_label / SNR_reconstruction`` on the same weights and examples; 0 where the label is blind.
+    """``SNR_label / SNR_reconstruction`` of two losses' gradients (B, ..., P); 0 where the label is blind.
 
-    Heads and layers (any dimensions between) are summed in signal and in noise before the division. The interval is
-    the jackknife's over examples, with the quantile of Student's t; it asks "another batch?", not "another seed?", and
-    is a little too wide where the label has no signal at all.
-
-    Args:
-        label: (B, ..., P) per-example gradients of the label loss, as from ``near_lags``.
-        reconstruction: the same of the reconstruction loss, of the same examples.
-
-    Raises:
-        ValueError: fewer than three examples, or not the same number of both.
+    Both on the same weights and the same three or more examples. Signal and noise are summed over all dimensions
+    before the division. The interval is the jackknife's over examples, with the quantile of Student's t; it asks
+    "another batch?", not "another seed?", and is a little too wide where the label has no signal at all.
 
     >>> g = torch.tensor([[3.0], [1.0], [2.0]])
     >>> blindness_ratio(g, g).value, round(blindness_ratio(10 * g, g).value, 6)  # a gradient's size is no signal
@@ -210,7 +182,7 @@ def blindness_ratio(label: Tensor, reconstruction: Tensor) -> Ratio:
     for g in (label.double().flatten(1), reconstruction.double().flatten(1)):
         total, squares = g.sum(0), g.square().sum(1)
         signal, noise = _moments(total.square().sum(), squares.sum(), n)
-        # The same with each example left out in turn.
+        # The same with every example left out in turn.
         square_of_sum = total.square().sum() - 2 * (g @ total) + squares
         left_out = _moments(square_of_sum, squares.sum() - squares, n - 1)
         parts.append((signal / noise, left_out.signal / left_out.noise))
@@ -221,17 +193,13 @@ def blindness_ratio(label: Tensor, reconstruction: Tensor) -> Ratio:
     return Ratio(value, value - half, value + half)
 
 
-@dataclass(frozen=True)
-class GroupGradient:
-    """Gradient of one loss on one group of weights, from micro-batches.
-
-    Attributes:
-        moments: signal and noise of one example's gradient.
-        halves: mean gradients (P,) over the first and the second half of the examples.
-    """
+class GroupGradient(NamedTuple):
+    """Gradient of one loss on one group of weights."""
 
     moments: Moments
+    """Signal and noise of one example's gradient."""
     halves: tuple[Tensor, Tensor]
+    """Mean gradients (P,) over the first and the second half of the examples."""
 
     @property
     def norm(self) -> float:
@@ -240,7 +208,6 @@ class GroupGradient:
 
     @property
     def snr(self) -> float:
-        """Signal-to-noise ratio of one example's gradient, unbiased."""
         return float(self.moments.signal / self.moments.noise)
 
 
@@ -255,7 +222,6 @@ def group_gradients(
         loss: ``loss(batch)`` gives the mean loss of a micro-batch.
         batches: an even number of micro-batches, four or more, of ``batch_size`` examples each.
         groups: weights by name of their group.
-        batch_size: examples in each micro-batch.
 
     Raises:
         ValueError: too few micro-batches, an odd number, or a group without weights.
@@ -263,44 +229,39 @@ def group_gradients(
     Four micro-batches of one example with gradients 3, 1, 3, 1: mean 2, ``((8^2 - 20) / 12)`` over variance 4/3:
 
     >>> w = torch.zeros(1, requires_grad=True)
-    >>> found = group_gradients(lambda g: (g * w).sum(), [3.0, 1.0, 3.0, 1.0], {"w": [w]}, 1)["w"]
-    >>> found.norm, round(found.snr, 4)
+    >>> gradient = group_gradients(lambda g: (g * w).sum(), [3.0, 1.0, 3.0, 1.0], {"w": [w]}, 1)["w"]
+    >>> gradient.norm, round(gradient.snr, 4)
     (2.0, 2.75)
     """
     if len(batches) < 4 or len(batches) % 2:
         raise ValueError(f"{len(batches)} micro-batches: give an even number, four or more")
-    names = list(groups)
-    params = [list(groups[name]) for name in names]
-    if not all(params):
-        raise ValueError(f"the group '{names[[bool(p) for p in params].index(False)]}' has no weights")
-    flat = [p for group in params for p in group]
-    zeros = [torch.zeros(sum(p.numel() for p in group), dtype=torch.float64) for group in params]
-    halves = {name: [zero, zero] for name, zero in zip(names, zeros, strict=True)}
-    squares = dict.fromkeys(names, torch.zeros((), dtype=torch.float64))
+    params = {name: list(group) for name, group in groups.items()}
+    for name, group in params.items():
+        if not group:
+            raise ValueError(f"the group '{name}' has no weights")
+    flat = [p for group in params.values() for p in group]
+    sums = {name: torch.zeros(2, sum(p.numel() for p in group)).double() for name, group in params.items()}
+    squares = {name: torch.zeros(()).double() for name in params}
     for number, batch in enumerate(batches):
         grads = iter(torch.autograd.grad(loss(batch), flat, materialize_grads=True))
-        half = number * 2 // len(batches)
-        for name, group in zip(names, params, strict=True):
+        for name, group in params.items():
             g = torch.cat([next(grads).flatten() for _ in group]).double().cpu()
-            halves[name][half] = halves[name][half] + g
-            squares[name] = squares[name] + g.square().sum()
+            sums[name][number * 2 // len(batches)] += g
+            squares[name] += g.square().sum()
     result = {}
-    for name in names:
-        signal, noise = _moments((halves[name][0] + halves[name][1]).square().sum(), squares[name], len(batches))
-        first, second = (half / (len(batches) / 2) for half in halves[name])
-        result[name] = GroupGradient(Moments(signal, noise * batch_size), (first, second))
+    for name, (first, second) in sums.items():
+        signal, noise = _moments((first + second).square().sum(), squares[name], len(batches))
+        half = len(batches) / 2
+        result[name] = GroupGradient(Moments(signal, noise * batch_size), (first / half, second / half))
     return result
 
 
 def split_half_cosine(a1: Tensor, a2: Tensor, b1: Tensor, b2: Tensor) -> float:
     """Cosine of the angle between two gradients, free of the shrinkage that noise causes.
 
-    ``<a1, b2> / sqrt(<a1, a2> <b1, b2>)`` with the numerator averaged over ``<a1, b2>`` and ``<a2, b1>``; 1, 2 are
-    independent halves of the examples, a and b two losses. NaN (undefined) where a product under the root is not
-    positive: then a half says nothing about the other. It may leave [-1, 1] by chance.
-
-    Args:
-        a1: (P,) gradient of loss a on the first half; the others likewise.
+    ``<a1, b2> / sqrt(<a1, a2> <b1, b2>)`` with the numerator averaged over ``<a1, b2>`` and ``<a2, b1>``; a and b
+    (P,) are gradients of two losses on independent halves 1 and 2 of the examples. NaN where a product under the root
+    is not positive: then a half says nothing about the other. It may leave [-1, 1] by chance.
 
     >>> x, y = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 2.0])
     >>> split_half_cosine(x, x, x + y, x + y)  # 1 / sqrt(1 + 4)

@@ -1,11 +1,11 @@
 """The loss around and between weights: slices, paths, barriers.
 
-A loss is a function without arguments that depends on the tensors ``params``. They are moved in place and put back, so
-the same closure serves for any model.
+A loss is a function without arguments that depends on the tensors ``params``. They are moved in place and, whatever
+happens, put back, so the same closure serves for any model. All losses are float64.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,57 +19,63 @@ PATH_POINTS = 25
 """Evaluations on a path (ours; as many as papers on mode connectivity take)."""
 
 
-@contextlib.contextmanager
-def _moved(params: Sequence[Tensor]) -> Iterator[Callable[[Sequence[Tensor]], None]]:
-    """Gives a function that sets the tensors; whatever happens, they are put back."""
+@torch.no_grad()
+def loss_slice(
+    loss: Loss, params: Sequence[Tensor], directions: Sequence[Sequence[Tensor]], *steps: Sequence[float]
+) -> Tensor:
+    """Losses at ``params + sum_d s_d direction_d`` on a grid: one axis of the result for each direction.
+
+    One direction gives a line, two a plane. Two random directions see little of a space of many dimensions; the
+    direction of training is often the better axis.
+
+    Args:
+        directions: each with shapes as ``params``.
+        steps: for each direction, the multiples to evaluate; anything but one list for each is a ValueError.
+
+    >>> w = torch.ones(1)
+    >>> loss_slice(lambda: (w**2).sum(), [w], [[torch.ones(1)]], [-1.0, 0.0, 2.0]).tolist()  # (1 + s)^2
+    [0.0, 1.0, 9.0]
+    """
+    if len(directions) != len(steps):
+        raise ValueError(f"{len(directions)} directions and {len(steps)} lists of steps; give one list for each")
     start = [p.detach().clone() for p in params]
-
-    @torch.no_grad()
-    def put(values: Sequence[Tensor]) -> None:
-        for p, value in zip(params, values, strict=True):
-            p.copy_(value)
-
+    directions = [[d.detach().clone() for d in direction] for direction in directions]  # may be the weights themselves
+    losses = []
     try:
-        yield put
+        for point in itertools.product(*steps):
+            for p, w, *ds in zip(params, start, *directions, strict=True):
+                p.copy_(w + sum(s * d for s, d in zip(point, ds, strict=True)))
+            losses.append(float(loss()))
     finally:
-        put(start)
+        for p, w in zip(params, start, strict=True):
+            p.copy_(w)
+    return torch.tensor(losses, dtype=torch.float64).reshape([len(s) for s in steps])
 
 
 def interpolation_path(
     loss: Loss, params_a: Sequence[Tensor], params_b: Sequence[Tensor], points: int = PATH_POINTS
 ) -> tuple[Tensor, Tensor]:
-    """Losses on the straight line from A to B: the shares of B (points,) and ``L((1-a) A + a B)`` (points,), float64.
+    """The straight line from A to B: shares a of B (points,) and losses ``L((1-a) A + a B)`` (points,).
 
-    Args:
-        loss: no arguments; depends on the tensors ``params_a``.
-        params_b: the other end, shapes as ``params_a``.
+    The loss depends on the tensors ``params_a``.
 
     >>> w = torch.zeros(1)
     >>> shares, losses = interpolation_path(lambda: (w**2).sum(), [w], [torch.tensor([2.0])], points=3)
     >>> shares.tolist(), losses.tolist()  # (2 a)^2
     ([0.0, 0.5, 1.0], [0.0, 1.0, 4.0])
     """
-    ends = [p.detach().clone() for p in params_a], [p.detach().clone() for p in params_b]
     shares = torch.linspace(0, 1, points, dtype=torch.float64)
-    losses = torch.empty(points, dtype=torch.float64)
-    with _moved(params_a) as put, torch.no_grad():
-        for number, share in enumerate(shares.tolist()):
-            put([a + share * (b - a) for a, b in zip(*ends, strict=True)])
-            losses[number] = loss()
-    return shares, losses
+    direction = [b.detach() - a.detach() for a, b in zip(params_a, params_b, strict=True)]
+    return shares, loss_slice(loss, params_a, [direction], shares.tolist())
 
 
 def interpolation_barrier(
     loss: Loss, params_a: Sequence[Tensor], params_b: Sequence[Tensor], points: int = PATH_POINTS
 ) -> float:
-    """Largest height of the path from A to B over the chord of its ends, in units of the loss; 0 if nowhere above.
+    """Largest height of the path from A to B over the chord of its ends; 0 if it is nowhere above.
 
-    ``sup over a in [0, 1] of L((1-a) A + a B) - ((1-a) L(A) + a L(B))``. Two weights of one function can have a high
-    barrier: align them first (``alignment``). A path that only falls has one as well, if it falls late.
-
-    Args:
-        loss: no arguments; depends on the tensors ``params_a``.
-        params_b: the other end, shapes as ``params_a``.
+    ``sup over a in [0, 1] of L((1-a) A + a B) - ((1-a) L(A) + a L(B))``. Two sets of weights with the same function
+    can have a high barrier: align them first (``alignment``). A path that falls all the way has one if it falls late.
 
     Source: Frankle et al. (2020), arXiv 1912.05671.
 
@@ -83,7 +89,7 @@ def interpolation_barrier(
 
 
 def barrier_of(shares: Tensor, losses: Tensor) -> float:
-    """The barrier of a path as from ``interpolation_path``.
+    """The barrier of a path from ``interpolation_path``.
 
     >>> barrier_of(torch.tensor([0.0, 0.5, 1.0]), torch.tensor([2.0, 2.0, 0.0]))  # the chord is at 1 half-way
     1.0
@@ -93,9 +99,9 @@ def barrier_of(shares: Tensor, losses: Tensor) -> float:
 
 
 def filter_direction(params: Sequence[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """A random direction whose every row has the norm of that row of the weights; 0 for biases and norms.
+    """A random direction in which every row has the norm of that row of the weights; 0 for biases and norms.
 
-    Rows are the first axis: output units of a layer, symbols of an embedding. Tensors of one dimension stay put.
+    Rows are the first axis: output units of a layer, symbols of an embedding. Tensors of one dimension get 0.
 
     Source: Li et al. (2018), arXiv 1712.09913, section 4.
 
@@ -108,59 +114,23 @@ def filter_direction(params: Sequence[Tensor], generator: torch.Generator) -> li
     for p in params:
         noise = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p)
         if p.ndim < 2:
-            noise = torch.zeros_like(p)
+            directions.append(torch.zeros_like(noise))
         else:
             rows, weights = noise.flatten(1), p.detach().flatten(1)
-            scale = weights.norm(dim=1) / rows.norm(dim=1)
-            noise = (rows * scale[:, None]).reshape(p.shape)
-        directions.append(noise)
+            scale = weights.norm(dim=1, keepdim=True) / rows.norm(dim=1, keepdim=True)
+            directions.append((rows * scale).reshape(p.shape))
     return directions
 
 
-def loss_slice(
-    loss: Loss, params: Sequence[Tensor], directions: Sequence[Sequence[Tensor]], *steps: Sequence[float]
-) -> Tensor:
-    """Losses at ``params + sum_d s_d direction_d`` on a grid: one axis of the result for each direction; float64.
-
-    One direction gives a line, two a plane. Two random directions see little of a space of many dimensions; the way
-    that training went is often the better axis.
-
-    Args:
-        loss: no arguments; depends on ``params``.
-        directions: each with shapes as ``params``.
-        steps: of each direction, the multiples to evaluate.
-
-    >>> w = torch.ones(1)
-    >>> loss_slice(lambda: (w**2).sum(), [w], [[torch.ones(1)]], [-1.0, 0.0, 2.0]).tolist()  # (1 + s)^2
-    [0.0, 1.0, 9.0]
-    """
-    if len(directions) != len(steps):
-        raise ValueError(f"{len(directions)} directions and {len(steps)} lists of steps; give one list for each")
-    start = [p.detach().clone() for p in params]
-    directions = [[d.detach().clone() for d in direction] for direction in directions]  # may be the weights themselves
-    grid = torch.cartesian_prod(*(torch.tensor(list(s), dtype=torch.float64) for s in steps)).reshape(-1, len(steps))
-    losses = torch.empty(len(grid), dtype=torch.float64)
-    with _moved(params) as put, torch.no_grad():
-        for number, point in enumerate(grid.tolist()):
-            put(
-                [
-                    w + sum(s * d for s, d in zip(point, ds, strict=True))
-                    for w, *ds in zip(start, *directions, strict=True)
-                ]
-            )
-            losses[number] = loss()
-    return losses.reshape([len(s) for s in steps])
-
-
 def proximity_direction(n: int, tau: float = 1.0, *, ring: bool = False) -> Tensor:
-    """The scores that favour near positions, ``B = C(exp(-|i - j| / tau))`` (n, n), float64.
+    """Scores that favour near positions, ``B = C(exp(-|i - j| / tau))`` (n, n), float64; C centres rows.
 
     Args:
         tau: range, in positions (1: ours).
-        ring: measure distances on a ring. Then B is circulant, and a label loss that is blind in the strict sense has
-            slope exactly 0 along it; an open B leaves terms from the borders.
+        ring: measure distances on a ring. Then B is circulant, and a strictly blind label loss has slope exactly 0
+            along it; an open B leaves terms from the borders.
 
-    Of two positions each row is ``(1, 1/e)`` less its mean:
+    With two positions each row is ``(1, 1/e)`` less its mean:
 
     >>> proximity_direction(2)[0].round(decimals=4).tolist()  # (1 - 1/e) / 2
     [0.3161, -0.3161]
@@ -172,7 +142,7 @@ def proximity_direction(n: int, tau: float = 1.0, *, ring: bool = False) -> Tens
 
 
 class ProximitySlice(NamedTuple):
-    """A loss over the strength of a bias on one head's scores."""
+    """A loss over the strength t of a bias on scores."""
 
     losses: Tensor
     """(T,) float64."""
@@ -195,8 +165,7 @@ def proximity_slice(
     """``t -> L(S + t B)``: what a loss thinks of a bias B on the scores of one head, whatever made the scores.
 
     Args:
-        model: has attention of ``selfpretrain.model``.
-        batch: whatever ``loss`` takes.
+        model: with attention of ``selfpretrain.model``.
         loss: ``loss(model, batch)`` gives the losses of the examples (B,), whose mean is taken, or a mean.
         direction: B (n, n), as from ``proximity_direction``.
         steps: the values of t (T,).
@@ -207,29 +176,27 @@ def proximity_slice(
     >>> from selfpretrain.model.attention import Scores
     >>> q, bias = torch.zeros(1, 1, 2, 3), torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     >>> half = lambda scores, q: (scores(q, q, None) ** 2 / 2).sum((1, 2, 3))
-    >>> found = proximity_slice(Scores(), q, half, bias, [-1.0, 0.0, 2.0])
-    >>> found.losses.tolist(), found.slope, found.curvature
+    >>> losses, slope, curvature = proximity_slice(Scores(), q, half, bias, [-1.0, 0.0, 2.0])
+    >>> losses.tolist(), slope, curvature
     ([2.0, 0.0, 8.0], 0.0, 4.0)
     """
-    modules = [score_modules(model)[layer]]
-    strength: Tensor = torch.zeros(())
+    strength = torch.zeros((), dtype=torch.float64, requires_grad=True)
 
     def add(_: int, __: tuple[Any, ...], scores: Tensor) -> Tensor:
         bias = direction.to(scores) * strength.to(scores)
         if head is None:
             return scores + bias
-        here = torch.zeros(scores.shape[1], 1, 1, dtype=scores.dtype, device=scores.device)
-        here[head] = 1.0
-        return scores + here * bias
+        chosen = torch.zeros(scores.shape[1], 1, 1, dtype=scores.dtype, device=scores.device)
+        chosen[head] = 1.0
+        return scores + chosen * bias
 
-    with observed(model), hooked(modules, add):
-        losses = torch.empty(len(steps), dtype=torch.float64)
-        with torch.no_grad():
-            for number, t in enumerate(steps):
-                strength = torch.tensor(float(t), dtype=torch.float64)
-                losses[number] = loss(model, batch).mean()
+    with observed(model), hooked([score_modules(model)[layer]], add):
         with torch.enable_grad():
-            strength = torch.zeros((), dtype=torch.float64, requires_grad=True)
             (slope,) = torch.autograd.grad(loss(model, batch).mean(), strength, create_graph=True)
             (curvature,) = torch.autograd.grad(slope, strength)
-    return ProximitySlice(losses, float(slope.detach()), float(curvature.detach()))
+        losses = []
+        with torch.no_grad():
+            for t in steps:
+                strength.fill_(t)
+                losses.append(float(loss(model, batch).mean()))
+    return ProximitySlice(torch.tensor(losses, dtype=torch.float64), float(slope.detach()), float(curvature.detach()))

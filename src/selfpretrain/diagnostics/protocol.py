@@ -22,7 +22,7 @@ def observed(model: nn.Module) -> Iterator[None]:
     (False, True)
     """
     modes = [(module, module.training) for module in model.modules()]
-    kernels = [(attention, attention.kernel) for attention in model.modules() if isinstance(attention, Attention)]
+    kernels = [(module, module.kernel) for module in model.modules() if isinstance(module, Attention)]
     model.eval()
     for attention, _ in kernels:
         attention.kernel = "eager"
@@ -36,18 +36,15 @@ def observed(model: nn.Module) -> Iterator[None]:
 
 
 def score_modules(model: nn.Module) -> list[Scores]:
-    """The places where scores are made, a layer each.
-
-    Raises:
-        ValueError: the model has none.
+    """The places where scores are made, a layer each; none is a ValueError.
 
     >>> len(score_modules(nn.ModuleList([Scores(), nn.Dropout(), Scores()])))
     2
     """
-    found = [module for module in model.modules() if isinstance(module, Scores)]
-    if not found:
+    modules = [module for module in model.modules() if isinstance(module, Scores)]
+    if not modules:
         raise ValueError("the model makes no scores; diagnostics need the attention of selfpretrain.model")
-    return found
+    return modules
 
 
 @contextlib.contextmanager

@@ -22,22 +22,18 @@ PROBE_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 def cka(x: Tensor, y: Tensor, debiased: bool = True) -> float:
-    """Linear centred kernel alignment of two sets of features of the same examples; 1 if equal up to rotation, scale.
+    """Linear centred kernel alignment of features (N, d1) and (N, d2); 1 if equal up to rotation and scale.
 
     Biased: ``||Y^T X||^2 / (||X^T X|| ||Y^T Y||)`` of centred features; it is high for unrelated features when
     N is not far above d. Debiased: ``HSIC_1(K, L) / sqrt(HSIC_1(K, K) HSIC_1(L, L))`` with the unbiased estimator of
     HSIC and K = X X^T, L = Y Y^T; near 0 for unrelated features whatever d, and may be negative.
-
-    Args:
-        x: (N, d1); ``y`` (N, d2).
 
     Raises:
         ValueError: N differs, or is below 4.
 
     Source: Kornblith et al. (2019), arXiv 1905.00414; Nguyen et al. (2021), arXiv 2010.15327.
 
-    >>> x = torch.tensor([[1.0], [-1.0], [1.0], [-1.0]])
-    >>> other = torch.tensor([[1.0], [1.0], [-1.0], [-1.0]])
+    >>> x, other = torch.tensor([[1.0, -1.0, 1.0, -1.0]]).T, torch.tensor([[1.0, 1.0, -1.0, -1.0]]).T
     >>> round(cka(x, -3 * x), 6), cka(x, other, debiased=False)  # the same but for sign and scale; orthogonal
     (1.0, 0.0)
     """
@@ -61,18 +57,12 @@ def _hsic(k: Tensor, other: Tensor) -> Tensor:
 def linear_probe(
     train_x: NDArray[np.float64], train_y: NDArray[np.int64], test_x: NDArray[np.float64], test_y: NDArray[np.int64]
 ) -> float:
-    """Accuracy of logistic regression on frozen features, on examples it was not fitted to.
+    """Accuracy of logistic regression on frozen features (N, d), on examples it was not fitted to.
 
     Features are standardised and the strength of the penalty is picked by cross-validation within the training
     examples. What random features reach is the measure: probe an untrained network too. Classes with a single training
     example cannot be cross-validated and are left out of both sides; NaN if fewer than two classes or no example
     remain.
-
-    Args:
-        train_x: (N, d) features.
-        train_y: (N,) classes.
-        test_x: features of other examples.
-        test_y: their classes.
 
     >>> x = np.array([[-2.0], [-1.0], [-3.0], [1.0], [2.0], [3.0]])
     >>> linear_probe(x, np.array([0, 0, 0, 1, 1, 1]), np.array([[-9.0], [9.0]]), np.array([0, 1]))
@@ -123,8 +113,8 @@ def symmetry(matrix: Tensor) -> Tensor:
 def position_cosine(states: Tensor) -> Tensor:
     """Mean cosine of the states of two different positions of a sequence, (..., n, D) to (...).
 
-    ``(|sum_i u_i|^2 - n) / (n (n - 1))`` with unit vectors ``u_i``, which is the mean over all pairs. On a plateau of
-    the loss states become nearly parallel.
+    ``(|sum_i u_i|^2 - n) / (n (n - 1))`` with unit vectors ``u_i``. On a plateau of the loss states become nearly
+    parallel.
 
     Source: Gopalani and Hu (2025), arXiv 2506.13688.
 
@@ -151,10 +141,10 @@ def effective_rank(matrix: Tensor) -> Tensor:
 
     Source: Roy and Vetterli (2007).
 
-    >>> effective_rank(torch.eye(3)).round(decimals=6).item(), effective_rank(torch.ones(3, 3)).round(decimals=3).item()
-    (3.0, 1.0)
+    >>> round(effective_rank(torch.eye(3)).item(), 6)
+    3.0
     """
     values = torch.linalg.svdvals(matrix.double())
     p = values / values.sum(-1, keepdim=True)
-    surprise: Tensor = -torch.special.xlogy(p, p)
-    return surprise.sum(-1).exp()
+    entropy: Tensor = torch.special.entr(p).sum(-1)
+    return entropy.exp()
