@@ -15,12 +15,12 @@ from selfpretrain.explain.pictures import (
     attention_maps,
     class_difference,
     lag_profiles,
+    main_stages,
     paths,
     planes,
     plateau,
     proximity_slices,
     score_parts,
-    shared_start,
     signal_along,
     signal_by_group,
     signal_by_lag,
@@ -52,7 +52,18 @@ def lines(ax, colour):
 
 def test_the_start_is_not_the_one_of_mimetic():
     rows = [row("position_slope", 0.0, arm=arm) for arm in ("mimetic", "scratch")]
-    assert shared_start(tidy("attention", rows)) == {"stage": "start", "arm": "scratch"}
+    assert main_stages(tidy("attention", rows)) == [("scratch", "start")]
+
+
+def test_without_a_start_of_its_own_nothing_is_drawn_as_one():
+    """A run of an arm that changes the initialisation, looked at alone, has no start that scratch and spt share."""
+    place = {"coordinates": {"x": [-1.0, 0.0, 1.0]}, "layer": 0, "arm": "mimetic", "loss": "label"}
+    rows = [
+        row("proximity_slice", [[1.0, 2.0, 3.0]], "head", "x", stage=stage, **place)
+        for stage in ("start", "after-label")
+    ]
+    first, labels, _ = painted(proximity_slices, *rows)
+    assert (len(first.lines), len(labels.lines)) == (0, 1)
 
 
 def test_a_profile_is_drawn_over_its_lags():
@@ -224,7 +235,7 @@ def test_a_transplant_is_measured_against_scratch_of_its_own_seed():
     colours = {"recovers": "#009E73", "does not": "#D55E00", "undecided": "#777777"}  # green, orange, grey
     for cell, lead in leads.items():
         (points,) = [line for line in lines(ax, colours[answers[cell]]) if line.get_marker() == "o"]
-        np.testing.assert_allclose(points.get_xdata(), [lead / 0.4] * 2 + [np.nan])  # NaN is drawn nowhere
+        np.testing.assert_allclose(points.get_xdata(), [lead / 0.4] * 2)  # of the seeds in which all three ended well
     assert [text.get_text() for text in ax.get_yticklabels()] == [cell.words for cell in cells]
     nothing = Findings({}, tidy("transplants", []), {"ends": ends, "recoveries": recoveries})
     assert not transplants(nothing, Figure())  # their rows are damaged, or of another number of seeds

@@ -1,5 +1,8 @@
 """The table of a diagnosis: a number a row, read as it was written, and by pandas without our help."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -120,3 +123,14 @@ def test_names_belong_to_one_section(explained):
     by_section = pd.read_parquet(folder / "diagnosis/table").groupby("section", sort=False)
     for section, rows in diagnosis.table.groupby("section"):
         pd.testing.assert_frame_equal(by_section.get_group(section).reset_index(drop=True), rows.reset_index(drop=True))
+
+
+def test_every_measurement_is_in_the_list_of_the_docs(explained):
+    """By its name, the ends of intervals and errors by their suffix."""
+    page = (Path(__file__).parents[1] / "docs/diagnostics.md").read_text()
+    listed = set()
+    for line in page[page.index("## The table") :].splitlines():
+        names = re.findall(r"`(\w+)`", line.split("|")[2]) if line.count("|") == 6 else []
+        suffixes = [name for name in names if name.startswith("_")]
+        listed |= {name + suffix for name in names if not name.startswith("_") for suffix in ("", *suffixes)}
+    assert set(explained[1].table["name"]) <= listed

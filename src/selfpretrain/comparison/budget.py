@@ -19,7 +19,7 @@ from selfpretrain.watch import Note, Watch, duration_text
 CHOSEN = ("seeds", "train.lr", "pretrain.duration", "label.duration")
 """Settings of ``CompareConfig`` that a budget chooses, unless they were asked for."""
 CHOICES = ((10, 3, 4.0), (5, 3, 1.0), (3, 3, 1.0), (3, 1, 0.0))
-"""Seeds, rates, and how many times the preset's steps a budget must allow to take them; the first that fits (ours)."""
+"""Seeds, rates, and the least steps as a multiple of the preset's; the first that fits is used (ours)."""
 CLOSING_SECONDS = 5.0
 """Reserved for drawing the report and ending processes (ours)."""
 MIN_SHARE, MAX_SHARE, SHRINK = 0.02, 1e5, 0.98
@@ -48,7 +48,7 @@ def differing(config: CompareConfig) -> set[str]:
 
 
 def timed(plan: Plan, *, workers: int, watch: Watch) -> Plan:
-    """The plan with the time that it takes on this machine, but for classical models. Writes nothing."""
+    """The plan with its expected time on this machine, not counting classical models. Writes nothing."""
     timings, starting, workers = _timings(plan, workers, watch)
     plan = plan.timed(timings, workers)
     return replace(plan, seconds=(plan.seconds or 0.0) + starting + CLOSING_SECONDS)
@@ -57,8 +57,8 @@ def timed(plan: Plan, *, workers: int, watch: Watch) -> Plan:
 def within(request: Request, budget: str, keep: Collection[str], *, begun: float, workers: int, watch: Watch) -> Plan:
     """The plan whose durations, grid and seeds fill the budget, the same for every arm. Writes nothing.
 
-    More seeds and rates come first, then longer durations. Classical models are fitted first, since nobody can say how
-    long they take; test data are not used.
+    The first of ``CHOICES`` that fits is taken: more seeds where the budget allows for enough steps, and fewer rates
+    last. Classical models are fitted first, since nobody can say how long they take; test data are not used.
 
     Args:
         budget: a time, like 10m.

@@ -54,19 +54,19 @@ def compare(
 ) -> Comparison:
     """Train every arm with every seed, compare them in pairs, and write the answer.
 
-    Trainings that are there are found and not done again, whatever request they were made for. So more seeds, another
-    arm or a wider grid go on in the same folder.
+    Existing trainings are reused, whichever request created them. A later call with more seeds, another arm or a larger
+    grid trains only what is missing.
 
     Args:
-        task: the sequences; what ``load_task`` takes, or gives.
+        task: a ``Task``, or anything that ``load_task`` accepts.
         config: the request; None is the default.
         out: the folder; None is ``runs/<task>``.
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
         budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.
-        keep: what a budget leaves as it is, of seeds, train.lr, pretrain.duration and label.duration; None: what
-            differs from the default, and a number of seeds among ``settings``.
+        keep: names of settings that the budget must not change, of seeds, train.lr, pretrain.duration and
+            label.duration; None: those that differ from their default, and seeds if it is among ``settings``.
         workers: trainings at a time; above 1, a script needs the ``if __name__ == "__main__"`` guard.
-        engine: makes what does them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
+        engine: class of the engine that runs them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
         watch: gets progress.
         **settings: fields of ``CompareConfig`` that replace the config's.
 
@@ -138,7 +138,7 @@ def _folder(out: Path | str | None, task: Task) -> ComparisonFolder:
 def _plan(
     request: Request, folder: ComparisonFolder, budget: str | None, keep: Collection[str], **how: Any
 ) -> tuple[Plan, str | None]:
-    """The plan, and the fingerprint of the command if it has a budget: the same again goes on with the same plan."""
+    """The plan and, with a budget, a fingerprint of the command. The same command later reuses the stored plan."""
     if budget is None:
         return Plan.of(request), None
     asked = fingerprint(request.config, budget, sorted(set(keep) & set(CHOSEN)), request.task.fingerprint)

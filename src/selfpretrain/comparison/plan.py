@@ -1,4 +1,4 @@
-"""The plan of a comparison: every training, in its order and with its cost. Everything else reads it."""
+"""The plan of a comparison: all trainings, in order, with their cost."""
 
 import heapq
 import math
@@ -25,12 +25,12 @@ class Plan:
     """What is trained: every rate of the grid with the tuning seeds, then every reported seed with the rate picked.
 
     Attributes:
-        recipes: by name of an arm or a transplant, its label training with a seed and a rate; None where there is
-            nothing to train.
+        recipes: maps the name of an arm or transplant to a function (seed, learning rate) -> label training; None for
+            classical models.
         seeds: the reported seeds of each.
         fitted: classical models that were fitted while planning.
         seconds: expected, with all workers; None: not timed.
-        left_out: what a budget did not allow.
+        left_out: what was cut to fit a budget.
     """
 
     request: Request
@@ -77,12 +77,12 @@ class Plan:
 
     @cached_property
     def tuning(self) -> dict[str, Training]:
-        """Every training that tuning needs, by its key: the trials, each after those that it rests on."""
+        """All trainings that tuning needs, by key: the trials and the self-pretrainings that they start from."""
         return chains(self.trials.values())
 
     @cached_property
     def final(self) -> dict[str, Training]:
-        """The same of the reported trainings, as if the first rate were picked: they cost the same with any rate."""
+        """All reported trainings, by key. The first learning rate is a placeholder: the cost does not depend on it."""
         return chains(self.reported(dict.fromkeys(self.recipes, self.request.config.train.lr[0])).values())
 
     @property
@@ -90,7 +90,7 @@ class Plan:
         return self.tuning | self.final
 
     def flops(self, training: Training) -> float:
-        """Cost of a training, without those that it rests on."""
+        """Cost of a training in FLOPs, excluding the trainings that it starts from."""
         return training_flops(training, self.request.task)
 
     def timed(self, timings: Mapping[str, Timing], workers: int) -> "Plan":
@@ -111,7 +111,7 @@ class Plan:
         return max(ends.values(), default=0.0)
 
     def steps(self, phase: str) -> int:
-        """Steps of a phase of an arm that self-pretrains, or of any arm."""
+        """Steps of a phase in the longest chain of trainings (self-pretraining, then labels, if any arm does that)."""
         chain = max((list(t.chain) for t in self.final.values() if t.phase == "label"), key=len, default=[])
         return next((training.plan.steps for training in reversed(chain) if training.phase == phase), 0)
 

@@ -16,6 +16,7 @@ from selfpretrain.diagnostics.attention import (
     toeplitz_r2,
 )
 from selfpretrain.diagnostics.curvature import (
+    Hessian,
     critical_sharpness,
     hessian_eigenvalues,
     hessian_trace,
@@ -23,10 +24,11 @@ from selfpretrain.diagnostics.curvature import (
 )
 from selfpretrain.diagnostics.data import lag_statistics
 from selfpretrain.diagnostics.gradients import band_snr, gradient_snr, score_gradient
-from selfpretrain.diagnostics.landscape import interpolation_barrier
+from selfpretrain.diagnostics.landscape import interpolation_barrier, loss_slice
 from selfpretrain.diagnostics.representation import cka
 
 __all__ = [
+    "Hessian",
     "attention_distance",
     "attention_entropy",
     "band_snr",
@@ -38,6 +40,7 @@ __all__ = [
     "interpolation_barrier",
     "lag_profile",
     "lag_statistics",
+    "loss_slice",
     "score_decomposition",
     "score_gradient",
     "spectral_density",

@@ -17,7 +17,7 @@ from selfpretrain.explain.table import Measurement
 from selfpretrain.model.transformer import SequenceModel
 
 MATRICES = 64
-"""Sequences whose score matrices are measured one by one; the position part rests on all of them."""
+"""Number of sequences whose score matrices are analysed one by one."""
 LONGEST_LAG = 32
 """Profiles are kept up to this lag."""
 MAP_SIZE = 64
@@ -49,9 +49,9 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
 def _position_part(
     subject: Subject, model: SequenceModel, q: Tensor, k: Tensor, maps: bool, where: dict[str, Any]
 ) -> Iterator[Measurement]:
-    """What scores have in common over all sequences, from the means of queries and keys (N, heads, n, K).
+    """Measurements of the position part of the scores, from the mean query and key at each position.
 
-    It is what has been learnt: without a fixed bias on the scores, if there is one.
+    Queries and keys are (N, heads, n, K). A fixed bias on the scores is excluded.
     """
     n, visible = subject.length, _visible(subject, model)
     split = formulas.score_decomposition(q, k, visible)
@@ -84,7 +84,7 @@ def _matrices(
     maps: bool,
     where: dict[str, Any],
 ) -> Iterator[Measurement]:
-    """What is measured on the score matrix of every sequence, ``size`` at a time: means over sequences."""
+    """Measurements of individual score matrices, ``size`` at a time, averaged over sequences."""
     n, visible = subject.length, _visible(subject, model)
     parts = zip(torch.split(q, size), torch.split(k, size), strict=True)
     chunks = [_of_matrices(_scores(*part, bias), visible, subject) for part in parts]
@@ -111,9 +111,9 @@ def _matrices(
 
 
 def _of_matrices(scores: Tensor, visible: Tensor | None, subject: Subject) -> dict[str, Tensor]:
-    """What is measured on every sequence's matrix; scores (B, heads, n, n), results (B, ...) or their sum (1, ...)."""
-    hidden = scores if visible is None else scores.masked_fill(~visible, -torch.inf)
-    attn = hidden.softmax(-1)
+    """Measurements of scores (B, heads, n, n), each (B, ...), but for ``attention``, which is summed (1, ...)."""
+    seen = scores if visible is None else scores.masked_fill(~visible, -torch.inf)
+    attn = seen.softmax(-1)
     distances = {
         name: formulas.attention_distance(attn, geometry) for name, (_, geometry) in _geometries(subject).items()
     }
@@ -152,7 +152,7 @@ def _profile(
 
 
 def _map(name: str, matrix: Tensor, unit: str, where: dict[str, Any]) -> Measurement:
-    """A matrix (heads, query, key) over positions, of which long sequences have fewer than one a row."""
+    """A map (heads, query, key); of long sequences its rows and columns are blocks."""
     return Measurement(name=name, values=matrix, unit=unit, axes=("head", "x", "y"), **where)
 
 

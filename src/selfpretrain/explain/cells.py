@@ -18,7 +18,8 @@ class Cell:
         donor: whose weights: of SPT, of SPT on shuffled sequences, noise of SPT's norm; or nobody's and a bias by hand,
             or nobody's and the attention maps of SPT all along.
         what: what is taken: a group, "all", "all but" a group, groups with "and" between them, or "proximity bias".
-        taken: the groups of weights that come from the donor; what a model's groups make of ``what``.
+        taken: the groups of weights that come from the donor: what a model's groups make of ``what``. Cells that differ
+            in it alone are equal.
         frozen: groups that stay as they start.
     """
 

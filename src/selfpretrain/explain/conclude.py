@@ -1,4 +1,4 @@
-"""What the measurements allow to be said: which group of weights carries the gain, and by what means.
+"""Draws the conclusion from the measurements: which group of weights carries the gain, and how.
 
 A transplant "recovers" the gain if it has reliably more than half of it, over seeds, and "does not" if reliably less;
 between the two it is undecided. A group carries the gain if it alone recovers it *and* everything else without it does
@@ -35,6 +35,15 @@ from selfpretrain.model.groups import Group
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import Interval, chance_snr, holm, t_interval
 
+HALF = 0.5
+"""Share of the gain that decides (ours)."""
+STRUCTURED = 0.3
+"""Adjusted Toeplitz R2 from which, with attention beyond ``NEAR``, the position part of a head's scores favours near
+positions (ours; the weights at the start have about 0 to .4)."""
+SEEN = 0.05
+"""Accuracy beyond what shuffled sequences give, from which pairs tell classes apart (ours)."""
+CLEAR = 3.0
+"""Standard errors that it has to be as well (ours)."""
 PAIRS = ("pair_classifier", "pair_classifier_shuffled")
 
 
@@ -78,7 +87,7 @@ SHAPE = ("position_window_mass_relative", "position_toeplitz_r2", "position_slop
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a conclusion rests on; empty or None where it was not measured.
+    """The facts that a conclusion is based on; empty or None where they were not measured.
 
     Attributes:
         outcome: of spt against scratch at equal label compute; "not compared" without one of them.
@@ -104,7 +113,7 @@ class Evidence:
 
 
 def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> Evidence:
-    """Boil the table of a diagnosis down to what a conclusion rests on.
+    """Extract the facts for the conclusion from the table of a diagnosis.
 
     Args:
         summary: the comparison's.
@@ -132,7 +141,7 @@ def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> E
     )
 
 
-def _shared_start(rows: DataFrame) -> DataFrame:
+def shared_start(rows: DataFrame) -> DataFrame:
     """Rows at the start that scratch and spt share, one for each seed; some arms have another."""
     of_shared = rows["arm"].isin([name for name, arm in ARMS.items() if not arm.own_start])
     at_start = rows[(rows["stage"] == "start") & of_shared]
@@ -142,7 +151,7 @@ def _shared_start(rows: DataFrame) -> DataFrame:
 def _signals(table: DataFrame) -> list[Signals]:
     """Of every seed whose four ratios are known."""
     parts = {"proximity_snr": "", "direction_snr": "_direction"}
-    rows = _shared_start(table[table["name"].isin(parts)]).dropna(subset="value")
+    rows = shared_start(table[table["name"].isin(parts)]).dropna(subset="value")
     rows = rows.assign(field=rows["loss"] + rows["name"].map(parts))
     by_seed = rows.pivot(index="seed", columns="field", values="value")
     by_seed["n"] = rows.groupby("seed")["n"].first()
@@ -154,7 +163,7 @@ def _shapes(table: DataFrame) -> list[tuple[Shape, Shape]]:
     """By seed, of the start that scratch and spt share, and after the self-pretraining of spt."""
     rows = table[table["name"].isin(SHAPE)]
     after = rows[(rows["stage"] == "after-pretrain") & (rows["arm"] == "spt")]
-    starts, ends = _nearest(_shared_start(rows)), _nearest(after)
+    starts, ends = _nearest(shared_start(rows)), _nearest(after)
     return [(starts[seed], shape) for seed, shape in ends.items() if seed in starts]
 
 
@@ -166,15 +175,6 @@ def _nearest(rows: DataFrame) -> dict[int, Shape]:
     return {seed: Shape(*values) for (seed, _, _), *values in nearest.itertuples()}
 
 
-HALF = 0.5
-"""Share of the gain that decides (ours)."""
-STRUCTURED = 0.3
-"""Adjusted Toeplitz R2 from which, with attention beyond ``NEAR``, the position part of a head's scores favours near
-positions (ours; the weights at the start have about 0 to .4)."""
-SEEN = 0.05
-"""Accuracy beyond what shuffled sequences give, from which pairs tell classes apart (ours)."""
-CLEAR = 3.0
-"""Standard errors that it has to be as well (ours)."""
 Answer = Literal["recovers", "does not", "undecided"]
 
 
@@ -373,21 +373,17 @@ def _mechanism(evidence: Evidence, recoveries: Mapping[Cell, Recovery]) -> tuple
 
 def _frozen(recoveries: Mapping[Cell, Recovery]) -> list[str]:
     """Whether queries and keys must go on learning."""
-    all_taken = next((cell for cell in recoveries if cell.what == "all" and cell.frozen == QUERY_KEY), None)
     words = {
         HANDMADE_FROZEN: "the hand-made bias over frozen fresh query-key weights",
         alone("query-key", frozen=True): "query-key alone",
-        all_taken: "everything taken, with query-key frozen",
+        everything((), frozen=QUERY_KEY): "everything taken, with query-key frozen",
     }
-    shares = [
-        f"{what} {recoveries[cell].percent}" for cell, what in words.items() if cell is not None and cell in recoveries
-    ]
-    frozen = [f"Share of the gain with query-key frozen, so that labels cannot change it: {'; '.join(shares)}."]
-    maps = recoveries.get(MAPS)
-    copied = (
-        [] if maps is None else [f"Copied attention maps, while everything else learns, have {maps.percent} of it."]
-    )
-    return [*(frozen if shares else []), *copied]
+    shares = [f"{what} {recoveries[cell].percent}" for cell, what in words.items() if cell in recoveries]
+    text = "Share of the gain with query-key frozen, so that labels cannot change it"
+    sentences = [f"{text}: {'; '.join(shares)}."] if shares else []
+    if MAPS in recoveries:
+        sentences.append(f"Copied attention maps, while everything else learns, have {recoveries[MAPS].percent} of it.")
+    return sentences
 
 
 def _controls(recoveries: Mapping[Cell, Recovery]) -> list[str]:
@@ -396,9 +392,9 @@ def _controls(recoveries: Mapping[Cell, Recovery]) -> list[str]:
         SHUFFLED: "query-key from self-pretraining on shuffled sequences",
         everything((), "shuffled"): "everything from self-pretraining on shuffled sequences",
     }
-    said_of = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
+    answers = {"recovers": "recovers it", "does not": "does not recover it", "undecided": "undecided"}
     shares = [
-        f"{what} {recoveries[cell].percent} ({said_of[recoveries[cell].answer]})"
+        f"{what} {recoveries[cell].percent} ({answers[recoveries[cell].answer]})"
         for cell, what in words.items()
         if cell in recoveries
     ]

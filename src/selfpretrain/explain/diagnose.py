@@ -46,7 +46,7 @@ class Diagnosis:
 
     @property
     def content(self) -> dict[str, Any]:
-        """``protocol``, ``conclusion`` and the folder of the table: what ``--json`` prints."""
+        """Measurement settings (``protocol``), conclusion and the folder of the table, as ``--json`` prints them."""
         findings = self.findings
         table = str(self.folder / TABLE)
         return {"protocol": findings.protocol, "conclusion": findings.conclusion, "table": table}
@@ -64,8 +64,8 @@ def diagnose(
 ) -> Diagnosis:
     """Look at a finished comparison, or one run of it, and say why self-pretraining helps there.
 
-    Finished sections are kept: the same request goes on where it stopped. Runs and answer stay as they are;
-    transplants add trainings to the store, and runs of their own.
+    Finished sections are kept, so an interrupted diagnosis can be resumed. The comparison's runs and answer are not
+    changed; transplants add their trainings to the store, and their runs to ``transplants/``.
 
     Args:
         folder: of a comparison, or of a run in it.
@@ -124,7 +124,7 @@ def sections_named(names: Sequence[str] | None) -> list[Section]:
 def measure_sections(
     subject: Subject, out: Path, workers: int, engine: MakeEngine, watch: Watch
 ) -> dict[str, pd.DataFrame]:
-    """The rows of every section that was asked for or is there already; each is written as soon as it is complete.
+    """Return the rows of every section that was asked for or exists; each is written as soon as it is complete.
 
     Args:
         subject: what is diagnosed.

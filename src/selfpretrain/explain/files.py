@@ -12,15 +12,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from selfpretrain.comparison.run import Run
 from selfpretrain.errors import DamagedError
 from selfpretrain.explain.section import Section
-from selfpretrain.explain.table import joined, read_table
 from selfpretrain.files import read_json, to_dict, write_json
+from selfpretrain.registry import SECTIONS
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from selfpretrain.explain.subject import Subject
 
 FOLDER, TABLE, CONCLUSION = "diagnosis", "table", "conclusion.json"
@@ -38,7 +38,7 @@ class Findings:
     """
 
     protocol: Mapping[str, Any]
-    table: pd.DataFrame
+    table: "DataFrame"
     conclusion: Mapping[str, Any]
 
 
@@ -48,7 +48,10 @@ def section_file(out: Path, name: str) -> Path:
 
 
 def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
-    """Under what conditions a section (None: the whole) is measured; made under others, it is made anew."""
+    """Conditions under which a section (None: all of them) is measured.
+
+    Stored rows are reused only if their conditions are among these.
+    """
     request = to_dict(subject.config)
     del request["sections"]
     common = {
@@ -102,7 +105,9 @@ def read_diagnosis(folder: Path, runs: Mapping[str, Run] | None = None) -> Findi
         raise DamagedError(out / CONCLUSION, "run diagnose again") from None
     if runs is not None and looked_at != _networks(runs):
         return None
-    sections = [read_table(path, protocol) for path in sorted((out / TABLE).glob("*.parquet"))]
+    from selfpretrain.explain.table import joined, read_table  # here, so that other reports do not wait for pandas
+
+    sections = [read_table(section_file(out, name), protocol) for name in SECTIONS]
     return Findings(protocol, joined(section for section in sections if section is not None), conclusion)
 
 

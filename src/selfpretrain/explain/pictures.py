@@ -8,7 +8,7 @@ from pandas import DataFrame
 
 from selfpretrain.drawing import NARROW, PALETTE, WIDE, Picture, legend
 from selfpretrain.explain.cells import Cell
-from selfpretrain.explain.conclude import HALF
+from selfpretrain.explain.conclude import HALF, shared_start
 from selfpretrain.explain.files import Findings
 from selfpretrain.explain.table import pick
 from selfpretrain.files import from_dict
@@ -29,20 +29,13 @@ ALONG = {
 """The trainings that are followed, and their words."""
 
 
-def shared_start(table: DataFrame) -> dict[str, str]:
-    """What picks the start that scratch and spt share: it was looked at under one arm; mimetic has another."""
-    arms = table.loc[table["stage"] == "start", "arm"].unique()
-    return {"stage": "start", "arm": next((arm for arm in arms if not ARMS[arm].own_start), "none")}
-
-
 def main_stages(table: DataFrame) -> list[tuple[str, str]]:
     """(arm, stage): the start, and what scratch and spt became; without these arms, all."""
     ends = table[table["stage"].isin(["after-pretrain", "after-label"]) & table["other_arm"].isna()]
     stages = list(ends[["arm", "stage"]].drop_duplicates().itertuples(index=False, name=None))
     main = [stage for stage in stages if stage[0] in ("scratch", "spt")] or stages
     main.sort(key=lambda stage: (stage[0] == "spt", stage[1] == "after-label"))
-    start = shared_start(table)
-    return [*([(start["arm"], "start")] if start["arm"] != "none" else []), *main]
+    return [*((arm, "start") for arm in shared_start(table)["arm"].unique()[:1]), *main]
 
 
 def stage_name(arm: str, stage: str) -> str:
@@ -73,16 +66,17 @@ def transplants(findings: Findings, figure: Figure) -> bool:
     """Share of the gain that each transplant recovers, every seed a point."""
     recoveries = findings.conclusion["recoveries"]
     scratch, spt = (np.array(findings.conclusion["ends"][arm], dtype=np.float64) for arm in ("scratch", "spt"))
-    gains = (spt - scratch)[np.isfinite(spt - scratch)]
     accuracies = pick(findings.table, "transplant_test_acc").pivot(index="seed", columns="cell", values="value")
-    gain = float(gains.mean()) if recoveries and len(gains) else 0.0
-    if not gain or accuracies.empty:
+    if not recoveries or accuracies.empty:
         return False
     cells = [from_dict(Cell, r["cell"]) for r in recoveries]
     ax = figure.subplots()
     for place, (cell, r) in enumerate(zip(cells, recoveries, strict=True)):
-        shares = (accuracies[cell.name] - scratch) / gain
-        ax.plot(shares, [place] * len(shares), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
+        leads = accuracies[cell.name].to_numpy() - scratch
+        ended = np.isfinite(leads + spt)  # as in the conclusion, the gain is that of the same seeds
+        if (gain := float((spt - scratch)[ended].sum())) != 0:
+            shares = leads[ended] * ended.sum() / gain
+            ax.plot(shares, [place] * len(shares), "o", color=ANSWER_COLOURS[r["answer"]], alpha=0.75)
     ax.axvline(0, color="black", linewidth=1)
     ax.axvline(1, color="black", linewidth=1)
     ax.axvline(HALF, color="black", linewidth=0.8, linestyle="--")
@@ -253,7 +247,7 @@ def plateau_pictures() -> list[Picture]:
 
 def signal_by_group(findings: Findings, figure: Figure) -> bool:
     """Signal-to-noise of the gradient on every group of weights at the start, every seed a point."""
-    rows = pick(findings.table, "gradient_snr", **shared_start(findings.table))
+    rows = pick(shared_start(findings.table), "gradient_snr")
     groups = list(rows["group"].unique())
     if not groups:
         return False
@@ -272,8 +266,7 @@ def signal_by_group(findings: Findings, figure: Figure) -> bool:
 
 def signal_by_lag(findings: Findings, figure: Figure) -> bool:
     """Signal-to-noise of both losses at the start, by lag, mean over heads: looking near, and looking ahead."""
-    start = shared_start(findings.table)
-    rows = {part: pick(findings.table, f"{part}_snr_by_lag", **start) for part in ("proximity", "direction")}
+    rows = {part: pick(shared_start(findings.table), f"{part}_snr_by_lag") for part in ("proximity", "direction")}
     if rows["proximity"].empty:
         return False
     titles = {"proximity": "look near (k and -k alike)", "direction": "look ahead (k against -k)"}
@@ -378,11 +371,16 @@ def proximity_slices(findings: Findings, figure: Figure) -> bool:
     rows = pick(findings.table, "proximity_slice")
     if rows.empty:
         return False
-    start, *later = main_stages(findings.table)
+    stages = main_stages(findings.table)
     axes = figure.subplots(1, 3)
-    curves = [(axes[0], loss, colour, *start, f"{loss} loss") for loss, colour in LOSS_COLOURS.items()]
+    curves = [
+        (axes[0], loss, colour, arm, stage, f"{loss} loss")
+        for arm, stage in stages
+        if stage == "start"
+        for loss, colour in LOSS_COLOURS.items()
+    ]
     for ax, loss in zip(axes[1:], LOSS_COLOURS, strict=True):
-        curves += [(ax, loss, colour_of(*one), *one, stage_name(*one)) for one in later]
+        curves += [(ax, loss, colour_of(*one), *one, stage_name(*one)) for one in stages if one[1] != "start"]
     for ax, loss, colour, arm, stage, label in curves:
         of_model = pick(rows, "proximity_slice", arm=arm, stage=stage, loss=loss)
         heads = of_model.pivot(index="x", columns=["seed", "layer", "head"], values="value")

@@ -22,7 +22,7 @@ Part = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """One section. It looks at what is trained (``measure``), or is an experiment that trains (``conduct``).
+    """A section either measures existing models (``measure``) or trains new ones (``conduct``).
 
     Attributes:
         name: what a person types, and the ``section`` of its rows in the table.
@@ -30,8 +30,8 @@ class Section:
         cost: of one job relative to others, for the time left.
         parts: what each job looks at.
         measure: does one job.
-        conduct: the experiment: gets the rows of an earlier diagnosis, the workers and the engine that may be used.
-            It gives all rows, or None where nothing is to be added to those that are known.
+        conduct: called with the rows of an earlier diagnosis, the workers and the engine; returns all rows, or None if
+            nothing changes.
         protocol: settings of ``DiagnoseConfig`` on which an experiment depends; looking depends on all.
         pictures: for the report, in order; a function, so that nobody waits for a drawing library.
     """

@@ -29,23 +29,26 @@ import pyarrow.parquet as pq
 
 from selfpretrain.files import write_atomically
 
-TEXT = ("section", "name", "arm", "stage", "group", "loss", "other_arm", "other_stage", "cell", "unit", "dtype")
-WHOLE = ("seed", "step", "layer", "head", "lag", "other_layer", "n")
-COLUMNS = (
-    *("section", "name", "arm", "seed", "stage", "step", "layer", "head", "lag", "group", "loss", "x", "y"),
-    *("other_arm", "other_stage", "other_layer", "cell", "value", "unit", "n", "dtype"),
-)
+WHOLE, REAL = {"seed", "step", "layer", "head", "lag", "other_layer", "n"}, {"x", "y", "value"}
+COLUMNS = {
+    column: "Int64" if column in WHOLE else "float64" if column in REAL else "string"
+    for column in (
+        *("section", "name", "arm", "seed", "stage", "step", "layer", "head", "lag", "group", "loss", "x", "y"),
+        *("other_arm", "other_stage", "other_layer", "cell", "value", "unit", "n", "dtype"),
+    )
+}
+"""The columns in their order, and their types in pandas."""
 PROTOCOL = b"protocol"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """A number or array of numbers, for the rows of one name; fields are columns of the table.
+    """One number or array, with the columns that identify it.
 
     Attributes:
         values: a number, array or tensor.
-        axes: columns that its dimensions fill.
-        coordinates: of axes that do not count 0, 1, 2, ...
+        axes: the column for each dimension of ``values``.
+        coordinates: values of an axis, if they are not 0, 1, 2, ...
         unit: "1" for ratios and shares.
         n: sequences it was measured on.
         dtype: precision of the model while it was measured.
@@ -70,7 +73,7 @@ class Measurement:
     dtype: str = "float32"
 
     def columns(self) -> dict[str, Any]:
-        """Its rows: arrays along the axes, and what all rows share.
+        """The rows as columns: arrays for the axes and the value, scalars for what all rows share.
 
         Raises:
             ValueError: the axes do not fit the values.
@@ -104,12 +107,11 @@ def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _typed(columns: Mapping[str, Any]) -> pd.DataFrame:
-    kinds = {column: "string" if column in TEXT else "Int64" if column in WHOLE else "float64" for column in COLUMNS}
-    return pd.DataFrame(columns, columns=list(COLUMNS)).astype(kinds)
+    return pd.DataFrame(columns, columns=list(COLUMNS)).astype(COLUMNS)
 
 
 def pick(table: pd.DataFrame, name: str, **where: Any) -> pd.DataFrame:
-    """The rows of one name whose columns have these values; None picks rows in which the column is empty."""
+    """Select the rows with this name and these column values; None matches empty cells."""
     keep = table["name"] == name
     for column, value in where.items():
         keep &= table[column].isna() if value is None else (table[column] == value).fillna(False).astype(bool)

@@ -12,12 +12,12 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.run import read_run
 from selfpretrain.config import ABSOLUTE
 from selfpretrain.errors import DamagedError, SettingError
-from selfpretrain.explain.conclude import Evidence, gather
 from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.files import (
     DONE,
@@ -32,6 +32,9 @@ from selfpretrain.files import (
 from selfpretrain.registry import ARMS
 from selfpretrain.studies.claims import CaseResult, Results
 from selfpretrain.studies.study import COLUMNS, CaseAnswer, StudyAnswer
+
+if TYPE_CHECKING:
+    from selfpretrain.explain.conclude import Evidence
 
 STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.html"
 
@@ -136,12 +139,14 @@ class StudyFolder:
             (folder / ERROR).unlink(missing_ok=True)
 
 
-def _evidence(folder: ComparisonFolder) -> Evidence | None:
+def _evidence(folder: ComparisonFolder) -> "Evidence | None":
     """What a diagnosis of this comparison has measured; None if there is none."""
     record = folder.record
     findings = read_diagnosis(folder.path, {name: read_run(folder.runs / name) for name in record.run_names})
     if findings is None:
         return None
+    from selfpretrain.explain.conclude import gather  # here, so that other reports do not wait for pandas
+
     absolute = record.request.model.positions in ABSOLUTE
     return gather(folder.summary, findings.table, absolute_positions=absolute)
 
