@@ -86,11 +86,11 @@ def diagnose(
     subject = Subject(Path(folder), config, task, workers=workers, watch=watch)
     matrix(subject.request, config.cells)  # refuses names that are none
     out = subject.target / FOLDER
-    try:
-        own_folder(out)
-        own_folder(out / TABLE)
-    except FileExistsError:
-        raise RequestError(f"{out}: a file is in the way of the folder; move it") from None
+    for place in (out, out / TABLE):
+        try:
+            own_folder(place)
+        except FileExistsError:
+            raise RequestError(f"{place}: a file is in the way of the folder; move it") from None
     with subject.comparison.locked():  # nobody compares or cleans meanwhile
         for place in (out, out / TABLE):
             remove_half_written(place)
