@@ -53,7 +53,7 @@ def test_missing_values_become_the_mean_and_count_for_nothing():
     with pytest.raises(RequestError, match="rows: row 1: position 1 is missing"):
         value_codec(VALUES).encode(holed)
     with pytest.raises(RequestError, match="rows: row 3: position 2 is missing"):
-        value_codec([[1.0]]).encode([[1.0, 2.0], [3.0], [4.0, np.nan]])
+        value_codec([[1.0]]).encode([[1.0, 2.0], [3.0], [4.0, np.nan, 5.0]])
 
 
 def test_a_constant_channel_is_only_centred_and_an_empty_one_refused():

@@ -21,7 +21,7 @@ CLASSES = ["up" if n % 2 else "down" for n in range(N)]
 def test_arrays_and_lists_are_taken_from_memory():
     task = load_task(STEPS, np.arange(N) % 2)
     assert (task.kind, task.length, len(task.classes), task.source) == ("values", 6, 2, None)
-    assert "60 rows in memory" in task.notes[0]
+    assert "in memory: 60 rows, sequences (60, 6) as values" in task.notes[0]
     channels = load_task(CHANCE.normal(size=(N, 5, 3)), CLASSES)
     assert channels.train.x.shape[1:] == (5, 3)
     ragged = load_task([list(CHANCE.integers(0, 9, 1 + n % 4)) for n in range(N)], CLASSES, kind="symbols")
@@ -48,7 +48,7 @@ def test_an_array_is_the_same_as_its_rows():
         (([], []), {}, "no sequences"),
         ((STEPS, CLASSES), {"split": ["train"]}, "one split, a sequence"),
         ((STEPS, ["a"] * N), {}, "all labels are 'a'"),
-        ((STEPS * np.nan, CLASSES), {}, "missing, NaN or infinite"),
+        ((STEPS * np.nan, CLASSES), {}, "row 1: the sequence is empty"),
         (("noise",), {"probability": 0.5}, "probability 0.5 does not apply to the task 'noise'"),
         (("noise",), {"kind": "bytes"}, "kind bytes does not apply"),
         (("noise",), {"data_dir": "x"}, "data_dir x does not apply"),

@@ -75,7 +75,7 @@ def test_pairs_in_memory_are_those_of_the_file(tmp_path, kind):
     rows = pairs(kind)
     read = pair_task(tmp_path, kind)
     task = load_task([(row["first"], row["other"]) for row in rows], [row["label"] for row in rows], kind=kind)
-    assert "60 rows in memory, pairs as" in task.notes[0]
+    assert "in memory: 60 rows, pairs as" in task.notes[0]
     assert (task.train.x == read.train.x).all() and (task.test.y == read.test.y).all()
     assert task.codec == read.codec
 

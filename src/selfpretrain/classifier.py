@@ -7,7 +7,6 @@ model/
   manifest.json, DONE   checksums
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.feed import evaluation_batches
 from selfpretrain.data.kinds import InputSpec
+from selfpretrain.data.labels import typed_classes
 from selfpretrain.data.task import Split
 from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.files import (
@@ -69,25 +69,27 @@ class Classifier:
         """Class names, in the order of the probabilities' columns."""
         return self.codec.classes
 
-    def predict_proba(self, rows: Sequence[Any]) -> NDArray[np.float64]:
+    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
         """Class probabilities of raw rows, (N, classes).
 
         Args:
-            rows: as in the training data: strings, lists or arrays; lists of lists have channels. Where it had pairs,
-                each row is (first, second).
+            rows: as in the training data: strings, lists or arrays, or an array or a tensor (N, T) or (N, T, C); lists
+                of lists have channels. Where it had pairs, each row is (first, second). A frame's columns are found by
+                the names that training had; others are not used.
 
         Raises:
-            RequestError: a row that cannot be read as the kind that the model was trained on.
+            RequestError: rows that cannot be read as the model's training data were.
         """
-        if isinstance(rows, str):
-            raise RequestError("rows is one string; give a list of rows, [row]")
-        x, lengths = self.codec.encode(list(rows))
-        coded = Split(x, lengths, np.zeros(len(rows), dtype=np.int64), per_row=self.codec.per_row)
+        x, lengths = self.codec.encode(rows)
+        count = len(x) // self.codec.per_row
+        coded = Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row)
         return probabilities_of(self.model, coded, CPU)
 
-    def predict(self, rows: Sequence[Any]) -> list[str]:
-        """The class name of each raw row."""
-        return [self.classes[index] for index in self.predict_proba(rows).argmax(axis=1)]
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """The class of each raw row (N,), in the type that the labels had: whole numbers, truth values or text."""
+        names = typed_classes(self.classes, self.codec.reading.label_type)
+        classes: NDArray[Any] = names[self.predict_proba(rows).argmax(axis=1)]
+        return classes
 
 
 def save_model(folder: Path, model: SequenceModel, codec: Codec) -> None:

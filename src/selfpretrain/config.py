@@ -4,19 +4,23 @@ Precedence: the default below < the preset < what the caller gives. For example 
 preset ``small`` (two layers) with three layers. The docstring under a field is its help text on the command line; see
 ``options`` for how settings are spelt there. ``None`` means off, or "found out from the data" where the docstring says
 so. Metadata of a field: ``python`` settings exist in Python only, ``rare`` ones are listed by ``--help-all`` only, an
-``argument`` stands without an option, of ``text`` the setting itself reads the value, and ``of_tasks`` stands for the
+``argument`` stands without an option, of ``text`` the setting itself reads the value, an option without a value takes
+that of ``bare``, and ``of_tasks`` stands for the
 options of all built-in tasks.
 """
 
+import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from selfpretrain.errors import SettingError, require_at_least, require_between
+from selfpretrain.errors import SettingError, require_at_least, require_between, require_one_of
 
 KindName = Literal["symbols", "bytes", "values"]
+AllowMissing = bool | Literal["mean", "last", "mask"]
+"""How gaps are filled; False refuses them, True is mean."""
 Init = Literal["default", "tied", "mimetic-qk", "mimetic", "impulse"]
 PhaseName = Literal["pretrain", "label"]
 ABSOLUTE = ("sinusoidal", "learned")
@@ -50,12 +54,29 @@ class TaskConfig:
     kind: KindName | None = None
     """For files: how to read a sequence, as symbols, bytes or values. If not given, guessed (and the guess printed)."""
     test: Path | None = None
-    """For files: a second file with the test sequences, with the same columns as the first."""
+    """For files: a second file with the test sequences. Its columns are found by the names of the first one's."""
     max_length: int | None = None
     """Truncate longer sequences to this many positions, and print how many were truncated.
     If not given: 1,024 for files; built-in tasks are never truncated."""
-    allow_missing: bool = False
-    """Replace missing or infinite values with the channel's mean over the training set, instead of raising an error."""
+    allow_missing: AllowMissing = field(default=False, metadata={"bare": "mean"})
+    """Fill missing or infinite values instead of raising an error: with the channel's mean over the training set (also
+    without a word), with the last value before them, or with the mean and a further channel that marks them."""
+    header: Literal["yes", "no"] | None = field(default=None, metadata=RARE)
+    """For text files: whether the first row names the columns. If not given: not if it consists of numbers."""
+    separator: str | None = field(default=None, metadata=RARE)
+    """For text files: the character between cells. If not given: comma, semicolon, tab or bar, whichever fits."""
+    encoding: str | None = field(default=None, metadata=RARE)
+    """For text files: their encoding, such as latin-1. If not given: UTF-8, or UTF-16 with a byte-order mark."""
+    decimal: Literal[".", ","] = field(default=".", metadata=RARE)
+    """The decimal sign of numbers in texts."""
+    dates: Literal["dmy", "mdy"] | None = field(default=None, metadata=RARE)
+    """Whether the day or the month comes first in dates such as 2/3/2024, if that cannot be seen."""
+    axes: Literal["ntc", "nct"] | None = field(default=None, metadata=RARE)
+    """Order of rows (n), positions (t) and channels (c) in arrays. If not given: ntc."""
+    unlabelled: str | None = field(default=None, metadata=RARE)
+    """The class that means "no label"; none: there is no such class. If not given: -1 beside other whole numbers."""
+    fold_case: bool = field(default=False, metadata=RARE)
+    """Make upper and lower case one, in texts and symbols."""
     data_dir: Path | None = None
     """Folder with data that you have to obtain yourself (for lra-image, lra-text and the studies domains and paper).
     If not given: the folder named by the environment variable SELFPRETRAIN_DATA, or else data."""
@@ -71,6 +92,20 @@ class TaskConfig:
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
         require_between(self, fraction=(1e-6, 1.0))
+        if self.allow_missing is True:
+            object.__setattr__(self, "allow_missing", "mean")
+        require_one_of(self, allow_missing=(False, "mean", "last", "mask"), kind=get_args(KindName))
+        require_one_of(self, header=("yes", "no"), decimal=(".", ","), dates=("dmy", "mdy"), axes=("ntc", "nct"))
+        if self.separator in ("\\t", "tab"):  # as a shell passes it
+            object.__setattr__(self, "separator", "\t")
+        if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n'):
+            raise SettingError("separator", repr(self.separator), "is not one character; give one, such as ';' or tab")
+        if self.encoding is not None:
+            try:
+                codecs.lookup(self.encoding)
+            except (LookupError, ValueError):
+                known = "utf-8, utf-16, latin-1 and cp1252 are common ones"
+                raise SettingError("encoding", self.encoding, f"is no encoding that Python knows; {known}") from None
         if self.time is not None and self.series is None:
             raise SettingError("time", self.time, "orders the rows of a series; name the series with --series")
         if self.pair is not None and self.series is not None:

@@ -73,3 +73,12 @@ def require_between(settings: Any, **bounds: tuple[float, float]) -> None:
         value = getattr(settings, name)
         if value is not None and not low <= value <= high:
             raise SettingError(name, value, f"is out of range; it lies between {low:g} and {high:g}")
+
+
+def require_one_of(settings: Any, **choices: tuple[Any, ...]) -> None:
+    """Refuse fields of ``settings`` with a value that is none of these; None passes."""
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if value is not None and value not in known:
+            listed = ", ".join(str(choice) for choice in known if choice is not False)
+            raise SettingError(name, value, f"is not known; it is one of {listed}")

@@ -14,7 +14,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, TypeVar
@@ -87,8 +87,13 @@ def parse(cls: type[Any], argv: Sequence[str], verb: str, more: Callable[[], str
         if field.metadata.get("rare") and "--help-all" not in argv:
             how["help"] = argparse.SUPPRESS
         dest = ".".join((*path, field.name))
+        bare = field.metadata.get("bare")
         if kind is bool and field.default is False:
             how["action"] = "store_true"
+        elif bare:
+            how |= {"nargs": "?", "const": bare}
+            how["type"], how["metavar"] = _form(typing.get_args(kind)[-1])
+            argv = _with_bare(argv, flag(field.name), bare, typing.get_args(typing.get_args(kind)[-1]))
         else:
             how["type"], how["metavar"] = _form(kind)
         if field.metadata.get("text"):
@@ -118,6 +123,14 @@ def parse(cls: type[Any], argv: Sequence[str], verb: str, more: Callable[[], str
             inner = inner.setdefault(part, {})
         inner[name] = value
     return given
+
+
+def _with_bare(argv: Sequence[str], option: str, bare: str, choices: Sequence[str]) -> list[str]:
+    """The arguments, this option with its value where none follows it, so that it does not take what does."""
+    return [
+        f"{option}={bare}" if argument == option and after not in choices else argument
+        for argument, after in zip_longest(argv, argv[1:])
+    ]
 
 
 def filled(ground: Any, given: Mapping[str, Any], group: str = "") -> Any:

@@ -1,7 +1,7 @@
 """The codec of a data set: how its rows become numbers; fitted on training rows, and saved with every model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.config import KindName
+from selfpretrain.config import AllowMissing, KindName
 from selfpretrain.data.cells import check_channels, refuse
+from selfpretrain.data.columns import sequence_columns
 from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
+from selfpretrain.data.memory import column, columns_of
+from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.errors import RequestError
 
@@ -25,8 +28,9 @@ class Codec:
         length: positions of the longest training sequence; longer rows are cut.
         vocabulary: the symbols; ids index it, and ``len(vocabulary)`` is the unknown symbol. Empty for other kinds.
         mean, std: of each channel over the real positions of the labelled training sequences; empty for symbols.
-        allow_missing: whether missing and infinite values become the mean, or are refused.
+        allow_missing: how missing and infinite values are filled; False refuses them.
         per_row: sequences of a row: 1, or the 2 of a pair.
+        reading: how rows were read, and the names of their columns. Not part of what the numbers hang on.
     """
 
     kind: KindName
@@ -35,8 +39,9 @@ class Codec:
     vocabulary: tuple[str, ...] = ()
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    allow_missing: bool = False
+    allow_missing: AllowMissing = False
     per_row: int = 1
+    reading: Reading = field(default=AS_USUAL, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -49,7 +54,7 @@ class Codec:
             classes: class names.
             train: all training sequences.
             labelled: those with a label; values give their means and deviations.
-            **settings: ``allow_missing`` and ``per_row``.
+            **settings: ``allow_missing``, ``per_row`` and ``reading``.
 
         Raises:
             RequestError: a channel without any value.
@@ -73,24 +78,41 @@ class Codec:
         cut = sequences.cut(self.length)
         return Sequences(KINDS[self.kind].encode(self, cut), cut.lengths).padded(self.length), cut.lengths
 
-    def encode(self, rows: Sequence[Any], where: Path | str = "rows") -> tuple[NDArray[Any], NDArray[np.int64]]:
+    def encode(self, rows: Any, where: Path | str = "rows") -> tuple[NDArray[Any], NDArray[np.int64]]:
         """``arrays`` of raw rows, as they stand in a file or as Python has them.
 
         Args:
             rows: each a string, a list or an array; for values a list of lists has channels. A pair is two of these.
+                Or a frame, whose columns are found by the names that training had.
             where: what to call them in a refusal.
 
         Raises:
-            RequestError: a row that cannot be read as this kind.
+            RequestError: rows that cannot be read as this kind, or a frame without a column of training.
         """
+        frame = columns_of(rows)
+        columns = self._columns(where, column(where, rows)) if frame is None else self._of_frame(where, frame)
+        parsed = []
+        for cells in columns:
+            sequences = KINDS[self.kind].parse(where, cells, self.reading, self.allow_missing).sequences
+            check_channels(where, sequences, len(self.mean), "training")
+            parsed.append(sequences)
+        return self.arrays(interleaved(parsed))
+
+    def _of_frame(self, where: Path | str, frame: dict[str, Any]) -> list[Any]:
+        if not max(map(len, frame.values()), default=0):
+            raise RequestError(f"{where}: there are no rows; give one or more")
+        return sequence_columns(where, frame, self.reading)[0]
+
+    def _columns(self, where: Path | str, rows: Any) -> list[Any]:
         if len(rows) == 0:
             raise RequestError(f"{where}: there are no rows; give one or more")
-        columns = []
-        for column in [rows] if self.per_row == 1 else pair_columns(where, rows, tuple | list):
-            sequences, _ = KINDS[self.kind].parse(where, column, allow_missing=self.allow_missing)
-            check_channels(where, sequences, len(self.mean), "training")
-            columns.append(sequences)
-        return self.arrays(interleaved(columns))
+        if self.per_row == 2:
+            return pair_columns(where, rows, tuple | list)
+        numbers = [cell for cell in rows if not isinstance(cell, str) and np.ndim(cell) == 0 and cell is not None]
+        if len(numbers) == len(rows) and not hasattr(rows, "to_pylist"):
+            cure = "give [row] for one row, or an array (N, T)"
+            raise RequestError(f"{where} is one sequence, or rows of one number each ({len(rows)} numbers); {cure}")
+        return [rows]
 
 
 def pair_columns(where: Path | str, rows: Sequence[Any], pair: Any = tuple) -> list[Sequence[Any]]:

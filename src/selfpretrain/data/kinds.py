@@ -11,15 +11,16 @@ Shapes: N sequences, B batch, T positions, D width, V symbols, C channels, M mas
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.config import KindName
+from selfpretrain.config import AllowMissing, KindName, TaskConfig
 from selfpretrain.data import cells
+from selfpretrain.data.reading import Reading
 from selfpretrain.data.sequences import Sequences
 from selfpretrain.errors import RequestError
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 BYTES = 256
 LARGEST = 1e30
 """Numbers beyond count as infinite: float32 ends at 3e38."""
+ROUNDING = 1e-12
+"""A channel is constant if its values differ by no more than this share of their size (ours; float64 has 2e-16)."""
+MEAN_FILLS = "replaced by their channel's training mean"
 AT_ONCE = 2**20
 """Positions whose values are standardised at a time (ours)."""
 NGRAMS, MAX_NGRAMS = (1, 5), 20_000
@@ -71,6 +75,14 @@ class InputSpec:
         return 4 if self.per_row == 2 else 1
 
 
+class Parsed(NamedTuple):
+    """Sequences, how many of their entries are missing, and how many end in missing entries and were made shorter."""
+
+    sequences: Sequences
+    missing: int
+    shorter: int
+
+
 class Features(NamedTuple):
     """Tables of the three splits for a classical model, and whether trees may be fitted to them."""
 
@@ -83,7 +95,7 @@ class Kind(ABC):
     """Everything that depends on the kind of data; see the table above."""
 
     name: ClassVar[KindName]
-    read: "ClassVar[staticmethod[[Path | str, cells.Cells], Sequences]]"
+    read: "ClassVar[staticmethod[[Path | str, cells.Cells, Reading], Sequences]]"
     """The sequences in a column of cells."""
     file_suffix: ClassVar[str]
     """Of the file that ``data make`` writes."""
@@ -95,16 +107,54 @@ class Kind(ABC):
 
     # From cells to arrays.
 
-    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
-        """The sequences in a column of cells, and how many of their values are missing.
+    def parse(
+        self, where: Path | str, column: cells.Cells, reading: Reading, allow_missing: AllowMissing = False
+    ) -> "Parsed":
+        """The sequences in a column of cells; missing entries at the end of one make it shorter.
 
         Raises:
-            RequestError: a cell that cannot be read as this kind; names the row, counted from 1.
+            RequestError: a cell that cannot be read as this kind, or a missing entry that is not allowed; names the
+                row, counted from 1.
         """
-        sequences = self.read(where, column)
+        sequences = self.read(where, column, reading)
+        absent = self.absent(sequences)
         for row in np.flatnonzero(sequences.lengths == 0):
             cells.refuse(where, int(row), cells.EMPTY)
-        return sequences, 0
+        if absent is None:
+            return Parsed(self.filled(sequences, None, allow_missing), 0, 0)
+        lengths = sequences.lengths
+        sequences = sequences.without_tails(np.all(absent.reshape(len(absent), -1), axis=1))
+        for row in np.flatnonzero(sequences.lengths == 0):
+            cells.refuse(where, int(row), cells.EMPTY)
+        absent = self.absent(sequences, gaps=True)
+        missing = 0 if absent is None else int(absent.sum())
+        if absent is not None and missing and not allow_missing:
+            place, ends = int(np.argwhere(absent)[0][0]), np.cumsum(sequences.lengths)
+            gap_row = int(np.searchsorted(ends, place, side="right"))
+            position = int(place - ends[gap_row] + sequences.lengths[gap_row] + 1)
+            count = f"{missing} are" if missing > 1 else "1 is"
+            cure = f"mend it, or give --allow-missing ({count} missing) to fill it"
+            cells.refuse(where, gap_row, f"position {position} {self.gap}; {cure}")
+        return Parsed(self.filled(sequences, absent, allow_missing), missing, int((sequences.lengths < lengths).sum()))
+
+    gap: ClassVar[str] = "is missing"
+    """What a missing entry is, in words."""
+
+    def absent(self, sequences: Sequences, *, gaps: bool = False) -> NDArray[np.bool_] | None:
+        """Which entries are missing, like the entries; with ``gaps`` also those that cannot be used. None: none."""
+        return None
+
+    def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
+        """The sequences with their gaps filled as asked, as far as it can be done without training statistics."""
+        return sequences
+
+    def filling(self, allow_missing: AllowMissing) -> str:
+        """What became of missing entries, in words."""
+        return ""
+
+    def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
+        """What a reader should know of sequences that may have been meant otherwise."""
+        return []
 
     @abstractmethod
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
@@ -211,10 +261,33 @@ class Symbols(Discrete):
     name = "symbols"
     read = staticmethod(cells.symbols)
 
+    def absent(self, sequences: Sequences, *, gaps: bool = False) -> NDArray[np.bool_] | None:
+        names = sequences.names or ()
+        if cells.MISSING not in names:
+            return None
+        absent: NDArray[np.bool_] = sequences.entries == names.index(cells.MISSING)
+        return absent if absent.any() else None
+
+    def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
+        """A missing symbol stays without a name, and becomes the unknown one; or it is the last before it."""
+        if absent is None or allow_missing != "last":
+            return sequences
+        return replace(sequences, entries=sequences.filled_forward(absent))
+
+    def filling(self, allow_missing: AllowMissing) -> str:
+        how = "the last one before them" if allow_missing == "last" else "the unknown symbol"
+        return f"missing symbols are read as {how}"
+
+    def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
+        names = sequences.names or ()
+        if reading.fold_case or len({name.lower() for name in names}) == len(names):
+            return []
+        return ["some symbols differ by upper and lower case alone; --fold-case makes them one"]
+
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
         names = train.names or ()
         seen = [names[code] for code in np.unique(train.entries)]
-        return {"vocabulary": tuple(sorted(seen, key=cells.numbers_first))}
+        return {"vocabulary": tuple(sorted(filter(None, seen), key=cells.numbers_first))}
 
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         """The smallest unsigned integers that hold all ids; symbols that training never had get the id V."""
@@ -246,38 +319,68 @@ class Values(Kind):
     losses = ("l1", "l2")
     table_words = "each channel's average"
 
-    def parse(self, where: Path | str, column: cells.Cells, *, allow_missing: bool) -> tuple[Sequences, int]:
-        """Missing are NaN, infinite and huge values."""
-        sequences, _ = super().parse(where, column, allow_missing=allow_missing)
+    gap = f"is missing, NaN or infinite (beyond {LARGEST:g})"
+
+    def absent(self, sequences: Sequences, *, gaps: bool = False) -> NDArray[np.bool_] | None:
+        """Missing is NaN; infinite and huge values cannot be used."""
         if sequences.entries.dtype == np.uint8:  # nothing to check; images come by the gigabyte
-            return sequences, 0
-        fine = np.abs(sequences.entries) < LARGEST  # NaN is not
-        missing = int(fine.size - fine.sum())
-        if missing and not allow_missing:
-            first, ends = int(np.argwhere(~fine)[0][0]), np.cumsum(sequences.lengths)
-            row = int(np.searchsorted(ends, first, side="right"))
-            position = first - ends[row] + sequences.lengths[row] + 1
-            problem = f"position {position} is missing, NaN or infinite (beyond {LARGEST:g})"
-            cells.refuse(where, row, f"{problem}; mend it, or give --allow-missing to impute it")
-        return sequences, missing
+            return None
+        absent: NDArray[np.bool_] = ~(np.abs(sequences.entries) < LARGEST) if gaps else np.isnan(sequences.entries)
+        return absent if gaps or absent.any() else None
+
+    def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
+        """Gaps stay NaN, and become the mean; or they are the last value; or a channel more for each marks them."""
+        entries = sequences.entries
+        if allow_missing == "last" and absent is not None:
+            return replace(sequences, entries=sequences.filled_forward(absent))
+        if allow_missing == "mask":
+            flags = np.zeros(entries.shape) if absent is None else absent.astype(np.float64)
+            return replace(sequences, entries=np.concatenate([entries, flags], axis=1))
+        return sequences
+
+    def filling(self, allow_missing: AllowMissing) -> str:
+        how = {
+            "last": "replaced by the last value before them, or their channel's training mean where there is none",
+            "mask": "replaced by their channel's training mean, and marked in a channel of their own",
+        }
+        return f"missing or infinite values are {how.get(str(allow_missing), MEAN_FILLS)}"
+
+    def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
+        steps, channels = int(sequences.lengths.max()), sequences.entries.shape[1]
+        if config.axes is not None or not 2 * steps < channels or int(sequences.lengths.min()) != steps:
+            return []
+        shape = f"({len(sequences)}, {steps}, {channels})"
+        likely = f"(N, C, T), {steps} channels of {channels} steps, is likely"
+        return [
+            f"warning: {shape} is read as (N, T, C), {steps} steps of {channels} channels; {likely}: "
+            "--axes nct reads it so, --axes ntc says that it is right as it is"
+        ]
 
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
-        """Mean and deviation of each channel over present values; a channel that does not vary has deviation 1.
+        """Mean and deviation of each channel over present values; a constant channel has deviation 1.
+
+        Constant is what varies by less than rounding does.
 
         Raises:
             RequestError: a channel without any value.
         """
         observed = labelled.entries
+        with np.errstate(invalid="ignore"):
+            if observed.dtype != np.uint8 and np.array_equal(grey := observed.astype(np.uint8), observed):
+                observed = grey  # the same numbers have the same mean, whatever their type was
         if observed.dtype == np.uint8:  # by how often each value occurs, without a copy of all of them
             value, counts = np.arange(256.0), np.stack([np.bincount(c, minlength=256) for c in observed.T])
             mean = (counts * value).sum(axis=1) / len(observed)
             std = np.sqrt((counts * (value - mean[:, None]) ** 2).sum(axis=1) / len(observed))
+            constant = std == 0
         else:
             observed = np.where(np.abs(observed) < LARGEST, observed, np.nan)
             for channel in np.flatnonzero(np.isnan(observed).all(axis=0)):
                 raise RequestError(f"channel {channel + 1} has no value at all in training; leave it out")
             mean, std = np.nanmean(observed, axis=0), np.nanstd(observed, axis=0)
-        return {"mean": tuple(mean.tolist()), "std": tuple(np.where(std > 0, std, 1.0).tolist())}
+            low, high = np.nanmin(observed, axis=0), np.nanmax(observed, axis=0)
+            constant = high - low <= ROUNDING * np.maximum(np.abs(low), np.abs(high))
+        return {"mean": tuple(mean.tolist()), "std": tuple(np.where(constant, 1.0, std).tolist())}
 
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         """Standardised float32; 0, the mean, where a value is missing."""

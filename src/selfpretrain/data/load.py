@@ -9,16 +9,22 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.builtin import BuiltinTask, Source, data_folder
-from selfpretrain.data.read import EXTENSIONS, read_rows, rows_in_memory
+from selfpretrain.data.memory import TAKEN, columns_of
+from selfpretrain.data.read import rows_in_memory, rows_of_table
 from selfpretrain.data.rows import assemble, parsed, with_test_rows
+from selfpretrain.data.table import EXTENSIONS, extension, read_table
 from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import from_dict, to_dict
 from selfpretrain.registry import TASKS
 from selfpretrain.watch import Watch, ignore
 
-FILE_OPTIONS = ("sequence", "pair", "label", "split", "series", "time", "kind", "test")
-"""Options that only a file can have."""
+TABLE_OPTIONS = ("sequence", "pair", "label", "split", "series", "time")
+TEXT_OPTIONS = ("header", "separator", "encoding")
+ROW_OPTIONS = ("kind", "decimal", "dates", "axes", "unlabelled", "fold_case", "allow_missing")
+"""Options of tables with named columns, of text files, and of all rows that are not made by a built-in task."""
+FILE_OPTIONS = (*TABLE_OPTIONS, *TEXT_OPTIONS, *ROW_OPTIONS, "test")
+"""Options that a built-in task does not have."""
 
 
 def load_task(
@@ -27,10 +33,10 @@ def load_task(
     """A built-in task, a file of labelled sequences, or sequences in memory.
 
     Args:
-        task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``; or, with ``y``,
-            sequences: (N, T), (N, T, C), or a list of strings, lists or arrays of any lengths; tuples (first, second)
-            are pairs.
-        y: (N,) classes of sequences in memory; None or -1 are rows without a label.
+        task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``. A frame of pandas,
+            polars or Arrow, or a dict of columns, is read as a file is. Or, with ``y``, sequences: an array or a tensor
+            (N, T) or (N, T, C), or a list of strings, lists or arrays of any lengths; tuples are pairs.
+        y: (N,) classes of sequences in memory; None and NaN are rows without a label, and -1 beside other whole numbers.
         workers: processes that draw a task whose rows take long.
         watch: gets their progress.
         **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
@@ -44,16 +50,18 @@ def load_task(
     (140, 16)
     """
     own = {field.name for field in fields(TaskConfig)}
-    if y is not None:
-        split, known = options.pop("split", None), own - {"data", "options", *FILE_OPTIONS} | {"kind"}
-        for name in [name for name in options if name not in known]:
-            listed = ", ".join(sorted(known | {"split"}))
+    if not isinstance(task, str | Path | TaskConfig):
+        is_frame = columns_of(task) is not None
+        split = options.pop("split", None) if y is not None else None
+        elsewhere = {"data", "options", "test", "data_dir", *TEXT_OPTIONS, *(() if is_frame else TABLE_OPTIONS)}
+        for name in [name for name in options if name not in own - elsewhere]:
+            listed = ", ".join(sorted(own - elsewhere | {"split"}))
             raise SettingError(name, options[name], f"is no option of sequences in memory; they are {listed}")
         config = TaskConfig(data="arrays", **options)
-        rows = parsed("arrays", rows_in_memory(task, y, split), config)
+        rows = parsed("arrays", rows_in_memory(task, y, split, config), config)
         return replace(assemble("arrays", "arrays", rows, config), source=None)
-    if not isinstance(task, str | Path | TaskConfig):
-        raise RequestError("sequences in memory need their labels: load_task(x, y)")
+    if y is not None:
+        raise RequestError(f"labels y go with sequences in memory, and the data are {task}; give {TAKEN}")
     config = task if isinstance(task, TaskConfig) else TaskConfig(data=str(task))
     general = {name: value for name, value in options.items() if name in own}
     special = {name: value for name, value in options.items() if name not in own}
@@ -61,14 +69,15 @@ def load_task(
     if config.data in TASKS:
         return _build(config, workers, watch)
     path = Path(config.data)
-    if path.suffix.lower() not in EXTENSIONS and not os.path.lexists(path):
+    if extension(path) not in EXTENSIONS and not os.path.lexists(path):
         raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file")
     of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
     for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
-    rows = parsed(path, read_rows(path, config), config)
+    rows = parsed(path, rows_of_table(path, read_table(path, config), config), config)
     if config.test is not None:
-        test = replace(read_rows(config.test, config), split=None, kind=rows.kind)
+        table = read_table(config.test, config)
+        test = replace(rows_of_table(config.test, table, config, training=rows), kind=rows.kind)
         rows = with_test_rows(path, rows, config.test, parsed(config.test, test, config))
     return assemble(path, path.stem, rows, config)
 
@@ -83,7 +92,8 @@ def rule_of(config: TaskConfig) -> BuiltinTask:
     valid = [field.name for field in fields(cls)]
     elsewhere = FILE_OPTIONS if cls.reads_folder else (*FILE_OPTIONS, "data_dir")
     strangers = {name: value for name, value in config.options.items() if name not in valid}
-    strangers |= {name: value for name in elsewhere if (value := getattr(config, name)) is not None}
+    defaults = {field.name: field.default for field in fields(TaskConfig)}
+    strangers |= {name: value for name in elsewhere if (value := getattr(config, name)) != defaults[name]}
     for name, value in strangers.items():
         known = ", ".join(valid) or "none"
         raise SettingError(name, value, f"does not apply to the task '{cls.name}'; its options: {known}")

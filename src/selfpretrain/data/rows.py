@@ -10,23 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName, TaskConfig
-from selfpretrain.data.cells import Cells, check_channels, guess, numbers_first, refuse
+from selfpretrain.data.cells import MISSING, Cells, check_channels, guess, numbers_first, refuse
 from selfpretrain.data.codec import Codec
+from selfpretrain.data.columns import some
 from selfpretrain.data.kinds import KINDS
+from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.data.split import PARTS, UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
-from selfpretrain.data.task import Split, Task, sequences_of
+from selfpretrain.data.table import SPLIT_NAMES
+from selfpretrain.data.task import DataSummary, Split, Task, sequences_of
 from selfpretrain.errors import RequestError
 from selfpretrain.streams import numpy_stream
 
 LONGEST = 1024
 """Positions that are read of a sequence in a file (ours)."""
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-"""Accepted entries of a split column, and what they mean."""
 
 
 @dataclass(kw_only=True)
@@ -42,10 +39,12 @@ class Rows:
         classes: the order of the classes; None sorts the labels.
         grid: height and width of sequences that are images read row by row.
         longest: longer sequences are cut, unless ``--max-length`` says otherwise; None cuts none.
-        source: what was recognised in a file, for the first note; empty for built-in tasks.
+        file: what they came from, for the first note; empty for built-in tasks.
+        source: the columns of the sequence, in words.
         label_name: the column of the labels.
         ignored: columns that are not used.
         notes: what else a reader should know.
+        reading: how they were read; it holds for later rows, too.
     """
 
     columns: Sequence[Any]
@@ -56,10 +55,12 @@ class Rows:
     classes: tuple[str, ...] | None = None
     grid: tuple[int, int] | None = None
     longest: int | None = LONGEST
+    file: str = ""
     source: str = ""
     label_name: str = "y"
     ignored: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
+    reading: Reading = AS_USUAL
 
     def __post_init__(self) -> None:
         if self.numbers is None:
@@ -119,23 +120,30 @@ def parsed(where: Path | str, rows: Rows, config: TaskConfig) -> Rows:
     Raises:
         RequestError: a cell or a split name that cannot be used; names the row.
     """
-    kind = KINDS[config.kind or rows.kind or guess(rows.columns[0])]
-    columns, missing = [], 0
+    notes, reading = list(rows.notes), rows.reading
+    name = config.kind or rows.kind
+    if name is None:
+        name, hint = guess(where, rows.columns[0], reading)
+        notes += [hint] if hint else []
+    kind, columns, missing, shorter = KINDS[name], [], 0, 0
     for column in rows.columns:
-        sequences, lacking = kind.parse(where, column, allow_missing=config.allow_missing)
-        columns.append(sequences)
-        missing += lacking
-        check_channels(where, sequences, columns[0].entries.shape[-1], "the first sequence of the pair")
-    notes = list(rows.notes)
+        parsed_column = kind.parse(where, column, reading, config.allow_missing)
+        columns.append(parsed_column.sequences)
+        missing += parsed_column.missing
+        shorter += parsed_column.shorter
+        check_channels(where, columns[-1], columns[0].entries.shape[-1], "the first sequence of the pair")
+    if shorter:
+        notes.append(f"{shorter} sequences end in missing entries and are read as shorter ones")
     if missing:
-        notes.append(f"{missing} missing or infinite values are replaced by their channel's training mean")
+        notes.append(f"{missing} {kind.filling(config.allow_missing)}")
+    notes += kind.doubts(columns[0], config, reading)
     split = None
     if rows.split is not None:
         split = [SPLIT_NAMES.get(name.strip().lower(), "") for name in rows.split]
         if "" in split:
             row = split.index("")
             refuse(where, row, f"the split column says '{rows.split[row]}'; write train, val or test")
-    return replace(rows, columns=columns, kind=kind.name, split=split, notes=notes)
+    return replace(rows, columns=columns, kind=name, split=split, notes=notes)
 
 
 def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -> Rows:
@@ -148,12 +156,16 @@ def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -
     if "test" in split:
         refuse(where, None, "--test names a test file and the split column has test rows too; give one of them")
     check_channels(test_file, test.columns[0], rows.columns[0].entries.shape[-1], "the training file")
+    unused = [f"not used of {test_file.name}: {some(test.ignored)}"] if set(test.ignored) - set(rows.ignored) else []
+    of_test = [f"{test_file.name}: {note}" for note in test.notes if note not in rows.notes]
     return replace(
         rows,
         columns=[Sequences.joined(both) for both in zip(rows.columns, test.columns, strict=True)],
         labels=rows.labels + test.labels,
         split=split + ["test"] * len(test.labels),
         numbers=np.concatenate([rows.numbers, test.numbers]),
+        notes=[*rows.notes, *of_test, *unused],
+        file=f"{rows.file} and {test.file}",
     )
 
 
@@ -165,8 +177,9 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
     """
     _check_classes(where, rows, config)
     per_row, words = rows.per_row, rows.words
-    notes = [first_note(rows, config), *rows.notes] if rows.source else list(rows.notes)
     sequences = interleaved(rows.columns)
+    summary = summarised(rows, sequences, config) if rows.file else None
+    notes = list(rows.notes) if summary is None else [summary.line, *rows.notes]
     longest = config.max_length or rows.longest
     if longest is not None and (long := int((sequences.lengths > longest).sum())):
         notes.append(f"{long} sequences were longer than --max-length {longest} and were cut")
@@ -196,6 +209,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
             labelled=sequences.rows(sequences_of(places[0], per_row)),
             allow_missing=config.allow_missing,
             per_row=per_row,
+            reading=rows.reading,
         )
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None
@@ -206,7 +220,10 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         shared = leaks(duplicate_groups(sequences).reshape(-1, per_row), parts)
     hidden, labelled = (parts == 0) & (y == UNLABELLED), y != UNLABELLED
     unlabelled = np.flatnonzero(hidden & ~shared)
-    unknown = x[sequences_of(np.flatnonzero(parts != 0), per_row)] == len(codec.vocabulary) if codec.vocabulary else ()
+    outside = sequences.rows(sequences_of(np.flatnonzero(parts != 0), per_row)).cut(codec.length)
+    known = {*codec.vocabulary, MISSING}
+    strange = np.array([name not in known for name in outside.names or ()], dtype=np.bool_)
+    unknown = strange[outside.entries] if codec.vocabulary else ()
     counted = {
         f"{{}} sequences outside training are longer than any in it and were cut to {codec.length}": (
             sequences.lengths > codec.length
@@ -236,6 +253,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         notes=tuple(notes),
         source=config,
         grid=rows.grid,
+        data=summary,
     )
 
 
@@ -264,20 +282,33 @@ def _check_classes(where: Path | str, rows: Rows, config: TaskConfig) -> None:
         refuse(where, rows.labels.index(least), f"class '{least}' has {has}; {cure}")
 
 
-def first_note(rows: Rows, config: TaskConfig) -> str:
-    """What a file or sequences in memory were taken for, in one line."""
-    how = "given" if config.kind else "guessed; --kind overrides"
-    known = [label for label in rows.labels if label is not None]
-    hidden = f", {len(rows.labels) - len(known)} without" if len(known) < len(rows.labels) else ""
-    classes = f"label from {rows.label_name} ({len(set(known))} classes{hidden})"
+def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSummary:
+    """What a file, a frame or sequences in memory were taken for.
+
+    Args:
+        rows: parsed.
+        sequences: of the rows, as long as they came.
+        config: what was told.
+    """
+    counts = Counter(label for label in rows.labels if label is not None)
     cut = [part for part in PARTS[1:] if part not in (rows.split or ())]
     splits = " and ".join(part for part in PARTS if part in (rows.split or ())) + " given"
     splits += f", {' and '.join(cut)} cut from train" if cut else ""
-    splits = splits if len(cut) < 2 else "cut 70/15/15, stratified by class"
-    unused = f"; not used: {some(rows.ignored)}" if rows.ignored else ""
-    return f"{rows.source} as {rows.kind} ({how}), {classes}, splits: {splits}{unused}"
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many there are."""
-    return ", ".join(names[:8]) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
+    told = {"sequence": config.sequence or not rows.reading.sequence, "kind": config.kind}
+    told["label"] = config.label or not rows.reading.label
+    is_values = rows.kind == "values"
+    return DataSummary(
+        file=rows.file,
+        source=rows.source,
+        kind=rows.kind or "symbols",
+        rows=len(rows.labels),
+        steps=(int(sequences.lengths.min()), int(sequences.lengths.max())),
+        channels=sequences.entries.shape[1] if is_values else 0,
+        symbols=len({*(sequences.names or ())} - {MISSING}) if rows.kind == "symbols" else 0,
+        label=rows.label_name,
+        classes={name: counts[name] for name in sorted(counts, key=numbers_first)},
+        unlabelled=len(rows.labels) - sum(counts.values()),
+        splits=splits if len(cut) < 2 else "cut 70/15/15, stratified by class",
+        unused=tuple(rows.ignored),
+        guessed=tuple(option for option, value in told.items() if not value),
+    )

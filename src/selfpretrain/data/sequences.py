@@ -65,6 +65,33 @@ class Sequences:
         kept = _positions(self.lengths) < longest
         return replace(self, entries=self.entries[kept], lengths=np.minimum(self.lengths, longest))
 
+    def without_tails(self, absent: NDArray[np.bool_]) -> "Sequences":
+        """The same without the positions at each sequence's end that are absent (P,).
+
+        >>> x = Sequences(np.array([1, 2, 3, 4]), np.array([3, 1]))
+        >>> x.without_tails(np.array([True, False, True, False])).lengths.tolist()
+        [2, 1]
+        """
+        if not absent.any():
+            return self
+        place = _positions(self.lengths)
+        lengths = np.maximum.reduceat(np.where(absent, 0, place + 1), self._starts[:-1])
+        return replace(self, entries=self.entries[place < np.repeat(lengths, self.lengths)], lengths=lengths)
+
+    def filled_forward(self, absent: NDArray[np.bool_]) -> NDArray[Any]:
+        """The entries, with the last one before it in its sequence, if there is one, for each that is absent.
+
+        >>> x = Sequences(np.array([1, 0, 0, 4]), np.array([2, 2]))
+        >>> x.filled_forward(np.array([False, True, True, False])).tolist()
+        [1, 1, 0, 4]
+        """
+        place = np.arange(len(self.entries)).reshape(-1, *[1] * (self.entries.ndim - 1))
+        first = np.repeat(self._starts[:-1], self.lengths).reshape(place.shape)
+        last = np.maximum.accumulate(np.where(absent, -1, place), axis=0)
+        source = np.where(last >= first, last, place)
+        filled: NDArray[Any] = np.take_along_axis(self.entries, source, axis=0)
+        return filled
+
     def padded(self, length: int) -> NDArray[Any]:
         """One array (N, T) or (N, T, C), filled up with zeros; sequences are no longer than ``length``.
 

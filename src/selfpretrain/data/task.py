@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import KindName, TaskConfig
 from selfpretrain.data.codec import Codec
+from selfpretrain.data.columns import some
 from selfpretrain.data.kinds import InputSpec
 from selfpretrain.data.sequences import consecutive
 from selfpretrain.streams import numpy_stream
 
+CLASSES_SHOWN = 8
+"""Classes whose counts the first line names."""
 Posterior = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 """Log probabilities (N, T, V) of every symbol at every position, given those of ids (N, T) that are not hidden (-1)."""
 
@@ -74,12 +77,64 @@ def sequences_of(rows: NDArray[Any], per_row: int) -> NDArray[Any]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DataSummary:
+    """What a file, a frame or sequences in memory were taken for; ``task.data`` of summary.json.
+
+    Attributes:
+        file: what they came from.
+        source: the columns of the sequence, in words.
+        rows: with a sequence each, or a pair of them; of all splits.
+        steps: positions of the shortest and the longest sequence.
+        channels: of values; else 0.
+        symbols: different ones; 0 for other kinds.
+        label: the column of the classes.
+        classes: rows of each class.
+        unlabelled: rows without a class.
+        splits: which were given, and which were cut.
+        unused: columns that are not used.
+        guessed: options that would override what was guessed, without their dashes.
+    """
+
+    file: str
+    source: str
+    kind: KindName
+    rows: int
+    steps: tuple[int, int]
+    channels: int
+    symbols: int
+    label: str
+    classes: dict[str, int]
+    unlabelled: int
+    splits: str
+    unused: tuple[str, ...]
+    guessed: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """All of it in one line, the first that a command prints of its data."""
+        size = {"values": f"{self.channels} channels" if self.channels > 1 else "1 channel", "bytes": "text"}
+        steps = " to ".join(dict.fromkeys(map(str, self.steps)))
+        counts = ", ".join(f"{name} {count}" for name, count in list(self.classes.items())[:CLASSES_SHOWN])
+        more = f", ... ({len(self.classes)} classes in all)" if len(self.classes) > CLASSES_SHOWN else ""
+        hidden = f", {self.unlabelled} without" if self.unlabelled else ""
+        unused = f"; not used: {some(self.unused)}" if self.unused else ""
+        guessed = f"; guessed, and overridden by {', '.join(f'--{option}' for option in self.guessed)}"
+        return (
+            f"{self.file}: {self.rows} rows, {self.source} as {self.kind} "
+            f"({size.get(self.kind, f'{self.symbols} different')}), {steps} steps, "
+            f"classes from {self.label}: {counts}{more}{hidden}; splits: {self.splits}"
+            f"{unused}{guessed if self.guessed else ''}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskSummary:
     """A task in figures: the entry ``task`` of summary.json.
 
     Attributes:
         majority: share of the most common class of the test split.
         per_row: sequences of a row: 1, or the 2 of a pair.
+        data: what a file was taken for; None for a built-in task.
     """
 
     name: str
@@ -93,6 +148,7 @@ class TaskSummary:
     majority: float
     fingerprint: str
     per_row: int = 1
+    data: DataSummary | None = None
 
     @property
     def rows(self) -> str:
@@ -109,6 +165,7 @@ class Task:
         notes: what was guessed, cut, mapped or imputed while reading; for the reader's eyes.
         source: where it came from, to load it again; None for a task that was made by hand.
         grid: height and width of sequences that are images read row by row.
+        data: what a file or sequences in memory were taken for; None for a built-in task.
         posterior: what the law by which the sequences were made says of hidden symbols; None where nobody knows it.
     """
 
@@ -121,6 +178,7 @@ class Task:
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: TaskConfig | None = field(default=None, compare=False)
     grid: tuple[int, int] | None = field(default=None, compare=False)
+    data: DataSummary | None = field(default=None, compare=False)
     posterior: Posterior | None = field(default=None, compare=False)
 
     @property
@@ -173,6 +231,7 @@ class Task:
             majority=self.majority,
             fingerprint=self.fingerprint,
             per_row=self.codec.per_row,
+            data=self.data,
         )
 
 

@@ -1,0 +1,179 @@
+"""The columns of a table that hold its sequences, by the names that training had: for files and for saved models."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.data.cells import NO_NUMBER, NUMBER, Cells, as_number, refuse, two_ways
+from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.times import sort_keys
+
+LARGEST_EXACT = 2**53
+"""Whole numbers beyond lose digits as float64, so they stay words."""
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many there are."""
+    return ", ".join(names[:8]) + (f", ... ({len(names)} in all)" if len(names) > 8 else "")
+
+
+def sequence_columns(
+    where: Path | str, table: Mapping[str, Any], reading: Reading
+) -> tuple[list[Cells], NDArray[np.int64]]:
+    """The cells of the sequence, or of both of a pair, and the first row of each sequence (N,).
+
+    Args:
+        where: for refusals.
+        table: columns by name.
+        reading: which of them hold what.
+
+    Raises:
+        RequestError: a column is missing, or a cell of ``series`` or ``time``.
+    """
+    needed = [*reading.sequence, *(name for name in (reading.pair, reading.series, reading.time) if name)]
+    if not needed:
+        cure = "give the values alone, such as frame.to_numpy()"
+        refuse(where, None, f"the model was trained on sequences without column names; {cure}")
+    if missing := [name for name in needed if name not in table]:
+        what = f"column '{missing[0]}' is" if len(missing) == 1 else f"columns {some(missing)} are"
+        refuse(where, None, f"{what} missing, which training has; the columns are {some(list(table))}")
+    columns = [table[name] for name in reading.sequence]
+    if reading.form == "whole":
+        columns = [table[name] for name in needed]
+        cells = [
+            column.tolist() if isinstance(column, np.ndarray) and column.ndim == 1 else column for column in columns
+        ]
+        return cells, np.arange(len(cells[0]))
+    steps = stacked(where, reading.sequence, columns, reading)
+    if reading.form == "steps":
+        return [steps], np.arange(len(steps))
+    assert reading.series is not None, "channels come in series"
+    groups = _series(where, table, reading)
+    if isinstance(steps, np.ndarray):
+        steps = steps[:, 0] if steps.shape[1] == 1 else steps
+        return [[steps[rows] for rows in groups]], np.array([rows.min() for rows in groups])
+    one = len(reading.sequence) == 1
+    lists = [[steps[row][0] if one else steps[row] for row in rows] for rows in groups]
+    return [lists], np.array([rows.min() for rows in groups])
+
+
+def stacked(
+    where: Path | str, names: Sequence[str], columns: Sequence[Any], reading: Reading
+) -> NDArray[Any] | list[list[Any]]:
+    """Columns side by side: numbers (N, columns), NaN where a cell is empty; or a list a row where there are words."""
+    numeric = []
+    for name, column in zip(names, columns, strict=True):
+        numbers = numbers_of(where, name, column, reading)
+        if numbers is None:
+            return [list(row) for row in zip(*map(listed, columns), strict=True)]
+        numeric.append(numbers)
+    return np.column_stack(numeric)
+
+
+def listed(column: Any) -> list[Any]:
+    """A column as a list."""
+    if hasattr(column, "to_pylist"):
+        cells: list[Any] = column.to_pylist()
+        return cells
+    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+
+
+def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_USUAL) -> NDArray[Any] | None:
+    """A column of plain cells as numbers (N,), NaN where a cell is empty; None where it holds words or lists.
+
+    Raises:
+        RequestError: a comma in a cell could be a decimal sign.
+    """
+    import pyarrow
+    import pyarrow.compute as pc
+
+    if isinstance(column, np.ndarray):
+        return column if column.ndim == 1 and column.dtype.kind in "biuf" else None
+    if not hasattr(column, "chunks"):
+        if any(isinstance(cell, str) for cell in column):
+            if not all(cell is None or isinstance(cell, str | int | float) for cell in column):
+                return None
+            column = pyarrow.chunked_array([[None if cell is None else str(cell) for cell in column]], pyarrow.string())
+        else:
+            entries = [as_number(cell) for cell in column]
+            large = any(isinstance(cell, int) and abs(cell) > LARGEST_EXACT for cell in column)
+            return None if large or None in entries else np.array(entries, dtype=np.float64)
+    types = pyarrow.types
+    if types.is_boolean(column.type) or types.is_floating(column.type) or types.is_integer(column.type):
+        numbers: NDArray[Any] = (column if column.null_count == 0 else column.cast(pyarrow.float64())).to_numpy()
+        return numbers.astype(np.float64) if numbers.dtype.kind == "O" else numbers
+    if not types.is_string(column.type):
+        return None
+    text = pc.utf8_trim_whitespace(column)
+    comma = pc.match_substring_regex(text, r"^[+-]?\d+,\d+$")
+    if pc.any(comma).as_py():
+        if reading.decimal == ".":
+            row = pc.index(comma, True).as_py()
+            refuse(where, row, f"column '{name}': {two_ways(text[row].as_py())}")
+        text = pc.replace_substring(text, ",", ".")
+    absent = pc.is_in(pc.utf8_lower(text), value_set=pyarrow.array(sorted(NO_NUMBER)))
+    text = pc.if_else(absent, pyarrow.scalar(None, pyarrow.string()), text)
+    plain = pc.match_substring_regex(text, f"^(?:{NUMBER}|(?i:[+-]?inf(?:inity)?))$")
+    coded = pc.match_substring_regex(text, r"^[+-]?0\d|^[+-]?\d{16,}$")  # 007, and whole numbers that lose digits
+    if not pc.all(plain, min_count=0).as_py() or pc.any(coded).as_py():
+        return None
+    numbers = pc.replace_substring_regex(text, r"^\+", "").cast(pyarrow.float64()).to_numpy()
+    return numbers
+
+
+def codes_of(column: Any) -> NDArray[np.int64] | None:
+    """The number of each cell's value (N,) in order of first sight, -1 for an empty one; None where cells are lists."""
+    number_of: dict[Any, int] = {}
+    if hasattr(column, "chunks"):
+        import pyarrow
+
+        if pyarrow.types.is_nested(column.type):
+            return None
+        chunks = column.dictionary_encode().unify_dictionaries().chunks
+        codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in chunks]
+        return np.concatenate([np.empty(0, np.int64), *codes]).astype(np.int64)
+    cells = listed(column)
+    if any(isinstance(cell, list | tuple | dict | np.ndarray) for cell in cells):
+        return None
+    return np.array([-1 if cell is None else number_of.setdefault(cell, len(number_of)) for cell in cells])
+
+
+def family(names: Sequence[str]) -> list[list[str]]:
+    """Names that differ by a number alone, in the order of their numbers; the largest family first.
+
+    >>> family(["t10", "t9", "id", "x.1", "x"])
+    [['t9', 't10'], ['x', 'x.1']]
+    """
+    families: dict[str, dict[int, str]] = {}
+    for name in names:
+        if match := re.fullmatch(r"(.*?)[\[( _.-]*(\d{1,9})[\])]?", name):
+            families.setdefault(match[1], {}).setdefault(int(match[2]), name)
+    for name in names:  # pandas writes a repeated name as x, x.1, x.2
+        if name in families and f"{name}.1" in names:
+            families[name][-1] = name
+    ordered = [[members[number] for number in sorted(members)] for members in families.values()]
+    return sorted((members for members in ordered if len(members) > 1), key=len, reverse=True)
+
+
+def _series(where: Path | str, table: Mapping[str, Any], reading: Reading) -> list[NDArray[np.int64]]:
+    """The rows of each series, in order of time; the series in order of their first rows."""
+    assert reading.series is not None, "a table of time steps has series"
+    for name in (reading.series, reading.time):
+        if name is None:
+            continue
+        codes = codes_of(table[name])
+        if codes is None:
+            refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
+        if len(empty := np.flatnonzero(codes < 0)):
+            refuse(where, int(empty[0]), f"column '{name}' is empty; fill it in or remove the row")
+    series = codes_of(table[reading.series])
+    assert series is not None, "it was just looked at"
+    order = np.argsort(series, kind="stable")
+    if reading.time is not None:
+        keys = sort_keys(where, reading.time, listed(table[reading.time]), reading.dates)
+        order = np.lexsort((keys, series))
+    return np.split(order, np.flatnonzero(np.diff(series[order])) + 1)

@@ -1,0 +1,53 @@
+"""How the rows of one data set are read: decided on the training rows, and used as it is on every later row."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Form = Literal["whole", "steps", "channels"]
+"""What a cell of a column is: a whole sequence, one step of it, or one channel of one step."""
+Axes = Literal["ntc", "nct"]
+"""Order of the axes of an array: rows, positions, channels; or rows, channels, positions."""
+DateOrder = Literal["dmy", "mdy"]
+LabelType = Literal["str", "int", "float", "bool"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Which columns hold what, and how their cells are spelt; saved with every model.
+
+    Attributes:
+        sequence: names of the columns of the sequence; empty for sequences that have no column names.
+        pair: the column of the second sequence of a row.
+        form: what each column of ``sequence`` is.
+        label, split, series, time: the columns with one plain cell a row.
+        decimal: the sign before the fraction of a number in a text.
+        axes: of arrays and lists with channels.
+        dates: the order of day and month where a date does not show it.
+        fold_case: whether upper and lower case are one.
+        unlabelled: the class name that means "no label"; None where there is none.
+        label_type: of the classes as they were given; predictions come in it.
+    """
+
+    sequence: tuple[str, ...] = ()
+    pair: str | None = None
+    form: Form = "whole"
+    label: str | None = None
+    split: str | None = None
+    series: str | None = None
+    time: str | None = None
+    decimal: Literal[".", ","] = "."
+    axes: Axes = "ntc"
+    dates: DateOrder | None = None
+    fold_case: bool = False
+    unlabelled: str | None = None
+    label_type: LabelType = "str"
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns with one plain cell a row, by what they hold."""
+        named = {role: getattr(self, role) for role in ("label", "split", "series", "time")}
+        return {role: name for role, name in named.items() if name is not None}
+
+
+AS_USUAL = Reading()
+"""Sequences without column names, spelt as most are."""

@@ -1,0 +1,330 @@
+"""From a file to a table: named columns of cells, each as it stands there. What they mean is decided in ``read``.
+
+| file               | a row                                                        | its columns                 |
+|--------------------|--------------------------------------------------------------|-----------------------------|
+| .csv .tsv          | one line; separated by , ; tab or |, with or without a header | texts, whatever they hold   |
+| .parquet           | one record                                                   | typed                       |
+| .jsonl .ndjson     | one JSON object                                              | texts, numbers, lists       |
+| .npz               | first axis of its arrays, or of x_train, y_train, x_test ... | arrays of up to three axes  |
+
+Texts may be compressed with gzip, begin with a byte-order mark or a line such as ``sep=;``, and be in another encoding
+than UTF-8 where ``--encoding`` names it.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.data.cells import as_number, first_line, refuse
+from selfpretrain.data.memory import plain
+from selfpretrain.files import DAMAGED_NPZ
+
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
+PACKED = ".gz"
+"""May follow the extension of a text file."""
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+"""Accepted entries of a split column, and what they mean."""
+HEAD_BYTES, HEAD_ROWS = 2**20, 50
+"""So much of a text is looked at to see its separator and its header (ours)."""
+MOST_BYTES = 2**34
+"""A compressed or transcoded text has at most so many bytes; it is read into memory (ours)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns of N cells.
+
+    Attributes:
+        columns: by name: lists, arrays or Arrow columns.
+        typed: whether texts are told from numbers; in a CSV they are not.
+        headless: whether the names are ours, column1, column2 and so on.
+        numbers: (N,) where each row stands in its file; None: 0 to N - 1.
+        notes: how the file is spelt, where a reader should know.
+    """
+
+    columns: dict[str, Any]
+    typed: bool = True
+    headless: bool = False
+    numbers: NDArray[np.int64] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.columns)
+
+    def __len__(self) -> int:
+        return max(map(len, self.columns.values()), default=0)
+
+
+def extension(path: Path) -> str:
+    """The extension that says what a file is, without that of its compression."""
+    return (path.with_suffix("") if path.suffix.lower() == PACKED else path).suffix.lower()
+
+
+def read_table(path: Path, config: TaskConfig) -> Table:
+    """The table in a file.
+
+    Raises:
+        RequestError: it cannot be read, or can be read two ways; the message names the option that decides.
+    """
+    kind = extension(path)
+    if kind not in EXTENSIONS:
+        known = f"{', '.join(EXTENSIONS)}, and {PACKED} behind a text's"
+        refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        refuse(path, None, f"{(error.strerror or '').lower()}; check the path and its permissions")
+    if empty:
+        refuse(path, None, "the file is empty; it needs a header and rows")
+    is_text = kind not in (".parquet", ".npz")
+    for name in () if is_text else ("header", "separator", "encoding"):
+        if getattr(config, name) is not None:
+            refuse(path, None, f"--{name} is for text files; leave it out")
+    read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
+    table = read(path, config)
+    if not len(table):
+        refuse(path, None, "there are no rows; it needs a header and rows")
+    return table
+
+
+# Text.
+
+
+def _raw(path: Path, config: TaskConfig, limit: int | None = None) -> bytes:
+    """The bytes of a text as UTF-8 without a byte-order mark, unpacked; the first ``limit`` only, if there is one."""
+    try:
+        with _opened(path) as file:
+            raw = file.read(MOST_BYTES + 1 if limit is None else limit)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
+    if len(raw) > MOST_BYTES:
+        refuse(path, None, f"more than {MOST_BYTES >> 30} GiB of text; save it as Parquet, or unpacked and as UTF-8")
+    encoding = _encoding(path, config)
+    if encoding == "utf-8":
+        return raw.removeprefix(codecs.BOM_UTF8)
+    try:
+        return raw.decode(encoding, "strict" if limit is None else "ignore").removeprefix("\ufeff").encode()
+    except UnicodeError as error:
+        refuse(path, None, f"not {encoding} text ({first_line(error)}); name its encoding with --encoding")
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    return gzip.open(path) if path.suffix.lower() == PACKED else path.open("rb")
+
+
+def _encoding(path: Path, config: TaskConfig) -> str:
+    """As told, or else by its byte-order mark."""
+    if config.encoding is not None:
+        return codecs.lookup(config.encoding).name
+    try:
+        with _opened(path) as file:
+            mark = file.read(2)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
+
+
+NOT_UTF8 = "not UTF-8 text; name its encoding, such as --encoding latin-1 or --encoding utf-16"
+
+
+def _csv(path: Path, config: TaskConfig) -> Table:
+    """A table of texts, exactly as they are written: "01" is not 1."""
+    import pyarrow
+    from pyarrow import csv as arrow_csv
+
+    raw_head = _raw(path, config, HEAD_BYTES)
+    if b"\0" in raw_head:
+        refuse(path, None, f"it holds zero bytes: {NOT_UTF8}")
+    head = raw_head.decode("utf-8", "ignore")
+    told = re.match(r'"?sep=([^"\r\n])"?\r?\n', head)
+    head = head[told.end() :] if told else head
+    separator, notes = (told[1], []) if told and config.separator is None else _separator(path, head, config)
+    first = next(iter(_rows(head, separator)), [])
+    headless = config.header == "no" or (config.header is None and _is_data(path, first))
+    names = [f"column{place}" for place in range(1, len(first) + 1)] if headless else [name.strip() for name in first]
+    for name in names:
+        if names.count(name) > 1:
+            refuse(path, None, f"column '{name}' occurs twice; rename one, or give --header no if there is no header")
+    if headless:
+        notes.append("the first row is data, not a header (--header yes overrides)")
+    short_rows: list[Any] = []
+
+    def remember(row: Any) -> str:
+        short_rows.append(row)
+        return "error"
+
+    layout = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=remember)
+    one_by_one = arrow_csv.ReadOptions(  # with threads nobody knows the number of a wrong row
+        use_threads=False, skip_rows=1 if told else 0, column_names=names if headless else None
+    )
+    as_written = arrow_csv.ConvertOptions(
+        column_types=dict.fromkeys(names if headless else first, pyarrow.string()),
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    is_plain = path.suffix.lower() != PACKED and _encoding(path, config) == "utf-8"
+    try:
+        source = str(path) if is_plain else pyarrow.BufferReader(_raw(path, config))
+        table = arrow_csv.read_csv(source, one_by_one, layout, as_written)
+    except (pyarrow.ArrowException, OSError) as error:
+        for row in short_rows:
+            problem = f"{row.actual_columns} columns where the first row has {row.expected_columns}"
+            number = None if row.number is None else row.number - (1 if headless else 2) - bool(told)
+            refuse(path, number, f"{problem}; quote cells with separators, or name the separator with --separator")
+        problem = NOT_UTF8 if "UTF8" in str(error) else f"not a readable table ({first_line(error)}); save it again"
+        refuse(path, None, problem)
+    columns = dict(zip(names, table.columns, strict=True))
+    return Table(columns=columns, typed=False, headless=headless, notes=tuple(notes))
+
+
+def _rows(head: str, separator: str) -> list[list[str]]:
+    """The first rows of a text; where it was cut, without its last."""
+    rows: list[list[str]] = []
+    try:
+        rows.extend(islice(filter(None, csv.reader(io.StringIO(head, newline=""), delimiter=separator)), HEAD_ROWS))
+    except csv.Error:  # a cell that is longer than the module takes
+        return rows
+    cut = len(head) >= HEAD_BYTES // 4 and 1 < len(rows) < HEAD_ROWS
+    return rows[:-1] if cut else rows
+
+
+def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str]]:
+    """What separates the cells, and what a reader should know of it.
+
+    A separator fits if it cuts all of the first rows into the same number of cells, two or more.
+
+    Raises:
+        RequestError: several fit.
+    """
+    if config.separator is not None:
+        return config.separator, []
+    usual = "\t" if extension(path) == ".tsv" else ","
+    widths = {separator: {len(row) for row in _rows(head, separator)} for separator in SEPARATORS}
+    fitting = [separator for separator, seen in widths.items() if len(seen) == 1 and max(seen) > 1]
+    if len(fitting) > 1:
+        both = " and ".join(SEPARATORS[separator] for separator in fitting)
+        refuse(path, None, f"cells can be separated by {both}; say which with --separator")
+    if not fitting or fitting == [usual]:
+        return usual, []
+    return fitting[0], [f"cells are separated by a {SEPARATORS[fitting[0]]}"]
+
+
+def _is_data(path: Path, first: Sequence[str]) -> bool:
+    """Whether the first row is one of data: a header of numbers is none.
+
+    Raises:
+        RequestError: it counts 0, 1, 2 and so on, as names that a library gave and as data may.
+    """
+    numbers = [as_number(name) for name in first]
+    if not numbers or None in numbers or all(np.isnan(number) for number in numbers if number is not None):
+        return False
+    counted = [int(number) for number in numbers if number is not None and number == number // 1]
+    if not first[0].strip() and counted == list(range(len(first) - 1)):
+        return False  # the index and the columns of a pandas frame
+    if len(first) > 1 and counted in (list(range(len(first))), list(range(1, len(first) + 1))):
+        row = f"{first[0]}, {first[1]}, ... {first[-1]}"
+        refuse(path, None, f"the first row ({row}) can be column names or data; give --header yes or --header no")
+    return True
+
+
+def _json(path: Path, config: TaskConfig) -> Table:
+    try:
+        lines = _raw(path, config).decode().split("\n")
+    except UnicodeDecodeError:
+        refuse(path, None, NOT_UTF8)
+    objects: list[dict[str, Any]] = []
+    for row, line in enumerate(line for line in lines if line.strip()):
+        try:
+            objects.append(loads(line))
+        except (ValueError, RecursionError) as error:
+            problem = error.msg if isinstance(error, JSONDecodeError) else first_line(error)
+            refuse(path, row, f"not valid JSON ({problem}); write one object a line")
+        if not isinstance(objects[-1], dict):
+            refuse(path, row, 'not a JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
+    if not objects:
+        refuse(path, None, "there are no rows; write one JSON object a line")
+    names = dict.fromkeys(chain.from_iterable(objects))
+    return Table(columns={name.strip(): [row.get(name) for row in objects] for name in names})
+
+
+# Parquet and arrays.
+
+
+def _parquet(path: Path, config: TaskConfig) -> Table:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with pyarrow.OSFile(str(path)) as file:
+            table = parquet.read_table(file)
+    except (pyarrow.ArrowException, OSError) as error:
+        refuse(path, None, f"not a readable Parquet file ({first_line(error)}); save it again")
+    for name in table.column_names:
+        if table.column_names.count(name) > 1:
+            refuse(path, None, f"column '{name}' occurs twice; rename one")
+    return Table(columns={name: plain(path, table.column(name)) for name in table.column_names})
+
+
+def _arrays(path: Path, config: TaskConfig) -> Table:
+    """Arrays by name; x_train, y_train, x_test and so on become the columns x, y and split."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except DAMAGED_NPZ as error:
+        refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
+    by_lower = {name.lower(): name for name in arrays}
+    parts = [part for part in SPLIT_NAMES if f"x_{part}" in by_lower]
+    if not parts or config.sequence is not None:
+        columns = {name: _checked(path, name, array) for name, array in arrays.items() if array.ndim}
+        return Table(columns=columns)
+    xs, ys = [], []
+    for part in parts:
+        x_name = by_lower[f"x_{part}"]
+        if f"y_{part}" not in by_lower:
+            refuse(path, None, f"there is no array 'y_{part}' beside '{x_name}'; it has {', '.join(arrays)}")
+        y_name = by_lower[f"y_{part}"]
+        xs.append(_checked(path, x_name, arrays[x_name]))
+        ys.append(_checked(path, y_name, arrays[y_name]))
+        if len(xs[-1]) != len(ys[-1]):
+            shapes = f"{x_name} {xs[-1].shape} and {y_name} {ys[-1].shape}"
+            refuse(path, None, f"{shapes}; they need a row for each sequence in both")
+    alike = len({(x.shape[1:], x.dtype) for x in xs}) == 1
+    taken = {by_lower[f"{axis}_{part}"] for part in parts for axis in "xy"}
+    return Table(
+        columns={
+            "x": np.concatenate(xs) if alike else [row for x in xs for row in x],
+            "y": np.concatenate(ys) if len({y.shape[1:] for y in ys}) == 1 else [row for y in ys for row in y],
+            "split": [part for part, x in zip(parts, xs, strict=True) for _ in x],
+            **{name: array for name, array in arrays.items() if name not in taken},
+        },
+        numbers=np.concatenate([np.arange(len(x)) for x in xs]),
+    )
+
+
+def _checked(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """An array of numbers or texts with up to three axes."""
+    if array.dtype.kind not in "biufSU":
+        refuse(path, None, f"{name} is {array.dtype}; give numbers or text")
+    if array.ndim not in (1, 2, 3):
+        refuse(path, None, f"{name} {array.shape}; the shapes are (N, T) or (N, T, C), and (N,)")
+    return array.astype(np.str_) if array.dtype.kind == "S" else array

@@ -1,0 +1,107 @@
+"""What a column says of time, as numbers that sort: numbers, clock times, dates. Anything else is refused."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.data.cells import as_number, refuse
+from selfpretrain.data.reading import DateOrder
+
+_CLOCK = r"(\d{1,3}):(\d{2})(?::(\d{2}(?:\.\d+)?))?(?:\s*([AaPp])[Mm])?"
+_DAY = r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})"
+_YEAR_FIRST = r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def sort_keys(where: Path | str, name: str, column: Sequence[Any], dates: DateOrder | None) -> NDArray[np.float64]:
+    """A number for each cell (N,), which rises with time; nothing but the order is meant.
+
+    Args:
+        where: for refusals.
+        name: the column's.
+        column: numbers, texts, or what Python has for dates and times.
+        dates: the order of day and month; None sees it from a day beyond 12.
+
+    Raises:
+        RequestError: a cell that is none of these; dates that can be read two ways; cells of several sorts.
+
+    >>> sort_keys("f", "t", ["10:00", "9:05"], None).tolist()
+    [36000.0, 32700.0]
+    """
+    texts = {cell for cell in column if isinstance(cell, str)}
+    order = dates or _date_order(where, name, texts)
+    keys = np.empty(len(column))
+    sort_of_row: dict[str, int] = {}
+    seen: dict[Any, tuple[str, float]] = {}
+    for row, cell in enumerate(column):
+        marked = cell if isinstance(cell, str) else (type(cell), cell)
+        if marked not in seen:
+            seen[marked] = _key(where, name, row, cell, order)
+        sort, keys[row] = seen[marked]
+        sort_of_row.setdefault(sort, row)
+    if len(sort_of_row) > 1:
+        (one, _), (other, row) = list(sort_of_row.items())[:2]
+        refuse(where, row, f"column '{name}' holds a {one} before and a {other} here; write all of them alike")
+    return keys
+
+
+def _key(where: Path | str, name: str, row: int, cell: Any, order: DateOrder) -> tuple[str, float]:
+    """Whether a cell is a number, a clock time or a date, and its key."""
+    if isinstance(cell, datetime):
+        aware = cell if cell.tzinfo else cell.replace(tzinfo=UTC)
+        return ("date with a time zone" if cell.tzinfo else "date"), (aware - _EPOCH) / timedelta(seconds=1)
+    if isinstance(cell, date):
+        return "date", (cell - _EPOCH.date()) / timedelta(seconds=1)
+    if isinstance(cell, time):
+        return "clock time", cell.hour * 3600.0 + cell.minute * 60 + cell.second + cell.microsecond / 1e6
+    if isinstance(cell, timedelta):
+        return "number", cell.total_seconds()
+    number = as_number(cell)
+    if number is not None and not np.isnan(number):
+        return "number", number
+    text = str(cell).strip()
+    if clock := re.fullmatch(_CLOCK, text):
+        return "clock time", _seconds(*clock.groups())
+    try:
+        return _key(where, name, row, _date(text, order), order)
+    except ValueError:
+        problem = f"'{text}' in column '{name}' is no time; times are numbers, clock times such as 9:05, and dates"
+        refuse(where, row, f"{problem} such as 2024-03-02; mend it")
+
+
+def _date(text: str, order: DateOrder) -> datetime:
+    """A date with or without a clock time.
+
+    Raises:
+        ValueError: it is none.
+    """
+    for pattern, places in ((_DAY, (4, 3, 1) if order == "dmy" else (4, 1, 3)), (_YEAR_FIRST, (1, 2, 3))):
+        if match := re.fullmatch(f"{pattern}(?:[T ]+{_CLOCK})?", text):
+            year, month, day = (int(match[place]) for place in places)
+            clock = match.groups()[-4:]
+            seconds = _seconds(*clock) if clock[0] else 0.0
+            return datetime(year + (2000 if year < 70 else 1900 if year < 100 else 0), month, day) + timedelta(
+                seconds=seconds
+            )
+    return datetime.fromisoformat(text)
+
+
+def _seconds(hours: str, minutes: str, seconds: str | None, half: str | None) -> float:
+    hour = int(hours) % 12 + 12 * (half in "Pp") if half else int(hours)
+    return hour * 3600.0 + int(minutes) * 60 + float(seconds or 0)
+
+
+def _date_order(where: Path | str, name: str, texts: set[str]) -> DateOrder:
+    """Whether the day or the month comes first, by a number beyond 12."""
+    dates = [match for text in sorted(texts) if (match := re.match(f"\\s*{_DAY}", text))]
+    first, second = (max((int(match[place]) for match in dates), default=0) for place in (1, 3))
+    if dates and (first > 12) == (second > 12):
+        day, month = dates[0][1], dates[0][3]
+        both = f"'{dates[0].group().strip()}' in column '{name}' can be day {day} of month {month} or the reverse"
+        refuse(where, None, f"{both}; give --dates dmy or --dates mdy")
+    return "mdy" if second > 12 else "dmy"
