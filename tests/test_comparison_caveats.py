@@ -90,6 +90,22 @@ def test_nothing_to_gain_is_an_arm_at_the_ceiling():
     assert "nothing-to-gain" not in said(runs(top, 0.9))
 
 
+@pytest.mark.parametrize(
+    ("wrong", "tells_apart", "expected"), [(0, False, True), (3, False, True), (9, False, False), (0, True, False)]
+)
+def test_it_is_said_if_every_arm_answers_the_commonest_class(wrong, tells_apart, expected):
+    """Of 400 test rows 12 are of the rare class, which both arms find or not; ``wrong`` others they call rare."""
+    rare = np.arange(N_TEST) >= N_TEST - 12
+    predicted = np.where((np.arange(N_TEST) < wrong) | (rare & tells_apart), 1, 0)
+    task = replace(TASK, test=replace(TASK.test, y=rare.astype(np.int64), numbers=np.arange(N_TEST)))
+    runs = {arm: [replace(made_up(arm, 0, rare), predicted=predicted)] for arm in ("spt", "scratch")}
+    texts = {caveat.code: caveat.text for caveat in caveats(task, runs, {}, [], ALPHA)}
+    assert ("commonest-class" in texts) is expected
+    if expected:
+        assert f"the commonest class, {TASK.classes[0]}, nearly always" in texts["commonest-class"]
+        assert "right for 97.0% of the test rows" in texts["commonest-class"]
+
+
 def test_what_could_have_been_missed_is_half_the_interval():
     runs = planted_runs(0.0, 0.0, seed=2, n_seeds=3)
     contrast = contrast_of("spt", LABEL, runs, Y)

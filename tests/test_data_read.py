@@ -99,8 +99,8 @@ def test_digits_in_a_text_column_stay_text(tmp_path):
     assert (task.kind, task.inputs.symbols, task.train.x.dtype, task.classes) == ("bytes", 256, np.uint8, ("01", "1"))
     assert {bytes(row).decode() for split in splits(task) for row in rows_of(split)} == {text for text, _ in rows}
     assert task.notes[0] == (
-        "t.csv: 40 rows, sequence from column sequence as bytes (text), 3 to 20 steps, classes from label: 01 20, 1 20; splits: "
-        "cut 70/15/15, stratified by class; guessed, and overridden by --sequence, --kind, --label"
+        "t.csv: 40 rows, sequence from column sequence as bytes (text), 3 to 20 steps, classes from label: 01 20, "
+        "1 20; splits: cut 70/15/15, stratified by class; guessed, and overridden by --sequence, --kind, --label"
     )
 
 

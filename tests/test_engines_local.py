@@ -194,3 +194,14 @@ def test_cores_are_those_we_may_use():
         assert cores() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_a_script_without_a_guard_is_refused_by_name_and_leaves_nothing(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text("from selfpretrain import compare\ncompare('noise', seeds=3, workers=2, out='out')\n")
+    ended = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 1
+    assert f"{script}: worker processes import this script" in ended.stderr
+    assert "below the line  if __name__ == '__main__':" in ended.stderr
+    assert "memory" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]

@@ -3,6 +3,7 @@
 | code                       | when                                                                                  |
 |----------------------------|---------------------------------------------------------------------------------------|
 | pretraining-learnt-nothing | the reconstruction loss is not reliably 2% below the best loss without context        |
+| commonest-class            | every arm answers the commonest class nearly always, and is no better than that       |
 | still-improving            | accuracy rose by a point between the last two thirds of label training, over seeds    |
 | nothing-to-gain            | the other arm fits its training labels and scores 98% or more                         |
 | could-not-see              | no effect is claimed, and one of a point or more could have been missed               |
@@ -29,6 +30,8 @@ LEARNT = 0.02
 """Share of the loss without context by which self-pretraining must be below it, to count as having learnt (ours)."""
 CEILING = 0.98
 """Accuracy from which there is next to nothing to gain (ours)."""
+NEARLY_ALWAYS = 0.98
+"""A model that gives this share of its answers to one class gives nearly all (ours)."""
 POINT = 0.01
 """Differences in accuracy below a point are not spoken of (ours)."""
 
@@ -57,6 +60,7 @@ def caveats(
         level: significance level of a claim.
     """
     known = [_nothing_learnt(arm, entry, task) for arm, entry in arms.items() if learnt_nothing(entry)]
+    known += _commonest_class(runs, task)
     rising = [arm for arm, of_arm in runs.items() if still_improving([run.phase("label") for run in of_arm])]
     if rising:
         were = "was" if len(rising) == 1 else "were"
@@ -101,6 +105,23 @@ def _nothing_learnt(arm: str, entry: ArmSummary, task: Task) -> Caveat:
     losses = f"{_mean(entry.val_reconstruction):.3f} against {_mean(entry.val_without_context):.3f}{unit}"
     more = "More of it (--pretrain.duration), or other rates, may change this."
     return Caveat(code=NOTHING, text=f"{ARMS[arm].title} has learnt no more than {kind.table_words} ({losses}). {more}")
+
+
+def _commonest_class(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Caveat]:
+    """Whether no arm says more than which class is the commonest."""
+    counts = np.bincount(task.test.y)
+    commonest, share = int(counts.argmax()), float(counts.max() / counts.sum())
+    answers = [run.predicted for of_arm in runs.values() for run in of_arm if run.predicted is not None]
+    constant = [np.mean(given == commonest) >= NEARLY_ALWAYS for given in answers]
+    better = [np.mean(given == task.test.y) >= share + POINT for given in answers]
+    if not answers or share == 1 or not all(constant) or any(better):
+        return []
+    text = (
+        f"Every arm answers the commonest class, {task.classes[commonest]}, nearly always, which is right for "
+        f"{100 * share:.1f}% of the test rows: none has learnt to tell the classes apart. More label steps "
+        "(--label.duration), or rows of the rarer classes, may change this."
+    )
+    return [Caveat(code="commonest-class", text=text)]
 
 
 def _nothing_to_gain(arm: str, entry: ArmSummary) -> list[Caveat]:

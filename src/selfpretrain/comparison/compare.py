@@ -18,7 +18,7 @@ from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
-from selfpretrain.engines.local import LocalEngine
+from selfpretrain.engines.local import LocalEngine, require_guard
 from selfpretrain.errors import RequestError
 from selfpretrain.files import fingerprint, to_dict
 from selfpretrain.machine import environment
@@ -83,6 +83,8 @@ def compare(
         seconds_of(budget)  # refuses what is no time before anything is read
     if workers < 1:
         raise RequestError(f"workers={workers}: give 1 or more")
+    if workers > 1 and engine is LocalEngine:
+        require_guard()  # before a folder is made
 
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
     folder = _folder(out, task)

@@ -13,6 +13,7 @@ Outcome = Literal["helps", "loses", "no detectable effect", "not tested"]
 Cause = Literal["optimization", "generalization", "speed", "undetermined", "none"]
 WarningCode = Literal[
     "pretraining-learnt-nothing",
+    "commonest-class",
     "still-improving",
     "nothing-to-gain",
     "could-not-see",

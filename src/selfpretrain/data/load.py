@@ -34,9 +34,9 @@ def load_task(
 
     Args:
         task: a built-in task's name (``selfpretrain data list``), a file, or a whole ``TaskConfig``. A frame of pandas,
-            polars or Arrow, or a dict of columns, is read as a file is. Or, with ``y``, sequences: an array or a tensor
-            (N, T) or (N, T, C), or a list of strings, lists or arrays of any lengths; tuples are pairs.
-        y: (N,) classes of sequences in memory; None and NaN are rows without a label, and -1 beside other whole numbers.
+            polars or Arrow, or a dict of columns, is read as a file is. Or, with ``y``, sequences: an array or
+            a tensor (N, T) or (N, T, C), or a list of strings, lists or arrays of any lengths; tuples are pairs.
+        y: (N,) classes of sequences in memory; None and NaN are rows without a label, and -1 beside whole numbers.
         workers: processes that draw a task whose rows take long.
         watch: gets their progress.
         **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,

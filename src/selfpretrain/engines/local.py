@@ -6,6 +6,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,11 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import accumulate
 from multiprocessing.shared_memory import SharedMemory
 from multiprocessing.synchronize import Event as StopSignal
+from pathlib import Path
 from typing import Any
 
 from selfpretrain.engines.engine import POLL_SECONDS, Engine, Job
-from selfpretrain.errors import Interrupted, WorkerKilled
+from selfpretrain.errors import Interrupted, RequestError, WorkerKilled
 from selfpretrain.machine import processes
 from selfpretrain.watch import Event
 
@@ -30,6 +32,8 @@ class LocalEngine(Engine):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._workers = processes(self._device, self._workers)
+        if self._workers > 1:
+            require_guard()
 
     def __exit__(self, *exception: object) -> None:
         if self._pool is not None:
@@ -88,6 +92,23 @@ class LocalEngine(Engine):
         with contextlib.suppress(queue.Empty):
             while self._pool is not None:
                 self._watch(self._events.get(block=patience > 0, timeout=patience))
+
+
+def require_guard() -> None:
+    """Refuse a script that every worker process would run again from its first line, because nothing guards its calls.
+
+    Raises:
+        RequestError: the script never asks whether it is the main one.
+    """
+    main = sys.modules["__main__"]
+    script = getattr(main, "__file__", None)
+    if script is None or getattr(main, "__spec__", None) is not None or not Path(script).is_file():
+        return  # typed in, or a module run with -m
+    if "__main__" not in Path(script).read_text(encoding="utf-8", errors="ignore"):
+        raise RequestError(
+            f"{script}: worker processes import this script, and would run all of it again; put what it runs below "
+            "the line  if __name__ == '__main__':  or give workers=1"
+        )
 
 
 @contextlib.contextmanager
