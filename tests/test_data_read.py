@@ -346,3 +346,287 @@ def test_a_list_in_a_column_of_plain_cells_is_refused_by_name(tmp_path, name, ex
     table[name] = [[cell] for cell in table[name]]
     with pytest.raises(RequestError, match=f"row 1: column '{name}' holds a list"):
         load_task(written(tmp_path / f"a.{extension}", table), series="patient", time="minute")
+
+
+# What is read is what was meant.
+
+WIDE = tuple(f"t{t}" for t in range(6))
+
+
+def wide(path, x=STEPS, header=(*WIDE, "label"), labels=LABELS):
+    return write(path, [(*row, label) for row, label in zip(x, labels, strict=True)], header)
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_a_test_file_is_matched_by_the_names_of_its_columns(tmp_path, extension):
+    table = {**dict(zip(WIDE, STEPS.T.tolist(), strict=True)), "label": LABELS}
+    train = written(tmp_path / f"train.{extension}", table)
+    mixed = dict(reversed([*table.items(), ("weather", [1] * N)]))
+    expected = load_task(train, test=written(tmp_path / f"same.{extension}", table))
+    task = load_task(train, test=written(tmp_path / f"mixed.{extension}", mixed))
+    assert task.fingerprint == expected.fingerprint
+    assert f"not used of mixed.{extension}: weather" in task.notes
+    short = written(tmp_path / f"short.{extension}", {name: table[name] for name in (*WIDE[2:], "label")})
+    with pytest.raises(RequestError, match=r"short\..*: columns t0, t1 are missing, which training has"):
+        load_task(train, test=short)
+    with pytest.raises(RequestError, match=r"no column 'label' for the class"):
+        load_task(train, test=written(tmp_path / f"bare.{extension}", dict(list(table.items())[:6])))
+
+
+def test_channels_of_a_test_file_are_matched_by_name(tmp_path):
+    rows = long_rows()
+    train, test = (write(tmp_path / f"{name}.csv", rows, LONG) for name in ("train", "same"))
+    order = [3, 0, 4, 2, 1]
+    mixed = write(tmp_path / "mixed.csv", [[row[k] for k in order] for row in rows], [LONG[k] for k in order])
+    tasks = [load_task(train, test=file, series="patient", time="minute") for file in (test, mixed)]
+    assert tasks[0].fingerprint == tasks[1].fingerprint
+
+
+def test_a_whole_number_step_without_repeats_is_a_step_in_both_files(tmp_path):
+    train, test = (np.random.default_rng(seed).integers(4000, size=(N, 6)) for seed in (0, 1))
+    train[:, 3] = np.random.default_rng(2).permutation(4000)[:N]
+    task = load_task(wide(tmp_path / "a.csv", train), test=wide(tmp_path / "b.csv", test))
+    assert task.length == 6
+    first = task.codec.encode([test[0].tolist()])[0]
+    assert np.array_equal(task.test.x[0], first[0])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"id": range(N)},
+        {"id": range(N), "recorded_at": range(1700000000, 1700000000 + 37 * N, 37)},
+        {"subject": [f"p{n % 4}" for n in range(N)], "age": [30 + n % 5 for n in range(N)]},
+        {"Unnamed: 0": range(N)},
+    ],
+)
+def test_identifiers_subjects_and_times_are_no_steps(tmp_path, extra):
+    expected = load_task(wide(tmp_path / "a.csv"), test=wide(tmp_path / "b.csv"))
+    rows = list(zip(*extra.values(), *STEPS.T, LABELS, strict=True))
+    with_extra = write(tmp_path / "extra.csv", rows, (*extra, *WIDE, "label"))
+    for test in ("b.csv", "extra.csv"):  # the test file may have them or not
+        task = load_task(with_extra, test=tmp_path / test)
+        assert task.fingerprint == expected.fingerprint
+    if "Unnamed: 0" not in extra:
+        assert task.data.unused == tuple(extra)
+
+
+def test_identifiers_are_left_out_where_steps_have_no_numbers(tmp_path):
+    names = ("low", "mid", "high", "day", "night", "noon")
+    rows = [(n, *row, label) for n, (row, label) in enumerate(zip(STEPS, LABELS, strict=True))]
+    for first in ("anything", "id"):
+        assert load_task(write(tmp_path / "a.csv", rows, (first, *names, "label"))).length == 6
+    rows = [(n * n, *row[1:]) for n, row in enumerate(rows)]  # no counter: a measurement
+    assert load_task(write(tmp_path / "a.csv", rows, ("anything", *names, "label"))).length == 7
+
+
+def test_a_table_of_class_first_without_a_header_is_read_whole(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("".join("\t".join(map(str, (1 + n % 2, *row))) + "\n" for n, row in enumerate(STEPS)))
+    task = load_task(path)
+    assert (task.classes, task.data.rows, task.length) == (("1", "2"), N, 6)
+    assert "the class is taken from column1; --label overrides" in task.notes
+    path.write_text("".join("\t".join(map(str, (*row, 1 + n % 2))) + "\n" for n, row in enumerate(STEPS)))
+    assert load_task(path).data.label == "column7"
+    path.write_text("".join(f"{n % 2}\t{row[0]}\t{n % 3}\n" for n, row in enumerate(STEPS)))
+    with pytest.raises(RequestError, match="either of column1 and column3 looks like the class; name it with --label"):
+        load_task(path)
+
+
+ACCELEROMETER = ("recording", "t", "x", "y", "z", "activity")
+
+
+@pytest.mark.parametrize("names", [ACCELEROMETER, ("recording", "seq", "x", "x.1", "x.2", "class")])
+def test_a_row_a_time_step_is_recognised_before_a_column_is_taken_by_name(tmp_path, names):
+    rows = [(n, t, *STEPS[n, t : t + 3], ("walk", "sit")[n % 2]) for n in range(N) for t in range(4)]
+    path = write(tmp_path / "a.csv", rows, names)
+    with pytest.raises(RequestError, match=f"read it with --series recording --time {names[1]} --label {names[5]}"):
+        load_task(path)
+    task = load_task(path, series="recording", time=names[1], label=names[5])
+    assert (task.inputs.channels, task.length, task.data.rows) == (3, 4, N)
+    assert load_task(path, series="recording", time=names[1]).fingerprint == task.fingerprint
+
+
+def test_the_steps_of_a_series_are_ordered_by_the_value_of_time(tmp_path):
+    clock = [f"{9 + t}:05" for t in range(5)]  # 10:05 sorts before 9:05 as a word
+    rows = [(f"p{n}", clock[t], STEPS[n, t], LABELS[n]) for n in range(N) for t in (1, 0, 2)]
+    path = write(tmp_path / "a.csv", rows, ("patient", "at", "pulse", "label"))
+    task = load_task(path, series="patient", time="at")
+    expected = load_task(STEPS[:, :3], LABELS)
+    assert task.fingerprint == expected.fingerprint
+
+
+@pytest.mark.parametrize(("cell", "message"), [("[0.1 ... 0.2]", r"NumPy left entries out"), ("[0.1 0.2", "bracket")])
+def test_a_cell_that_begins_like_a_list_is_never_read_as_text(tmp_path, cell, message):
+    rows = [(str(np.array(row)), label) for row, label in zip(STEPS, LABELS, strict=True)]
+    rows[4] = (cell, "a")
+    with pytest.raises(RequestError, match=f"row 5: .*{message}"):
+        load_task(write(tmp_path / "a.csv", rows))
+    texts = [(f"text number {n}, and more words", label) for n, label in enumerate(LABELS)]
+    texts[4] = ("(sic) a remark", "a")
+    with pytest.raises(RequestError, match=r"row 5: not a list: .* --kind bytes if the column holds text"):
+        load_task(write(tmp_path / "a.csv", texts))
+    assert load_task(tmp_path / "a.csv", kind="bytes").kind == "bytes"
+
+
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_a_missing_symbol_is_refused_or_filled_and_counted(tmp_path, extension):
+    sequences = [[n % 5, *[1, 2, 3, 4, 2, 1][: 3 + n % 3]] for n in range(N)]
+    holed = [list(row) for row in sequences]
+    holed[3][1] = None
+    spell = (lambda row: " ".join("nan" if x is None else str(x) for x in row)) if extension == "csv" else list
+    path = written(tmp_path / f"a.{extension}", {"sequence": list(map(spell, holed)), "label": LABELS})
+    with pytest.raises(RequestError, match=r"row 4: position 2 is missing; .* --allow-missing \(1 is missing\)"):
+        load_task(path)
+    task = load_task(path, allow_missing=True)
+    assert task.codec.vocabulary == tuple("01234")
+    assert "1 missing symbols are read as the unknown symbol" in task.notes
+    assert [5 in row for split in splits(task) for row in rows_of(split)].count(True) == 1
+    last = load_task(path, allow_missing="last")
+    holed[3][1] = holed[3][0]
+    assert everything(last) == everything(load_task(holed, LABELS))
+
+
+def test_a_tail_of_nan_is_a_shorter_sequence_and_a_gap_is_filled_as_asked(tmp_path):
+    padded = np.array([[*row[:6], *[np.nan] * (6 - len(row[:6]))] for row in VALUES])
+    np.savez(tmp_path / "a.npz", x=padded, y=np.array(LABELS))
+    task = load_task(tmp_path / "a.npz")
+    assert task.fingerprint == load_task([row[:6] for row in VALUES], LABELS).fingerprint
+    shorter = sum(len(row) < 6 for row in VALUES)
+    assert f"{shorter} sequences end in missing entries and are read as shorter ones" in task.notes
+    holed = STEPS.copy()
+    holed[:, 2] = np.nan
+    mean, last, mask = (load_task(holed, LABELS, allow_missing=how) for how in ("mean", "last", "mask"))
+    assert mean.fingerprint == load_task(holed, LABELS, allow_missing=True).fingerprint
+    assert (mean.train.x[:, 2] == 0).all()
+    assert np.array_equal(last.train.x[:, 2], last.train.x[:, 1])
+    assert mask.inputs.channels == 2
+    flags = mask.train.x[..., 1]
+    assert (flags[:, 2] == flags.max()).all() and (np.delete(flags, 2, axis=1) == flags.min()).all()
+    assert np.array_equal(mask.codec.encode(holed[mask.test.numbers])[0], mask.test.x)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_a_constant_channel_stays_small(tmp_path, as_file):
+    x = np.stack([STEPS, np.full_like(STEPS, 0.1)], axis=2)
+    np.savez(tmp_path / "a.npz", x=x, y=np.array(LABELS))
+    task = load_task(tmp_path / "a.npz") if as_file else load_task(x, LABELS)
+    assert task.codec.std[1] == 1
+    x[..., 1] += np.random.default_rng(0).choice([0.0, 1e-17, 2e-17], size=STEPS.shape)  # varies by rounding
+    assert load_task(x, LABELS).codec.std[1] == 1
+    assert abs(task.codec.encode([[[0.5, 0.1001]]])[0][0, 0, 1]) < 1e-3
+
+
+def test_numbers_have_a_strict_spelling(tmp_path):
+    words = [(f"48_{n % 5} 12_3 48_{n % 3} {n % 2}_0", LABELS[n]) for n in range(N)]
+    task = load_task(write(tmp_path / "a.csv", words))
+    assert task.kind == "symbols" and "48_0" in task.codec.vocabulary
+    for cell in ("0,5 1,25 2,0", "0,5;1,25;2,0"):
+        rows = [(cell, label) for label in LABELS]
+        with pytest.raises(RequestError, match=r"row 1: '0,5' can be the number 0\.5 or two, .* --decimal ,"):
+            load_task(write(tmp_path / "a.csv", rows))
+        task = load_task(write(tmp_path / "a.csv", [(cell[:-1] + str(n), LABELS[n]) for n in range(N)]), decimal=",")
+        assert (task.kind, task.length) == ("values", 3)
+        assert np.array_equal(task.codec.encode(["0,5 1,25"])[0], task.codec.encode([[0.5, 1.25]])[0])
+    with pytest.raises(RequestError, match=r"row 1: column 't0': '0,5' can be the number"):
+        load_task(wide(tmp_path / "a.csv", [["0,5"] * 6] * N))
+
+
+def test_words_that_repeat_are_symbols_and_large_vocabularies_get_a_hint(tmp_path):
+    generator = np.random.default_rng(0)
+    genes = ["".join(generator.choice(list("ACGTN"), size=40)) for _ in range(N)]
+    kmers = [(" ".join(gene[k : k + 3] for k in range(38)), label) for gene, label in zip(genes, LABELS, strict=True)]
+    task = load_task(write(tmp_path / "a.csv", kmers))
+    assert task.kind == "symbols" and {"AAA", "NAN"} <= {*task.codec.vocabulary}  # a word, not a missing one
+    assert any("words of 3 letters that repeat, as k-mers do" in note for note in task.notes)
+    words = [(" ".join(f"w{'o' * int(k % 7)}rd{k}" for k in generator.integers(100, size=30)), a) for a in LABELS]
+    task = load_task(write(tmp_path / "a.csv", words))
+    assert task.kind == "bytes"
+    assert any("different words that repeat; --kind symbols reads each" in note for note in task.notes)
+    task = load_task(generator.integers(500, size=(N, 9)), LABELS)
+    assert any("different whole numbers are read as amounts; if they are codes" in note for note in task.notes)
+
+
+def test_case_is_folded_when_asked_and_hinted_at(tmp_path):
+    genes = ["".join(RNG.choice(list("ACGTacgt"), size=30)) for _ in range(N)]
+    task = load_task(genes, LABELS)
+    assert "upper and lower case are different letters here; --fold-case makes them one" in task.notes
+    folded = load_task(genes, LABELS, fold_case=True)
+    assert folded.fingerprint == load_task([gene.lower() for gene in genes], LABELS).fingerprint
+    assert not any("--fold-case" in note for note in folded.notes)
+    assert np.array_equal(folded.codec.encode(["ACGT"])[0], folded.codec.encode(["acgt"])[0])
+    symbols = load_task([list(gene) for gene in genes], LABELS)
+    assert "some symbols differ by upper and lower case alone; --fold-case makes them one" in symbols.notes
+    assert load_task([list(gene) for gene in genes], LABELS, fold_case=True).codec.vocabulary == tuple("acgt")
+
+
+def test_channels_first_are_suspected_and_read_when_told(tmp_path):
+    x = RNG.normal(size=(N, 3, 50))
+    np.savez(tmp_path / "a.npz", x=x, y=np.array(LABELS))
+    for task in (load_task(tmp_path / "a.npz"), load_task(x, LABELS)):
+        (warning,) = [note for note in task.notes if note.startswith("warning")]
+        assert "(40, 3, 50) is read as (N, T, C)" in warning and "(N, C, T)" in warning and "--axes nct" in warning
+    turned = load_task(tmp_path / "a.npz", axes="nct")
+    assert turned.fingerprint == load_task(x.transpose(0, 2, 1), LABELS).fingerprint
+    assert turned.fingerprint == load_task(list(x), LABELS, axes="nct").fingerprint
+    assert np.array_equal(turned.codec.encode(x[turned.test.numbers])[0], turned.test.x)
+    for told in (turned, load_task(x, LABELS, axes="ntc")):
+        assert not any(note.startswith("warning") for note in told.notes)
+
+
+def test_classes_of_two_files_have_one_spelling(tmp_path):
+    train = wide(tmp_path / "a.csv", labels=[n % 2 for n in range(N)])
+    test = wide(tmp_path / "b.csv", labels=[f" {n % 2}.0" for n in range(N)])
+    assert load_task(train, test=test).data.classes == {"0": N, "1": N}
+
+
+def test_minus_one_is_the_same_in_every_format(tmp_path):
+    labels = [(0, 1, -1)[n % 3] for n in range(N)]
+    table = {**dict(zip(WIDE, STEPS.T.tolist(), strict=True)), "label": labels}
+    np.savez(tmp_path / "a.npz", x=STEPS, label=np.array(labels))
+    for path in [written(tmp_path / f"a.{extension}", table) for extension in ("csv", "jsonl", "parquet")] + [
+        tmp_path / "a.npz"
+    ]:
+        task = load_task(path)
+        assert (task.classes, task.data.unlabelled) == (("0", "1"), 13)
+        assert any("--unlabelled none reads -1 as a class" in note for note in task.notes)
+        assert load_task(path, unlabelled="none").classes == ("-1", "0", "1")
+
+
+def test_the_first_line_says_it_all_and_is_in_the_summary(tmp_path):
+    rows = [(n, *row, f"class {n % 10}") for n, row in enumerate(STEPS)]
+    task = load_task(write(tmp_path / "a.csv", rows, ("id", *WIDE, "label")))
+    assert task.notes[0] == (
+        "a.csv: 40 rows, sequence from columns t0 .. t5 as values (1 channel), 6 steps, classes from label: class 0 4, "
+        "class 1 4, class 2 4, class 3 4, class 4 4, class 5 4, class 6 4, class 7 4, ... (10 classes in all); "
+        "splits: cut 70/15/15, stratified by class; not used: id; "
+        "guessed, and overridden by --sequence, --kind, --label"
+    )
+    data = task.describe().data
+    assert (data.rows, data.steps, data.channels, data.symbols) == (N, (6, 6), 1, 0)
+    assert data.classes == {f"class {n}": 4 for n in range(10)}
+    assert (data.unused, data.guessed) == (("id",), ("sequence", "kind", "label"))
+    told = load_task(tmp_path / "a.csv", sequence="t*", kind="values", label="label")
+    assert "guessed" not in told.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"sequence": TEXTS, "text": TEXTS, "label": LABELS}, "sequence and text could both be the sequence"),
+        ({"sequence": TEXTS, "label": LABELS, "class": LABELS}, "label and class could both be the class"),
+        ({"one": TEXTS, "two": TEXTS, "label": LABELS}, "one and two could both be the sequence"),
+        ({"seq": list(range(N)), "label": LABELS}, "column 'seq' has one number a row, which is no sequence"),
+        (
+            {**{f"x_{t}": STEPS[:, t] for t in range(3)}, **{f"y_{t}": STEPS[:, t] for t in range(3)}, "label": LABELS},
+            "x_0, x_1 .. and y_0, y_1 .. are columns of two kinds",
+        ),
+        ({"note": TEXTS, **{f"t{t}": STEPS[:, t] for t in range(6)}, "label": LABELS}, "note and t0 .. t5 could both"),
+        ({**{f"t{t}": STEPS[:, t] for t in range(6)}, "x": 1, "y": 2, "z": 3}, "no column is called label"),
+    ],
+)
+def test_what_can_be_taken_two_ways_is_refused_with_the_option_that_decides(tmp_path, table, message):
+    table = {name: [cells] * N if isinstance(cells, int) else list(cells) for name, cells in table.items()}
+    with pytest.raises(RequestError, match=message) as caught:
+        load_task(written(tmp_path / "a.csv", table))
+    assert "--sequence" in str(caught.value) or "--label" in str(caught.value)

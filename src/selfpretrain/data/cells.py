@@ -57,6 +57,10 @@ TWO_WAYS = r"^\s*[+-]?\d+,\d+(,?\s+|;)\S|[\s;][+-]?\d+,\d+\s*($|[\s;]|,\s)"
 """In a text where a comma stands within a number, or between two, beside other separators."""
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _NUMBER = re.compile(NUMBER, re.ASCII)
+ONE_COMMA = r"\s*[+-]?\d+,\d+\s*"
+"""A text that is a number with a decimal comma, or two numbers."""
+NAN = ("nan", "NaN")
+"""How pandas and NumPy write a missing value."""
 _INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
 NO_NUMBER = {"", "nan", "na", "n/a", "null", "none", "?"}
 """Words that stand for a missing value among numbers."""
@@ -83,7 +87,7 @@ def spelling(entry: Any) -> str | None:
     """
     if isinstance(entry, str):
         text = entry.strip()
-        if not text or text.lower() == "nan":
+        if not text or text in NAN:
             return None
         if not _NUMBER.fullmatch(text) or text.lstrip("+-").isdigit():
             return text
@@ -221,7 +225,7 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     """
     sample = _listed(column[:SAMPLE_ROWS])  # type: ignore[index]
     texts = [cell for cell in sample if isinstance(cell, str)]
-    if reading.decimal == "." and texts and all(re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text) for text in texts):
+    if reading.decimal == "." and texts and all(re.fullmatch(ONE_COMMA, text) for text in texts):
         refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
     lists = [_list_or_nothing(cell) for cell in sample if not isinstance(cell, str) or is_list(cell)]
     rows = [_flat(cell) for cell in lists] + [tokens(text, reading.decimal) for text in texts if not is_list(text)]
@@ -315,13 +319,24 @@ def symbols(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Se
             for row, cell in _numbered(where, column)
         ]
         regular = Sequences.of(parts, tuple(code))
-    names = regular.names or ()
+    names = tuple(_without_missing(regular.names or ()))
     if reading.fold_case:
         names = tuple(name.lower() for name in names)
-    others = [name for name in names if name.lower() not in NO_NUMBER]
-    if others and all(as_number(name) is not None for name in others):  # "NA" among numbers is none of them
-        names = tuple(MISSING if name.lower() in NO_NUMBER else name for name in names)
     return Sequences.joined([Sequences(regular.entries, regular.lengths, names)])
+
+
+def _name(entry: Any) -> str:
+    """The name of a symbol; a text "nan" keeps its own for now, since it may be a word of DNA."""
+    return spelling(entry) or (entry.strip() if isinstance(entry, str) else MISSING)
+
+
+def _without_missing(names: Sequence[str]) -> Iterator[str]:
+    """Names, ``MISSING`` for those that only say that nothing is there."""
+    others = [name for name in names if name.lower() not in NO_NUMBER]
+    numeric = all(as_number(name) is not None for name in others)
+    words_of_dna = {len(name) for name in others} == {3} and len(set("".join(others).lower()) | {*"na"}) <= MAX_LETTERS
+    empty = NO_NUMBER if numeric else () if words_of_dna else NAN
+    return (MISSING if (name.lower() if numeric else name) in empty else name for name in names)
 
 
 def texts(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequences:
@@ -424,7 +439,7 @@ def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     if pyarrow.types.is_nested(entries.type):
         return None
     coded = entries.dictionary_encode()
-    names = (*(spelling(name) or MISSING for name in coded.dictionary.to_pylist()), MISSING)
+    names = (*map(_name, coded.dictionary.to_pylist()), MISSING)
     codes = coded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
     return codes.astype(np.min_scalar_type(len(names))), names
 
@@ -479,7 +494,7 @@ def _symbols_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Ite
     for position, entry in enumerate(entries.tolist() if isinstance(entries, np.ndarray) else entries, 1):
         if isinstance(entry, list | tuple | dict | np.ndarray):
             refuse(where, row, f"position {position} is a list, not a symbol; several channels need --kind values")
-        yield spelling(entry) or MISSING
+        yield _name(entry)
 
 
 def _values_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDArray[Any]:

@@ -16,8 +16,9 @@ NO_LABEL = "-1"
 """Among whole numbers the name of a row without a label, as in scikit-learn, beside two classes or more."""
 CLASS_OPTION = "none"
 """What ``--unlabelled`` is where every value is a class."""
-MOST_NUMBERS = 64
-"""Labels with more different numbers, not all of them whole, look continuous (ours)."""
+FEW_NUMBERS, MANY_NUMBERS = 8, 64
+"""More different numbers than the first look continuous if there are not two rows of each; if they are not whole, more
+than the second do (ours)."""
 ONE_CLASS = "this tool gives every row one class"
 
 
@@ -113,7 +114,8 @@ def _refuse_continuous(where: Path | str, name: str, known: Counter[str]) -> Non
     if not known or len(numbers) < len(known):
         return
     rows, whole = sum(known.values()), all(map(_is_whole, known))
-    if (len(known) > 2 and 2 * len(known) > rows) or (not whole and len(known) > MOST_NUMBERS):
+    too_few_rows = len(known) > FEW_NUMBERS and 2 * len(known) > rows
+    if too_few_rows or (not whole and len(known) > MANY_NUMBERS):
         sort = "whole numbers" if whole else "numbers"
         problem = f"the target '{name}' looks continuous ({len(known)} different {sort} in {rows} rows)"
         refuse(where, None, f"{problem}; {ONE_CLASS}: name a class with --label, or cut the target into classes")
@@ -131,4 +133,7 @@ def _type(written: Sequence[Any], known: Counter[str], *, typed: bool) -> LabelT
         return "bool"
     if all(_is_whole(label) and len(label) < 19 for label in known):
         return "int"
-    return "float" if all(as_number(label) is not None for label in known) else "str"
+    numbers = {label: as_number(label) for label in known}
+    return (
+        "float" if all(number is not None and spelling(number) == label for label, number in numbers.items()) else "str"
+    )

@@ -132,6 +132,8 @@ def _cell(where: Path | str, row: int, cell: Any) -> Any:
         if not _is_text(cell):
             refuse(where, row, "bytes that are no UTF-8 text; decode them, or give lists of numbers")
         return cell.decode()
+    if type(cell).__name__ in ("NAType", "NaTType"):  # what pandas has for nothing
+        return None
     if isinstance(cell, pyarrow.Scalar):
         return cell.as_py()
     if isinstance(cell, np.generic):
@@ -140,8 +142,6 @@ def _cell(where: Path | str, row: int, cell: Any) -> Any:
         return cell.to_numpy()
     if (array := _array(cell)) is not None:
         return array.item() if array.ndim == 0 else array
-    if str(cell) in ("<NA>", "NaT"):  # what pandas has for nothing
-        return None
     if type(cell).__module__ in ("datetime", "decimal"):
         return cell
     refuse(where, row, f"is a {_type(cell)}; give a text, a list or an array")

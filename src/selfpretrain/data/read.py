@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.cells import NUMERIC_SHARE, SAMPLE_ROWS, as_number, is_list, refuse, tokens
+from selfpretrain.data.cells import NUMERIC_SHARE, ONE_COMMA, SAMPLE_ROWS, as_number, is_list, refuse, tokens
 from selfpretrain.data.codec import pair_columns
 from selfpretrain.data.columns import codes_of, family, listed, numbers_of, sequence_columns, some
 from selfpretrain.data.labels import CLASS_OPTION, read_labels
@@ -234,7 +234,7 @@ def _is_whole(cells: Any, reading: Reading) -> bool:
         return True
     sample = [cell for cell in listed(cells[:SAMPLE_ROWS]) if cell is not None]
     several = [
-        (is_list(cell) or (as_number(cell) is None and len(tokens(cell, reading.decimal)) > 1))
+        (is_list(cell) or (len(tokens(cell, reading.decimal)) > 1 and not re.fullmatch(ONE_COMMA, cell)))
         if isinstance(cell, str)
         else isinstance(cell, list | tuple | np.ndarray)
         for cell in sample
