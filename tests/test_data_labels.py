@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfpretrain.data.labels import read_labels, typed_classes
+from selfpretrain.data.reading import Reading
 from selfpretrain.errors import RequestError
 
 
@@ -21,7 +22,7 @@ def read(column, unlabelled=None, typed=True):
         (["0", "1", "1.0", " 0.0 "], ["0", "1", "1", "0"], "str"),
         (np.array([1.0, 2.0, 1.0]), ["1", "2", "1"], "int"),
         ([0.5, 1.0, 0.5], ["0.5", "1", "0.5"], "float"),
-        (["1.50", "1.5", "2"], ["1.5", "1.5", "2"], "str"),
+        (["3.1", "3.10", "2"], ["3.1", "3.10", "2"], "str"),
         ([True, False, True], ["True", "False", "True"], "bool"),
         ([" walk", "run ", "walk"], ["walk", "run", "walk"], "str"),
         (["01", "1", "01"], ["01", "1", "01"], "str"),
@@ -86,5 +87,6 @@ def test_predictions_equal_the_labels_in_their_own_type(y):
         except RequestError as error:
             assert "looks continuous" in str(error)
             continue
-        back = typed_classes([str(name) for name in labels.names], labels.label_type)
+        reading = Reading(label_type=labels.label_type, written=labels.written)
+        back = typed_classes([str(name) for name in labels.names], reading)
         assert (back == np.asarray(column)).all()

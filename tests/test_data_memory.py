@@ -109,7 +109,7 @@ def test_what_is_no_frame_has_no_columns():
         assert columns_of(other) is None
     assert list(columns_of(pd.DataFrame(np.zeros((2, 2))))) == ["0", "1"]
     with pytest.raises(RequestError, match="column 'a' of the frame occurs twice"):
-        columns_of(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"]))
+        columns_of(pd.DataFrame(np.zeros((2, 2)), columns=["a", "a"]))["a"]
 
 
 @pytest.mark.parametrize(

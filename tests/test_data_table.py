@@ -120,7 +120,7 @@ def test_binary_texts_of_parquet_are_decoded(tmp_path):
         assert columns(path) == {"x": ["ab", "é", None]}
     parquet.write_table(pa.table({"x": [b"ab", b"\xff"]}), path)
     with pytest.raises(RequestError, match="row 2: bytes that are no UTF-8 text"):
-        columns(path)
+        read_table(path, TaskConfig()).columns["x"]  # only who asks for it gets the refusal
 
 
 def test_arrays_of_an_npz_are_columns_and_its_parts_a_split(tmp_path):

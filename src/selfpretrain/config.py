@@ -9,7 +9,6 @@ that of ``bare``, and ``of_tasks`` stands for the
 options of all built-in tasks.
 """
 
-import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,17 +91,23 @@ class TaskConfig:
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
         require_between(self, fraction=(1e-6, 1.0))
+        for name in ("sequence", "pair", "label", "split", "series", "time", "unlabelled"):
+            value = getattr(self, name)
+            if isinstance(value, int | float | tuple):  # a column or a class that is no text in Python
+                object.__setattr__(self, name, str(value))
+            elif value is not None and not isinstance(value, str):
+                raise SettingError(name, f"(a {type(value).__name__})", "is no name; give it as a text")
         if self.allow_missing is True:
             object.__setattr__(self, "allow_missing", "mean")
         require_one_of(self, allow_missing=(False, "mean", "last", "mask"), kind=get_args(KindName))
         require_one_of(self, header=("yes", "no"), decimal=(".", ","), dates=("dmy", "mdy"), axes=("ntc", "nct"))
         if self.separator in ("\\t", "tab"):  # as a shell passes it
             object.__setattr__(self, "separator", "\t")
-        if self.separator is not None and (len(self.separator) != 1 or self.separator in '"\r\n'):
+        if self.separator is not None and not re.fullmatch(r"[\t -!#-~]", self.separator):
             raise SettingError("separator", repr(self.separator), "is not one character; give one, such as ';' or tab")
         if self.encoding is not None:
             try:
-                codecs.lookup(self.encoding)
+                "".encode(self.encoding)
             except (LookupError, ValueError):
                 known = "utf-8, utf-16, latin-1 and cp1252 are common ones"
                 raise SettingError("encoding", self.encoding, f"is no encoding that Python knows; {known}") from None

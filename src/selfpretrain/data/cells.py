@@ -7,12 +7,11 @@ refusal names the row. Rows are counted from 1, without the header.
 One entry has one spelling, whoever wrote it: 3, 3.0 and "3." are the symbol 3; None, NaN and null are missing.
 """
 
-import ast
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Union
 
@@ -35,6 +34,8 @@ MAX_SYMBOLS = 64
 """Whole numbers or short words with at most this many distinct values are read as symbols (ours)."""
 MAX_LETTERS = 8
 """Words of one length over at most this many letters are k-mers, and symbols however many they are (ours)."""
+LONG_WORD = 20
+"""Texts of so many letters on average, without blanks, are chains such as DNA, and no words (ours)."""
 RECURRENCE = 4
 """Symbols recur at least this often on average, which the words of a text do not (ours)."""
 NUMERIC_SHARE = 0.9
@@ -51,18 +52,22 @@ WHITE = r"\p{Z}\t-\r\x1c-\x1f\x{85}"
 """What Python takes for white space, as Arrow spells it."""
 UNEVEN = r"^ | $|  |[^\PZ ]|[\t-\r\x1c-\x1f\x{85}]"
 """In a text whose tokens are not separated by single blanks."""
-LIST = rf"^[{WHITE}]*(\[|\(|array\(|tensor\()"
-"""In a text that begins as Python, NumPy or JSON write a list, see ``is_list``."""
-TWO_WAYS = r"^\s*[+-]?\d+,\d+(,?\s+|;)\S|[\s;][+-]?\d+,\d+\s*($|[\s;]|,\s)"
+LIST = r"^\s*(?:(?:np\.|numpy\.)?(?:array|tensor|deque|list|c)\(|[\[({])"
+"""In a text that begins as a list does in Python, NumPy, JSON, R or a database."""
+LEFT_OUT = r"\.\.\.|…"
+"""What stands for entries that were not written."""
+TWO_WAYS = r"^\s*[+-]?\d+,\d+(,?\s+|[;|])\S|[\s;|][+-]?\d+,\d+\s*($|[\s;|]|,\s)|\d,\d{3}\.\d"
 """In a text where a comma stands within a number, or between two, beside other separators."""
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _NUMBER = re.compile(NUMBER, re.ASCII)
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.0*([eE][+-]?\d{1,2})?)?", re.ASCII)
+"""A whole number that may be written with a sign, with a point, or as 1.0e+00; codes such as 01 and 0e10 are none."""
 ONE_COMMA = r"\s*[+-]?\d+,\d+\s*"
 """A text that is a number with a decimal comma, or two numbers."""
 NAN = ("nan", "NaN")
 """How pandas and NumPy write a missing value."""
 _INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
-NO_NUMBER = {"", "nan", "na", "n/a", "null", "none", "?"}
+NO_NUMBER = {"", "nan", "na", "<na>", "nat", "n/a", "null", "none", "?", "--"}
 """Words that stand for a missing value among numbers."""
 
 
@@ -82,14 +87,14 @@ def first_line(error: Exception) -> str:
 def spelling(entry: Any) -> str | None:
     """The name of a class or a symbol: without white space around it, whole numbers without a point; None if missing.
 
-    >>> [spelling(entry) for entry in (" a ", 1, 1.0, "1.0", "1.50", "01", None, float("nan"), "NaN", "")]
-    ['a', '1', '1', '1', '1.5', '01', None, None, None, None]
+    >>> [spelling(entry) for entry in (" a ", 1, 1.0, "1.0", "+1", "1.50", "01", None, float("nan"), "NaN", "")]
+    ['a', '1', '1', '1', '1', '1.50', '01', None, None, None, None]
     """
     if isinstance(entry, str):
         text = entry.strip()
         if not text or text in NAN:
             return None
-        if not _NUMBER.fullmatch(text) or text.lstrip("+-").isdigit():
+        if not _WHOLE.fullmatch(text):
             return text
         entry = float(text)
     if isinstance(entry, float):
@@ -131,26 +136,29 @@ def numbers_first(name: str) -> tuple[bool, float, str]:
 
 def is_list(text: str) -> bool:
     """Whether a text begins as Python, NumPy or JSON write a list."""
-    return text.lstrip().startswith(("[", "(", "array(", "tensor("))
+    return re.match(LIST, text) is not None
 
 
 def tokens(text: str, decimal: str = ".") -> list[str]:
     """The entries of a text without brackets: separated by commas or white space, or else by ; or |.
 
-    >>> tokens("1, 2 3"), tokens("1;2"), tokens("0,5 1,25", decimal=",")
-    (['1', '2', '3'], ['1', '2'], ['0.5', '1.25'])
+    Between two commas, or two of ; or |, stands an empty entry.
+
+    >>> tokens("1, 2 3"), tokens("1;2"), tokens("1,,2"), tokens("0,5 1,25", decimal=",")
+    (['1', '2', '3'], ['1', '2'], ['1', '', '2'], ['0.5', '1.25'])
     """
+    text = text.strip()
     if decimal == ",":
-        return [token.replace(",", ".") for token in re.split(r"[;|\s]+", text) if token]
-    parts = re.split(r"[,\s]+", text) if re.search(r"[,\s]", text) else re.split(r"[;|]", text)
-    return [token for token in parts if token]
+        return [token.replace(",", ".") for token in re.split(r"\s*[;|]\s*|\s+", text)] if text else []
+    parts = re.split(r"\s*,\s*|\s+", text) if re.search(r"[,\s]", text) else re.split(r"[;|]", text)
+    return parts if parts[-1] else parts[:-1]
 
 
 _SCALAR = re.compile(r"\b(?:np|numpy)\.\w+\(([^()\[\]]*)\)")
-_ARRAY = re.compile(r"\b(?:np\.|numpy\.)?(?:array|tensor)\((\[[^()]*\])(?:,\s*dtype=[\w.']+)?\s*\)")
+_ARRAY = re.compile(r"\b(?:np\.|numpy\.)?(?:array|tensor|deque|list|c)\(([^()]*?)(?:,\s*\w+=[^()\[\]]*)?\s*\)")
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<open>[\[(])|(?P<close>[\])])|(?P<comma>,)|(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-    r"""|(?P<word>[^\s,\[\]()'"]+))""",
+    r"""\s*(?:(?P<open>[\[({])|(?P<close>[\])}])|(?P<comma>[,;|])|(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+    r"""|(?P<word>[^\s,;|\[\](){}'"]+))""",
     re.DOTALL,
 )
 
@@ -167,9 +175,11 @@ def list_of_text(where: Path | str, row: int, text: str) -> list[Any]:
             return listed
     except (ValueError, RecursionError):
         pass
-    plain = _ARRAY.sub(r"\1", _SCALAR.sub(r"\1", text))
+    plain = _ARRAY.sub(r"\1", _SCALAR.sub(r"\1", text)).strip()
+    if not plain.startswith(("[", "(", "{")):
+        plain = f"[{plain}]"  # c(1, 2) of R
     stack: list[list[Any]] = [[]]
-    place, end = 0, len(plain)
+    place, end, before = 0, len(plain), ""
     while place < end:
         match = _TOKEN.match(plain, place)
         if match is None:
@@ -180,29 +190,33 @@ def list_of_text(where: Path | str, row: int, text: str) -> list[Any]:
         elif group == "close" and len(stack) > 1:
             inner = stack.pop()
             stack[-1].append(inner)
-        elif token == "...":
-            refuse(where, row, "NumPy left entries out of this cell ('...'); write whole lists, as x.tolist() gives")
+        elif token in ("...", "…"):
+            refuse(where, row, _LEFT_OUT_CURE)
         elif group == "open" or group == "close" or len(stack) == 1:
             refuse(where, row, f"not a list: '{token[:20]}' stands outside its brackets, {_MEND_LIST}")
         elif group == "quoted":
-            stack[-1].append(ast.literal_eval(token) if "\\" in token else token[1:-1])
+            stack[-1].append(re.sub(r"\\(['\"\\])", r"\1", token[1:-1]))
         elif group == "word":
             stack[-1].append(_word(token))
+        elif before in ("comma", "open"):
+            stack[-1].append(None)  # nothing stands between two commas
+        before = group or ""
     if len(stack) > 1:
         refuse(where, row, f"not a list: a bracket is not closed; {_MEND_LIST}")
     read: list[Any] = stack[0][0]
     return read
 
 
+_LEFT_OUT_CURE = "entries were left out of this cell ('...'); write whole lists, as x.tolist() gives them"
 _MEND_LIST = "mend it, or give --kind bytes if the column holds text"
 
 
 def _word(token: str) -> Any:
     """An entry without quotes: a number, None, or itself."""
-    if token in ("True", "False", "true", "false"):
-        return token in ("True", "true")
-    if token.lstrip("+-").isdigit() and token.isascii():
-        return int(token) if len(token) < 20 else token
+    if token.lower() in ("true", "false"):
+        return token.lower() == "true"
+    if re.match(r"[+-]?0\d|[+-]?\d{16,}$", token):
+        return token  # a code
     number = as_number(token)
     return token if number is None else None if math.isnan(number) else number
 
@@ -224,14 +238,20 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
         RequestError: a comma could be a decimal sign; or what begins like a list is none.
     """
     sample = _listed(column[:SAMPLE_ROWS])  # type: ignore[index]
+    if isinstance(sample, np.ndarray) and sample.dtype.kind in "iuf":
+        return _guess_numbers(sample)
     texts = [cell for cell in sample if isinstance(cell, str)]
     if reading.decimal == "." and texts and all(re.fullmatch(ONE_COMMA, text) for text in texts):
         refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
-    lists = [_list_or_nothing(cell) for cell in sample if not isinstance(cell, str) or is_list(cell)]
+    lists = [_list_or_nothing(cell, reading) for cell in sample if not isinstance(cell, str) or is_list(cell)]
     rows = [_flat(cell) for cell in lists] + [tokens(text, reading.decimal) for text in texts if not is_list(text)]
     nested = any(isinstance(entry, list | np.ndarray) for cell in lists for entry in cell[:1])
     words = sum(len(row) > 1 for row in rows) * 2 > len(rows)
+    if words and not nested and _overlap(rows):
+        return Guess("symbols", f"words of {len(rows[0][0])} letters that overlap, k-mers, are read as symbols")
     guessed = _guess(list(chain.from_iterable(rows)), nested=nested, texts=bool(texts), words=words)
+    if guessed.kind == "symbols" and not texts and guessed.hint:
+        refuse(where, None, guessed.hint)
     if guessed.kind != "bytes":
         return guessed
     for row, text in _lists_among_texts(column):
@@ -239,9 +259,34 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
         refuse(where, row, "a list among texts; write every cell alike, or give --kind bytes, symbols or values")
     letters = set("".join(texts))
     folded = {letter.lower() for letter in letters}
-    if len(folded) < len(letters) and len(folded) <= MAX_LETTERS and not reading.fold_case:
+    is_chain = "".join(letters).isalpha() and sum(map(len, texts)) >= LONG_WORD * len(texts)
+    if len(folded) < len(letters) and is_chain and not reading.fold_case:
         return Guess("bytes", "upper and lower case are different letters here; --fold-case makes them one")
     return guessed
+
+
+def _guess_numbers(sample: NDArray[Any]) -> Guess:
+    """The kind of an array of numbers."""
+    known = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    distinct = len(np.unique(known))
+    if sample.ndim > 2 or not distinct or not (known == np.floor(known)).all():
+        return Guess("values")
+    return _whole_numbers(distinct)
+
+
+def _whole_numbers(distinct: int) -> Guess:
+    if distinct <= MAX_SYMBOLS:
+        return Guess("symbols")
+    hint = f"{distinct} different whole numbers are read as amounts; if they are codes, give --kind symbols"
+    return Guess("values", hint)
+
+
+def _overlap(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether neighbouring entries are words of one length that share all but a letter at either end, as k-mers do."""
+    pairs = [(a, b) for row in rows for a, b in pairwise(row) if isinstance(a, str) and isinstance(b, str)]
+    if not pairs or len({len(a) for a, _ in pairs}) > 1 or len(pairs[0][0]) < 2:
+        return False
+    return not any(a.isdigit() for a, _ in pairs) and all(a[1:] == b[:-1] for a, b in pairs)
 
 
 def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
@@ -252,16 +297,17 @@ def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
     if not flat or (texts and not words and not nested):
         return Guess("bytes" if texts else "values")
     if len(numbers) >= NUMERIC_SHARE * len(flat):
-        whole, distinct = all(number.is_integer() for number in numbers if math.isfinite(number)), len(set(numbers))
-        if whole and not nested and distinct <= MAX_SYMBOLS:
-            return Guess("symbols")
-        hint = f"{distinct} different whole numbers are read as amounts; if they are codes, give --kind symbols"
-        return Guess("values", hint if whole and not nested else "")
+        whole = all(number.is_integer() for number in numbers if math.isfinite(number))
+        return _whole_numbers(len(set(numbers))) if whole and not nested else Guess("values")
     names = {str(entry) for entry in flat}
     recurs = len(flat) >= RECURRENCE * len(names)
     one_length, letters = len(set(map(len, names))) == 1, set("".join(names))
     if not texts or (recurs and len(names) <= MAX_SYMBOLS):
-        return Guess("symbols")
+        odd = next((name for name in sorted(names) if re.search(r"\d", name) and as_number(name) is None), None)
+        if texts or recurs or odd is None or len(flat) >= 2 * len(names):
+            return Guess("symbols")
+        problem = f"'{odd}' is no number, and {len(names)} different words in {len(flat)} entries are no symbols"
+        return Guess("symbols", f"{problem}; write plain numbers, or give --kind symbols")
     if recurs and one_length and len(letters) <= MAX_LETTERS:
         return Guess("symbols", f"{len(names)} different words of {len(flat[0])} letters that repeat, as k-mers do")
     hint = f"{len(names)} different words that repeat; --kind symbols reads each word as one symbol"
@@ -290,10 +336,10 @@ def two_ways(text: str) -> str:
     )
 
 
-def _list_or_nothing(cell: Any) -> Any:
+def _list_or_nothing(cell: Any, reading: Reading) -> Any:
     """The list in a cell; empty where it is damaged, which is refused later."""
     try:
-        return _entries("", 0, cell, AS_USUAL)
+        return _entries("", 0, cell, reading)
     except RequestError:
         return []
 
@@ -319,7 +365,8 @@ def symbols(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Se
             for row, cell in _numbered(where, column)
         ]
         regular = Sequences.of(parts, tuple(code))
-    names = tuple(_without_missing(regular.names or ()))
+    blanks = blanks_of(regular.names or ()) if reading.blanks is None else reading.blanks
+    names = tuple(MISSING if name in blanks else name for name in regular.names or ())
     if reading.fold_case:
         names = tuple(name.lower() for name in names)
     return Sequences.joined([Sequences(regular.entries, regular.lengths, names)])
@@ -330,13 +377,17 @@ def _name(entry: Any) -> str:
     return spelling(entry) or (entry.strip() if isinstance(entry, str) else MISSING)
 
 
-def _without_missing(names: Sequence[str]) -> Iterator[str]:
-    """Names, ``MISSING`` for those that only say that nothing is there."""
+def blanks_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Which texts beside these symbols only say that nothing is there.
+
+    >>> blanks_of(["GAN", "nan"]), blanks_of(["walk", "nan"]), "NA" in blanks_of(["1", "NA"])
+    ((), ('nan', 'NaN'), True)
+    """
     others = [name for name in names if name.lower() not in NO_NUMBER]
-    numeric = all(as_number(name) is not None for name in others)
+    if all(as_number(name) is not None for name in others):
+        return tuple(sorted({*NO_NUMBER, *map(str.upper, NO_NUMBER), *map(str.title, NO_NUMBER), *NAN}))
     words_of_dna = {len(name) for name in others} == {3} and len(set("".join(others).lower()) | {*"na"}) <= MAX_LETTERS
-    empty = NO_NUMBER if numeric else () if words_of_dna else NAN
-    return (MISSING if (name.lower() if numeric else name) in empty else name for name in names)
+    return () if words_of_dna else NAN
 
 
 def texts(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequences:
@@ -347,6 +398,8 @@ def texts(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequ
 def values(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequences:
     """Numbers (P, C), float64 with NaN where they are missing; or uint8 where all of them are."""
     if isinstance(column, np.ndarray) and column.dtype.kind in "biuf" and column.ndim in (2, 3):
+        if not column.size:
+            refuse(where, None, f"shape {column.shape} holds nothing; the shapes are (N, T) or (N, T, C)")
         if column.ndim == 3 and reading.axes == "nct":
             column = column.transpose(0, 2, 1)
         flat = column.reshape(-1, column.shape[2] if column.ndim == 3 else 1)
@@ -426,6 +479,8 @@ def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> A
         return None
     if not pc.all(pc.match_substring_regex(chunk, f"[,{WHITE}]|^[^;|]*$")).as_py():
         return None  # entries may be separated by ; or |
+    if pc.any(pc.match_substring_regex(chunk, rf",\s*,|^\s*,|{LEFT_OUT}")).as_py():
+        return None  # empty entries, or some that were left out
     chunk = pc.replace_substring(chunk, ",", " ")
     if pc.any(pc.match_substring_regex(chunk, UNEVEN)).as_py():
         chunk = pc.utf8_trim(pc.replace_substring_regex(chunk, f"[{WHITE}]+", " "), " ")
@@ -439,7 +494,10 @@ def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     if pyarrow.types.is_nested(entries.type):
         return None
     coded = entries.dictionary_encode()
-    names = (*map(_name, coded.dictionary.to_pylist()), MISSING)
+    distinct = coded.dictionary.to_pylist()
+    if any(isinstance(entry, str) and "," in entry for entry in distinct):
+        return None  # a decimal comma, perhaps
+    names = (*map(_name, distinct), MISSING)
     codes = coded.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)
     return codes.astype(np.min_scalar_type(len(names))), names
 
@@ -472,12 +530,31 @@ def _numbered(where: Path | str, column: Any) -> Iterator[tuple[int, Any]]:
 def _entries(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
     """The list in a cell: itself, what a text spells, or tokens."""
     if not isinstance(cell, str):
-        return cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+        listed = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+        return _with_decimals(where, row, listed, reading)
     if is_list(cell):
-        return list_of_text(where, row, cell)
+        return _with_decimals(where, row, list_of_text(where, row, cell), reading)
     if reading.decimal == "." and re.search(TWO_WAYS, cell):
         refuse(where, row, two_ways(cell))
+    if re.search(LEFT_OUT, cell) and any(re.fullmatch(LEFT_OUT, token) for token in tokens(cell, reading.decimal)):
+        refuse(where, row, _LEFT_OUT_CURE)
     return tokens(cell, reading.decimal)
+
+
+def _with_decimals(where: Path | str, row: int, entries: Any, reading: Reading) -> Any:
+    """Entries of a list, texts such as 0,5 as the numbers that they are if a comma is the decimal sign.
+
+    Raises:
+        RequestError: there is such a text, and nobody said so.
+    """
+    if isinstance(entries, np.ndarray) and entries.dtype.kind != "U":
+        return entries
+    if not any(isinstance(entry, str) and "," in entry and re.fullmatch(ONE_COMMA, entry) for entry in entries):
+        return entries
+    if reading.decimal == ".":
+        text = next(entry for entry in entries if isinstance(entry, str) and re.fullmatch(ONE_COMMA, entry))
+        refuse(where, row, two_ways(text.strip()))
+    return [entry.replace(",", ".") if isinstance(entry, str) else entry for entry in entries]
 
 
 def _bytes_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDArray[np.uint8]:

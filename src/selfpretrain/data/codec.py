@@ -1,6 +1,6 @@
 """The codec of a data set: how its rows become numbers; fitted on training rows, and saved with every model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import AllowMissing, KindName
 from selfpretrain.data.cells import check_channels, refuse
-from selfpretrain.data.columns import sequence_columns
+from selfpretrain.data.columns import listed, sequence_columns
 from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
-from selfpretrain.data.memory import column, columns_of
+from selfpretrain.data.memory import column, columns_of, unwrapped
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.errors import RequestError
@@ -31,6 +31,7 @@ class Codec:
         allow_missing: how missing and infinite values are filled; False refuses them.
         per_row: sequences of a row: 1, or the 2 of a pair.
         reading: how rows were read, and the names of their columns. Not part of what the numbers hang on.
+        shortest: positions of the shortest training sequence.
     """
 
     kind: KindName
@@ -42,6 +43,7 @@ class Codec:
     allow_missing: AllowMissing = False
     per_row: int = 1
     reading: Reading = field(default=AS_USUAL, repr=False, compare=False)
+    shortest: int = field(default=1, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -54,7 +56,7 @@ class Codec:
             classes: class names.
             train: all training sequences.
             labelled: those with a label; values give their means and deviations.
-            **settings: ``allow_missing``, ``per_row`` and ``reading``.
+            **settings: ``allow_missing``, ``per_row``, ``reading`` and ``shortest``.
 
         Raises:
             RequestError: a channel without any value.
@@ -89,30 +91,39 @@ class Codec:
         Raises:
             RequestError: rows that cannot be read as this kind, or a frame without a column of training.
         """
+        rows = list(rows) if isinstance(rows, Iterator) else rows
         frame = columns_of(rows)
-        columns = self._columns(where, column(where, rows)) if frame is None else self._of_frame(where, frame)
+        columns = self._columns(where, rows) if frame is None else sequence_columns(where, frame, self.reading)[0]
         parsed = []
         for cells in columns:
+            if all(isinstance(cell, int | float | np.generic) for cell in listed(cells)):
+                cure = "for one row give [row], for several an array (N, T)"
+                raise RequestError(f"{where}: {len(cells)} rows of one number each, or one sequence; {cure}")
             sequences = KINDS[self.kind].parse(where, cells, self.reading, self.allow_missing).sequences
+            if len(sequences) > 1 and sequences.lengths.max() == 1 < self.shortest:
+                problem = f"every row has one entry, and those of training had {self.shortest} or more"
+                raise RequestError(f"{where}: {problem}; for one row give [row]")
             check_channels(where, sequences, len(self.mean), "training")
             parsed.append(sequences)
+        if frame is None and self.reading.form == "steps":
+            self._check_steps(where, max(int(sequences.lengths.max()) for sequences in parsed))
         return self.arrays(interleaved(parsed))
 
-    def _of_frame(self, where: Path | str, frame: dict[str, Any]) -> list[Any]:
-        if not max(map(len, frame.values()), default=0):
-            raise RequestError(f"{where}: there are no rows; give one or more")
-        return sequence_columns(where, frame, self.reading)[0]
-
     def _columns(self, where: Path | str, rows: Any) -> list[Any]:
-        if len(rows) == 0:
+        cells = column(where, rows)
+        if len(cells) == 0:
             raise RequestError(f"{where}: there are no rows; give one or more")
-        if self.per_row == 2:
-            return pair_columns(where, rows, tuple | list)
-        numbers = [cell for cell in rows if not isinstance(cell, str) and np.ndim(cell) == 0 and cell is not None]
-        if len(numbers) == len(rows) and not hasattr(rows, "to_pylist"):
-            cure = "give [row] for one row, or an array (N, T)"
-            raise RequestError(f"{where} is one sequence, or rows of one number each ({len(rows)} numbers); {cure}")
-        return [rows]
+        return [unwrapped(cells)] if self.per_row == 1 else pair_columns(where, cells, tuple | list | np.ndarray)
+
+    def _check_steps(self, where: Path | str, longest: int) -> None:
+        """Refuse rows without names that cannot be those of the columns of training."""
+        names, cure = self.reading.sequence, "give a frame, whose columns are found by name"
+        if longest > len(names):
+            problem = f"{longest} entries a row, and training had {len(names)} columns, {names[0]} to {names[-1]}"
+            raise RequestError(f"{where}: {problem}; {cure}")
+        if self.reading.reordered:
+            problem = f"training's columns were put in the order {names[0]}, {names[1]} .. {names[-1]}"
+            raise RequestError(f"{where}: {problem}, and rows without names may have another; {cure}")
 
 
 def pair_columns(where: Path | str, rows: Sequence[Any], pair: Any = tuple) -> list[Sequence[Any]]:

@@ -1,5 +1,6 @@
 """The columns of a table that hold its sequences, by the names that training had: for files and for saved models."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.data.cells import NO_NUMBER, NUMBER, Cells, as_number, refuse, two_ways
+from selfpretrain.data.cells import NO_NUMBER, NUMBER, Cells, as_number, refuse, spelling, two_ways
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.times import sort_keys
+from selfpretrain.errors import RequestError
 
 LARGEST_EXACT = 2**53
 """Whole numbers beyond lose digits as float64, so they stay words."""
@@ -38,10 +40,17 @@ def sequence_columns(
     if not needed:
         cure = "give the values alone, such as frame.to_numpy()"
         refuse(where, None, f"the model was trained on sequences without column names; {cure}")
-    if missing := [name for name in needed if name not in table]:
+    there = {*table, *getattr(table, "unreadable", ())}
+    if missing := [name for name in needed if name not in there]:
         what = f"column '{missing[0]}' is" if len(missing) == 1 else f"columns {some(missing)} are"
         refuse(where, None, f"{what} missing, which training has; the columns are {some(list(table))}")
     columns = [table[name] for name in reading.sequence]
+    counts = {name: len(table[name]) for name in needed}
+    if len({*counts.values()}) > 1:
+        (one, n), (other, m) = sorted(counts.items(), key=lambda item: item[1])[:: len(counts) - 1]
+        refuse(where, None, f"{one} has {n} rows and {other} {m}; all columns need the same")
+    if not counts[needed[0]]:
+        refuse(where, None, "there are no rows; give one or more")
     if reading.form == "whole":
         columns = [table[name] for name in needed]
         cells = [
@@ -56,8 +65,8 @@ def sequence_columns(
     if isinstance(steps, np.ndarray):
         steps = steps[:, 0] if steps.shape[1] == 1 else steps
         return [[steps[rows] for rows in groups]], np.array([rows.min() for rows in groups])
-    one = len(reading.sequence) == 1
-    lists = [[steps[row][0] if one else steps[row] for row in rows] for rows in groups]
+    is_single = len(reading.sequence) == 1
+    lists = [[steps[row][0] if is_single else steps[row] for row in rows] for rows in groups]
     return [lists], np.array([rows.min() for rows in groups])
 
 
@@ -65,13 +74,30 @@ def stacked(
     where: Path | str, names: Sequence[str], columns: Sequence[Any], reading: Reading
 ) -> NDArray[Any] | list[list[Any]]:
     """Columns side by side: numbers (N, columns), NaN where a cell is empty; or a list a row where there are words."""
+    numbers = _numbers_at_once(where, columns, reading)
+    if numbers is not None:
+        return numbers
     numeric = []
     for name, column in zip(names, columns, strict=True):
-        numbers = numbers_of(where, name, column, reading)
-        if numbers is None:
+        own = numbers_of(where, name, column, reading)
+        if own is None:
             return [list(row) for row in zip(*map(listed, columns), strict=True)]
-        numeric.append(numbers)
+        numeric.append(own)
     return np.column_stack(numeric)
+
+
+def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
+    """``stacked`` of many columns of texts as one long column; None where they are not, or not all hold numbers."""
+    import pyarrow
+
+    if not all(hasattr(column, "chunks") and pyarrow.types.is_string(column.type) for column in columns):
+        return None
+    try:
+        one = pyarrow.chunked_array([chunk for column in columns for chunk in column.chunks], pyarrow.string())
+        numbers = numbers_of(where, "", one, reading)
+    except RequestError:
+        return None  # column by column, to name the row
+    return None if numbers is None else np.ascontiguousarray(numbers.reshape(len(columns), -1).T)
 
 
 def listed(column: Any) -> list[Any]:
@@ -92,24 +118,26 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_
     import pyarrow.compute as pc
 
     if isinstance(column, np.ndarray):
-        return column if column.ndim == 1 and column.dtype.kind in "biuf" else None
+        return column if column.ndim == 1 and column.dtype.kind in "iuf" else None
     if not hasattr(column, "chunks"):
         if any(isinstance(cell, str) for cell in column):
             if not all(cell is None or isinstance(cell, str | int | float) for cell in column):
                 return None
             column = pyarrow.chunked_array([[None if cell is None else str(cell) for cell in column]], pyarrow.string())
         else:
+            if any(isinstance(cell, bool) for cell in column):
+                return None
             entries = [as_number(cell) for cell in column]
             large = any(isinstance(cell, int) and abs(cell) > LARGEST_EXACT for cell in column)
             return None if large or None in entries else np.array(entries, dtype=np.float64)
     types = pyarrow.types
-    if types.is_boolean(column.type) or types.is_floating(column.type) or types.is_integer(column.type):
+    if types.is_floating(column.type) or types.is_integer(column.type):
         numbers: NDArray[Any] = (column if column.null_count == 0 else column.cast(pyarrow.float64())).to_numpy()
         return numbers.astype(np.float64) if numbers.dtype.kind == "O" else numbers
     if not types.is_string(column.type):
         return None
     text = pc.utf8_trim_whitespace(column)
-    comma = pc.match_substring_regex(text, r"^[+-]?\d+,\d+$")
+    comma = pc.match_substring_regex(text, r"^[+-]?\d+,\d+(?:[eE][+-]?\d+)?$")
     if pc.any(comma).as_py():
         if reading.decimal == ".":
             row = pc.index(comma, True).as_py()
@@ -134,29 +162,66 @@ def codes_of(column: Any) -> NDArray[np.int64] | None:
         if pyarrow.types.is_nested(column.type):
             return None
         chunks = column.dictionary_encode().unify_dictionaries().chunks
-        codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in chunks]
-        return np.concatenate([np.empty(0, np.int64), *codes]).astype(np.int64)
+        if not chunks:
+            return np.empty(0, np.int64)
+        numbers = codes_of([_plainly(value) for value in chunks[0].dictionary.to_pylist()])
+        assert numbers is not None, "values of plain cells are no lists"
+        table = np.append(numbers, np.int64(-1))  # the last one is for empty cells
+        pieces = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in chunks]
+        codes: NDArray[np.int64] = table[np.concatenate(pieces)]
+        return codes
     cells = listed(column)
     if any(isinstance(cell, list | tuple | dict | np.ndarray) for cell in cells):
         return None
-    return np.array([-1 if cell is None else number_of.setdefault(cell, len(number_of)) for cell in cells])
+    names = map(_plainly, cells)
+    return np.array([-1 if name is None else number_of.setdefault(name, len(number_of)) for name in names], np.int64)
+
+
+def _plainly(cell: Any) -> Any:
+    """A cell by its one spelling; None for an empty one."""
+    return spelling(cell) if isinstance(cell, str | int | float) else cell
+
+
+_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<between>[\[( _.-]*)(?P<number>\d{1,9})(?P<close>[\])]*)")
 
 
 def family(names: Sequence[str]) -> list[list[str]]:
-    """Names that differ by a number alone, in the order of their numbers; the largest family first.
+    """Names that differ by a number, a date or a clock time alone, in their order; the largest family first.
+
+    Numbers behind a minus, as in lags, leave the names in the order of the table.
 
     >>> family(["t10", "t9", "id", "x.1", "x"])
     [['t9', 't10'], ['x', 'x.1']]
+    >>> family(["-1", "0", "-2"]), family(["x(t-2)", "x(t-1)", "x(t)"])
+    ([['-2', '-1', '0']], [['x(t-2)', 'x(t-1)', 'x(t)']])
     """
-    families: dict[str, dict[int, str]] = {}
+    own = [name for name in names if _is_value(name)]
+    if len(own) > 2:
+        with contextlib.suppress(RequestError):  # of several sorts
+            keys = dict(zip(own, sort_keys("", "", own, AS_USUAL), strict=True))
+            rest = [name for name in names if name not in keys]
+            return sorted([sorted(own, key=keys.__getitem__), *family(rest)], key=len, reverse=True)
+    families: dict[str, list[tuple[int, str]]] = {}
     for name in names:
-        if match := re.fullmatch(r"(.*?)[\[( _.-]*(\d{1,9})[\])]?", name):
-            families.setdefault(match[1], {}).setdefault(int(match[2]), name)
+        match = _NUMBERED.fullmatch(name)
+        if match is not None:
+            sign = "" if "-" not in match["between"] else "-"
+            families.setdefault(match["stem"] + sign, []).append((0 if sign else int(match["number"]), name))
+            now = (0, match["stem"] + match["close"])  # x(t) beside x(t-1)
+            if sign and now[1] in names and now not in families[match["stem"] + sign]:
+                families[match["stem"] + sign].append(now)
     for name in names:  # pandas writes a repeated name as x, x.1, x.2
         if name in families and f"{name}.1" in names:
-            families[name][-1] = name
-    ordered = [[members[number] for number in sorted(members)] for members in families.values()]
-    return sorted((members for members in ordered if len(members) > 1), key=len, reverse=True)
+            families[name].append((-1, name))
+    place = {name: number for number, name in enumerate(names)}
+    ordered = [sorted(members, key=lambda member: (member[0], place[member[1]])) for members in families.values()]
+    plain = [[name for _, name in members] for members in ordered if len(members) > 1]
+    return sorted(plain, key=len, reverse=True)
+
+
+def _is_value(name: str) -> bool:
+    """Whether a name is itself a number, a date or a clock time."""
+    return (as_number(name) is not None and name.strip() != "") or re.match(r"\d{1,4}[-/.:]\d", name) is not None
 
 
 def _series(where: Path | str, table: Mapping[str, Any], reading: Reading) -> list[NDArray[np.int64]]:
@@ -174,6 +239,6 @@ def _series(where: Path | str, table: Mapping[str, Any], reading: Reading) -> li
     assert series is not None, "it was just looked at"
     order = np.argsort(series, kind="stable")
     if reading.time is not None:
-        keys = sort_keys(where, reading.time, listed(table[reading.time]), reading.dates)
+        keys = sort_keys(where, reading.time, listed(table[reading.time]), reading)
         order = np.lexsort((keys, series))
     return np.split(order, np.flatnonzero(np.diff(series[order])) + 1)

@@ -117,18 +117,16 @@ class Kind(ABC):
                 row, counted from 1.
         """
         sequences = self.read(where, column, reading)
-        absent = self.absent(sequences)
         for row in np.flatnonzero(sequences.lengths == 0):
             cells.refuse(where, int(row), cells.EMPTY)
-        if absent is None:
-            return Parsed(self.filled(sequences, None, allow_missing), 0, 0)
-        lengths = sequences.lengths
-        sequences = sequences.without_tails(np.all(absent.reshape(len(absent), -1), axis=1))
+        absent, lengths = self.absent(sequences), sequences.lengths
+        if absent is not None:
+            sequences = sequences.without_tails(np.all(absent.reshape(len(absent), -1), axis=1))
         for row in np.flatnonzero(sequences.lengths == 0):
             cells.refuse(where, int(row), cells.EMPTY)
         absent = self.absent(sequences, gaps=True)
         missing = 0 if absent is None else int(absent.sum())
-        if absent is not None and missing and not allow_missing:
+        if absent is not None and not allow_missing:
             place, ends = int(np.argwhere(absent)[0][0]), np.cumsum(sequences.lengths)
             gap_row = int(np.searchsorted(ends, place, side="right"))
             position = int(place - ends[gap_row] + sequences.lengths[gap_row] + 1)
@@ -326,7 +324,7 @@ class Values(Kind):
         if sequences.entries.dtype == np.uint8:  # nothing to check; images come by the gigabyte
             return None
         absent: NDArray[np.bool_] = ~(np.abs(sequences.entries) < LARGEST) if gaps else np.isnan(sequences.entries)
-        return absent if gaps or absent.any() else None
+        return absent if absent.any() else None
 
     def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
         """Gaps stay NaN, and become the mean; or they are the last value; or a channel more for each marks them."""

@@ -3,14 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from selfpretrain.data.cells import as_number, refuse, spelling
-from selfpretrain.data.reading import LabelType
+from selfpretrain.data.cells import NO_NUMBER, as_number, refuse, spelling
+from selfpretrain.data.columns import some
+from selfpretrain.data.reading import LabelType, Reading
 
 NO_LABEL = "-1"
 """Among whole numbers the name of a row without a label, as in scikit-learn, beside two classes or more."""
@@ -30,16 +31,20 @@ class Labels:
         names: (N,) class names; None where a row has none.
         label_type: of the cells, as they were given.
         unlabelled: the name that was taken for "no label", if there was one.
+        written: the first spelling of each class that was given in another one than its name.
         notes: for the reader.
     """
 
     names: list[str | None]
     label_type: LabelType = "str"
     unlabelled: str | None = None
+    written: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
-def read_labels(where: Path | str, name: str, column: Any, unlabelled: str | None = None, *, typed: bool) -> Labels:
+def read_labels(
+    where: Path | str, name: str, column: Any, unlabelled: str | None = None, *, typed: bool, training: bool = True
+) -> Labels:
     """Class names of a column of cells: texts, numbers, lists of one; or an array (N,), (N, 1) or one-hot (N, K).
 
     Args:
@@ -48,15 +53,27 @@ def read_labels(where: Path | str, name: str, column: Any, unlabelled: str | Non
         column: of cells.
         unlabelled: the class name that means "no label", or ``CLASS_OPTION``; None takes -1 among whole numbers for it.
         typed: whether its source tells texts from numbers, as a CSV does not.
+        training: whether they decide how labels are read; those of a test file do not.
 
     Raises:
         RequestError: rows with several labels, or a target that looks continuous.
     """
+    given = unlabelled is not None
     cells, notes = _one_a_row(where, name, column)
+    for row, cell in enumerate(cells):
+        if isinstance(cell, str) and not cell.isascii() and _is_torn(cell):
+            refuse(where, row, f"column '{name}' holds half a character; mend the text")
     distinct = {cell if isinstance(cell, str) else repr(cell): cell for cell in cells}
     spelt = {key: spelling(cell) for key, cell in distinct.items()}
+    if not typed and {str(name).lower() for name in spelt.values() if name} <= {"true", "false"}:
+        spelt = {key: name and name.title() for key, name in spelt.items()}
     names = [spelt[cell if isinstance(cell, str) else repr(cell)] for cell in cells]
     known = Counter(label for label in names if label is not None)
+    odd = sorted(label for label in known if label.lower() in NO_NUMBER)
+    if odd and training:
+        notes.append(
+            f"{some(odd)} {'is' if len(odd) == 1 else 'are'} read as a class; --unlabelled {odd[0]} says it is none"
+        )
     written = [cell for key, cell in distinct.items() if spelt[key] is not None]
     if unlabelled is None and NO_LABEL in known and len(known) > 2 and all(map(_is_whole, known)):
         unlabelled = NO_LABEL
@@ -67,37 +84,54 @@ def read_labels(where: Path | str, name: str, column: Any, unlabelled: str | Non
         )
     if unlabelled not in (None, CLASS_OPTION):
         unlabelled = spelling(unlabelled)
+        if given and training and unlabelled not in known:
+            problem = f"--unlabelled {unlabelled}: no row has that class; the classes are {some(sorted(known))}"
+            refuse(where, None, problem)
         names = [None if label == unlabelled else label for label in names]
         known.pop(unlabelled or "", None)
-    _refuse_continuous(where, name, known)
+    if training:
+        _refuse_continuous(where, name, known)
     return Labels(
         names=names,
         label_type=_type(written, known, typed=typed),
+        written=_written(written),
         unlabelled=None if unlabelled == CLASS_OPTION else unlabelled,
         notes=tuple(notes),
     )
 
 
-def typed_classes(classes: Sequence[str], label_type: LabelType) -> Any:
-    """Class names as an array in the labels' own type.
+def typed_classes(classes: Sequence[str], reading: Reading) -> Any:
+    """Classes as an array in the type and the spelling of the labels.
 
-    >>> typed_classes(("0", "1"), "int").tolist()
+    >>> typed_classes(("0", "1"), Reading(label_type="int")).tolist()
     [0, 1]
     """
-    if label_type == "bool":
+    if reading.label_type == "bool":
         return np.array([name == "True" for name in classes])
-    return np.array(classes).astype({"int": np.int64, "float": np.float64, "str": np.str_}[label_type])
+    if reading.label_type == "str":
+        return np.array([reading.written.get(name, name) for name in classes])
+    return np.array([(int if reading.label_type == "int" else float)(name) for name in classes])
+
+
+def _written(cells: Sequence[Any]) -> dict[str, str]:
+    """The first spelling of each class that is a text and not spelt as its name."""
+    first: dict[str, str] = {}
+    for cell in cells:
+        name = spelling(cell)
+        if isinstance(cell, str) and name is not None:
+            first.setdefault(name, cell)
+    return {name: cell for name, cell in first.items() if cell != name}
 
 
 def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], list[str]]:
     """One plain cell a row, and notes; of lists the single entry, of one-hot rows the place of the 1."""
     cells = column.to_pylist() if hasattr(column, "to_pylist") else column
     cells = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
-    lists = [row for row, cell in enumerate(cells) if isinstance(cell, list | tuple | dict | np.ndarray)]
+    lists = [row for row, cell in enumerate(cells) if not _is_plain(cell)]
     if not lists:
         return cells, []
     rows = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
-    if all(cell is None or (isinstance(cell, list | tuple) and len(cell) == 1) for cell in rows):
+    if all(cell is None or (isinstance(cell, list | tuple) and len(cell) == 1 and _is_plain(cell[0])) for cell in rows):
         return [None if cell is None else cell[0] for cell in rows], []
     widths = {len(cell) if isinstance(cell, list | tuple) else 0 for cell in rows}
     if len(widths) == 1 and all(as_number(entry) in (0.0, 1.0) for cell in rows for entry in cell):
@@ -107,6 +141,18 @@ def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], li
             return [places[0] for places in ones], [note]
     problem = f"column '{name}' holds a list of labels; {ONE_CLASS}, so keep one, or ask about each label by itself"
     refuse(where, lists[0], problem)
+
+
+def _is_torn(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _is_plain(cell: Any) -> bool:
+    return not isinstance(cell, list | tuple | dict | np.ndarray)
 
 
 def _refuse_continuous(where: Path | str, name: str, known: Counter[str]) -> None:
@@ -131,9 +177,7 @@ def _type(written: Sequence[Any], known: Counter[str], *, typed: bool) -> LabelT
         return "str"
     if all(isinstance(cell, bool) for cell in written) or (not typed and known.keys() <= {"True", "False"}):
         return "bool"
-    if all(_is_whole(label) and len(label) < 19 for label in known):
+    if all(map(_is_whole, known)):
         return "int"
-    numbers = {label: as_number(label) for label in known}
-    return (
-        "float" if all(number is not None and spelling(number) == label for label, number in numbers.items()) else "str"
-    )
+    is_code = any(re.match(r"[+-]?0\d", label) for label in known)
+    return "str" if is_code or any(as_number(label) is None for label in known) else "float"

@@ -1,6 +1,7 @@
 """A task by its name: a built-in one, a file, or sequences in memory."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,15 @@ def load_task(
     """
     own = {field.name for field in fields(TaskConfig)}
     if not isinstance(task, str | Path | TaskConfig):
-        is_frame = columns_of(task) is not None
+        rows_given = list(task) if isinstance(task, Iterator) else task
+        frame = columns_of(rows_given)
         split = options.pop("split", None) if y is not None else None
-        elsewhere = {"data", "options", "test", "data_dir", *TEXT_OPTIONS, *(() if is_frame else TABLE_OPTIONS)}
+        elsewhere = {"data", "options", "test", "data_dir", *TEXT_OPTIONS, *(TABLE_OPTIONS if frame is None else ())}
         for name in [name for name in options if name not in own - elsewhere]:
             listed = ", ".join(sorted(own - elsewhere | {"split"}))
             raise SettingError(name, options[name], f"is no option of sequences in memory; they are {listed}")
         config = TaskConfig(data="arrays", **options)
-        rows = parsed("arrays", rows_in_memory(task, y, split, config), config)
+        rows = parsed("arrays", rows_in_memory(rows_given if frame is None else frame, y, split, config), config)
         return replace(assemble("arrays", "arrays", rows, config), source=None)
     if y is not None:
         raise RequestError(f"labels y go with sequences in memory, and the data are {task}; give {TAKEN}")

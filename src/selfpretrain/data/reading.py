@@ -1,6 +1,6 @@
 """How the rows of one data set are read: decided on the training rows, and used as it is on every later row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Form = Literal["whole", "steps", "channels"]
@@ -24,8 +24,11 @@ class Reading:
         axes: of arrays and lists with channels.
         dates: the order of day and month where a date does not show it.
         fold_case: whether upper and lower case are one.
+        reordered: whether numbered columns were put in order.
+        blanks: texts that say that a symbol is missing; None until training has shown what the symbols are.
         unlabelled: the class name that means "no label"; None where there is none.
         label_type: of the classes as they were given; predictions come in it.
+        written: classes that were given in another spelling than their names; the first one of each.
     """
 
     sequence: tuple[str, ...] = ()
@@ -39,8 +42,11 @@ class Reading:
     axes: Axes = "ntc"
     dates: DateOrder | None = None
     fold_case: bool = False
+    reordered: bool = False
+    blanks: tuple[str, ...] | None = None
     unlabelled: str | None = None
     label_type: LabelType = "str"
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, str]:

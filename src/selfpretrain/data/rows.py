@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName, TaskConfig
-from selfpretrain.data.cells import MISSING, Cells, check_channels, guess, numbers_first, refuse
+from selfpretrain.data.cells import MISSING, Cells, blanks_of, check_channels, guess, numbers_first, refuse
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.columns import some
 from selfpretrain.data.kinds import KINDS
@@ -137,13 +137,15 @@ def parsed(where: Path | str, rows: Rows, config: TaskConfig) -> Rows:
     if missing:
         notes.append(f"{missing} {kind.filling(config.allow_missing)}")
     notes += kind.doubts(columns[0], config, reading)
+    if reading.blanks is None and name == "symbols":
+        reading = replace(reading, blanks=blanks_of(columns[0].names or ()))
     split = None
     if rows.split is not None:
         split = [SPLIT_NAMES.get(name.strip().lower(), "") for name in rows.split]
         if "" in split:
             row = split.index("")
             refuse(where, row, f"the split column says '{rows.split[row]}'; write train, val or test")
-    return replace(rows, columns=columns, kind=name, split=split, notes=notes)
+    return replace(rows, columns=columns, kind=name, split=split, notes=notes, reading=reading)
 
 
 def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -> Rows:
@@ -210,6 +212,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
             allow_missing=config.allow_missing,
             per_row=per_row,
             reading=rows.reading,
+            shortest=int(sequences.lengths[sequences_of(np.flatnonzero(parts == 0), per_row)].min()),
         )
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None

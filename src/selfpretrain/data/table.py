@@ -17,6 +17,7 @@ import gzip
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.cells import as_number, first_line, refuse
-from selfpretrain.data.memory import plain
+from selfpretrain.data.memory import Frame, column, plain
 from selfpretrain.files import DAMAGED_NPZ
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
@@ -42,8 +43,15 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Accepted entries of a split column, and what they mean."""
-HEAD_BYTES, HEAD_ROWS = 2**20, 50
+HEAD_BYTES, HEAD_ROWS = 2**22, 50
 """So much of a text is looked at to see its separator and its header (ours)."""
+BLOCK_BYTES = 2**26
+"""So much of a text is parsed at a time; no row is longer (ours)."""
+MAGIC = {
+    b"\x1f\x8b": "compressed with gzip; let its name end in .gz",
+    b"PK\x03\x04": "a ZIP archive, as Excel writes it; save it as CSV",
+}
+"""How files begin that are no text, whatever their name says, and what to do with them."""
 MOST_BYTES = 2**34
 """A compressed or transcoded text has at most so many bytes; it is read into memory (ours)."""
 
@@ -96,13 +104,13 @@ def read_table(path: Path, config: TaskConfig) -> Table:
         refuse(path, None, f"{(error.strerror or '').lower()}; check the path and its permissions")
     if empty:
         refuse(path, None, "the file is empty; it needs a header and rows")
-    is_text = kind not in (".parquet", ".npz")
-    for name in () if is_text else ("header", "separator", "encoding"):
-        if getattr(config, name) is not None:
-            refuse(path, None, f"--{name} is for text files; leave it out")
+    if kind in (".parquet", ".npz") and Path(config.data) == path:  # a test file may be of another sort
+        for name in ("header", "separator", "encoding"):
+            if getattr(config, name) is not None:
+                refuse(path, None, f"--{name} is for text files; leave it out")
     read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
     table = read(path, config)
-    if not len(table):
+    if not len(table) and not getattr(table.columns, "unreadable", ()):
         refuse(path, None, "there are no rows; it needs a header and rows")
     return table
 
@@ -153,6 +161,9 @@ def _csv(path: Path, config: TaskConfig) -> Table:
     from pyarrow import csv as arrow_csv
 
     raw_head = _raw(path, config, HEAD_BYTES)
+    for magic, what in MAGIC.items():
+        if raw_head.startswith(magic):
+            refuse(path, None, f"it is {what}")
     if b"\0" in raw_head:
         refuse(path, None, f"it holds zero bytes: {NOT_UTF8}")
     head = raw_head.decode("utf-8", "ignore")
@@ -160,10 +171,10 @@ def _csv(path: Path, config: TaskConfig) -> Table:
     head = head[told.end() :] if told else head
     separator, notes = (told[1], []) if told and config.separator is None else _separator(path, head, config)
     first = next(iter(_rows(head, separator)), [])
-    headless = config.header == "no" or (config.header is None and _is_data(path, first))
+    headless = config.header == "no" or (config.header is None and _is_data(path, first, config))
     names = [f"column{place}" for place in range(1, len(first) + 1)] if headless else [name.strip() for name in first]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1 and name:
             refuse(path, None, f"column '{name}' occurs twice; rename one, or give --header no if there is no header")
     if headless:
         notes.append("the first row is data, not a header (--header yes overrides)")
@@ -175,7 +186,10 @@ def _csv(path: Path, config: TaskConfig) -> Table:
 
     layout = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=remember)
     one_by_one = arrow_csv.ReadOptions(  # with threads nobody knows the number of a wrong row
-        use_threads=False, skip_rows=1 if told else 0, column_names=names if headless else None
+        use_threads=False,
+        skip_rows=1 if told else 0,
+        column_names=names if headless else None,
+        block_size=BLOCK_BYTES,  # no row is longer
     )
     as_written = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(names if headless else first, pyarrow.string()),
@@ -186,6 +200,9 @@ def _csv(path: Path, config: TaskConfig) -> Table:
     try:
         source = str(path) if is_plain else pyarrow.BufferReader(_raw(path, config))
         table = arrow_csv.read_csv(source, one_by_one, layout, as_written)
+        columns = dict(zip(names, table.columns, strict=True))
+    except UnicodeDecodeError:
+        refuse(path, None, NOT_UTF8)
     except (pyarrow.ArrowException, OSError) as error:
         for row in short_rows:
             problem = f"{row.actual_columns} columns where the first row has {row.expected_columns}"
@@ -193,7 +210,6 @@ def _csv(path: Path, config: TaskConfig) -> Table:
             refuse(path, number, f"{problem}; quote cells with separators, or name the separator with --separator")
         problem = NOT_UTF8 if "UTF8" in str(error) else f"not a readable table ({first_line(error)}); save it again"
         refuse(path, None, problem)
-    columns = dict(zip(names, table.columns, strict=True))
     return Table(columns=columns, typed=False, headless=headless, notes=tuple(notes))
 
 
@@ -219,7 +235,8 @@ def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str
     if config.separator is not None:
         return config.separator, []
     usual = "\t" if extension(path) == ".tsv" else ","
-    widths = {separator: {len(row) for row in _rows(head, separator)} for separator in SEPARATORS}
+    candidates = [separator for separator in SEPARATORS if separator != config.decimal]
+    widths = {separator: {len(row) for row in _rows(head, separator)} for separator in candidates}
     fitting = [separator for separator, seen in widths.items() if len(seen) == 1 and max(seen) > 1]
     if len(fitting) > 1:
         both = " and ".join(SEPARATORS[separator] for separator in fitting)
@@ -229,13 +246,13 @@ def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str
     return fitting[0], [f"cells are separated by a {SEPARATORS[fitting[0]]}"]
 
 
-def _is_data(path: Path, first: Sequence[str]) -> bool:
+def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
     """Whether the first row is one of data: a header of numbers is none.
 
     Raises:
         RequestError: it counts 0, 1, 2 and so on, as names that a library gave and as data may.
     """
-    numbers = [as_number(name) for name in first]
+    numbers = [as_number(name.replace(config.decimal, ".")) for name in first]
     if not numbers or None in numbers or all(np.isnan(number) for number in numbers if number is not None):
         return False
     counted = [int(number) for number in numbers if number is not None and number == number // 1]
@@ -263,7 +280,10 @@ def _json(path: Path, config: TaskConfig) -> Table:
             refuse(path, row, 'not a JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
     if not objects:
         refuse(path, None, "there are no rows; write one JSON object a line")
-    names = dict.fromkeys(chain.from_iterable(objects))
+    names = list(dict.fromkeys(chain.from_iterable(objects)))
+    for name, count in Counter(name.strip() for name in names).items():
+        if count > 1:
+            refuse(path, None, f"column '{name}' occurs twice, with and without blanks around it; rename one")
     return Table(columns={name.strip(): [row.get(name) for row in objects] for name in names})
 
 
@@ -279,10 +299,13 @@ def _parquet(path: Path, config: TaskConfig) -> Table:
             table = parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         refuse(path, None, f"not a readable Parquet file ({first_line(error)}); save it again")
-    for name in table.column_names:
-        if table.column_names.count(name) > 1:
+    for name, count in Counter(table.column_names).items():
+        if count > 1:
             refuse(path, None, f"column '{name}' occurs twice; rename one")
-    return Table(columns={name: plain(path, table.column(name)) for name in table.column_names})
+    columns = Frame()
+    for name in table.column_names:
+        columns.add(name.strip(), plain, path, table.column(name))
+    return Table(columns=columns)
 
 
 def _arrays(path: Path, config: TaskConfig) -> Table:
@@ -295,7 +318,9 @@ def _arrays(path: Path, config: TaskConfig) -> Table:
     by_lower = {name.lower(): name for name in arrays}
     parts = [part for part in SPLIT_NAMES if f"x_{part}" in by_lower]
     if not parts or config.sequence is not None:
-        columns = {name: _checked(path, name, array) for name, array in arrays.items() if array.ndim}
+        columns = Frame()
+        for name, array in arrays.items():
+            columns.add(name, _checked, path, name, array)
         return Table(columns=columns)
     xs, ys = [], []
     for part in parts:
@@ -327,4 +352,5 @@ def _checked(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
         refuse(path, None, f"{name} is {array.dtype}; give numbers or text")
     if array.ndim not in (1, 2, 3):
         refuse(path, None, f"{name} {array.shape}; the shapes are (N, T) or (N, T, C), and (N,)")
-    return array.astype(np.str_) if array.dtype.kind == "S" else array
+    checked: NDArray[Any] = column(f"{path}: {name}", array)  # in the byte order of this machine, and bytes decoded
+    return checked

@@ -1,5 +1,6 @@
 """What a column says of time, as numbers that sort: numbers, clock times, dates. Anything else is refused."""
 
+import contextlib
 import re
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,31 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.data.cells import as_number, refuse
-from selfpretrain.data.reading import DateOrder
+from selfpretrain.data.reading import DateOrder, Reading
 
 _CLOCK = r"(\d{1,3}):(\d{2})(?::(\d{2}(?:\.\d+)?))?(?:\s*([AaPp])[Mm])?"
 _DAY = r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})"
-_YEAR_FIRST = r"(\d{4})[/.-](\d{1,2})[/.-](\d{1,2})"
+_YEAR_FIRST = r"(\d{4})[/.-](\d{1,2})(?:[/.-](\d{1,2}))?"
+_DAYS = r"(-?\d+) days?(?: \+?(\d+):(\d+):(\d+(?:\.\d+)?))?"
+"""A span of time as pandas writes it."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def sort_keys(where: Path | str, name: str, column: Sequence[Any], dates: DateOrder | None) -> NDArray[np.float64]:
+def sort_keys(where: Path | str, name: str, column: Sequence[Any], reading: Reading) -> NDArray[np.float64]:
     """A number for each cell (N,), which rises with time; nothing but the order is meant.
 
     Args:
         where: for refusals.
         name: the column's.
         column: numbers, texts, or what Python has for dates and times.
-        dates: the order of day and month; None sees it from a day beyond 12.
+        reading: the decimal sign, and the order of day and month; if it has none, it is seen from a day beyond 12.
 
     Raises:
         RequestError: a cell that is none of these; dates that can be read two ways; cells of several sorts.
 
-    >>> sort_keys("f", "t", ["10:00", "9:05"], None).tolist()
+    >>> sort_keys("f", "t", ["10:00", "9:05"], Reading()).tolist()
     [36000.0, 32700.0]
     """
-    texts = {cell for cell in column if isinstance(cell, str)}
-    order = dates or _date_order(where, name, texts)
+    if all(isinstance(cell, int) for cell in column):  # also beyond what float64 can tell apart
+        return np.unique(np.array(column, dtype=object), return_inverse=True)[1].astype(np.float64)
+    if reading.decimal == ",":
+        column = [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in column]
+    order = reading.dates or date_order(where, name, column)
     keys = np.empty(len(column))
     sort_of_row: dict[str, int] = {}
     seen: dict[Any, tuple[str, float]] = {}
@@ -65,6 +71,9 @@ def _key(where: Path | str, name: str, row: int, cell: Any, order: DateOrder) ->
     if number is not None and not np.isnan(number):
         return "number", number
     text = str(cell).strip()
+    if span := re.fullmatch(_DAYS, text):
+        days, *clock_of_day = span.groups()
+        return "span", 86400.0 * int(days) + (_seconds(*clock_of_day) if clock_of_day[0] else 0.0)
     if clock := re.fullmatch(_CLOCK, text):
         return "clock time", _seconds(*clock.groups())
     try:
@@ -82,23 +91,27 @@ def _date(text: str, order: DateOrder) -> datetime:
     """
     for pattern, places in ((_DAY, (4, 3, 1) if order == "dmy" else (4, 1, 3)), (_YEAR_FIRST, (1, 2, 3))):
         if match := re.fullmatch(f"{pattern}(?:[T ]+{_CLOCK})?", text):
-            year, month, day = (int(match[place]) for place in places)
+            year, month, day = (int(match[place] or 1) for place in places)
             clock = match.groups()[-4:]
             seconds = _seconds(*clock) if clock[0] else 0.0
             return datetime(year + (2000 if year < 70 else 1900 if year < 100 else 0), month, day) + timedelta(
                 seconds=seconds
             )
+    for form in ("%d-%b-%Y", "%d %b %Y", "%b %d, %Y"):
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(text, form)
     return datetime.fromisoformat(text)
 
 
-def _seconds(hours: str, minutes: str, seconds: str | None, half: str | None) -> float:
+def _seconds(hours: str, minutes: str, seconds: str | None, half: str | None = None) -> float:
     hour = int(hours) % 12 + 12 * (half in "Pp") if half else int(hours)
     return hour * 3600.0 + int(minutes) * 60 + float(seconds or 0)
 
 
-def _date_order(where: Path | str, name: str, texts: set[str]) -> DateOrder:
+def date_order(where: Path | str, name: str, column: Sequence[Any]) -> DateOrder:
     """Whether the day or the month comes first, by a number beyond 12."""
-    dates = [match for text in sorted(texts) if (match := re.match(f"\\s*{_DAY}", text))]
+    texts = sorted({cell for cell in column if isinstance(cell, str)})
+    dates = [match for text in texts if (match := re.match(f"\\s*{_DAY}", text))]
     first, second = (max((int(match[place]) for match in dates), default=0) for place in (1, 3))
     if dates and (first > 12) == (second > 12):
         day, month = dates[0][1], dates[0][3]
