@@ -243,6 +243,10 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     texts = [cell for cell in sample if isinstance(cell, str)]
     if reading.decimal == "." and texts and all(re.fullmatch(ONE_COMMA, text) for text in texts):
         refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
+    if reading.decimal == ".":
+        for row, cell in enumerate(sample):
+            if isinstance(cell, str) and re.fullmatch(r"[\d\s.,;|+-]+", cell) and re.search(TWO_WAYS, cell):
+                refuse(where, row, two_ways(cell))
     lists = [_list_or_nothing(cell, reading) for cell in sample if not isinstance(cell, str) or is_list(cell)]
     rows = [_flat(cell) for cell in lists] + [tokens(text, reading.decimal) for text in texts if not is_list(text)]
     nested = any(isinstance(entry, list | np.ndarray) for cell in lists for entry in cell[:1])

@@ -14,6 +14,8 @@ from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.times import sort_keys
 from selfpretrain.errors import RequestError
 
+AT_ONCE = 2**20
+"""Cells of columns of texts that are made numbers at a time, to save memory (ours)."""
 LARGEST_EXACT = 2**53
 """Whole numbers beyond lose digits as float64, so they stay words."""
 
@@ -92,12 +94,20 @@ def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading
 
     if not all(hasattr(column, "chunks") and pyarrow.types.is_string(column.type) for column in columns):
         return None
-    try:
-        one = pyarrow.chunked_array([chunk for column in columns for chunk in column.chunks], pyarrow.string())
-        numbers = numbers_of(where, "", one, reading)
-    except RequestError:
-        return None  # column by column, to name the row
-    return None if numbers is None else np.ascontiguousarray(numbers.reshape(len(columns), -1).T)
+    rows = len(columns[0])
+    matrix = np.empty((rows, len(columns)))
+    width = max(1, AT_ONCE // max(1, rows))
+    for start in range(0, len(columns), width):
+        part = columns[start : start + width]
+        one = pyarrow.chunked_array([chunk for column in part for chunk in column.chunks], pyarrow.string())
+        try:
+            numbers = numbers_of(where, "", one, reading)
+        except RequestError:
+            return None  # column by column, to name the row
+        if numbers is None:
+            return None
+        matrix[:, start : start + width] = numbers.reshape(len(part), -1).T
+    return matrix
 
 
 def listed(column: Any) -> list[Any]:
@@ -182,7 +192,7 @@ def _plainly(cell: Any) -> Any:
     return spelling(cell) if isinstance(cell, str | int | float) else cell
 
 
-_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<between>[\[( _.-]*)(?P<number>\d{1,9})(?P<close>[\])]*)")
+_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<between>[\[( _.+-]*)(?P<number>\d{1,9})(?P<close>[\])]*)")
 
 
 def family(names: Sequence[str]) -> list[list[str]]:
@@ -194,6 +204,8 @@ def family(names: Sequence[str]) -> list[list[str]]:
     [['t9', 't10'], ['x', 'x.1']]
     >>> family(["-1", "0", "-2"]), family(["x(t-2)", "x(t-1)", "x(t)"])
     ([['-2', '-1', '0']], [['x(t-2)', 'x(t-1)', 'x(t)']])
+    >>> family(["t-1", "t+0", "t+1"])
+    [['t-1', 't+0', 't+1']]
     """
     own = [name for name in names if _is_value(name)]
     if len(own) > 2:
@@ -204,12 +216,16 @@ def family(names: Sequence[str]) -> list[list[str]]:
     families: dict[str, list[tuple[int, str]]] = {}
     for name in names:
         match = _NUMBERED.fullmatch(name)
-        if match is not None:
-            sign = "" if "-" not in match["between"] else "-"
-            families.setdefault(match["stem"] + sign, []).append((0 if sign else int(match["number"]), name))
-            now = (0, match["stem"] + match["close"])  # x(t) beside x(t-1)
-            if sign and now[1] in names and now not in families[match["stem"] + sign]:
-                families[match["stem"] + sign].append(now)
+        if match is None:
+            continue
+        stem, number = match["stem"], int(match["number"])
+        if "+" in match["between"] or f"{stem}+{match['number']}{match['close']}" in names or f"{stem}+1" in names:
+            families.setdefault(f"{stem}+", []).append((-number if "-" in match["between"] else number, name))
+        elif "-" in match["between"]:
+            lags, now = families.setdefault(f"{stem}-", []), (0, str(stem + match["close"]))  # x(t) beside x(t-1)
+            lags += [(0, name), now] if now[1] in names and now not in lags else [(0, name)]
+        else:
+            families.setdefault(stem, []).append((number, name))
     for name in names:  # pandas writes a repeated name as x, x.1, x.2
         if name in families and f"{name}.1" in names:
             families[name].append((-1, name))

@@ -101,6 +101,8 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     else:
         sequence = _guessed(where, look, others, notes)
     if not sequence:
+        for reason in getattr(columns, "unreadable", {}).values():
+            raise RequestError(reason)
         refuse(where, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
     if config.pair and len(sequence) > 1:
         several = f"there are {len(sequence)} columns for the first"
@@ -193,18 +195,20 @@ def _refuse_mixture(where: Path | str, look: _Look, steps: Sequence[str]) -> Non
     if len(numeric) > 1:
         problem = f"column '{numeric[False]}' holds words and '{numeric[True]}' numbers"
         refuse(where, None, f"{problem}, so they are no steps of one sequence; name the sequence with --sequence")
-    texts = [
-        name for name in steps if False in numeric and 2 * len(set(map(str, look.cells(name)))) > len(look.cells(name))
-    ]
-    if len(texts) == len(steps) > 1 and len(look.cells(steps[0])) > 2 * FEWEST_STEPS:
-        refuse(where, None, f"{' and '.join(texts[:2])} could both be the sequence; name it with --sequence")
+    if True in numeric or len(look.cells(steps[0])) <= 2 * FEWEST_STEPS:
+        return
+    if all(2 * len(set(map(str, look.cells(name)))) > len(look.cells(name)) for name in steps):  # no word recurs
+        cell = look.cells(steps[0])[0]
+        if re.search(r"\d", str(cell)) and len(steps) >= FEWEST_STEPS:
+            refuse(where, 0, f"'{cell}' in column '{steps[0]}' is no number; write plain numbers")
+        refuse(where, None, f"{' and '.join(steps[:2])} could both be the sequence; name it with --sequence")
 
 
 def _label(where: Path | str, table: Table, config: TaskConfig, split: str | None, notes: list[str]) -> str:
     """The label column, by its name; without a header the first or the last column; of series the one that fits."""
     names = table.names
     if table.headless:
-        return _label_without_header(where, table, notes)
+        return _label_without_header(where, table, config, notes)
     axes = axes_among(names)
     by_lower = {name.lower(): name for name in reversed(names)}
     candidates = [by_lower[name] for name in LABEL_NAMES if name in by_lower and by_lower[name] not in axes]
@@ -227,11 +231,11 @@ def axes_among(names: Sequence[str]) -> set[str]:
     return {name for name in names if name.lower() in axes}
 
 
-def _label_without_header(where: Path | str, table: Table, notes: list[str]) -> str:
+def _label_without_header(where: Path | str, table: Table, config: TaskConfig, notes: list[str]) -> str:
     first, last = table.names[0], table.names[-1]
 
     def like_classes(name: str) -> bool:
-        codes, numbers = codes_of(table.columns[name]), numbers_of(where, name, table.columns[name])
+        codes, numbers = codes_of(table.columns[name]), numbers_of(where, name, table.columns[name], told(config))
         assert codes is not None, "cells of a CSV are plain"
         few = 2 * (int(codes.max()) + 1) <= len(codes)
         return few and (numbers is None or bool((numbers == np.round(numbers)).all()))
@@ -294,7 +298,7 @@ def _steps(where: Path | str, look: _Look, others: list[str], families: list[lis
     else:
         no_step = {name for name in others if WHO.fullmatch(name) or WHEN.fullmatch(name) or _is_counter(look, name)}
         steps = [name for name in others if name not in no_step] or others
-        if set(steps) == axes_among(steps):
+        if steps and set(steps) == axes_among(steps):
             problem = f"{', '.join(steps)} are channels of one time step"
             refuse(
                 where, None, f"{problem}; name the recording of each row with --series, or the steps with --sequence"
@@ -353,8 +357,9 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set
     codes = {name: own for name in roles if (own := codes_of(table.columns[name])) is not None}
     labels = {name: codes[name] for name in ([config.label] if config.label else roles) if name in codes}
     keys: dict[str, NDArray[np.float64] | None] = {}
-    for series, groups in _series_candidates(codes):
+    for series, groups in _series_candidates(codes, {name for name in (config.label, *LABEL_NAMES) if name}):
         constant = [name for name in _constant_in(groups, labels) if name not in series]
+        constant += [name for name in series[1:] if name in (config.label, *LABEL_NAMES)]
         if not constant:
             continue
         time = None
@@ -364,7 +369,7 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set
             if (key := keys[name]) is not None and _counts_within(key, groups):
                 time = name
                 break
-        is_block = len(series) == 1 and WHO.fullmatch(series[0]) and np.count_nonzero(np.diff(groups)) == groups.max()
+        is_block = len(series) == 1 and np.count_nonzero(np.diff(groups)) == groups.max()
         if time is None and (numbered or not is_block):
             continue
         rest = [name for name in names if name not in (*series, time, *constant)]
@@ -379,16 +384,16 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set
 
 
 def _series_candidates(
-    codes: Mapping[str, NDArray[np.int64]],
+    codes: Mapping[str, NDArray[np.int64]], labels: set[str]
 ) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
-    """Columns whose values stand in several rows, and pairs of such by name."""
+    """Columns whose values stand in several rows, and pairs of such: persons with recordings or with labels."""
     single = {
         name: groups
         for name, groups in codes.items()
         if 2 <= int(groups.max(initial=-1)) + 1 <= len(groups) / LONG_RECURRENCE and (groups >= 0).all()
     }
     yield from (((name,), groups) for name, groups in single.items())
-    for one, two in combinations([name for name in single if WHO.fullmatch(name)], 2):
+    for one, two in combinations([name for name in single if WHO.fullmatch(name) or name in labels], 2):
         both = single[one] * (single[two].max() + 1) + single[two]
         groups = np.unique(both, return_inverse=True)[1]
         if groups.max() + 1 <= len(groups) / LONG_RECURRENCE:

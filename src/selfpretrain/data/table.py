@@ -45,8 +45,8 @@ SPLIT_NAMES = {
 """Accepted entries of a split column, and what they mean."""
 HEAD_BYTES, HEAD_ROWS = 2**22, 50
 """So much of a text is looked at to see its separator and its header (ours)."""
-BLOCK_BYTES = 2**26
-"""So much of a text is parsed at a time; no row is longer (ours)."""
+BLOCK_BYTES, LONGEST_ROW = 2**22, 2**30
+"""So much of a text is parsed at a time, and no row is longer (ours)."""
 MAGIC = {
     b"\x1f\x8b": "compressed with gzip; let its name end in .gz",
     b"PK\x03\x04": "a ZIP archive, as Excel writes it; save it as CSV",
@@ -185,21 +185,31 @@ def _csv(path: Path, config: TaskConfig) -> Table:
         return "error"
 
     layout = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=remember)
-    one_by_one = arrow_csv.ReadOptions(  # with threads nobody knows the number of a wrong row
-        use_threads=False,
-        skip_rows=1 if told else 0,
-        column_names=names if headless else None,
-        block_size=BLOCK_BYTES,  # no row is longer
-    )
     as_written = arrow_csv.ConvertOptions(
         column_types=dict.fromkeys(names if headless else first, pyarrow.string()),
         null_values=[""],
         strings_can_be_null=True,
     )
+
+    def read(block_bytes: int) -> Any:
+        source = str(path) if is_plain else pyarrow.BufferReader(raw)
+        one_by_one = arrow_csv.ReadOptions(
+            use_threads=False,  # with threads nobody knows the number of a wrong row
+            skip_rows=1 if told else 0,
+            column_names=names if headless else None,
+            block_size=block_bytes,
+        )
+        try:
+            return arrow_csv.read_csv(source, one_by_one, layout, as_written)
+        except pyarrow.ArrowInvalid as error:
+            if "straddling" in str(error) and block_bytes < LONGEST_ROW:
+                return read(LONGEST_ROW)
+            raise
+
     is_plain = path.suffix.lower() != PACKED and _encoding(path, config) == "utf-8"
+    raw = b"" if is_plain else _raw(path, config)
     try:
-        source = str(path) if is_plain else pyarrow.BufferReader(_raw(path, config))
-        table = arrow_csv.read_csv(source, one_by_one, layout, as_written)
+        table = read(BLOCK_BYTES)
         columns = dict(zip(names, table.columns, strict=True))
     except UnicodeDecodeError:
         refuse(path, None, NOT_UTF8)
