@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import selfpretrain
@@ -106,3 +108,66 @@ def test_a_second_command_with_more_seeds_says_what_is_there(tmp_path, capsys):
     assert "12 of 15 trainings are there" in error  # 3 a rate and a seed
     assert "[3/3]" in error and "[4/" not in error
     assert json.loads((tmp_path / "o/config.json").read_text())["request"]["seeds"] == 3
+
+
+RNG = np.random.default_rng(0)
+STEPS = RNG.normal(size=(24, 4)).round(3)
+
+
+def wide(**more):
+    """A table of 24 rows with four steps."""
+    return {**{f"t{t}": STEPS[:, t] for t in range(4)}, "label": ["a", "b"] * 12, **more}
+
+
+def saved(path, table, **options):
+    pd.DataFrame(table).to_csv(path, index=False, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "lines"),
+    [
+        (
+            wide(),
+            [],
+            ["24 rows, sequence from columns t0 .. t3 as values (1 channel), 4 steps, classes from label: a 12"],
+        ),
+        (wide(id=range(24)), [], ["not used: id", "id is no step, and left out of training and test"]),
+        (wide(t1=[None, *STEPS[1:, 1]]), ["--allow-missing"], ["1 missing or infinite values are replaced by their"]),
+        (wide(t1=[None, *STEPS[1:, 1]]), ["--allow-missing", "last"], ["where there is none"]),
+        (wide(label=[0, 1, -1] * 8), [], ["0 8, 1 8, 8 without", "--unlabelled none reads -1 as a class"]),
+        (wide(label=[0, 1, -1] * 8), ["--unlabelled", "none"], ["classes from label: -1 8, 0 8, 1 8"]),
+    ],
+)
+def test_the_command_says_what_it_has_read(tmp_path, capsys, table, options, lines):
+    path = saved(tmp_path / "a.csv", table)
+    assert main(["compare", *options, str(path), "--plan", "--out", str(tmp_path / "out")]) == 0
+    error = capsys.readouterr().err
+    for line in lines:
+        assert line in error
+    assert [left.name for left in tmp_path.iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        (wide(t1=[None, *STEPS[1:, 1]]), [], "row 1: position 2 is missing"),
+        (wide(t1=["0,5"] * 24), [], "row 1: column 't1': '0,5' can be the number 0.5 or two, 0 and 5; give --decimal ,"),
+        (wide(label=STEPS[:, 0]), [], "the target 'label' looks continuous"),
+        (wide(target=["a"] * 24), [], "label and target could both be the class; name it with --label"),
+        (wide(), ["--test", "TEST"], "columns t2, t3 are missing, which training has"),
+        (wide(), ["--encoding", "klingon"], "--encoding klingon is no encoding that Python knows"),
+        (wide(), ["--unlabelled", "c"], "--unlabelled c: no row has that class; the classes are a, b"),
+        ({"rec": np.repeat(range(6), 4), "t": [0, 1, 2, 3] * 6, "x": 0.5, "z": 1.5, "activity": ["a"] * 12 + ["b"] * 12},
+         [], "read it with --series rec --time t --label activity"),
+    ],
+)  # fmt: skip
+def test_what_can_be_read_two_ways_ends_in_one_line_and_leaves_nothing(tmp_path, capsys, table, options, message):
+    test = saved(tmp_path / "test.csv", {name: table[name] for name in ("label", "t1", "t0") if name in table})
+    path = saved(tmp_path / "a.csv", table)
+    given = [str(test) if option == "TEST" else option for option in options]
+    assert main(["compare", str(path), *given, "--out", str(tmp_path / "out")]) == 2
+    out, error = capsys.readouterr()
+    assert message in error and not out
+    assert len(error.splitlines()) == 1
+    assert sorted(left.name for left in tmp_path.iterdir()) == ["a.csv", "test.csv"]

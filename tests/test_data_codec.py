@@ -4,13 +4,18 @@ import json
 from functools import partial
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selfpretrain.data import kinds
 from selfpretrain.data.cells import symbols, values
 from selfpretrain.data.codec import Codec
+from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 from selfpretrain.files import from_dict, to_dict
 
@@ -125,3 +130,99 @@ def test_rows_that_cannot_be_read_are_refused_with_their_number(codec, rows, mes
 @pytest.mark.parametrize("codec", [symbol_codec("1 2 x"), value_codec(VALUES), TEXT(per_row=2)])
 def test_a_codec_goes_round_bit_for_bit(codec):
     assert from_dict(Codec, json.loads(json.dumps(to_dict(codec)))) == codec
+
+
+# Rows of a saved model.
+
+FRAME = {"hr": RNG.normal(size=40), "temp": RNG.normal(size=40), "spo": RNG.normal(size=40)}
+FRAME["label"] = np.arange(40) % 2
+WIDE = load_task(pd.DataFrame(FRAME)).codec
+ARRAY = load_task(RNG.normal(size=(40, 3)), np.arange(40) % 2).codec
+
+
+def rows_of(holder):
+    """The same rows with their columns in another order, and with more of them."""
+    mixed = pd.DataFrame({name: FRAME[name] for name in ("label", "spo", "hr", "temp")}).assign(odd=object())
+    plain = mixed.drop(columns="odd")
+    return {
+        "pandas": mixed,
+        "polars": pl.from_pandas(plain),
+        "arrow": pa.Table.from_pandas(plain),
+        "columns": dict(plain),
+        "records": plain.to_dict("records"),
+        "rows": [plain.iloc[place] for place in range(40)],
+        "row by row": (row for _, row in plain.iterrows()),
+        "named tuples": plain.itertuples(index=False),
+        "records of NumPy": plain.to_records(index=False),
+    }[holder]
+
+
+@pytest.mark.parametrize(
+    "holder",
+    ["pandas", "polars", "arrow", "columns", "records", "rows", "row by row", "named tuples", "records of NumPy"],
+)
+def test_columns_of_a_frame_are_found_by_the_names_of_training(holder):
+    expected = WIDE.encode(np.column_stack([FRAME[name] for name in ("hr", "temp", "spo")]))[0]
+    assert np.array_equal(WIDE.encode(rows_of(holder))[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("codec", "rows", "message"),
+    [
+        (WIDE, pd.DataFrame(FRAME).drop(columns=["temp", "spo"]), "columns temp, spo are missing, which training has"),
+        (WIDE, pd.DataFrame(FRAME).to_numpy(), r"4 entries a row, and training had 3 columns, hr to spo; give a frame"),
+        (WIDE, {"hr": [1.0, 2.0], "temp": [1.0], "spo": [1.0, 2.0]}, "temp has 1 rows and spo 2"),
+        (WIDE, pd.DataFrame(FRAME).iloc[:0], "there are no rows"),
+        (WIDE, pd.DataFrame(FRAME).assign(hr=object()), "column 'hr': row 1: is a object"),
+        (ARRAY, pd.DataFrame(FRAME), "trained on sequences without column names; give the values alone"),
+        (ARRAY, np.zeros(16), r"16 rows of one number each, or one sequence; for one row give \[row\]"),
+        (ARRAY, pd.Series(np.zeros(16)), "16 rows of one number each"),
+        (ARRAY, torch.zeros(16), "16 rows of one number each"),
+        (ARRAY, ["0.5", "1.5"], "every row has one entry, and those of training had 3 or more"),
+        (ARRAY, "0.5 1.5", r"rows is one text; give a list of rows, \[text\]"),
+        (ARRAY, [[1.0, np.inf, 2.0]], "row 1: position 2 is missing, NaN or infinite"),
+        (ARRAY, 7, "rows is a int, which holds no rows"),
+    ],
+)
+def test_rows_that_are_not_those_of_training_are_refused(codec, rows, message):
+    with pytest.raises(RequestError, match=message):
+        codec.encode(rows)
+
+
+def test_what_rows_mean_does_not_hang_on_their_neighbours():
+    words = [["1", "2", "K", "NA"], ["K", "2", "1", "1"]] * 12
+    codec = load_task([*words, *[[str(n % 3), "NA", "K"] for n in range(24)]], np.arange(48) % 2).codec
+    alone, beside = codec.encode([["1", "NA", "2"]])[0], codec.encode([["1", "NA", "2"], ["K"]])[0]
+    assert np.array_equal(alone[0, :3], beside[0, :3])
+    x = RNG.normal(size=(40, 3))
+    for how in ("mean", "last", "mask"):
+        codec = load_task(x, np.arange(40) % 2, allow_missing=how).codec
+        holed = np.array([[1.0, np.inf, 2.0], [1.0, np.nan, 2.0], [np.nan, 1.0, np.nan]])
+        together = codec.encode(holed)[0]
+        for row in range(3):
+            assert np.array_equal(codec.encode(holed[row : row + 1])[0][0], together[row])
+
+
+def test_rows_without_names_are_refused_where_training_changed_the_order_of_columns():
+    columns = {f"t{t}": RNG.normal(size=40) for t in (10, 9, 1)}
+    codec = load_task(pd.DataFrame({**columns, "label": np.arange(40) % 2})).codec
+    with pytest.raises(RequestError, match=r"put in the order t1, t9 .. t10, and rows without names may have another"):
+        codec.encode(np.zeros((2, 3)))
+    assert codec.encode(pd.DataFrame(columns))[0].shape == (40, 3, 1)
+
+
+def test_a_frame_of_time_steps_gives_a_row_for_each_series():
+    steps = pd.DataFrame({"who": np.repeat(range(20), 4), "at": list(range(4)) * 20, "pulse": RNG.normal(size=80)})
+    steps["label"] = steps["who"] % 2
+    codec = load_task(steps, series="who", time="at", label="label").codec
+    mixed = steps.sample(frac=1, random_state=0)[["pulse", "at", "who"]]
+    first = list(dict.fromkeys(mixed["who"]))
+    assert np.array_equal(codec.encode(mixed)[0], codec.encode(steps)[0][first])
+
+
+def test_the_reading_goes_round_with_the_codec():
+    frame = pd.DataFrame({**FRAME, "label": ["0.0", "1.0"] * 20})
+    codec = load_task(frame).codec
+    again = from_dict(Codec, json.loads(json.dumps(to_dict(codec))))
+    assert (again.reading, again.shortest) == (codec.reading, codec.shortest)
+    assert again.reading.written == {"0": "0.0", "1": "1.0"}

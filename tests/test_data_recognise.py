@@ -1,0 +1,147 @@
+"""Which columns hold what: long tables in any order, the order of steps, and names that say less than the cells."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from selfpretrain.config import TaskConfig
+from selfpretrain.data.columns import family
+from selfpretrain.data.recognise import recognised
+from selfpretrain.data.table import Table
+from selfpretrain.errors import RequestError
+
+RNG = np.random.default_rng(0)
+N = 60
+LABELS = [("a", "b")[n % 2] for n in range(N)]
+NUMBERS = RNG.normal(size=N).round(3).tolist()
+DNA = ["".join(RNG.choice(list("ACGT"), size=20)) for _ in range(N)]
+
+
+def reading(columns, notes=None, **options):
+    table = Table(columns={name: list(cells) for name, cells in columns.items()})
+    return recognised("f", table, TaskConfig(data="f", **options), [] if notes is None else notes)
+
+
+def long_table(time, order=None, names=("rec", "t", "pulse", "flow", "label"), recordings=20, steps=8):
+    rows = [
+        (r, time(r, k), *RNG.normal(size=len(names) - 3), LABELS[r]) for r in range(recordings) for k in range(steps)
+    ]
+    rows = rows if order is None else [rows[place] for place in order]
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        long_table(lambda r, k: k),
+        long_table(lambda r, k: -k),
+        long_table(lambda r, k: k, RNG.permutation(160)),
+        long_table(lambda r, k: k * 3 // 4),  # faster than its clock
+        long_table(lambda r, k: 100 * r + k),
+        long_table(lambda r, k: str(pd.Timestamp("2024-01-01") + pd.Timedelta(minutes=100 * r + k))),
+        long_table(lambda r, k: f"2024-01-01T{r:02d}:{k:02d}:00Z"),
+        long_table(lambda r, k: f"{9 + k}:05"),
+        long_table(lambda r, k: 8 * r + k, names=("rec", "t", *(f"ch{c}" for c in range(9)), "label")),
+    ],
+)
+def test_a_row_a_time_step_is_recognised_in_any_order_and_by_any_clock(table):
+    with pytest.raises(RequestError, match="read it with --series rec --time t --label label, or name the steps"):
+        reading(table)
+
+
+def test_a_row_a_time_step_is_recognised_without_time_and_with_two_columns_for_a_recording():
+    table = long_table(lambda r, k: k)
+    del table["t"]
+    with pytest.raises(RequestError, match="read it with --series rec --label label, or"):
+        reading(table)
+    pairs = long_table(lambda r, k: k)
+    pairs["subject"], pairs["trial"] = [r // 5 for r in pairs["rec"]], [r % 5 for r in pairs["rec"]]
+    del pairs["rec"]
+    with pytest.raises(RequestError, match=r"--series \(one column made of subject and trial\) --time t"):
+        reading(pairs)
+    walks = {"user": np.repeat(range(6), 20).tolist(), "label": (["walk"] * 10 + ["jog"] * 10) * 6}
+    walks |= {"timestamp": list(range(120)), "pulse": RNG.normal(size=120).tolist(), "flow": RNG.normal(size=120)}
+    with pytest.raises(RequestError, match=r"--series \(one column made of user and label\) --time timestamp"):
+        reading(walks)
+    with pytest.raises(RequestError, match="x, y, z are channels of one time step; name the recording of each row"):
+        reading({"x": NUMBERS, "y": NUMBERS[::-1], "z": NUMBERS, "label": LABELS})
+
+
+def test_a_table_of_persons_with_numbered_steps_is_no_long_one():
+    steps = {f"t{t}": RNG.normal(size=N) for t in range(4)}
+    subject = [n // 6 for n in range(N)]
+    table = {"subject": subject, "age": [30 + s for s in subject], **steps, "label": [LABELS[s] for s in subject]}
+    assert reading(table).sequence == ("t0", "t1", "t2", "t3")
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        (["t10", "t9", "t1"], ["t1", "t9", "t10"]),
+        (["2", "-1", "0", "1"], ["-1", "0", "1", "2"]),
+        (["0.1", "0.02", "0.01", "0.2"], ["0.01", "0.02", "0.1", "0.2"]),
+        (["400.1", "400.0", "399.9"], ["399.9", "400.0", "400.1"]),
+        (["v(t-2)", "v(t-1)", "v(t)"], ["v(t-2)", "v(t-1)", "v(t)"]),
+        (["t-3", "t-2", "t-1"], ["t-3", "t-2", "t-1"]),
+        (["t+1", "t-1", "t+0"], ["t-1", "t+0", "t+1"]),
+        (["2024-02-01", "2024-01-30", "2024-01-31"], ["2024-01-30", "2024-01-31", "2024-02-01"]),
+        (["2021-01", "2020-11", "2020-12"], ["2020-11", "2020-12", "2021-01"]),
+        (["10:00", "9:45", "9:30"], ["9:30", "9:45", "10:00"]),
+        (["x", "x.1", "x.2"], ["x", "x.1", "x.2"]),
+        (["x[2]", "x[0]", "x[1]"], ["x[0]", "x[1]", "x[2]"]),
+    ],
+)
+def test_numbered_steps_are_in_the_order_of_what_their_names_say(names, order):
+    assert family([*names, "weather"]) == [order]
+    notes = []
+    found = reading({**{name: NUMBERS for name in names}, "weather": LABELS, "label": LABELS}, notes)
+    assert (list(found.sequence), found.form, found.reordered) == (order, "steps", names != order)
+    assert any("are put in the order of their numbers" in note for note in notes) == (names != order)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sequence"),
+    [
+        ({"seq": [f"s{n:03d}" for n in range(N)], "t0": NUMBERS, "t1": NUMBERS, "t2": NUMBERS}, ("t0", "t1", "t2")),
+        ({"x": [f"s{n:03d}" for n in range(N)], "dna": DNA}, ("dna",)),
+        ({"name": [f"gene {n}" for n in range(N)], "dna": DNA}, ("dna",)),
+        ({"id": range(N), "dna": DNA}, ("dna",)),
+        ({"sequence": DNA, "weather": NUMBERS}, ("sequence",)),
+        ({"sequence": ["1 2 3"] * N, "t0": NUMBERS, "t1": NUMBERS, "t2": NUMBERS}, ("sequence",)),
+        ({"x": [f"{n:05b}" for n in range(N)]}, ("x",)),  # digits of a text
+    ],
+)
+def test_cells_say_more_than_a_name(columns, sequence):
+    assert reading({**columns, "label": LABELS}).sequence == sequence
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"text": DNA, "t0": NUMBERS, "t1": NUMBERS, "t2": NUMBERS}, "text and t0 .. t2 could both be the sequence"),
+        ({"dna": DNA, "rna": DNA}, "dna and rna could both be the sequence"),
+        ({"x": [["1", "2"]] * N, "y": [["1", "2"]] * N, "z": [["3"]] * N}, "x and y could both be the sequence"),
+        ({f"t{t}": [f"{n + t}%" for n in range(N)] for t in range(3)}, "row 1: '0%' in column 't0' is no number"),
+        ({"t0": NUMBERS, "t1": NUMBERS, "t2": DNA}, "column 't2' holds words and 't0' numbers"),
+        ({"dna": [["A"]] * N, "time": [["A"]] * N}, "column 'time' holds a list"),
+    ],
+)
+def test_columns_that_can_be_taken_two_ways_are_refused(columns, message):
+    options = {"series": "time"} if "time" in columns else {}
+    with pytest.raises(RequestError, match=message):
+        reading({**columns, "label": LABELS}, **options)
+
+
+def test_channels_have_one_order_whatever_the_tables():
+    table = long_table(lambda r, k: k)
+    told = {"series": "rec", "time": "t"}
+    assert reading(table, **told).sequence == ("flow", "pulse")
+    assert reading(dict(reversed(table.items())), **told).sequence == ("flow", "pulse")
+    assert reading(table, sequence="pulse,flow", **told).sequence == ("pulse", "flow")
+    assert reading(table, sequence="pulse,p*", **told).sequence == ("pulse",)  # no column twice
+
+
+def test_the_order_of_day_and_month_is_that_of_training():
+    table = long_table(lambda r, k: f"{k + 10}/3/2024")
+    assert reading(table, series="rec", time="t").dates == "dmy"
+    assert reading(long_table(lambda r, k: k), series="rec", time="t").dates is None
