@@ -124,27 +124,16 @@ def saved(path, table, **options):
     return path
 
 
-@pytest.mark.parametrize(
-    ("table", "options", "lines"),
-    [
-        (
-            wide(),
-            [],
-            ["24 rows, sequence from columns t0 .. t3 as values (1 channel), 4 steps, classes from label: a 12"],
-        ),
-        (wide(id=range(24)), [], ["not used: id", "id is no step, and left out of training and test"]),
-        (wide(t1=[None, *STEPS[1:, 1]]), ["--allow-missing"], ["1 missing or infinite values are replaced by their"]),
-        (wide(t1=[None, *STEPS[1:, 1]]), ["--allow-missing", "last"], ["where there is none"]),
-        (wide(label=[0, 1, -1] * 8), [], ["0 8, 1 8, 8 without", "--unlabelled none reads -1 as a class"]),
-        (wide(label=[0, 1, -1] * 8), ["--unlabelled", "none"], ["classes from label: -1 8, 0 8, 1 8"]),
-    ],
-)
-def test_the_command_says_what_it_has_read(tmp_path, capsys, table, options, lines):
+def test_the_command_says_what_it_has_read(tmp_path, capsys):
+    table = wide(id=range(24), t1=[None, *STEPS[1:, 1]], label=[0, 1, -1] * 8)
     path = saved(tmp_path / "a.csv", table)
+    options = ["--allow-missing", "--unlabelled", "none", "--preset", "minimal"]
     assert main(["compare", *options, str(path), "--plan", "--out", str(tmp_path / "out")]) == 0
-    error = capsys.readouterr().err
-    for line in lines:
-        assert line in error
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first.startswith("a.csv: 24 rows, sequence from columns t0 .. t3 as values (1 channel), 4 steps")
+    assert "classes from label: -1 8, 0 8, 1 8" in first and "not used: id" in first
+    assert "id is no step, and left out of training and test (--sequence names the steps)" in more
+    assert "1 missing or infinite values are replaced by their channel's training mean" in more
     assert [left.name for left in tmp_path.iterdir()] == ["a.csv"]
 
 
@@ -152,14 +141,14 @@ def test_the_command_says_what_it_has_read(tmp_path, capsys, table, options, lin
     ("table", "options", "message"),
     [
         (wide(t1=[None, *STEPS[1:, 1]]), [], "row 1: position 2 is missing"),
-        (wide(t1=["0,5"] * 24), [], "row 1: column 't1': '0,5' can be the number 0.5 or two, 0 and 5; give --decimal ,"),
+        (wide(t1=["0,5"] * 24), [], "'0,5' can be the number 0.5 or two, 0 and 5; give --decimal ,"),
         (wide(label=STEPS[:, 0]), [], "the target 'label' looks continuous"),
         (wide(target=["a"] * 24), [], "label and target could both be the class; name it with --label"),
         (wide(), ["--test", "TEST"], "columns t2, t3 are missing, which training has"),
         (wide(), ["--encoding", "klingon"], "--encoding klingon is no encoding that Python knows"),
         (wide(), ["--unlabelled", "c"], "--unlabelled c: no row has that class; the classes are a, b"),
-        ({"rec": np.repeat(range(6), 4), "t": [0, 1, 2, 3] * 6, "x": 0.5, "z": 1.5, "activity": ["a"] * 12 + ["b"] * 12},
-         [], "read it with --series rec --time t --label activity"),
+        ({"rec": np.repeat(range(6), 4), "t": [0, 1, 2, 3] * 6, "x": 0.5, "z": 1.5, "sport": ["a"] * 12 + ["b"] * 12},
+         [], "read it with --series rec --time t --label sport"),
     ],
 )  # fmt: skip
 def test_what_can_be_read_two_ways_ends_in_one_line_and_leaves_nothing(tmp_path, capsys, table, options, message):
