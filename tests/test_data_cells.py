@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfpretrain.data import cells
+from selfpretrain.data.guess import guess
 from selfpretrain.errors import RequestError
 
 
@@ -29,7 +30,7 @@ from selfpretrain.errors import RequestError
     ],
 )
 def test_the_kind_is_guessed(column, kind):
-    assert cells.guess("f", column).kind == kind
+    assert guess("f", column).kind == kind
 
 
 SPACES = st.sampled_from([" ", ",", ", ", "  ", "\t", "\xa0", ",\xa0", "\x0b", "\x1c", "\x85", "\u2028"])

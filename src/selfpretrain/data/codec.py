@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import AllowMissing, KindName
-from selfpretrain.data.cells import check_channels, refuse
+from selfpretrain.data.cells import check_channels
 from selfpretrain.data.columns import listed, sequence_columns
 from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
 from selfpretrain.data.memory import column, columns_of, unwrapped
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
+from selfpretrain.data.spelling import refuse
 from selfpretrain.errors import RequestError
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.data.cells import NO_NUMBER, NUMBER, Cells, as_number, refuse, spelling, two_ways
+from selfpretrain.data.cells import Cells
 from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.spelling import NO_NUMBER, NUMBER, as_number, refuse, spelling, two_ways
 from selfpretrain.data.times import sort_keys
 from selfpretrain.errors import RequestError
 

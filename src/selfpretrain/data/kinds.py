@@ -22,6 +22,7 @@ from selfpretrain.config import AllowMissing, KindName, TaskConfig
 from selfpretrain.data import cells
 from selfpretrain.data.reading import Reading
 from selfpretrain.data.sequences import Sequences
+from selfpretrain.data.spelling import numbers_first, refuse
 from selfpretrain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -118,12 +119,12 @@ class Kind(ABC):
         """
         sequences = self.read(where, column, reading)
         for row in np.flatnonzero(sequences.lengths == 0):
-            cells.refuse(where, int(row), cells.EMPTY)
+            refuse(where, int(row), cells.EMPTY)
         absent, lengths = self.absent(sequences), sequences.lengths
         if absent is not None:
             sequences = sequences.without_tails(np.all(absent.reshape(len(absent), -1), axis=1))
         for row in np.flatnonzero(sequences.lengths == 0):
-            cells.refuse(where, int(row), cells.EMPTY)
+            refuse(where, int(row), cells.EMPTY)
         absent = self.absent(sequences, gaps=True)
         missing = 0 if absent is None else int(absent.sum())
         if absent is not None and not allow_missing:
@@ -132,7 +133,7 @@ class Kind(ABC):
             position = int(place - ends[gap_row] + sequences.lengths[gap_row] + 1)
             count = f"{missing} are" if missing > 1 else "1 is"
             cure = f"mend it, or give --allow-missing ({count} missing) to fill it"
-            cells.refuse(where, gap_row, f"position {position} {self.gap}; {cure}")
+            refuse(where, gap_row, f"position {position} {self.gap}; {cure}")
         return Parsed(self.filled(sequences, absent, allow_missing), missing, int((sequences.lengths < lengths).sum()))
 
     gap: ClassVar[str] = "is missing"
@@ -285,7 +286,7 @@ class Symbols(Discrete):
     def fit(self, train: Sequences, labelled: Sequences) -> dict[str, Any]:
         names = train.names or ()
         seen = [names[code] for code in np.unique(train.entries)]
-        return {"vocabulary": tuple(sorted(filter(None, seen), key=cells.numbers_first))}
+        return {"vocabulary": tuple(sorted(filter(None, seen), key=numbers_first))}
 
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         """The smallest unsigned integers that hold all ids; symbols that training never had get the id V."""

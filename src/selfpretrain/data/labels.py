@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from selfpretrain.data.cells import NO_NUMBER, as_number, refuse, spelling
 from selfpretrain.data.columns import some
 from selfpretrain.data.reading import LabelType, Reading
+from selfpretrain.data.spelling import NO_NUMBER, as_number, refuse, spelling
 
 NO_LABEL = "-1"
 """Among whole numbers the name of a row without a label, as in scikit-learn, beside two classes or more."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from selfpretrain.data.cells import DEEPEST, first_line, refuse
+from selfpretrain.data.spelling import DEEPEST, first_line, refuse
 from selfpretrain.errors import RequestError
 
 TAKEN = "a NumPy array, a tensor, a list of sequences, or a frame of pandas, polars or Arrow"

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.cells import SAMPLE_ROWS, refuse, spelling
 from selfpretrain.data.codec import pair_columns
 from selfpretrain.data.columns import codes_of, listed, sequence_columns, some
+from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
 from selfpretrain.data.reading import Reading
 from selfpretrain.data.recognise import INDEX_NAMES, LABEL_NAMES, axes_among, recognised, told
 from selfpretrain.data.rows import Rows
+from selfpretrain.data.spelling import refuse, spelling
 from selfpretrain.data.table import Table
 from selfpretrain.errors import RequestError
 

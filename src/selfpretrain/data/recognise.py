@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.cells import NUMERIC_SHARE, ONE_COMMA, SAMPLE_ROWS, as_number, is_list, refuse, tokens
 from selfpretrain.data.columns import codes_of, family, listed, numbers_of, some
+from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.reading import Reading
+from selfpretrain.data.spelling import NUMERIC_SHARE, ONE_COMMA, as_number, is_list, refuse, tokens
 from selfpretrain.data.table import Table
 from selfpretrain.data.times import date_order, sort_keys
 from selfpretrain.errors import RequestError

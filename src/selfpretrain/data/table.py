@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.cells import as_number, first_line, refuse
 from selfpretrain.data.memory import Frame, column, plain
+from selfpretrain.data.spelling import as_number, first_line, refuse
 from selfpretrain.files import DAMAGED_NPZ
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.data.cells import as_number, refuse
 from selfpretrain.data.reading import DateOrder, Reading
+from selfpretrain.data.spelling import as_number, refuse
 
 _CLOCK = r"(\d{1,3}):(\d{2})(?::(\d{2}(?:\.\d+)?))?(?:\s*([AaPp])[Mm])?"
 _DAY = r"(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})"

@@ -1,0 +1,156 @@
+"""The kind of data in a column, from its first rows."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfpretrain.config import KindName
+from selfpretrain.data.cells import MAX_LETTERS, Cells, entries_of, unpacked
+from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.spelling import (
+    LIST,
+    NUMERIC_SHARE,
+    ONE_COMMA,
+    TWO_WAYS,
+    as_number,
+    is_list,
+    list_of_text,
+    refuse,
+    tokens,
+    two_ways,
+)
+from selfpretrain.errors import RequestError
+
+SAMPLE_ROWS = 1000
+"""The kind of data is guessed from this many rows (ours)."""
+MAX_SYMBOLS = 64
+"""Whole numbers or short words with at most this many distinct values are read as symbols (ours)."""
+LONG_WORD = 20
+"""Texts of so many letters on average, without blanks, are chains such as DNA, and no words (ours)."""
+RECURRENCE = 4
+"""Symbols recur at least this often on average, which the words of a text do not (ours)."""
+
+
+class Guess(NamedTuple):
+    """A kind of data, and what a reader should know about it."""
+
+    kind: KindName
+    hint: str = ""
+
+
+def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Guess:
+    """The kind of data in a column, from its first rows.
+
+    Raises:
+        RequestError: a comma could be a decimal sign; or what begins like a list is none.
+    """
+    sample = unpacked(column[:SAMPLE_ROWS])  # type: ignore[index]
+    if isinstance(sample, np.ndarray) and sample.dtype.kind in "iuf":
+        return _guess_numbers(sample)
+    texts = [cell for cell in sample if isinstance(cell, str)]
+    if reading.decimal == "." and texts and all(re.fullmatch(ONE_COMMA, text) for text in texts):
+        refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
+    if reading.decimal == ".":
+        for row, cell in enumerate(sample):
+            if isinstance(cell, str) and re.fullmatch(r"[\d\s.,;|+-]+", cell) and re.search(TWO_WAYS, cell):
+                refuse(where, row, two_ways(cell))
+    lists = [_list_or_nothing(cell, reading) for cell in sample if not isinstance(cell, str) or is_list(cell)]
+    rows = [_flat(cell) for cell in lists] + [tokens(text, reading.decimal) for text in texts if not is_list(text)]
+    nested = any(isinstance(entry, list | np.ndarray) for cell in lists for entry in cell[:1])
+    words = sum(len(row) > 1 for row in rows) * 2 > len(rows)
+    if words and not nested and _overlap(rows):
+        return Guess("symbols", f"words of {len(rows[0][0])} letters that overlap, k-mers, are read as symbols")
+    guessed = _guess(list(chain.from_iterable(rows)), nested=nested, texts=bool(texts), words=words)
+    if guessed.kind == "symbols" and not texts and guessed.hint:
+        refuse(where, None, guessed.hint)
+    if guessed.kind != "bytes":
+        return guessed
+    for row, text in _lists_among_texts(column):
+        list_of_text(where, row, text)  # says what is wrong with it
+        refuse(where, row, "a list among texts; write every cell alike, or give --kind bytes, symbols or values")
+    letters = set("".join(texts))
+    folded = {letter.lower() for letter in letters}
+    is_chain = "".join(letters).isalpha() and sum(map(len, texts)) >= LONG_WORD * len(texts)
+    if len(folded) < len(letters) and is_chain and not reading.fold_case:
+        return Guess("bytes", "upper and lower case are different letters here; --fold-case makes them one")
+    return guessed
+
+
+def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
+    """The kind of these entries: of nested lists; of texts or lists; of cells with more than one entry or not."""
+    with_numbers = [(entry, number) for entry in flat if (number := as_number(entry)) is None or not math.isnan(number)]
+    flat = [entry for entry, _ in with_numbers]
+    numbers = [number for _, number in with_numbers if number is not None]
+    if not flat or (texts and not words and not nested):
+        return Guess("bytes" if texts else "values")
+    if len(numbers) >= NUMERIC_SHARE * len(flat):
+        whole = all(number.is_integer() for number in numbers if math.isfinite(number))
+        return _whole_numbers(len(set(numbers))) if whole and not nested else Guess("values")
+    names = {str(entry) for entry in flat}
+    recurs = len(flat) >= RECURRENCE * len(names)
+    one_length, letters = len(set(map(len, names))) == 1, set("".join(names))
+    if not texts or (recurs and len(names) <= MAX_SYMBOLS):
+        odd = next((name for name in sorted(names) if re.search(r"\d", name) and as_number(name) is None), None)
+        if texts or recurs or odd is None or len(flat) >= 2 * len(names):
+            return Guess("symbols")
+        problem = f"'{odd}' is no number, and {len(names)} different words in {len(flat)} entries are no symbols"
+        return Guess("symbols", f"{problem}; write plain numbers, or give --kind symbols")
+    if recurs and one_length and len(letters) <= MAX_LETTERS:
+        return Guess("symbols", f"{len(names)} different words of {len(flat[0])} letters that repeat, as k-mers do")
+    hint = f"{len(names)} different words that repeat; --kind symbols reads each word as one symbol"
+    return Guess("bytes", hint if recurs else "")
+
+
+def _guess_numbers(sample: NDArray[Any]) -> Guess:
+    """The kind of an array of numbers."""
+    known = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    distinct = len(np.unique(known))
+    if sample.ndim > 2 or not distinct or not (known == np.floor(known)).all():
+        return Guess("values")
+    return _whole_numbers(distinct)
+
+
+def _whole_numbers(distinct: int) -> Guess:
+    if distinct <= MAX_SYMBOLS:
+        return Guess("symbols")
+    hint = f"{distinct} different whole numbers are read as amounts; if they are codes, give --kind symbols"
+    return Guess("values", hint)
+
+
+def _overlap(rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether neighbouring entries are words of one length that share all but a letter at either end, as k-mers do."""
+    pairs = [(a, b) for row in rows for a, b in pairwise(row) if isinstance(a, str) and isinstance(b, str)]
+    if not pairs or len({len(a) for a, _ in pairs}) > 1 or len(pairs[0][0]) < 2:
+        return False
+    return not any(a.isdigit() for a, _ in pairs) and all(a[1:] == b[:-1] for a, b in pairs)
+
+
+def _lists_among_texts(column: Any) -> Iterator[tuple[int, str]]:
+    """The cells that begin like lists, with their rows."""
+    if not hasattr(column, "chunks"):
+        yield from ((row, cell) for row, cell in enumerate(column) if isinstance(cell, str) and is_list(cell))
+        return
+    import pyarrow.compute as pc
+
+    for row in pc.indices_nonzero(pc.match_substring_regex(column, LIST).fill_null(False)).to_pylist():
+        yield row, column[row].as_py()
+
+
+def _list_or_nothing(cell: Any, reading: Reading) -> Any:
+    """The list in a cell; empty where it is damaged, which is refused later."""
+    try:
+        return entries_of("", 0, cell, reading)
+    except RequestError:
+        return []
+
+
+def _flat(cell: Any) -> list[Any]:
+    if isinstance(cell, list | tuple | np.ndarray):
+        return list(chain.from_iterable(map(_flat, cell)))
+    return [str(cell) if isinstance(cell, dict) else cell]
