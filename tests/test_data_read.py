@@ -487,6 +487,26 @@ def test_a_missing_symbol_is_refused_or_filled_and_counted(tmp_path, extension):
     assert everything(last) == everything(load_task(holed, LABELS))
 
 
+def test_nan_among_whole_numbers_of_an_array_is_missing(tmp_path):
+    x = RNG.integers(5, size=(N, 8)).astype(float)
+    x[3, 4] = x[7, 0] = np.nan
+    np.savez(tmp_path / "a.npz", x=x, y=np.array(LABELS))
+    with pytest.raises(RequestError, match=r"row 4: position 5 is missing; .* --allow-missing \(2 are missing\)"):
+        load_task(tmp_path / "a.npz")
+    task = load_task(tmp_path / "a.npz", allow_missing=True)
+    assert (task.kind, task.codec.vocabulary) == ("symbols", tuple("01234"))
+    assert "2 missing symbols are read as the unknown symbol" in task.notes
+
+
+def test_arrays_that_pandas_wrote_over_several_lines_are_read_as_they_are(tmp_path):
+    x = RNG.normal(size=(N, 40))
+    texts = [str(row) for row in x]
+    assert "\n" in texts[0]
+    task = load_task(write(tmp_path / "a.csv", zip(texts, LABELS, strict=True)))
+    printed = np.array([[float(cell) for cell in text.strip("[]").split()] for text in texts])
+    assert task.fingerprint == load_task(printed, LABELS).fingerprint
+
+
 def test_a_tail_of_nan_is_a_shorter_sequence_and_a_gap_is_filled_as_asked(tmp_path):
     padded = np.array([[*row[:6], *[np.nan] * (6 - len(row[:6]))] for row in VALUES])
     np.savez(tmp_path / "a.npz", x=padded, y=np.array(LABELS))

@@ -135,6 +135,7 @@ class TaskSummary:
         majority: share of the most common class of the test split.
         per_row: sequences of a row: 1, or the 2 of a pair.
         data: what a file was taken for; None for a built-in task.
+        notes: the lines that are printed of it.
     """
 
     name: str
@@ -149,6 +150,7 @@ class TaskSummary:
     fingerprint: str
     per_row: int = 1
     data: DataSummary | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> str:
@@ -232,6 +234,7 @@ class Task:
             fingerprint=self.fingerprint,
             per_row=self.codec.per_row,
             data=self.data,
+            notes=self.notes,
         )
 
 
