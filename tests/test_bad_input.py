@@ -38,7 +38,7 @@ WIDE = csv(*WIDE_ROWS, header="".join(f"t{i}," for i in range(10)) + "label")
 HALF = b"\n".join(b'{"text": "cut \\ud83d", "label": "%s"}' % b"ab"[i % 2 : i % 2 + 1] for i in range(20))
 ENDLESS = jsonl(*CHANNEL_ROWS[:4]) + b'\n{"sequence": [' + b"9" * 5000 + b'], "label": "a"}'
 HOLED = jsonl(*({"sequence": [[0.5 + i, None]], "label": "ab"[i % 2]} for i in range(20)))
-MIXED = csv(*(f"{i},3 1 2 {i},{'ab'[i % 2]}" for i in range(20)), header="id,stuff,label")
+MIXED = csv(*(f"{i * 7 % 5}.5,{'xyz'[i % 3]},{'ab'[i % 2]}" for i in range(20)), header="pulse,stuff,label")
 INFINITE = "is missing, NaN or infinite (beyond 1e+30)"
 
 
@@ -61,20 +61,32 @@ FILES = {
     "a long name": ("x" * 300 + ".csv", None, "", "file name too long"),
     "empty": ("a.csv", b"", "", "a.csv: the file is empty", "header and rows"),
     "header only": ("a.csv", csv(), "", "a.csv: there are no rows"),
-    "not UTF-8": ("a.csv", b"sequence,label\n\xff\xfe 1,a\n", "", "a.csv: not a readable table in UTF-8"),
+    "not UTF-8": (
+        "a.csv",
+        b"sequence,label\n\xff\xfe 1,a\n",
+        "",
+        "a.csv: not UTF-8 text; name its encoding",
+        "--encoding",
+    ),
     "binary": ("a.parquet", b"not a parquet file", "", "a.parquet: not a readable Parquet file"),
     "broken npz": ("a.npz", b"PK nonsense", "", "a.npz: not a readable NPZ file"),
     "pickles": ("b.npz", npz(x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2)), "", "NPZ file of plain arrays"),
-    "shapes": ("a.npz", npz(x=np.zeros((4, 3)), y=np.zeros(5)), "", "x (4, 3) and y (5,)", "(N, T) or (N, T, C)"),
+    "shapes": ("a.npz", npz(x=np.zeros((4, 3)), y=np.zeros(5)), "", "x (4, 3) and y (5,)", "number of rows"),
     "no JSON": ("a.jsonl", b'{"sequence": [1], "label": 1}\nnonsense\n', "", "a.jsonl: row 2: not valid JSON"),
     "an endless integer": ("a.jsonl", ENDLESS, "", "a.jsonl: row 5: not valid JSON"),
     "half a character": ("a.jsonl", HALF, "--kind=bytes", "a.jsonl: row 1: position 5 is half a character"),
-    "columns short": ("a.csv", csv(*GOOD[:3], "1 2"), "", "a.csv: row 4: 1 columns where the header has 2"),
+    "columns short": (
+        "a.csv",
+        csv(*GOOD[:3], "1 2"),
+        "",
+        "a.csv: row 4: 1 columns where the first row has 2",
+        "--separator",
+    ),
     "missing sequence column": ("a.csv", csv(*GOOD), "--sequence=seq", "no column 'seq'", "sequence, label"),
     "missing label column": ("a.csv", csv(*GOOD), "--label=kind", "no column 'kind'", "sequence, label"),
     "no label column": ("a.csv", csv(*GOOD, header="sequence,kind"), "", "--label", "sequence, kind"),
     "sequence is the label": ("a.csv", csv(*GOOD), "--sequence=label", "--sequence names the column 'label'"),
-    "words beside numbers": ("a.csv", MIXED, "", "column 'stuff' holds words and 'id' numbers", "--sequence"),
+    "words beside numbers": ("a.csv", MIXED, "", "column 'stuff' holds words and 'pulse' numbers", "--sequence"),
     "builtin option": ("a.csv", csv(*GOOD), "--symbols=3", "--symbols 3 applies to built-in tasks only", "a.csv"),
     "single class": ("a.csv", csv(*(f"{i} 2 3,a" for i in range(9))), "", "all labels are 'a'", "two classes"),
     "one member": ("a.csv", csv(*GOOD, "1 1 1 1,c"), "", "row 21: class 'c' has one member", "remove the class"),

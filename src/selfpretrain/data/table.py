@@ -322,7 +322,7 @@ def _arrays(path: Path, config: TaskConfig) -> Table:
     """Arrays by name; x_train, y_train, x_test and so on become the columns x, y and split."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+            arrays = {name: array for name in file.files if (array := file[name]).ndim}  # others are no columns
     except DAMAGED_NPZ as error:
         refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
     by_lower = {name.lower(): name for name in arrays}
