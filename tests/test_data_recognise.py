@@ -57,11 +57,11 @@ def test_a_row_a_time_step_is_recognised_without_time_and_with_two_columns_for_a
     pairs = long_table(lambda r, k: k)
     pairs["subject"], pairs["trial"] = [r // 5 for r in pairs["rec"]], [r % 5 for r in pairs["rec"]]
     del pairs["rec"]
-    with pytest.raises(RequestError, match=r"--series \(one column made of subject and trial\) --time t"):
+    with pytest.raises(RequestError, match=r"--series \(a new column, subject \+ trial\) --time t"):
         reading(pairs)
     walks = {"user": np.repeat(range(6), 20).tolist(), "label": (["walk"] * 10 + ["jog"] * 10) * 6}
     walks |= {"timestamp": list(range(120)), "pulse": RNG.normal(size=120).tolist(), "flow": RNG.normal(size=120)}
-    with pytest.raises(RequestError, match=r"--series \(one column made of user and label\) --time timestamp"):
+    with pytest.raises(RequestError, match=r"--series \(a new column, user \+ label\) --time timestamp"):
         reading(walks)
     with pytest.raises(RequestError, match="x, y, z are channels of one time step; name the recording of each row"):
         reading({"x": NUMBERS, "y": NUMBERS[::-1], "z": NUMBERS, "label": LABELS})
@@ -145,3 +145,89 @@ def test_the_order_of_day_and_month_is_that_of_training():
     table = long_table(lambda r, k: f"{k + 10}/3/2024")
     assert reading(table, series="rec", time="t").dates == "dmy"
     assert reading(long_table(lambda r, k: k), series="rec", time="t").dates is None
+
+
+def floats(names):
+    return {name: RNG.normal(size=N).round(3) for name in names.split()}
+
+
+ELECTRODES = "Fp1 Fp2 F7 F3 Fz F4 F8 T3 C3 Cz C4 T4 T5 P3 Pz P4 T6 O1 O2"
+MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec"
+ANSWERS = RNG.choice(["strongly agree", "agree", "no idea"], size=(6, N)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("columns", "sequence"),
+    [
+        (floats(ELECTRODES), ELECTRODES.split()),  # the numbers of a few are no time
+        (floats(MONTHS), MONTHS.split()),
+        (floats("a b c d e"), list("abcde")),
+        ({f"q{n}": answers for n, answers in enumerate(ANSWERS)}, [f"q{n}" for n in range(6)]),
+        ({f"q{n}": RNG.integers(1, 6, size=N) for n in range(6)}, [f"q{n}" for n in range(6)]),
+        ({f"{i}x{j}": NUMBERS for i in (1, 2) for j in (1, 2, 3)}, [f"{i}x{j}" for i in (1, 2) for j in (1, 2, 3)]),
+        (floats("2021Q1 2020Q4 2020Q3 2021Q2"), ["2020Q3", "2020Q4", "2021Q1", "2021Q2"]),
+        ({"body_mass_index": NUMBERS, "reaction_time": NUMBERS, "key": [n % 12 for n in range(N)]},
+         ["body_mass_index", "reaction_time", "key"]),
+        ({**floats("temp hum light"), "empty": [None] * N}, ["temp", "hum", "light"]),
+        ({"household": [n // 5 for n in range(N)], **floats("h0 h1 h2 h3")}, ["h0", "h1", "h2", "h3"]),
+        ({"id": range(N), "review": [f"text {n} and {n % 7} more" for n in range(N)]}, ["review"]),
+    ],
+)  # fmt: skip
+def test_clean_tables_are_read(columns, sequence):
+    assert list(reading({**columns, "label": LABELS}).sequence) == sequence
+
+
+ROLES = """userId PatientID SampleID PassengerId pid uid customerid caseid StudentNo subj subject_no participant_number ID. mrn
+    rec record sample ts datetime_utc EventTime recordedAt created_at date"""
+
+
+@pytest.mark.parametrize("name", ROLES.split())
+def test_names_of_rows_persons_and_times_are_no_steps(name):
+    column = RNG.permutation(1000)[:N] + 10
+    assert reading({name: column, **floats("temp hum light"), "label": LABELS}).sequence == ("temp", "hum", "light")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": lambda cells: [f"stairs {cell}" for cell in cells]},
+        {"rec": lambda cells: [f"John Smith {'abcdefghijklmnopqrstuvwxyz'[cell]}" for cell in cells]},
+        {"t": lambda cells: [f"{cell + 1} Mar 2024" for cell in cells]},
+        {"t": lambda cells: [f"2024-03-02 10:00:0{cell} +00:00" for cell in cells]},
+        {"label": lambda cells: [None if n == 7 else cell for n, cell in enumerate(cells)]},
+        {"label": lambda cells: [cell if n % 8 == 0 else None for n, cell in enumerate(cells)]},
+        {"rec": lambda cells: [None if n == 7 else cell for n, cell in enumerate(cells)]},
+    ],
+)
+def test_words_and_empty_cells_do_not_hide_a_row_a_time_step(change):
+    table = long_table(lambda r, k: k)
+    table |= {name: change[name](table[name]) for name in change}
+    with pytest.raises(RequestError, match="--series rec --time t --label label"):
+        reading(table)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (floats("pm1 pm2 pm10 temp hum co2"), r"the steps can be pm1, pm2 .. pm10, or all 6 columns; .* '\*' for all"),
+        ({**floats("temp hum"), "station": ["Lake A", "Hill B", "Lake C"] * 20}, "'station' holds words and 'temp'"),
+        ({**floats("temp hum"), "version": [f"v{n} build {n}" for n in range(N)]}, "version and temp .. hum could both"),
+        ({"protein": DNA, "length": [20] * N}, "--sequence protein if it is that one"),
+        ({f"t{t}": [f"1,{100 + n}.5" for n in range(N)] for t in range(3)}, "'1,100.5' in column 't0' is no number"),
+    ],
+)  # fmt: skip
+def test_tables_with_two_readings_name_both(columns, message):
+    with pytest.raises(RequestError, match=message):
+        reading({**columns, "label": LABELS})
+    assert reading({**floats("pm1 pm2 pm10 temp"), "id": range(N), "label": LABELS}, sequence="*").sequence == (
+        "pm1", "pm2", "pm10", "temp",
+    )  # fmt: skip
+
+
+def test_columns_of_a_melted_table_are_no_channels():
+    table = long_table(lambda r, k: k)
+    table["sensor"] = ["x", "y"] * 80
+    with pytest.raises(
+        RequestError, match="'sensor' holds words and 'flow' numbers; name the channels with --sequence"
+    ):
+        reading(table, series="rec", time="t")

@@ -21,10 +21,12 @@ from selfpretrain.data.spelling import (
     LIST,
     NAN,
     NO_NUMBER,
+    OF_NUMBERS,
     ONE_COMMA,
     TWO_WAYS,
     WHITE,
     as_number,
+    can_be_two,
     is_list,
     list_of_text,
     refuse,
@@ -169,7 +171,7 @@ def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> A
         return chunk.cast(pyarrow.list_(chunk.type.value_type))
     if not types.is_string(chunk.type) or reading.decimal != ".":
         return None
-    unclear = pc.match_substring_regex(chunk, TWO_WAYS)
+    unclear = pc.and_(pc.match_substring_regex(chunk, f"^{OF_NUMBERS}$"), pc.match_substring_regex(chunk, TWO_WAYS))
     if pc.any(unclear).as_py():
         row = pc.index(unclear, True).as_py()
         refuse(where, first_row + row, two_ways(chunk[row].as_py()))
@@ -233,11 +235,12 @@ def entries_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
         return _with_decimals(where, row, listed, reading)
     if is_list(cell):
         return _with_decimals(where, row, list_of_text(where, row, cell), reading)
-    if reading.decimal == "." and re.search(TWO_WAYS, cell):
+    if reading.decimal == "." and can_be_two(cell):
         refuse(where, row, two_ways(cell))
-    if re.search(LEFT_OUT, cell) and any(re.fullmatch(LEFT_OUT, token) for token in tokens(cell, reading.decimal)):
+    entries = tokens(cell, reading.decimal)
+    if re.search(LEFT_OUT, cell) and all(as_number(e) is not None or re.fullmatch(LEFT_OUT, e) for e in entries):
         refuse_left_out(where, row)
-    return tokens(cell, reading.decimal)
+    return entries
 
 
 def _with_decimals(where: Path | str, row: int, entries: Any, reading: Reading) -> Any:
@@ -314,6 +317,8 @@ def _refuse_entry(where: Path | str, row: int, entries: Any) -> NoReturn:
             problem = f"position {position} has {len(channels)}, position 1 has {len(positions[0])}; make them equal"
             refuse(where, row, f"ragged channels: {problem}")
         for entry in channels:
+            if isinstance(entry, dict):
+                refuse(where, row, "an object with names; write a list of positions, each a list of channels")
             if as_number(entry) is None:
                 cure = "mend it, or give --kind symbols or bytes"
                 refuse(where, row, f"'{entry}' at position {position} is not a number; {cure}")

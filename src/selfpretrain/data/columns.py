@@ -195,6 +195,9 @@ def _plainly(cell: Any) -> Any:
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<between>[\[( _.+-]*)(?P<number>\d{1,9})(?P<close>[\])]*)")
 
+_GRID = re.compile(r"([A-Za-z]*[_ ]?)(\d{1,9})[xX_,:Q](\d{1,9})")
+"""The place of a pixel, or a quarter of a year."""
+
 
 def family(names: Sequence[str]) -> list[list[str]]:
     """Names that differ by a number, a date or a clock time alone, in their order; the largest family first.
@@ -208,6 +211,14 @@ def family(names: Sequence[str]) -> list[list[str]]:
     >>> family(["t-1", "t+0", "t+1"])
     [['t-1', 't+0', 't+1']]
     """
+    grid = {name: match for name in names if (match := _GRID.fullmatch(name))}
+    if (
+        len({match[1] for match in grid.values()}) == 1
+        and len({match[2] for match in grid.values()}) > 1
+        and len(grid) > 3
+    ):
+        cells = sorted(grid, key=lambda name: (int(grid[name][2]), int(grid[name][3])))
+        return sorted([cells, *family([name for name in names if name not in grid])], key=len, reverse=True)
     own = [name for name in names if _is_value(name)]
     if len(own) > 2:
         with contextlib.suppress(RequestError):  # of several sorts

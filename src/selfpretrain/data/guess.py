@@ -17,8 +17,8 @@ from selfpretrain.data.spelling import (
     LIST,
     NUMERIC_SHARE,
     ONE_COMMA,
-    TWO_WAYS,
     as_number,
+    can_be_two,
     is_list,
     list_of_text,
     refuse,
@@ -58,7 +58,7 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
         refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
     if reading.decimal == ".":
         for row, cell in enumerate(sample):
-            if isinstance(cell, str) and re.fullmatch(r"[\d\s.,;|+-]+", cell) and re.search(TWO_WAYS, cell):
+            if isinstance(cell, str) and can_be_two(cell):
                 refuse(where, row, two_ways(cell))
     lists = [_list_or_nothing(cell, reading) for cell in sample if not isinstance(cell, str) or is_list(cell)]
     rows = [_flat(cell) for cell in lists] + [tokens(text, reading.decimal) for text in texts if not is_list(text)]
@@ -96,7 +96,8 @@ def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
     recurs = len(flat) >= RECURRENCE * len(names)
     one_length, letters = len(set(map(len, names))) == 1, set("".join(names))
     if not texts or (recurs and len(names) <= MAX_SYMBOLS):
-        odd = next((name for name in sorted(names) if re.search(r"\d", name) and as_number(name) is None), None)
+        like_numbers = [name for name in sorted(names) if re.match(r"[+\-\u2212]?[.,]?\d", name)]
+        odd = next((name for name in like_numbers if as_number(name) is None), None)
         if texts or recurs or odd is None or len(flat) >= 2 * len(names):
             return Guess("symbols")
         problem = f"'{odd}' is no number, and {len(names)} different words in {len(flat)} entries are no symbols"

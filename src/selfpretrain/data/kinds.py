@@ -22,7 +22,7 @@ from selfpretrain.config import AllowMissing, KindName, TaskConfig
 from selfpretrain.data import cells
 from selfpretrain.data.reading import Reading
 from selfpretrain.data.sequences import Sequences
-from selfpretrain.data.spelling import numbers_first, refuse
+from selfpretrain.data.spelling import NO_NUMBER, numbers_first, refuse
 from selfpretrain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -279,6 +279,9 @@ class Symbols(Discrete):
 
     def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
         names = sequences.names or ()
+        odd = [name for name in names if name and name.lower() in NO_NUMBER]
+        if odd:
+            return [f"{', '.join(odd)} {'is' if len(odd) == 1 else 'are'} read as a symbol, not as missing"]
         if reading.fold_case or len({name.lower() for name in names}) == len(names):
             return []
         return ["some symbols differ by upper and lower case alone; --fold-case makes them one"]

@@ -11,7 +11,7 @@ import numpy as np
 
 from selfpretrain.data.columns import some
 from selfpretrain.data.reading import LabelType, Reading
-from selfpretrain.data.spelling import NO_NUMBER, as_number, refuse, spelling
+from selfpretrain.data.spelling import NO_NUMBER, ONE_COMMA, as_number, refuse, spelling
 
 NO_LABEL = "-1"
 """Among whole numbers the name of a row without a label, as in scikit-learn, beside two classes or more."""
@@ -43,7 +43,14 @@ class Labels:
 
 
 def read_labels(
-    where: Path | str, name: str, column: Any, unlabelled: str | None = None, *, typed: bool, training: bool = True
+    where: Path | str,
+    name: str,
+    column: Any,
+    unlabelled: str | None = None,
+    *,
+    typed: bool,
+    training: bool = True,
+    decimal: str = ".",
 ) -> Labels:
     """Class names of a column of cells: texts, numbers, lists of one; or an array (N,), (N, 1) or one-hot (N, K).
 
@@ -54,12 +61,18 @@ def read_labels(
         unlabelled: the class name that means "no label", or ``CLASS_OPTION``; None takes -1 among whole numbers for it.
         typed: whether its source tells texts from numbers, as a CSV does not.
         training: whether they decide how labels are read; those of a test file do not.
+        decimal: the sign before the fraction of a number in a text.
 
     Raises:
         RequestError: rows with several labels, or a target that looks continuous.
     """
     given = unlabelled is not None
     cells, notes = _one_a_row(where, name, column)
+    if decimal == ",":
+        cells = [
+            cell.replace(",", ".") if isinstance(cell, str) and re.fullmatch(ONE_COMMA, cell) else cell
+            for cell in cells
+        ]
     for row, cell in enumerate(cells):
         if isinstance(cell, str) and not cell.isascii() and _is_torn(cell):
             refuse(where, row, f"column '{name}' holds half a character; mend the text")

@@ -68,6 +68,12 @@ def columns_of(data: Any) -> Frame | None:
     elif hasattr(data, "columns") and len(getattr(data, "shape", ())) == 2:  # pandas, polars
         names = list(data.columns)
         cells = [data.iloc[:, place] if hasattr(data, "iloc") else data[name] for place, name in enumerate(names)]
+        levels = [
+            (name, data.index.get_level_values(name))
+            for name in getattr(getattr(data, "index", None), "names", ())
+            if name
+        ]
+        names, cells = [*(name for name, _ in levels), *names], [*(own for _, own in levels), *cells]
     else:
         return None
     frame = Frame()
@@ -215,6 +221,8 @@ def _array(where: Path | str, cells: Any) -> Any:
         raise RequestError(f"{where} is of {whole.dtype}; {cure}")
     if whole.dtype.kind == "S":
         return np.char.decode(whole, "utf-8")
+    if whole.dtype.kind == "f" and whole.dtype.itemsize > 8:
+        whole = whole.astype(np.float64)
     return whole if whole.dtype.isnative else whole.astype(whole.dtype.newbyteorder("="))
 
 

@@ -137,7 +137,9 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         plain = {role: _one_a_series(where, table, reading, role) for role in plain}
         notes.append(f"a row is a time step; {len(first)} sequences by column {reading.series}")
     asked = config.unlabelled if training is None else reading.unlabelled or CLASS_OPTION
-    labels = read_labels(where, label_name, plain["label"], asked, typed=table.typed, training=training is None)
+    labels = read_labels(
+        where, label_name, plain["label"], asked, typed=table.typed, training=training is None, decimal=reading.decimal
+    )
     if training is None:
         reading = _with_labels(reading, labels)
         notes += labels.notes
@@ -150,7 +152,11 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         file=str(getattr(where, "name", where)),
         source=f"{words} from {_named(table, reading)}",
         label_name=label_name,
-        ignored=[name for name in table.names if name not in used and not INDEX_NAMES.fullmatch(name)],
+        ignored=[
+            name
+            for name in (*table.names, *getattr(table.columns, "unreadable", ()))
+            if name not in used and not INDEX_NAMES.fullmatch(name)
+        ],
         notes=notes,
         reading=reading,
     )

@@ -31,14 +31,13 @@ AXES_NAMES = ({"x", "y", "z"}, {"x", "z"})
 INDEX_NAMES = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """Columns that pandas writes for its index; never taken for a step unless asked for."""
 WHO = re.compile(
-    r"(?:.*[_ .-])?(?:id|ids|uuid|guid|key|index|idx|name|subject|patient|participant|person|user|recording|session"
-    r"|trial)",
-    re.IGNORECASE,
+    "ids?|[pu]id|(?:user|patient|sample|customer|case)id|u?guid|uuid|mrn|accession|subj(?:ect)?|patient|participant|person|user"
+    "|customer|client|household|rec(?:ord(?:ing)?)?|session|trial|visit"
 )
-WHEN = re.compile(
-    r"(?:.*[_ .-])?(?:time|date|datetime|timestamp|recorded|recorded_at|created_at|updated_at)", re.IGNORECASE
-)
-"""Names of identifiers and of persons, and of times of recording; never taken for a step unless asked for."""
+WHEN = re.compile("timestamp|datetime|date|recorded|created|updated|ts")
+"""Words in the names of identifiers and persons, and of times of recording, which are never steps unless asked for."""
+PERHAPS = re.compile("name|key|index|idx|time|row|sample|case|fold|group|no|nr|num|number")
+"""Words that say so only where the cells do: names, or whole numbers that are all different."""
 SAMPLED_CELLS = 2**17
 """Cells that are looked at to see what columns hold, of each column at least ``FEWEST_ROWS`` (ours)."""
 FEWEST_ROWS = 32
@@ -49,11 +48,12 @@ RISING_SHARE = 0.5
 MOST_ROLES = 64
 """Columns that are looked at for series, time and label of such a table (ours)."""
 FEWEST_STEPS = 3
-"""From so many numbered columns on they are the steps, and no other column is (ours)."""
-ONE_WORD = re.compile(
-    r"\s*(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T]\S+|\d{1,2}:\d{2}\S*\s*[ap]m|-?\d+ days? \S+)\s*", re.I
-)
-"""A time that is written with a blank."""
+"""Fewer numbered columns are no family of steps (ours)."""
+LARGE_SHARE, SMALL_SHARE = 0.5, 0.25
+"""A family with this share of the columns that may be steps is the steps; with less than the second share it is as any
+other columns; between the two it is asked (ours)."""
+RECURRING = 3
+"""Texts that stand in so many rows on average are answers or names, and no sequences (ours)."""
 
 
 def told(config: TaskConfig) -> Reading:
@@ -84,8 +84,11 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
             refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
     reading, look = told(config), _Look(columns, told(config))
     split = config.split or {name.lower(): name for name in reversed(names)}.get("split")
-    if config.series is None and config.sequence is None and config.pair is None and not any(map(look.whole, names)):
-        _refuse_long(where, table, config, {split})
+    if config.series is None and config.sequence is None and config.pair is None:
+        plain = {config.label, split, *_label_names(names)}
+        has_sequences = any(look.sequences(name) for name in names if name not in plain)
+        if not has_sequences:
+            _refuse_long(where, table, look, config, {split})
     label = config.label or _label(where, table, config, split, notes)
     taken = {name for name in (label, split, config.pair) if name}
     if config.pair in (label, split) and config.pair:
@@ -94,13 +97,14 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         reading = replace(reading, dates=_dates(where, config.time, columns[config.time]))
     others = [name for name in names if name not in (*taken, config.series, config.time)]
     if config.sequence is not None:
-        sequence = _asked(where, config.sequence, names, others, taken)
+        sequence = _asked(where, config.sequence, names, others, taken, look)
     elif config.series is not None:
         channels = [name for name in others if not INDEX_NAMES.fullmatch(name)]
         sequence = [name for members in (*family(channels),) for name in members if name in channels]
         sequence += sorted(name for name in channels if name not in sequence)  # in one order whatever the table's
     else:
-        sequence = _guessed(where, look, others, notes)
+        sequence = _guessed(where, look, [name for name in others if look.cells(name)], notes)
+        _refuse_unreadable(columns, sequence)
     if not sequence:
         for reason in getattr(columns, "unreadable", {}).values():
             raise RequestError(reason)
@@ -110,8 +114,8 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         refuse(where, None, f"--pair names one column for the second sequence, and {several}; name it with --sequence")
     if config.series is None and len(sequence) == 1:
         _refuse_number(where, sequence[0], look, config)
-    if config.series is None and len(sequence) > 1:
-        _refuse_mixture(where, look, sequence)
+    if len(sequence) > 1:
+        _refuse_mixture(where, look, sequence, config)
     steps = len(sequence) > 1 and config.series is None
     return replace(
         reading,
@@ -154,9 +158,31 @@ class _Look:
     def _several(self, cell: Any) -> bool:
         if not isinstance(cell, str):
             return isinstance(cell, list | tuple | np.ndarray)
-        if as_number(cell) is not None or re.fullmatch(ONE_COMMA, cell) or ONE_WORD.fullmatch(cell):
+        if as_number(cell) is not None or re.fullmatch(rf"{ONE_COMMA}|[+-]?\d{{1,3}}(,\d{{3}})+(\.\d*)?", cell):
             return False
         return is_list(cell) or len(tokens(cell, self._decimal)) > 1
+
+    def sequences(self, name: str) -> bool:
+        """Whether the cells are whole sequences, and no times, names or answers of several words."""
+        cells = self.cells(name)
+        if not self.whole(name) or not cells or not isinstance(cells[0], str) or is_list(cells[0]):
+            return self.whole(name)
+        recurs = RECURRING * len(set(cells)) <= len(cells)
+        return not (recurs or self.role(name) or _are_times(cells))
+
+    def role(self, name: str) -> str:
+        """What name and cells say: ``who`` for identifiers and persons, ``when`` for times of recording, or nothing."""
+        words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+        sorts = {"who": WHO, "when": WHEN, "perhaps": PERHAPS}
+        sort = next((sort for sort, known in sorts.items() if any(map(known.fullmatch, words))), "")
+        if not sort:
+            return ""
+        cells = self.cells(name)
+        numbers = [as_number(cell) for cell in cells] if self.numeric(name) else []
+        if any(number is not None and number != np.floor(number) for number in numbers):
+            return ""  # a measurement
+        differ = len(set(map(str, cells))) == len(cells)
+        return sort if sort != "perhaps" else "who" if differ else ""
 
     def numeric(self, name: str) -> bool:
         """Whether all but a few cells are plain numbers; codes such as 007 are none."""
@@ -188,21 +214,41 @@ def _refuse_number(where: Path | str, name: str, look: _Look, config: TaskConfig
         refuse(where, None, f"column '{name}' has one number a row, which is no sequence; {cure}")
 
 
-def _refuse_mixture(where: Path | str, look: _Look, steps: Sequence[str]) -> None:
-    """Refuse numbers beside words, and texts, as steps of one sequence."""
+def _refuse_mixture(where: Path | str, look: _Look, steps: Sequence[str], config: TaskConfig) -> None:
+    """Refuse numbers beside words, and texts, as steps of one sequence or as channels."""
     numeric: dict[bool, str] = {}
     for name in steps:
         numeric.setdefault(look.numeric(name), name)
-    if len(numeric) > 1:
-        problem = f"column '{numeric[False]}' holds words and '{numeric[True]}' numbers"
-        refuse(where, None, f"{problem}, so they are no steps of one sequence; name the sequence with --sequence")
-    if True in numeric or len(look.cells(steps[0])) <= 2 * FEWEST_STEPS:
+    if False not in numeric:
+        return
+    words = numeric[False]
+    if True in numeric:
+        problem = f"column '{words}' holds words and '{numeric[True]}' numbers"
+        if config.series is not None:
+            cure = f"name the channels with --sequence, or give each {words} a column of its own"
+            refuse(where, None, f"{problem}; {cure}")
+        cure = f"name the sequence with --sequence, --sequence {words} if it is that one"
+        refuse(where, None, f"{problem}, so they are no steps of one sequence; {cure}")
+    if len(look.cells(words)) <= 2 * FEWEST_STEPS:
         return
     if all(2 * len(set(map(str, look.cells(name)))) > len(look.cells(name)) for name in steps):  # no word recurs
-        cell = look.cells(steps[0])[0]
+        cell = look.cells(words)[0]
         if re.search(r"\d", str(cell)) and len(steps) >= FEWEST_STEPS:
-            refuse(where, 0, f"'{cell}' in column '{steps[0]}' is no number; write plain numbers")
+            refuse(where, 0, f"'{cell}' in column '{words}' is no number; write plain numbers")
         refuse(where, None, f"{' and '.join(steps[:2])} could both be the sequence; name it with --sequence")
+
+
+def _refuse_unreadable(columns: Mapping[str, Any], sequence: Sequence[str]) -> None:
+    """Refuse a column that cannot be read, if it would be one of the steps that were guessed."""
+    for name, reason in getattr(columns, "unreadable", {}).items():
+        families = family([*sequence, name])
+        if len(sequence) > 1 and (not families or name in families[0]):
+            raise RequestError(reason)
+
+
+def _label_names(names: Sequence[str]) -> list[str]:
+    """Columns that are called what a class is called."""
+    return [name for name in names if name.lower() in LABEL_NAMES and name not in axes_among(names)]
 
 
 def _label(where: Path | str, table: Table, config: TaskConfig, split: str | None, notes: list[str]) -> str:
@@ -219,7 +265,7 @@ def _label(where: Path | str, table: Table, config: TaskConfig, split: str | Non
     if len(candidates) > 1:
         refuse(where, None, f"{' and '.join(candidates[:2])} could both be the class; name it with --label")
     if not candidates:
-        cure = "" if table.typed else ", or give --header no if the first row is data"
+        cure = "" if table.typed or config.header else ", or give --header no if the first row is data"
         problem = f"no column is called label; name it with --label (the columns are {some(names)})"
         refuse(where, None, f"{problem}{cure}")
     return candidates[0]
@@ -238,7 +284,7 @@ def _label_without_header(where: Path | str, table: Table, config: TaskConfig, n
     def like_classes(name: str) -> bool:
         codes, numbers = codes_of(table.columns[name]), numbers_of(where, name, table.columns[name], told(config))
         assert codes is not None, "cells of a CSV are plain"
-        few = 2 * (int(codes.max()) + 1) <= len(codes)
+        few = 1 < int(codes.max()) + 1 <= len(codes) / 2
         return few and (numbers is None or bool((numbers == np.round(numbers)).all()))
 
     fitting = [name for name in (first, last) if like_classes(name)]
@@ -250,11 +296,14 @@ def _label_without_header(where: Path | str, table: Table, config: TaskConfig, n
     return fitting[0]
 
 
-def _asked(where: Path | str, patterns: str, names: Sequence[str], others: Sequence[str], taken: set[str]) -> list[str]:
-    """The columns that ``--sequence`` names; those of a pattern in the order of their numbers."""
+def _asked(
+    where: Path | str, patterns: str, names: Sequence[str], others: Sequence[str], taken: set[str], look: _Look
+) -> list[str]:
+    """The columns that ``--sequence`` names; those of a pattern in their order, without identifiers and times."""
     sequence: list[str] = []
     for pattern in (part.strip() for part in patterns.split(",")):
         fitting = [pattern] if pattern in names else fnmatch.filter(others, pattern)
+        fitting = fitting if pattern in names else [name for name in fitting if not look.role(name)] or fitting
         if not fitting:
             refuse(where, None, f"no column '{pattern}' (--sequence); the columns are {some(names)}")
         numbered = family(fitting)
@@ -269,41 +318,50 @@ def _guessed(where: Path | str, look: _Look, others: Sequence[str], notes: list[
     """The columns of the sequence that nobody named."""
     others = [name for name in others if not INDEX_NAMES.fullmatch(name)]
     axes, families = axes_among(others), family(others)
-    numbered = {name for members in families for name in members}
     named = [name for known in SEQUENCE_NAMES for name in others if name.lower() == known and name not in axes]
-    whole = [name for name in others if look.whole(name) and not WHO.fullmatch(name)]
-    texts = [
-        name for name in named if not (look.whole(name) or name in numbered or look.numeric(name) or look.named(name))
-    ]
-    fitting = [name for name in named if look.whole(name)] or texts or whole
-    if not any(look.whole(name) for name in named):  # a name alone says little beside numbered columns
-        fitting = fitting + [
-            f"{members[0]} .. {members[-1]}" for members in families if fitting and len(members) >= FEWEST_STEPS
-        ]
-    if len(fitting) > 1:
-        refuse(where, None, f"{' and '.join(fitting[:2])} could both be the sequence; name it with --sequence")
-    if fitting or len(others) == 1:
-        return fitting or others
-    return _steps(where, look, others, families, notes)
+    if whole := [name for name in named if look.whole(name)]:
+        return _one(where, whole)
+    numbered = {name for members in families for name in members}
+    texts = [name for name in named if not (name in numbered or look.numeric(name) or look.named(name))]
+    texts = texts or [name for name in others if look.sequences(name) and not look.role(name)]
+    rivals = [f"{members[0]} .. {members[-1]}" for members in families if len(members) >= FEWEST_STEPS]
+    numbers = [name for name in others if look.numeric(name) and not look.role(name) and not _is_counter(look, name)]
+    if not rivals and texts and texts[0] not in named and len(numbers) > 1 and isinstance(look.cells(texts[0])[0], str):
+        rivals = [f"{numbers[0]} .. {numbers[-1]}"]
+    if texts:
+        return _one(where, texts + rivals)
+    return list(others) if len(others) == 1 else _steps(where, look, others, families, notes)
 
 
-def _steps(where: Path | str, look: _Look, others: list[str], families: list[list[str]], notes: list[str]) -> list[str]:
+def _one(where: Path | str, candidates: list[str]) -> list[str]:
+    """The single candidate for the sequence."""
+    if len(candidates) > 1:
+        refuse(where, None, f"{' and '.join(candidates[:2])} could both be the sequence; name it with --sequence")
+    return candidates
+
+
+def _steps(
+    where: Path | str, look: _Look, others: Sequence[str], families: list[list[str]], notes: list[str]
+) -> list[str]:
     """The columns that are steps: a numbered family, or all that are no identifiers, persons and times of recording."""
-    if len(families) > 1 and 4 * len(families[1]) > len(families[0]) >= FEWEST_STEPS:
-        both = f"{families[0][0]}, {families[0][1]} .. and {families[1][0]}, {families[1][1]} .."
-        refuse(
-            where, None, f"{both} are columns of two kinds; name the steps with --sequence, or write channels as lists"
-        )
-    if families and len(families[0]) >= FEWEST_STEPS:
-        steps = families[0]
-    else:
-        no_step = {name for name in others if WHO.fullmatch(name) or WHEN.fullmatch(name) or _is_counter(look, name)}
-        steps = [name for name in others if name not in no_step] or others
-        if steps and set(steps) == axes_among(steps):
-            problem = f"{', '.join(steps)} are channels of one time step"
-            refuse(
-                where, None, f"{problem}; name the recording of each row with --series, or the steps with --sequence"
-            )
+    possible = [name for name in others if not (look.role(name) or _is_counter(look, name))]
+    steps = possible or [name for name in others if not look.numeric(name)] or list(others)
+    large = [members for members in families if len(members) >= FEWEST_STEPS]
+    if large:
+        share = len(large[0]) / max(1, len(set(possible) | set(large[0])))
+        first = f"{large[0][0]}, {large[0][1]} .. {large[0][-1]}"
+        if len(large) > 1 and len(large[0]) == len(large[1]) and share >= SMALL_SHARE:
+            both = f"{large[0][0]}, {large[0][1]} .. and {large[1][0]}, {large[1][1]} .."
+            cure = "name the steps with --sequence, or write channels as lists"
+            refuse(where, None, f"{both} are columns of two kinds; {cure}")
+        if share >= LARGE_SHARE:
+            steps = large[0]
+        elif share >= SMALL_SHARE:
+            problem = f"the steps can be {first}, or all {len(possible)} columns"
+            refuse(where, None, f"{problem}; name them with --sequence, --sequence '*' for all")
+    if steps and set(steps) == axes_among(steps):
+        problem = f"{', '.join(steps)} are channels of one time step"
+        refuse(where, None, f"{problem}; name the recording of each row with --series, or the steps with --sequence")
     if out := [name for name in others if name not in steps]:
         what = "is no step" if len(out) == 1 else "are no steps"
         notes.append(f"{some(out)} {what}, and left out of training and test (--sequence names the steps)")
@@ -338,14 +396,14 @@ def _constant(table: Table, series: str, names: Sequence[str]) -> list[str]:
 def _constant_in(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64]]) -> list[str]:
     constant: list[str] = []
     for name, own in codes.items():
-        value = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.int64)
-        value[groups] = own
-        if 1 < int(own.max(initial=-1)) + 1 < len(value) and (value[groups] == own).all():
+        value, known = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.int64), own >= 0
+        value[groups[known]] = own[known]
+        if 1 < int(own.max(initial=-1)) + 1 < len(value) and (value[groups] == own)[known].all():
             constant.append(name)
     return constant
 
 
-def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set[str | None]) -> None:
+def _refuse_long(where: Path | str, table: Table, look: _Look, config: TaskConfig, taken: set[str | None]) -> None:
     """Refuse a table with a row for each time step, and say how to read it.
 
     In such a table every value of one column, or of two, stands in several rows of a single class, while another column
@@ -358,19 +416,21 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set
     codes = {name: own for name in roles if (own := codes_of(table.columns[name])) is not None}
     labels = {name: codes[name] for name in ([config.label] if config.label else roles) if name in codes}
     keys: dict[str, NDArray[np.float64] | None] = {}
-    for series, groups in _series_candidates(codes, {name for name in (config.label, *LABEL_NAMES) if name}):
+    who = {name for name in codes if look.role(name) == "who"}
+    for series, groups in _series_candidates(codes, who, {name for name in (config.label, *LABEL_NAMES) if name}):
         constant = [name for name in _constant_in(groups, labels) if name not in series]
         constant += [name for name in series[1:] if name in (config.label, *LABEL_NAMES)]
         if not constant:
             continue
         time = None
-        for name in (name for name in codes if name not in (*series, *constant) and not WHO.fullmatch(name)):
+        for name in (name for name in codes if name not in (*series, *constant, *who)):
             if name not in keys:
                 keys[name] = _keys_of(where, name, table.columns[name], config)
             if (key := keys[name]) is not None and _counts_within(key, groups):
                 time = name
                 break
-        is_block = len(series) == 1 and np.count_nonzero(np.diff(groups)) == groups.max()
+        is_named = len(series) == 1 and (series[0] in who or not look.numeric(series[0]))
+        is_block = is_named and np.count_nonzero(np.diff(groups)) == groups.max()
         if time is None and (numbered or not is_block):
             continue
         rest = [name for name in names if name not in (*series, time, *constant)]
@@ -378,23 +438,23 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set
             continue
         known = [name for name in constant if name.lower() in LABEL_NAMES] or constant
         label = known[0] if len(known) == 1 else f"(one of {some(known)})"
-        name = series[0] if len(series) == 1 else f"(one column made of {' and '.join(series)})"
+        name = series[0] if len(series) == 1 else f"(a new column, {' + '.join(series)})"
         read = f"read it with --series {name}{f' --time {time}' if time else ''} --label {label}"
         problem = "it looks like a table with a row for each time step"
         refuse(where, None, f"{problem}; {read}, or name the steps with --sequence if a row is a sequence")
 
 
 def _series_candidates(
-    codes: Mapping[str, NDArray[np.int64]], labels: set[str]
+    codes: Mapping[str, NDArray[np.int64]], who: set[str], labels: set[str]
 ) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
     """Columns whose values stand in several rows, and pairs of such: persons with recordings or with labels."""
     single = {
-        name: groups
+        name: np.where(groups < 0, groups.max(initial=-1) + 1 + np.cumsum(groups < 0), groups)  # empty: each by itself
         for name, groups in codes.items()
-        if 2 <= int(groups.max(initial=-1)) + 1 <= len(groups) / LONG_RECURRENCE and (groups >= 0).all()
+        if 2 <= int(groups.max(initial=-1)) + 1 <= len(groups) / LONG_RECURRENCE
     }
     yield from (((name,), groups) for name, groups in single.items())
-    for one, two in combinations([name for name in single if WHO.fullmatch(name) or name in labels], 2):
+    for one, two in combinations([name for name in single if name in who | labels], 2):
         both = single[one] * (single[two].max() + 1) + single[two]
         groups = np.unique(both, return_inverse=True)[1]
         if groups.max() + 1 <= len(groups) / LONG_RECURRENCE:
@@ -409,8 +469,8 @@ def _counts_within(key: NDArray[np.float64], groups: NDArray[np.int64]) -> bool:
     for sign in (1, -1):
         if (sign * steps >= 0).all() and (sign * steps > 0).mean() >= RISING_SHARE:
             return True
-    pairs = np.unique(np.stack([groups.astype(np.float64), key]), axis=1).shape[1]
-    return pairs == len(key) and 2 * len(np.unique(key)) <= len(key)
+    order = np.lexsort((key, groups))
+    return bool((np.diff(key[order])[np.diff(groups[order]) == 0] == 1).all()) and 2 * len(np.unique(key)) <= len(key)
 
 
 def _keys_of(where: Path | str, name: str, cells: Any, config: TaskConfig) -> NDArray[np.float64] | None:
@@ -423,6 +483,15 @@ def _keys_of(where: Path | str, name: str, cells: Any, config: TaskConfig) -> ND
     except RequestError:
         return None
     return None if np.isnan(numbers).any() else numbers.astype(np.float64)
+
+
+def _are_times(cells: Sequence[Any]) -> bool:
+    """Whether the first cells are times."""
+    try:
+        sort_keys("", "", cells[:FEWEST_ROWS], Reading(dates="dmy"))
+    except RequestError:
+        return False
+    return True
 
 
 def _dates(where: Path | str, name: str, cells: Any) -> Any:

@@ -23,6 +23,8 @@ LIST = rf"^\s*(?:{_HEAD}|[\[({{])"
 """In a text that begins as a list does in Python, NumPy, JSON, R or a database."""
 LEFT_OUT = r"\.\.\.|…"
 """What stands for entries that were not written."""
+OF_NUMBERS = r"[\d\s.,;|eE+-]+"
+"""A text of numbers and what may separate them."""
 TWO_WAYS = r"^\s*[+-]?\d+,\d+(,?\s+|[;|])\S|[\s;|][+-]?\d+,\d+\s*($|[\s;|]|,\s)|\d,\d{3}\.\d"
 """In a text where a comma stands within a number, or between two, beside other separators."""
 NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
@@ -190,6 +192,11 @@ def _word(token: str) -> Any:
         return token  # a code
     number = as_number(token)
     return token if number is None else None if math.isnan(number) else number
+
+
+def can_be_two(text: str) -> bool:
+    """Whether a text of numbers has a comma that stands within one, or between two."""
+    return re.fullmatch(OF_NUMBERS, text) is not None and re.search(TWO_WAYS, text) is not None
 
 
 def two_ways(text: str) -> str:

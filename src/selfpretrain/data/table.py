@@ -170,7 +170,7 @@ def _csv(path: Path, config: TaskConfig) -> Table:
     told = re.match(r'"?sep=([^"\r\n])"?\r?\n', head)
     head = head[told.end() :] if told else head
     separator, notes = (told[1], []) if told and config.separator is None else _separator(path, head, config)
-    first = next(iter(_rows(head, separator)), [])
+    first = head.split("\n", 1)[0].split() if separator == " " else next(iter(_rows(head, separator)), [])
     headless = config.header == "no" or (config.header is None and _is_data(path, first, config))
     names = [f"column{place}" for place in range(1, len(first) + 1)] if headless else [name.strip() for name in first]
     for name, count in Counter(names).items():
@@ -208,6 +208,8 @@ def _csv(path: Path, config: TaskConfig) -> Table:
 
     is_plain = path.suffix.lower() != PACKED and _encoding(path, config) == "utf-8"
     raw = b"" if is_plain else _raw(path, config)
+    if separator == " ":  # one or more
+        raw, is_plain = b"\n".join(b" ".join(line.split()) for line in _raw(path, config).splitlines()), False
     try:
         table = read(BLOCK_BYTES)
         columns = dict(zip(names, table.columns, strict=True))
@@ -251,9 +253,18 @@ def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str
     if len(fitting) > 1:
         both = " and ".join(SEPARATORS[separator] for separator in fitting)
         refuse(path, None, f"cells can be separated by {both}; say which with --separator")
+    if not fitting and _is_of_numbers(head):
+        return " ", ["cells are separated by blanks"]
     if not fitting or fitting == [usual]:
         return usual, []
     return fitting[0], [f"cells are separated by a {SEPARATORS[fitting[0]]}"]
+
+
+def _is_of_numbers(head: str) -> bool:
+    """Whether the first lines are numbers between blanks, as many in each."""
+    lines = [line.split() for line in head.splitlines()[: HEAD_ROWS - 1] if line.strip()]
+    widths = {len(line) for line in lines}
+    return len(widths) == 1 and max(widths) > 1 and all(as_number(cell) is not None for line in lines for cell in line)
 
 
 def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
