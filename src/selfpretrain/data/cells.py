@@ -9,10 +9,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Union
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
+import pyarrow
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow import types
 
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences
@@ -34,10 +37,7 @@ from selfpretrain.data.spelling import (
     two_ways,
 )
 
-if TYPE_CHECKING:
-    import pyarrow
-
-Cells = Union[Sequence[Any], NDArray[Any], "pyarrow.ChunkedArray", Sequences]
+Cells: TypeAlias = Sequence[Any] | NDArray[Any] | pyarrow.ChunkedArray | Sequences
 
 EMPTY = "the sequence is empty; fill it in or remove the row"
 """What is wrong with a row without a sequence, or with one of no positions."""
@@ -137,9 +137,6 @@ def _as_a_whole(
         reading: how texts are spelt.
         read: gives what stands in ``Sequences`` for the flat entries of a piece of the column, or None.
     """
-    import pyarrow
-    import pyarrow.compute as pc
-
     chunks: Iterable[Any] = getattr(column, "chunks", ())
     if isinstance(column, np.ndarray) and column.ndim == 2 and column.dtype.kind in "biufU" and column.size:
         rows, length = max(1, BLOCK // column.shape[1]), column.shape[1]
@@ -159,10 +156,6 @@ def _as_a_whole(
 
 def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> Any:
     """A piece of an Arrow column as an Arrow array of lists; None where it is not of single texts or flat lists."""
-    import pyarrow
-    import pyarrow.compute as pc
-
-    types = pyarrow.types
     if chunk.null_count:
         return None
     if types.is_list(chunk.type) or types.is_large_list(chunk.type) or types.is_fixed_size_list(chunk.type):
@@ -187,9 +180,7 @@ def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> A
 
 def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     """Codes of Arrow entries (P,), and the symbol of each code; None where entries are lists."""
-    import pyarrow
-
-    if pyarrow.types.is_nested(entries.type):
+    if types.is_nested(entries.type):
         return None
     coded = entries.dictionary_encode()
     distinct = coded.dictionary.to_pylist()
@@ -202,8 +193,6 @@ def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
 
 def _numbers(entries: Any) -> tuple[NDArray[np.float64], None] | None:
     """Arrow entries as numbers of one channel (P, 1), NaN where they are missing; None where one is no number."""
-    import pyarrow
-
     try:
         return entries.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)[:, None], None
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):

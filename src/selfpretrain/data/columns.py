@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow import types
 
 from selfpretrain.data.cells import Cells
 from selfpretrain.data.reading import AS_USUAL, Reading
@@ -91,9 +94,7 @@ def stacked(
 
 def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
     """``stacked`` of many columns of texts as one long column; None where they are not, or not all hold numbers."""
-    import pyarrow
-
-    if not all(hasattr(column, "chunks") and pyarrow.types.is_string(column.type) for column in columns):
+    if not all(hasattr(column, "chunks") and types.is_string(column.type) for column in columns):
         return None
     rows = len(columns[0])
     matrix = np.empty((rows, len(columns)))
@@ -125,9 +126,6 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_
     Raises:
         RequestError: a comma in a cell could be a decimal sign.
     """
-    import pyarrow
-    import pyarrow.compute as pc
-
     if isinstance(column, np.ndarray):
         return column if column.ndim == 1 and column.dtype.kind in "iuf" else None
     if not hasattr(column, "chunks"):
@@ -141,7 +139,6 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_
             entries = [as_number(cell) for cell in column]
             large = any(isinstance(cell, int) and abs(cell) > LARGEST_EXACT for cell in column)
             return None if large or None in entries else np.array(entries, dtype=np.float64)
-    types = pyarrow.types
     if types.is_floating(column.type) or types.is_integer(column.type):
         numbers: NDArray[Any] = (column if column.null_count == 0 else column.cast(pyarrow.float64())).to_numpy()
         return numbers.astype(np.float64) if numbers.dtype.kind == "O" else numbers
@@ -168,9 +165,7 @@ def codes_of(column: Any) -> NDArray[np.int64] | None:
     """The number of each cell's value (N,) in order of first sight, -1 for an empty one; None where cells are lists."""
     number_of: dict[Any, int] = {}
     if hasattr(column, "chunks"):
-        import pyarrow
-
-        if pyarrow.types.is_nested(column.type):
+        if types.is_nested(column.type):
             return None
         chunks = column.dictionary_encode().unify_dictionaries().chunks
         if not chunks:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName
@@ -136,8 +137,6 @@ def _lists_among_texts(column: Any) -> Iterator[tuple[int, str]]:
     if not hasattr(column, "chunks"):
         yield from ((row, cell) for row, cell in enumerate(column) if isinstance(cell, str) and is_list(cell))
         return
-    import pyarrow.compute as pc
-
     for row in pc.indices_nonzero(pc.match_substring_regex(column, LIST).fill_null(False)).to_pylist():
         yield row, column[row].as_py()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+from pyarrow import types
 
 from selfpretrain.data.spelling import DEEPEST, first_line, refuse
 from selfpretrain.errors import RequestError
@@ -90,8 +92,6 @@ def column(where: Path | str, cells: Any) -> Any:
     Raises:
         RequestError: something else; a cell that is neither text, list, array nor number.
     """
-    import pyarrow
-
     try:
         return _column(where, cells)
     except (pyarrow.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError, RuntimeError) as error:
@@ -107,9 +107,6 @@ def plain(where: Path | str, cells: Any) -> Any:
     Raises:
         RequestError: binary cells that are no UTF-8 text.
     """
-    import pyarrow
-
-    types = pyarrow.types
     whole = cells if isinstance(cells, pyarrow.ChunkedArray) else pyarrow.chunked_array([cells])
     if types.is_dictionary(whole.type):
         whole = whole.cast(whole.type.value_type)
@@ -132,17 +129,12 @@ def plain(where: Path | str, cells: Any) -> Any:
 
 def _is_of_numbers_or_texts(kind: Any) -> bool:
     """Whether a list type holds what needs no look at every entry."""
-    import pyarrow
-
-    types = pyarrow.types
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _is_of_numbers_or_texts(kind.value_type)
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind) or types.is_boolean(kind))
 
 
 def _column(where: Path | str, cells: Any) -> Any:
-    import pyarrow
-
     if isinstance(cells, str | bytes):
         raise RequestError(f"{where} is one text; give a list of rows, [text]")
     if isinstance(cells, pyarrow.ChunkedArray | pyarrow.Array):
@@ -220,8 +212,6 @@ def _array(where: Path | str, cells: Any) -> Any:
 
 def _cell(where: Path | str, row: int, cell: Any, depth: int = 0) -> Any:
     """A text, a plain number, a list, a tuple or an array, and so are its entries."""
-    import pyarrow
-
     if type(cell) in PLAIN:
         return cell
     if isinstance(cell, list | tuple):

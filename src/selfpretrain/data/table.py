@@ -26,7 +26,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.memory import Frame, column, plain
@@ -157,9 +160,6 @@ NOT_UTF8 = "not UTF-8 text; name its encoding, such as --encoding latin-1 or --e
 
 def _csv(path: Path, config: TaskConfig) -> Table:
     """A table of texts, exactly as they are written: "01" is not 1."""
-    import pyarrow
-    from pyarrow import csv as arrow_csv
-
     raw_head = _raw(path, config, HEAD_BYTES)
     for magic, what in MAGIC.items():
         if raw_head.startswith(magic):
@@ -301,9 +301,6 @@ def _json(path: Path, config: TaskConfig) -> Table:
 
 
 def _parquet(path: Path, config: TaskConfig) -> Table:
-    import pyarrow
-    from pyarrow import parquet
-
     try:
         with pyarrow.OSFile(str(path)) as file:
             table = parquet.read_table(file)
