@@ -6,7 +6,6 @@ refusal names the row.
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
@@ -22,18 +21,14 @@ from selfpretrain.data.sequences import Sequences
 from selfpretrain.data.spelling import (
     LEFT_OUT,
     LIST,
-    NAN,
-    NO_NUMBER,
-    ONE_COMMA,
+    MISSING,
     TWO_WAYS,
     WHITE,
     as_number,
-    is_list,
-    list_of_text,
+    blanks_of,
+    entries_of,
     refuse,
-    refuse_left_out,
     spelling,
-    tokens,
     two_ways,
 )
 
@@ -41,10 +36,6 @@ Cells: TypeAlias = Sequence[Any] | NDArray[Any] | pyarrow.ChunkedArray | Sequenc
 
 EMPTY = "the sequence is empty; fill it in or remove the row"
 """What is wrong with a row without a sequence, or with one of no positions."""
-MISSING = ""
-"""The name of a missing symbol; no symbol is spelt so."""
-MAX_LETTERS = 8
-"""Words of one length over at most this many letters are k-mers, and symbols however many they are (ours)."""
 BLOCK = 2**20
 """Symbols of an array that are coded at a time, to save memory."""
 UNEVEN = r"^ | $|  |[^\PZ ]|[\t-\r\x1c-\x1f\x{85}]"
@@ -98,19 +89,6 @@ def values(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Seq
 def _name(entry: Any) -> str:
     """The name of a symbol; a text "nan" keeps its own for now, since it may be a word of DNA."""
     return spelling(entry) or (entry.strip() if isinstance(entry, str) else MISSING)
-
-
-def blanks_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Which texts beside these symbols only say that nothing is there.
-
-    >>> blanks_of(["GAN", "nan"]), blanks_of(["walk", "nan"]), "NA" in blanks_of(["1", "NA"])
-    ((), ('nan', 'NaN'), True)
-    """
-    others = [name for name in names if name.lower() not in NO_NUMBER]
-    if all(as_number(name) is not None for name in others):
-        return tuple(sorted({*NO_NUMBER, *map(str.upper, NO_NUMBER), *map(str.title, NO_NUMBER), *NAN}))
-    words_of_dna = {len(name) for name in others} == {3} and len(set("".join(others).lower()) | {*"na"}) <= MAX_LETTERS
-    return () if words_of_dna else NAN
 
 
 def check_channels(where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
@@ -215,36 +193,6 @@ def _numbered(where: Path | str, column: Any) -> Iterator[tuple[int, Any]]:
         yield row, cell
 
 
-def entries_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
-    """The list in a cell: itself, what a text spells, or tokens."""
-    if not isinstance(cell, str):
-        listed = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
-        return _with_decimals(where, row, listed, reading)
-    if is_list(cell):
-        return _with_decimals(where, row, list_of_text(where, row, cell), reading)
-    if reading.decimal == "." and re.search(TWO_WAYS, cell):
-        refuse(where, row, two_ways(cell))
-    if re.search(LEFT_OUT, cell) and any(re.fullmatch(LEFT_OUT, token) for token in tokens(cell, reading.decimal)):
-        refuse_left_out(where, row)
-    return tokens(cell, reading.decimal)
-
-
-def _with_decimals(where: Path | str, row: int, entries: Any, reading: Reading) -> Any:
-    """Entries of a list, texts such as 0,5 as the numbers that they are if a comma is the decimal sign.
-
-    Raises:
-        RequestError: there is such a text, and nobody said so.
-    """
-    if isinstance(entries, np.ndarray) and entries.dtype.kind != "U":
-        return entries
-    if not any(isinstance(entry, str) and "," in entry and re.fullmatch(ONE_COMMA, entry) for entry in entries):
-        return entries
-    if reading.decimal == ".":
-        text = next(entry for entry in entries if isinstance(entry, str) and re.fullmatch(ONE_COMMA, entry))
-        refuse(where, row, two_ways(text.strip()))
-    return [entry.replace(",", ".") if isinstance(entry, str) else entry for entry in entries]
-
-
 def _bytes_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDArray[np.uint8]:
     if not isinstance(cell, str):
         refuse(where, row, "--kind bytes reads text, and this is a list; use symbols or values")
@@ -288,11 +236,10 @@ def _numeric(entry: Any) -> Any:
         return entry
     if isinstance(entry, list | tuple | np.ndarray):
         return [_numeric(inner) for inner in entry]
-    if isinstance(entry, str) and (number := as_number(entry)) is not None:
-        return number
-    if isinstance(entry, str):
+    number = as_number(entry) if isinstance(entry, str) else entry
+    if number is None and entry is not None:
         raise ValueError
-    return entry
+    return number
 
 
 def _refuse_entry(where: Path | str, row: int, entries: Any) -> NoReturn:

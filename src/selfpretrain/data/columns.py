@@ -14,7 +14,7 @@ from pyarrow import types
 
 from selfpretrain.data.cells import Cells
 from selfpretrain.data.reading import AS_USUAL, Reading
-from selfpretrain.data.spelling import NO_NUMBER, NUMBER, as_number, refuse, spelling, two_ways
+from selfpretrain.data.spelling import CODE, NO_NUMBER, NUMBER, as_number, refuse, spelling, two_ways
 from selfpretrain.data.times import sort_keys
 from selfpretrain.errors import RequestError
 
@@ -153,8 +153,8 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_
         text = pc.replace_substring(text, ",", ".")
     absent = pc.is_in(pc.utf8_lower(text), value_set=pyarrow.array(sorted(NO_NUMBER)))
     text = pc.if_else(absent, pyarrow.scalar(None, pyarrow.string()), text)
-    plain = pc.match_substring_regex(text, f"^(?:{NUMBER}|(?i:[+-]?inf(?:inity)?))$")
-    coded = pc.match_substring_regex(text, r"^[+-]?0\d|^[+-]?\d{16,}$")  # 007, and whole numbers that lose digits
+    plain = pc.match_substring_regex(text, f"^{NUMBER}$")
+    coded = pc.match_substring_regex(text, f"^{CODE}")
     if not pc.all(plain, min_count=0).as_py() or pc.any(coded).as_py():
         return None
     numbers = pc.replace_substring_regex(text, r"^\+", "").cast(pyarrow.float64()).to_numpy()

@@ -2,26 +2,26 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName
-from selfpretrain.data.cells import MAX_LETTERS, Cells, entries_of, unpacked
+from selfpretrain.data.cells import Cells, unpacked
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.spelling import (
-    LIST,
+    MAX_LETTERS,
     NUMERIC_SHARE,
-    ONE_COMMA,
     TWO_WAYS,
     as_number,
+    entries_of,
     is_list,
     list_of_text,
+    one_comma,
     refuse,
     tokens,
     two_ways,
@@ -55,9 +55,9 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     if isinstance(sample, np.ndarray) and sample.dtype.kind in "iuf":
         return _guess_numbers(sample)
     texts = [cell for cell in sample if isinstance(cell, str)]
-    if reading.decimal == "." and texts and all(re.fullmatch(ONE_COMMA, text) for text in texts):
-        refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
     if reading.decimal == ".":
+        if texts and all(map(one_comma, texts)):
+            refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
         for row, cell in enumerate(sample):
             if isinstance(cell, str) and re.fullmatch(r"[\d\s.,;|+-]+", cell) and re.search(TWO_WAYS, cell):
                 refuse(where, row, two_ways(cell))
@@ -72,9 +72,10 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
         refuse(where, None, guessed.hint)
     if guessed.kind != "bytes":
         return guessed
-    for row, text in _lists_among_texts(column):
-        list_of_text(where, row, text)  # says what is wrong with it
-        refuse(where, row, "a list among texts; write every cell alike, or give --kind bytes, symbols or values")
+    for row, cell in enumerate(unpacked(column)):
+        if isinstance(cell, str) and is_list(cell):
+            list_of_text(where, row, cell)  # says what is wrong with it
+            refuse(where, row, "a list among texts; write every cell alike, or give --kind bytes, symbols or values")
     letters = set("".join(texts))
     folded = {letter.lower() for letter in letters}
     is_chain = "".join(letters).isalpha() and sum(map(len, texts)) >= LONG_WORD * len(texts)
@@ -130,15 +131,6 @@ def _overlap(rows: Sequence[Sequence[Any]]) -> bool:
     if not pairs or len({len(a) for a, _ in pairs}) > 1 or len(pairs[0][0]) < 2:
         return False
     return not any(a.isdigit() for a, _ in pairs) and all(a[1:] == b[:-1] for a, b in pairs)
-
-
-def _lists_among_texts(column: Any) -> Iterator[tuple[int, str]]:
-    """The cells that begin like lists, with their rows."""
-    if not hasattr(column, "chunks"):
-        yield from ((row, cell) for row, cell in enumerate(column) if isinstance(cell, str) and is_list(cell))
-        return
-    for row in pc.indices_nonzero(pc.match_substring_regex(column, LIST).fill_null(False)).to_pylist():
-        yield row, column[row].as_py()
 
 
 def _list_or_nothing(cell: Any, reading: Reading) -> Any:

@@ -22,7 +22,7 @@ from selfpretrain.config import AllowMissing, KindName, TaskConfig
 from selfpretrain.data import cells
 from selfpretrain.data.reading import Reading
 from selfpretrain.data.sequences import Sequences
-from selfpretrain.data.spelling import numbers_first, refuse
+from selfpretrain.data.spelling import MISSING, numbers_first, refuse
 from selfpretrain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -262,9 +262,9 @@ class Symbols(Discrete):
 
     def absent(self, sequences: Sequences, *, gaps: bool = False) -> NDArray[np.bool_] | None:
         names = sequences.names or ()
-        if cells.MISSING not in names:
+        if MISSING not in names:
             return None
-        absent: NDArray[np.bool_] = sequences.entries == names.index(cells.MISSING)
+        absent: NDArray[np.bool_] = sequences.entries == names.index(MISSING)
         return absent if absent.any() else None
 
     def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:

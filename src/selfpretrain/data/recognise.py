@@ -19,7 +19,7 @@ from selfpretrain.config import TaskConfig
 from selfpretrain.data.columns import codes_of, family, listed, numbers_of, some
 from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.reading import Reading
-from selfpretrain.data.spelling import NUMERIC_SHARE, ONE_COMMA, as_number, is_list, refuse, tokens
+from selfpretrain.data.spelling import NUMERIC_SHARE, as_number, is_list, one_comma, refuse, tokens
 from selfpretrain.data.table import Table
 from selfpretrain.data.times import date_order, sort_keys
 from selfpretrain.errors import RequestError
@@ -154,7 +154,7 @@ class _Look:
     def _several(self, cell: Any) -> bool:
         if not isinstance(cell, str):
             return isinstance(cell, list | tuple | np.ndarray)
-        if as_number(cell) is not None or re.fullmatch(ONE_COMMA, cell) or ONE_WORD.fullmatch(cell):
+        if as_number(cell) is not None or one_comma(cell) or ONE_WORD.fullmatch(cell):
             return False
         return is_list(cell) or len(tokens(cell, self._decimal)) > 1
 
@@ -170,8 +170,8 @@ class _Look:
         texts = [cell.replace(self._decimal, ".") if isinstance(cell, str) else cell for cell in cells]
         if any(isinstance(cell, str) and re.match(r"\s*0\d", cell) for cell in texts):
             return False
-        fitting = [as_number(c) is not None or (isinstance(c, str) and re.fullmatch(ONE_COMMA, c)) for c in texts]
-        return sum(map(bool, fitting)) >= NUMERIC_SHARE * len(cells)
+        fitting = [as_number(cell) is not None or one_comma(cell) for cell in texts]
+        return sum(fitting) >= NUMERIC_SHARE * len(cells)
 
     def named(self, name: str) -> bool:
         """Whether the cells are the names of rows, such as s001."""
@@ -182,7 +182,7 @@ class _Look:
 def _refuse_number(where: Path | str, name: str, look: _Look, config: TaskConfig) -> None:
     if config.kind != "bytes" and not look.whole(name) and look.numeric(name):
         cells = look.cells(name)
-        if cells and all(isinstance(cell, str) and re.fullmatch(ONE_COMMA, cell) for cell in cells):
+        if cells and all(map(one_comma, cells)):
             return  # the comma is what is wrong with it
         cure = "name the steps with --sequence, or give --kind bytes if its digits are the sequence"
         refuse(where, None, f"column '{name}' has one number a row, which is no sequence; {cure}")

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName, TaskConfig
-from selfpretrain.data.cells import MISSING, Cells, blanks_of, check_channels
+from selfpretrain.data.cells import Cells, check_channels
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.columns import some
 from selfpretrain.data.guess import guess
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
-from selfpretrain.data.spelling import numbers_first, refuse
+from selfpretrain.data.spelling import MISSING, blanks_of, numbers_first, refuse
 from selfpretrain.data.split import PARTS, UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
 from selfpretrain.data.table import SPLIT_NAMES
 from selfpretrain.data.task import DataSummary, Split, Task, sequences_of
