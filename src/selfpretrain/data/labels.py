@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from selfpretrain.data.columns import some
+from selfpretrain.data.columns import is_plain, listed, some
 from selfpretrain.data.reading import LabelType, Reading
 from selfpretrain.data.spelling import NO_NUMBER, as_number, refuse, spelling
 
@@ -20,6 +20,8 @@ CLASS_OPTION = "none"
 FEW_NUMBERS, MANY_NUMBERS = 8, 64
 """More different numbers than the first look continuous if there are not two rows of each; if they are not whole, more
 than the second do (ours)."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""Half of a character, as JSON can hold it."""
 ONE_CLASS = "this tool gives every row one class"
 
 
@@ -61,7 +63,7 @@ def read_labels(
     given = unlabelled is not None
     cells, notes = _one_a_row(where, name, column)
     for row, cell in enumerate(cells):
-        if isinstance(cell, str) and not cell.isascii() and _is_torn(cell):
+        if isinstance(cell, str) and _HALF.search(cell):
             refuse(where, row, f"column '{name}' holds half a character; mend the text")
     distinct = {cell if isinstance(cell, str) else repr(cell): cell for cell in cells}
     spelt = {key: spelling(cell) for key, cell in distinct.items()}
@@ -125,13 +127,12 @@ def _written(cells: Sequence[Any]) -> dict[str, str]:
 
 def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], list[str]]:
     """One plain cell a row, and notes; of lists the single entry, of one-hot rows the place of the 1."""
-    cells = column.to_pylist() if hasattr(column, "to_pylist") else column
-    cells = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
-    lists = [row for row, cell in enumerate(cells) if not _is_plain(cell)]
+    cells = listed(column)
+    lists = [row for row, cell in enumerate(cells) if not is_plain(cell)]
     if not lists:
         return cells, []
     rows = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
-    if all(cell is None or (isinstance(cell, list | tuple) and len(cell) == 1 and _is_plain(cell[0])) for cell in rows):
+    if all(cell is None or (isinstance(cell, list | tuple) and len(cell) == 1 and is_plain(cell[0])) for cell in rows):
         return [None if cell is None else cell[0] for cell in rows], []
     widths = {len(cell) if isinstance(cell, list | tuple) else 0 for cell in rows}
     if len(widths) == 1 and all(as_number(entry) in (0.0, 1.0) for cell in rows for entry in cell):
@@ -141,18 +142,6 @@ def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], li
             return [places[0] for places in ones], [note]
     problem = f"column '{name}' holds a list of labels; {ONE_CLASS}, so keep one, or ask about each label by itself"
     refuse(where, lists[0], problem)
-
-
-def _is_torn(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _is_plain(cell: Any) -> bool:
-    return not isinstance(cell, list | tuple | dict | np.ndarray)
 
 
 def _refuse_continuous(where: Path | str, name: str, known: Counter[str]) -> None:

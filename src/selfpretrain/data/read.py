@@ -11,7 +11,7 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.codec import pair_columns
-from selfpretrain.data.columns import codes_of, listed, sequence_columns, some
+from selfpretrain.data.columns import listed, plain_codes, sequence_columns, some
 from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
@@ -82,9 +82,8 @@ def _one_column(name: str, cells: Any) -> Any:
 
 def _pairs(cells: Any) -> list[Any]:
     columns = pair_columns("arrays", cells)
-    for cells_of_one in columns:
-        if all(isinstance(cell, int | float) for cell in cells_of_one):
-            raise RequestError("x: tuples are pairs of sequences, and these hold single numbers; give lists")
+    if any(all(isinstance(cell, int | float) for cell in column) for column in columns):
+        raise RequestError("x: tuples are pairs of sequences, and these hold single numbers; give lists")
     return columns
 
 
@@ -119,7 +118,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         reading = replace(training.reading, split=None)  # all rows of a test file are for testing
         if reading.label not in table.columns:
             refuse(where, None, f"no column '{reading.label}' for the class; the columns are {some(table.names)}")
-    used = _used(reading)
+    used = {*reading.cells, *reading.roles.values()}
     for name in (name for name in reading.roles.values() if name not in table.names):
         refuse(where, None, f"column '{name}' is missing, which training has; the columns are {some(table.names)}")
     there = [name for name in table.names if name in used]
@@ -128,8 +127,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
             rows = f"{there[0]}{_shape(table, there[0])} and {name}{_shape(table, name)}"
             refuse(where, None, f"{rows} have not the same number of rows; a row is a sequence and its class")
     for name in (name for role, name in reading.roles.items() if role != "label"):
-        if codes_of(table.columns[name]) is None:
-            refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
+        plain_codes(where, name, table.columns[name])
     label_name = reading.roles["label"]
     columns, first = sequence_columns(where, table.columns, reading)
     plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split")}
@@ -141,14 +139,13 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if training is None:
         reading = _with_labels(reading, labels)
         notes += labels.notes
-    words = "pairs" if reading.pair else "sequence"
     return Rows(
         columns=columns,
         labels=labels.names,
         split=[str(cell or "") for cell in listed(plain["split"])] if "split" in plain and training is None else None,
         numbers=np.arange(len(first)) if table.numbers is None or reading.series else table.numbers,
         file=str(getattr(where, "name", where)),
-        source=f"{words} from {_named(table, reading)}",
+        source=f"{'pairs' if reading.pair else 'sequence'} from {_named(table, reading)}",
         label_name=label_name,
         ignored=[name for name in table.names if name not in used and not INDEX_NAMES.fullmatch(name)],
         notes=notes,
@@ -160,14 +157,10 @@ def _with_labels(reading: Reading, labels: Labels) -> Reading:
     return replace(reading, unlabelled=labels.unlabelled, label_type=labels.label_type, written=dict(labels.written))
 
 
-def _used(reading: Reading) -> set[str]:
-    return {*reading.sequence, *reading.roles.values(), *((reading.pair,) if reading.pair else ())}
-
-
 def _named(table: Table, reading: Reading) -> str:
     """The columns of the sequence, in words."""
     if reading.form == "whole":
-        both = " and ".join([*reading.sequence, *((reading.pair,) if reading.pair else ())])
+        both = " and ".join(reading.cells)
         cells = table.columns[reading.sequence[0]]
         return f"array {both} {cells.shape}" if isinstance(cells, np.ndarray) else f"column {both}"
     if len(reading.sequence) < 3:
@@ -182,14 +175,12 @@ def _shape(table: Table, name: str) -> str:
 
 def _one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:
     """The label or the split of each series, which is that of all of its rows."""
-    assert reading.series is not None, "it was just looked at"
-    name = reading.roles[role]
-    cells, series = listed(table.columns[name]), codes_of(table.columns[reading.series])
-    assert series is not None, "it was looked at before"
+    name, series = reading.roles[role], reading.roles["series"]
+    cells, numbers = listed(table.columns[name]), plain_codes(where, series, table.columns[series]).tolist()
     one: dict[int, Any] = {}
-    for row, (number, cell) in enumerate(zip(series.tolist(), map(spelling, cells), strict=True)):
+    for row, (number, cell) in enumerate(zip(numbers, map(spelling, cells), strict=True)):
         if cell is not None and one.setdefault(number, cell) not in (None, cell):
-            both, which = " and ".join(sorted({one[number], cell})), listed(table.columns[reading.series])[row]
+            both, which = " and ".join(sorted({one[number], cell})), listed(table.columns[series])[row]
             refuse(where, row, f"series '{which}' has {both} in column '{name}'; give each series one")
         one[number] = one.get(number) or cell
     return list(one.values())
