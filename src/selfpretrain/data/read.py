@@ -110,7 +110,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         RequestError: the columns asked for cannot be used, are missing, or can be taken two ways.
     """
     notes = list(table.notes)
-    if not len(table) and not getattr(table.columns, "unreadable", ()):
+    if not len(table) and not table.unreadable:
         refuse(where, None, "there are no rows; give one or more")
     if training is None:
         reading = recognised(where, table, config, notes)

@@ -8,17 +8,18 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from functools import cache, cached_property
+from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.columns import codes_of, family, listed, numbers_of, some
+from selfpretrain.data.columns import codes_of, family, listed, numbers_of, plain_codes, some
 from selfpretrain.data.guess import SAMPLE_ROWS
-from selfpretrain.data.reading import Reading
+from selfpretrain.data.reading import Form, Reading
 from selfpretrain.data.spelling import NUMERIC_SHARE, as_number, is_list, one_comma, refuse, tokens
 from selfpretrain.data.table import Table
 from selfpretrain.data.times import date_order, sort_keys
@@ -63,29 +64,23 @@ def told(config: TaskConfig) -> Reading:
 
 
 def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[str]) -> Reading:
-    """The reading of a table, as told or else as its names and cells say.
-
-    Args:
-        where: for refusals.
-        table: columns by name.
-        config: what was told.
-        notes: get what a reader should know.
+    """The reading of a table, as told or else as its names and cells say; ``notes`` get what a reader should know.
 
     Raises:
         RequestError: a column that was asked for is not there, or columns can be taken two ways.
     """
-    names, columns = table.names, table.columns
-    known = {*names, *getattr(columns, "unreadable", ())}
+    names, columns, reading = table.names, table.columns, told(config)
     for role in ("series", "time", "label", "split", "pair"):
-        if (asked := getattr(config, role)) and asked not in known:
+        if (asked := getattr(config, role)) and asked not in (*names, *table.unreadable):
             refuse(where, None, f"no column '{asked}' (--{role}); the columns are {some(names)}")
-    for name in (config.series, config.time, config.split):
-        if name and codes_of(columns[name]) is None:
-            refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
-    reading, look = told(config), _Look(columns, told(config))
+    for name in filter(None, (config.series, config.time, config.split)):
+        plain_codes(where, name, columns[name])
+    rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(names))))
+    look = {name: _Column(columns[name], rows, reading.decimal) for name in names}
     split = config.split or {name.lower(): name for name in reversed(names)}.get("split")
-    if config.series is None and config.sequence is None and config.pair is None and not any(map(look.whole, names)):
-        _refuse_long(where, table, config, {split})
+    is_told = config.series is not None or config.sequence is not None or config.pair is not None
+    if not is_told and not any(column.whole for column in look.values()):
+        _refuse_long(where, table, config, split)
     label = config.label or _label(where, table, config, split, notes)
     taken = {name for name in (label, split, config.pair) if name}
     if config.pair in (label, split) and config.pair:
@@ -97,59 +92,52 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         sequence = _asked(where, config.sequence, names, others, taken)
     elif config.series is not None:
         channels = [name for name in others if not INDEX_NAMES.fullmatch(name)]
-        sequence = [name for members in (*family(channels),) for name in members if name in channels]
-        sequence += sorted(name for name in channels if name not in sequence)  # in one order whatever the table's
+        numbered = list(chain.from_iterable(family(channels)))
+        sequence = numbered + sorted(set(channels).difference(numbered))  # in one order whatever the table's
     else:
         sequence = _guessed(where, look, others, notes)
     if not sequence:
-        for reason in getattr(columns, "unreadable", {}).values():
+        for reason in table.unreadable.values():
             raise RequestError(reason)
         refuse(where, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
     if config.pair and len(sequence) > 1:
         several = f"there are {len(sequence)} columns for the first"
         refuse(where, None, f"--pair names one column for the second sequence, and {several}; name it with --sequence")
-    if config.series is None and len(sequence) == 1:
-        _refuse_number(where, sequence[0], look, config)
-    if config.series is None and len(sequence) > 1:
+    form: Form = "channels" if config.series else "steps" if len(sequence) > 1 else "whole"
+    if form == "whole":
+        _refuse_number(where, sequence[0], look[sequence[0]], config)
+    if form == "steps":
         _refuse_mixture(where, look, sequence)
-    steps = len(sequence) > 1 and config.series is None
     return replace(
         reading,
         sequence=tuple(sequence),
         pair=config.pair,
-        form="channels" if config.series else "steps" if steps else "whole",
+        form=form,
         label=label,
         split=split,
         series=config.series,
         time=config.time,
-        reordered=steps and sequence != [name for name in names if name in sequence],
+        reordered=form == "steps" and sequence != [name for name in names if name in sequence],
     )
 
 
-class _Look:
-    """What the first cells of the columns hold."""
+class _Column:
+    """What a column holds, by its first cells."""
 
-    def __init__(self, columns: Mapping[str, Any], reading: Reading) -> None:
-        self._columns, self._decimal = columns, reading.decimal
-        self._rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(columns))))
-        self._whole: dict[str, bool] = {}
-        self._numeric: dict[str, bool] = {}
+    def __init__(self, cells: Any, rows: int, decimal: str) -> None:
+        self._cells, self._rows, self._decimal = cells, rows, decimal
 
-    def column(self, name: str) -> Any:
-        return self._columns[name]
-
-    def cells(self, name: str) -> list[Any]:
+    @cached_property
+    def first(self) -> list[Any]:
         """The first cells that are not empty."""
-        return [cell for cell in listed(self._columns[name][: self._rows]) if cell is not None]
+        return [cell for cell in listed(self._cells[: self._rows]) if cell is not None]
 
-    def whole(self, name: str) -> bool:
+    @cached_property
+    def whole(self) -> bool:
         """Whether most cells are whole sequences: lists, or texts of several entries."""
-        if name not in self._whole:
-            cells = self._columns[name]
-            is_array = isinstance(cells, np.ndarray) and cells.ndim > 1
-            several = [] if is_array else [self._several(cell) for cell in self.cells(name)]
-            self._whole[name] = is_array or 2 * sum(several) > len(several)
-        return self._whole[name]
+        if isinstance(self._cells, np.ndarray) and self._cells.ndim > 1:
+            return True
+        return 2 * sum(map(self._several, self.first)) > len(self.first)
 
     def _several(self, cell: Any) -> bool:
         if not isinstance(cell, str):
@@ -158,51 +146,59 @@ class _Look:
             return False
         return is_list(cell) or len(tokens(cell, self._decimal)) > 1
 
-    def numeric(self, name: str) -> bool:
+    @cached_property
+    def numeric(self) -> bool:
         """Whether all but a few cells are plain numbers; codes such as 007 are none."""
-        if name not in self._numeric:
-            cells = self._columns[name]
-            is_array = isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf"
-            self._numeric[name] = is_array or self._numbers(self.cells(name))
-        return self._numeric[name]
-
-    def _numbers(self, cells: list[Any]) -> bool:
-        texts = [cell.replace(self._decimal, ".") if isinstance(cell, str) else cell for cell in cells]
-        if any(isinstance(cell, str) and re.match(r"\s*0\d", cell) for cell in texts):
+        if isinstance(self._cells, np.ndarray) and self._cells.dtype.kind in "iuf":
+            return True
+        cells = [cell.replace(self._decimal, ".") if isinstance(cell, str) else cell for cell in self.first]
+        if any(isinstance(cell, str) and re.match(r"\s*0\d", cell) for cell in cells):
             return False
-        fitting = [as_number(cell) is not None or one_comma(cell) for cell in texts]
-        return sum(fitting) >= NUMERIC_SHARE * len(cells)
+        return sum(as_number(cell) is not None or one_comma(cell) for cell in cells) >= NUMERIC_SHARE * len(cells)
 
-    def named(self, name: str) -> bool:
+    @property
+    def named(self) -> bool:
         """Whether the cells are the names of rows, such as s001."""
-        cells = self.cells(name)
-        return len(set(map(str, cells))) == len(cells) and all(re.fullmatch(r"\D{0,20}\d+", str(c)) for c in cells)
+        words = list(map(str, self.first))
+        return len(set(words)) == len(words) and all(re.fullmatch(r"\D{0,20}\d+", word) for word in words)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the cells number their rows, or name each by another word: an identifier whatever it is called."""
+        codes = codes_of(self._cells)
+        if codes is None or len(codes) < 3 or int(codes.max()) + 1 < len(codes):
+            return False
+        numbers = [as_number(cell) for cell in listed(self._cells)]
+        if None in numbers:
+            return set(numbers) == {None} and self.named
+        return bool((np.diff(np.sort(np.array(numbers, dtype=np.float64))) == 1).all())
 
 
-def _refuse_number(where: Path | str, name: str, look: _Look, config: TaskConfig) -> None:
-    if config.kind != "bytes" and not look.whole(name) and look.numeric(name):
-        cells = look.cells(name)
-        if cells and all(map(one_comma, cells)):
-            return  # the comma is what is wrong with it
+def _refuse_number(where: Path | str, name: str, column: _Column, config: TaskConfig) -> None:
+    if config.kind == "bytes" or column.whole or not column.numeric:
+        return
+    if not column.first or not all(map(one_comma, column.first)):  # else the comma is what is wrong with it
         cure = "name the steps with --sequence, or give --kind bytes if its digits are the sequence"
         refuse(where, None, f"column '{name}' has one number a row, which is no sequence; {cure}")
 
 
-def _refuse_mixture(where: Path | str, look: _Look, steps: Sequence[str]) -> None:
+def _refuse_mixture(where: Path | str, look: Mapping[str, _Column], steps: Sequence[str]) -> None:
     """Refuse numbers beside words, and texts, as steps of one sequence."""
-    numeric: dict[bool, str] = {}
-    for name in steps:
-        numeric.setdefault(look.numeric(name), name)
+    numeric = {look[name].numeric: name for name in reversed(steps)}
     if len(numeric) > 1:
         problem = f"column '{numeric[False]}' holds words and '{numeric[True]}' numbers"
         refuse(where, None, f"{problem}, so they are no steps of one sequence; name the sequence with --sequence")
-    if True in numeric or len(look.cells(steps[0])) <= 2 * FEWEST_STEPS:
+    first = look[steps[0]].first
+    if True in numeric or len(first) <= 2 * FEWEST_STEPS:
         return
-    if all(2 * len(set(map(str, look.cells(name)))) > len(look.cells(name)) for name in steps):  # no word recurs
-        cell = look.cells(steps[0])[0]
-        if re.search(r"\d", str(cell)) and len(steps) >= FEWEST_STEPS:
-            refuse(where, 0, f"'{cell}' in column '{steps[0]}' is no number; write plain numbers")
-        refuse(where, None, f"{' and '.join(steps[:2])} could both be the sequence; name it with --sequence")
+    if all(2 * len(set(map(str, look[name].first))) > len(look[name].first) for name in steps):  # no word recurs
+        if re.search(r"\d", str(first[0])) and len(steps) >= FEWEST_STEPS:
+            refuse(where, 0, f"'{first[0]}' in column '{steps[0]}' is no number; write plain numbers")
+        _refuse_both(where, steps, "sequence", "sequence")
+
+
+def _refuse_both(where: Path | str, names: Sequence[str], what: str, option: str) -> NoReturn:
+    refuse(where, None, f"{' and '.join(names[:2])} could both be the {what}; name it with --{option}")
 
 
 def _label(where: Path | str, table: Table, config: TaskConfig, split: str | None, notes: list[str]) -> str:
@@ -214,10 +210,12 @@ def _label(where: Path | str, table: Table, config: TaskConfig, split: str | Non
     by_lower = {name.lower(): name for name in reversed(names)}
     candidates = [by_lower[name] for name in LABEL_NAMES if name in by_lower and by_lower[name] not in axes]
     if config.series is not None:
-        fitting = _constant(table, config.series, [name for name in names if name not in (config.time, split)])
+        groups = plain_codes(where, config.series, table.columns[config.series])
+        roles = [name for name in names if name not in (config.series, config.time, split)]
+        fitting = _constant(groups, _codes_by_name(table, roles))
         candidates = [name for name in candidates if name in fitting] or candidates or fitting
     if len(candidates) > 1:
-        refuse(where, None, f"{' and '.join(candidates[:2])} could both be the class; name it with --label")
+        _refuse_both(where, candidates, "class", "label")
     if not candidates:
         cure = "" if table.typed else ", or give --header no if the first row is data"
         problem = f"no column is called label; name it with --label (the columns are {some(names)})"
@@ -236,8 +234,8 @@ def _label_without_header(where: Path | str, table: Table, config: TaskConfig, n
     first, last = table.names[0], table.names[-1]
 
     def like_classes(name: str) -> bool:
-        codes, numbers = codes_of(table.columns[name]), numbers_of(where, name, table.columns[name], told(config))
-        assert codes is not None, "cells of a CSV are plain"
+        cells = table.columns[name]
+        codes, numbers = plain_codes(where, name, cells), numbers_of(where, name, cells, told(config))
         few = 2 * (int(codes.max()) + 1) <= len(codes)
         return few and (numbers is None or bool((numbers == np.round(numbers)).all()))
 
@@ -265,45 +263,45 @@ def _asked(where: Path | str, patterns: str, names: Sequence[str], others: Seque
     return list(dict.fromkeys(sequence))
 
 
-def _guessed(where: Path | str, look: _Look, others: Sequence[str], notes: list[str]) -> list[str]:
-    """The columns of the sequence that nobody named."""
+def _guessed(where: Path | str, look: Mapping[str, _Column], others: Sequence[str], notes: list[str]) -> list[str]:
+    """The columns of the sequence that nobody named.
+
+    The first of these that there is: a column that is called as sequences are and holds whole ones; one that is called
+    so and holds words; any other that holds whole sequences; all columns that are steps.
+    """
     others = [name for name in others if not INDEX_NAMES.fullmatch(name)]
     axes, families = axes_among(others), family(others)
-    numbered = {name for members in families for name in members}
-    named = [name for known in SEQUENCE_NAMES for name in others if name.lower() == known and name not in axes]
-    whole = [name for name in others if look.whole(name) and not WHO.fullmatch(name)]
-    texts = [
-        name for name in named if not (look.whole(name) or name in numbered or look.numeric(name) or look.named(name))
-    ]
-    fitting = [name for name in named if look.whole(name)] or texts or whole
-    if not any(look.whole(name) for name in named):  # a name alone says little beside numbered columns
-        fitting = fitting + [
-            f"{members[0]} .. {members[-1]}" for members in families if fitting and len(members) >= FEWEST_STEPS
-        ]
+    numbered = set(chain.from_iterable(families))
+    usual = [name for known in SEQUENCE_NAMES for name in others if name.lower() == known and name not in axes]
+    fitting = [name for name in usual if look[name].whole]
+    if not fitting:
+        fitting = [name for name in usual if name not in numbered and not (look[name].numeric or look[name].named)]
+        fitting = fitting or [name for name in others if look[name].whole and not WHO.fullmatch(name)]
+        if fitting:  # which says little beside numbered columns
+            fitting += [f"{members[0]} .. {members[-1]}" for members in families if len(members) >= FEWEST_STEPS]
     if len(fitting) > 1:
-        refuse(where, None, f"{' and '.join(fitting[:2])} could both be the sequence; name it with --sequence")
+        _refuse_both(where, fitting, "sequence", "sequence")
     if fitting or len(others) == 1:
         return fitting or others
     return _steps(where, look, others, families, notes)
 
 
-def _steps(where: Path | str, look: _Look, others: list[str], families: list[list[str]], notes: list[str]) -> list[str]:
+def _steps(
+    where: Path | str, look: Mapping[str, _Column], others: list[str], families: list[list[str]], notes: list[str]
+) -> list[str]:
     """The columns that are steps: a numbered family, or all that are no identifiers, persons and times of recording."""
     if len(families) > 1 and 4 * len(families[1]) > len(families[0]) >= FEWEST_STEPS:
-        both = f"{families[0][0]}, {families[0][1]} .. and {families[1][0]}, {families[1][1]} .."
-        refuse(
-            where, None, f"{both} are columns of two kinds; name the steps with --sequence, or write channels as lists"
-        )
+        both = " and ".join(f"{members[0]}, {members[1]} .." for members in families[:2])
+        cure = "name the steps with --sequence, or write channels as lists"
+        refuse(where, None, f"{both} are columns of two kinds; {cure}")
     if families and len(families[0]) >= FEWEST_STEPS:
         steps = families[0]
     else:
-        no_step = {name for name in others if WHO.fullmatch(name) or WHEN.fullmatch(name) or _is_counter(look, name)}
+        no_step = {name for name in others if WHO.fullmatch(name) or WHEN.fullmatch(name) or look[name].counts}
         steps = [name for name in others if name not in no_step] or others
         if steps and set(steps) == axes_among(steps):
-            problem = f"{', '.join(steps)} are channels of one time step"
-            refuse(
-                where, None, f"{problem}; name the recording of each row with --series, or the steps with --sequence"
-            )
+            cure = "name the recording of each row with --series, or the steps with --sequence"
+            refuse(where, None, f"{', '.join(steps)} are channels of one time step; {cure}")
     if out := [name for name in others if name not in steps]:
         what = "is no step" if len(out) == 1 else "are no steps"
         notes.append(f"{some(out)} {what}, and left out of training and test (--sequence names the steps)")
@@ -312,30 +310,11 @@ def _steps(where: Path | str, look: _Look, others: list[str], families: list[lis
     return steps
 
 
-def _is_counter(look: _Look, name: str) -> bool:
-    """Whether a column numbers its rows, or names each by another word: an identifier whatever it is called."""
-    codes = codes_of(look.column(name))
-    if codes is None or len(codes) < 3 or int(codes.max()) + 1 < len(codes):
-        return False
-    numbers = [as_number(cell) for cell in listed(look.column(name))]
-    if any(number is None for number in numbers):
-        return all(number is None for number in numbers) and look.named(name)
-    ordered = np.sort(np.array(numbers, dtype=np.float64))
-    return bool((np.diff(ordered) == 1).all())
-
-
 # A row for each time step.
 
 
-def _constant(table: Table, series: str, names: Sequence[str]) -> list[str]:
-    """Columns with one value in all rows of a series, and fewer values than there are series."""
-    groups = codes_of(table.columns[series])
-    assert groups is not None, "the cells of a series are plain"
-    codes = {name: own for name in names if name != series and (own := codes_of(table.columns[name])) is not None}
-    return _constant_in(groups, codes)
-
-
-def _constant_in(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64]]) -> list[str]:
+def _constant(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64]]) -> list[str]:
+    """Columns with one value in all rows of a group, and fewer values than there are groups."""
     constant: list[str] = []
     for name, own in codes.items():
         value = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.int64)
@@ -345,36 +324,39 @@ def _constant_in(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64
     return constant
 
 
-def _refuse_long(where: Path | str, table: Table, config: TaskConfig, taken: set[str | None]) -> None:
+def _codes_by_name(table: Table, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+    """``codes_of`` the columns that hold plain cells."""
+    return {name: codes for name in names if (codes := codes_of(table.columns[name])) is not None}
+
+
+def _refuse_long(where: Path | str, table: Table, config: TaskConfig, split: str | None) -> None:
     """Refuse a table with a row for each time step, and say how to read it.
 
     In such a table every value of one column, or of two, stands in several rows of a single class, while another column
     counts or rises within these rows.
     """
-    names = [name for name in table.names if name not in taken and not INDEX_NAMES.fullmatch(name)]
+    names = [name for name in table.names if name != split and not INDEX_NAMES.fullmatch(name)]
     families = family(names)
     numbered = set(families[0]) if families and len(families[0]) >= FEWEST_STEPS else set()
-    roles = [name for name in names if name not in numbered][:MOST_ROLES]
-    codes = {name: own for name in roles if (own := codes_of(table.columns[name])) is not None}
-    labels = {name: codes[name] for name in ([config.label] if config.label else roles) if name in codes}
-    keys: dict[str, NDArray[np.float64] | None] = {}
-    for series, groups in _series_candidates(codes, {name for name in (config.label, *LABEL_NAMES) if name}):
-        constant = [name for name in _constant_in(groups, labels) if name not in series]
-        constant += [name for name in series[1:] if name in (config.label, *LABEL_NAMES)]
+    codes = _codes_by_name(table, [name for name in names if name not in numbered][:MOST_ROLES])
+    labels = {name: codes[name] for name in ([config.label] if config.label else codes) if name in codes}
+    called_label = {name for name in (config.label, *LABEL_NAMES) if name}
+    keys_of = cache(lambda name: _keys_of(where, name, table.columns[name], told(config)))
+
+    def is_time(name: str, groups: NDArray[np.int64]) -> bool:
+        keys = None if WHO.fullmatch(name) else keys_of(name)
+        return keys is not None and _counts_within(keys, groups)
+
+    for series, groups in _series_candidates(codes, called_label):
+        constant = [name for name in _constant(groups, labels) if name not in series]
+        constant += [name for name in series[1:] if name in called_label]
         if not constant:
             continue
-        time = None
-        for name in (name for name in codes if name not in (*series, *constant) and not WHO.fullmatch(name)):
-            if name not in keys:
-                keys[name] = _keys_of(where, name, table.columns[name], config)
-            if (key := keys[name]) is not None and _counts_within(key, groups):
-                time = name
-                break
+        time = next((name for name in codes if name not in (*series, *constant) and is_time(name, groups)), None)
         is_block = len(series) == 1 and np.count_nonzero(np.diff(groups)) == groups.max()
         if time is None and (numbered or not is_block):
             continue
-        rest = [name for name in names if name not in (*series, time, *constant)]
-        if not rest:
+        if not set(names).difference(series, constant, (time,)):
             continue
         known = [name for name in constant if name.lower() in LABEL_NAMES] or constant
         label = known[0] if len(known) == 1 else f"(one of {some(known)})"
@@ -413,9 +395,8 @@ def _counts_within(key: NDArray[np.float64], groups: NDArray[np.int64]) -> bool:
     return pairs == len(key) and 2 * len(np.unique(key)) <= len(key)
 
 
-def _keys_of(where: Path | str, name: str, cells: Any, config: TaskConfig) -> NDArray[np.float64] | None:
+def _keys_of(where: Path | str, name: str, cells: Any, reading: Reading) -> NDArray[np.float64] | None:
     """What a column says of time; None where it does not."""
-    reading = told(config)
     try:
         numbers = numbers_of(where, name, cells, reading)
         if numbers is None:

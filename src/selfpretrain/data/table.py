@@ -81,6 +81,11 @@ class Table:
     def names(self) -> list[str]:
         return list(self.columns)
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The columns that cannot be read, with the reason."""
+        return getattr(self.columns, "unreadable", {})
+
     def __len__(self) -> int:
         return max(map(len, self.columns.values()), default=0)
 
@@ -113,7 +118,7 @@ def read_table(path: Path, config: TaskConfig) -> Table:
                 refuse(path, None, f"--{name} is for text files; leave it out")
     read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
     table = read(path, config)
-    if not len(table) and not getattr(table.columns, "unreadable", ()):
+    if not len(table) and not table.unreadable:
         refuse(path, None, "there are no rows; it needs a header and rows")
     return table
 
