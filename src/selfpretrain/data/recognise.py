@@ -103,7 +103,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     if config.pair and len(sequence) > 1:
         several = f"there are {len(sequence)} columns for the first"
         refuse(where, None, f"--pair names one column for the second sequence, and {several}; name it with --sequence")
-    form: Form = "channels" if config.series else "steps" if len(sequence) > 1 else "whole"
+    form: Form = "channels" if config.series is not None else "steps" if len(sequence) > 1 else "whole"
     if form == "whole":
         _refuse_number(where, sequence[0], look[sequence[0]], config)
     if form == "steps":
