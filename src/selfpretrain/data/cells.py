@@ -79,10 +79,10 @@ def values(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Seq
     if (regular := _as_a_whole(where, column, reading, _numbers)) is not None:
         return regular
     parts = [_values_of(where, row, cell, reading) for row, cell in _numbered(where, column)]
-    for row, part in enumerate(parts):
-        if part.shape[1] != parts[0].shape[1]:
-            problem = f"{part.shape[1]} channels where row 1 has {parts[0].shape[1]}; give every row the same"
-            refuse(where, row, problem)
+    channels = [part.shape[1] for part in parts]
+    for row, own in enumerate(channels):
+        if own != channels[0]:
+            refuse(where, row, f"{own} channels where row 1 has {channels[0]}; give every row the same")
     return Sequences.of(parts)
 
 
@@ -93,9 +93,8 @@ def _name(entry: Any) -> str:
 
 def check_channels(where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
     """Refuse values with another number of channels than ``of_what`` had."""
-    if sequences.entries.ndim == 2 and sequences.entries.shape[1] != channels:
-        problem = f"{sequences.entries.shape[1]} channels where {of_what} had {channels}; give both the same"
-        refuse(where, None, problem)
+    if sequences.entries.ndim == 2 and (own := sequences.entries.shape[1]) != channels:
+        refuse(where, None, f"{own} channels where {of_what} had {channels}; give both the same")
 
 
 # Regular columns as a whole.
@@ -109,11 +108,7 @@ def _as_a_whole(
 ) -> Sequences | None:
     """Sequences of an Arrow column or an array; None where it is not regular enough.
 
-    Args:
-        where: for refusals.
-        column: of cells.
-        reading: how texts are spelt.
-        read: gives what stands in ``Sequences`` for the flat entries of a piece of the column, or None.
+    ``read`` gives the entries and the names of ``Sequences`` for the flat entries of a piece of the column, or None.
     """
     chunks: Iterable[Any] = getattr(column, "chunks", ())
     if isinstance(column, np.ndarray) and column.ndim == 2 and column.dtype.kind in "biufU" and column.size:
@@ -144,12 +139,10 @@ def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> A
     if pc.any(unclear).as_py():
         row = pc.index(unclear, True).as_py()
         refuse(where, first_row + row, two_ways(chunk[row].as_py()))
-    if pc.any(pc.match_substring_regex(chunk, LIST)).as_py():
-        return None
     if not pc.all(pc.match_substring_regex(chunk, f"[,{WHITE}]|^[^;|]*$")).as_py():
         return None  # entries may be separated by ; or |
-    if pc.any(pc.match_substring_regex(chunk, rf",\s*,|^\s*,|{LEFT_OUT}")).as_py():
-        return None  # empty entries, or some that were left out
+    if pc.any(pc.match_substring_regex(chunk, rf"{LIST}|,\s*,|^\s*,|{LEFT_OUT}")).as_py():
+        return None  # lists, empty entries, or some that were left out
     chunk = pc.replace_substring(chunk, ",", " ")
     if pc.any(pc.match_substring_regex(chunk, UNEVEN)).as_py():
         chunk = pc.utf8_trim(pc.replace_substring_regex(chunk, f"[{WHITE}]+", " "), " ")

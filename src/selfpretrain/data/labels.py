@@ -50,9 +50,8 @@ def read_labels(
     """Class names of a column of cells: texts, numbers, lists of one; or an array (N,), (N, 1) or one-hot (N, K).
 
     Args:
-        where: for refusals.
-        name: the column's.
-        column: of cells.
+        where, name: of the column, for refusals.
+        column: its cells.
         unlabelled: the class name that means "no label", or ``CLASS_OPTION``; None takes -1 among whole numbers for it.
         typed: whether its source tells texts from numbers, as a CSV does not.
         training: whether they decide how labels are read; those of a test file do not.
@@ -117,12 +116,8 @@ def typed_classes(classes: Sequence[str], reading: Reading) -> Any:
 
 def _written(cells: Sequence[Any]) -> dict[str, str]:
     """The first spelling of each class that is a text and not spelt as its name."""
-    first: dict[str, str] = {}
-    for cell in cells:
-        name = spelling(cell)
-        if isinstance(cell, str) and name is not None:
-            first.setdefault(name, cell)
-    return {name: cell for name, cell in first.items() if cell != name}
+    first = {spelling(cell): cell for cell in reversed(cells) if isinstance(cell, str)}
+    return {name: cell for name, cell in reversed(first.items()) if name is not None and cell != name}
 
 
 def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], list[str]]:

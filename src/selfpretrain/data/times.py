@@ -24,11 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def sort_keys(where: Path | str, name: str, column: Sequence[Any], reading: Reading) -> NDArray[np.float64]:
     """A number for each cell (N,), which rises with time; nothing but the order is meant.
 
-    Args:
-        where: for refusals.
-        name: the column's.
-        column: numbers, texts, or what Python has for dates and times.
-        reading: the decimal sign, and the order of day and month; if it has none, it is seen from a day beyond 12.
+    Cells are numbers, texts, or what Python has for dates and times. Where the reading has no order of day and month,
+    it is seen from a day beyond 12.
 
     Raises:
         RequestError: a cell that is none of these; dates that can be read two ways; cells of several sorts.
