@@ -50,20 +50,14 @@ class Codec:
     def fit(
         cls, kind: KindName, classes: Sequence[str], train: Sequences, *, labelled: Sequences, **settings: Any
     ) -> "Codec":
-        """The codec of these training sequences.
-
-        Args:
-            kind: of the data.
-            classes: class names.
-            train: all training sequences.
-            labelled: those with a label; values give their means and deviations.
-            **settings: ``allow_missing``, ``per_row``, ``reading`` and ``shortest``.
+        """The codec of these training sequences; ``labelled`` are those with a label, for means and deviations.
 
         Raises:
             RequestError: a channel without any value.
         """
+        shortest, length = int(train.lengths.min()), int(train.lengths.max())
         fitted = KINDS[kind].fit(train, labelled)
-        return cls(kind=kind, classes=tuple(classes), length=int(train.lengths.max()), **fitted, **settings)
+        return cls(kind=kind, classes=tuple(classes), length=length, shortest=shortest, **fitted, **settings)
 
     @cached_property
     def inputs(self) -> InputSpec:

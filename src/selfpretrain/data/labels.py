@@ -31,9 +31,7 @@ class Labels:
 
     Attributes:
         names: (N,) class names; None where a row has none.
-        label_type: of the cells, as they were given.
-        unlabelled: the name that was taken for "no label", if there was one.
-        written: the first spelling of each class that was given in another one than its name.
+        label_type, unlabelled, written: as in ``Reading``.
         notes: for the reader.
     """
 

@@ -100,11 +100,7 @@ def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
 def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training: Rows | None = None) -> Rows:
     """The rows of a table, their cells as they stand there.
 
-    Args:
-        where: for refusals, and in the first note.
-        table: columns by name.
-        config: what was told of them.
-        training: rows whose reading holds for these, too; None decides it.
+    The reading of ``training`` rows holds for these, too; None decides it.
 
     Raises:
         RequestError: the columns asked for cannot be used, are missing, or can be taken two ways.
@@ -121,11 +117,12 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     used = {*reading.cells, *reading.roles.values()}
     for name in (name for name in reading.roles.values() if name not in table.names):
         refuse(where, None, f"column '{name}' is missing, which training has; the columns are {some(table.names)}")
-    there = [name for name in table.names if name in used]
-    for name in there:
-        if len(table.columns[name]) != len(table.columns[there[0]]):
-            rows = f"{there[0]}{_shape(table, there[0])} and {name}{_shape(table, name)}"
-            refuse(where, None, f"{rows} have not the same number of rows; a row is a sequence and its class")
+    shapes = {name: _shape(cells) for name, cells in table.columns.items() if name in used}
+    one = next(iter(shapes))
+    for name, shape in shapes.items():
+        if shape[0] != shapes[one][0]:
+            both = f"{one} {shapes[one]} and {name} {shape}"
+            refuse(where, None, f"{both} have not the same number of rows; a row is a sequence and its class")
     for name in (name for role, name in reading.roles.items() if role != "label"):
         plain_codes(where, name, table.columns[name])
     label_name = reading.roles["label"]
@@ -168,9 +165,8 @@ def _named(table: Table, reading: Reading) -> str:
     return f"columns {reading.sequence[0]} .. {reading.sequence[-1]}"
 
 
-def _shape(table: Table, name: str) -> str:
-    cells = table.columns[name]
-    return f" {cells.shape}" if isinstance(cells, np.ndarray) else f" ({len(cells)},)"
+def _shape(cells: Any) -> tuple[int, ...]:
+    return cells.shape if isinstance(cells, np.ndarray) else (len(cells),)
 
 
 def _one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:

@@ -86,7 +86,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     if config.pair in (label, split) and config.pair:
         refuse(where, None, f"--pair names the column '{config.pair}', which is taken for something else already")
     if config.time is not None and config.dates is None:
-        reading = replace(reading, dates=_dates(where, config.time, columns[config.time]))
+        reading = replace(reading, dates=date_order(where, config.time, listed(columns[config.time])))
     others = [name for name in names if name not in (*taken, config.series, config.time)]
     if config.sequence is not None:
         sequence = _asked(where, config.sequence, names, others, taken)
@@ -404,10 +404,3 @@ def _keys_of(where: Path | str, name: str, cells: Any, reading: Reading) -> NDAr
     except RequestError:
         return None
     return None if np.isnan(numbers).any() else numbers.astype(np.float64)
-
-
-def _dates(where: Path | str, name: str, cells: Any) -> Any:
-    """The order of day and month in a column of dates, for later files, too; None where it holds none."""
-    texts = [cell for cell in listed(cells) if isinstance(cell, str)]
-    has_dates = any(re.match(r"\s*\d{1,2}[/.-]\d{1,2}[/.-]\d", text) for text in texts)
-    return date_order(where, name, texts) if has_dates else None
