@@ -33,6 +33,7 @@ from selfpretrain.data.spelling import (
 )
 
 Cells: TypeAlias = Sequence[Any] | NDArray[Any] | pyarrow.ChunkedArray | Sequences
+Flat: TypeAlias = tuple[NDArray[Any], tuple[str, ...] | None] | None
 
 EMPTY = "the sequence is empty; fill it in or remove the row"
 """What is wrong with a row without a sequence, or with one of no positions."""
@@ -100,12 +101,7 @@ def check_channels(where: Path | str, sequences: Sequences, channels: int, of_wh
 # Regular columns as a whole.
 
 
-def _as_a_whole(
-    where: Path | str,
-    column: Any,
-    reading: Reading,
-    read: Callable[[Any], tuple[NDArray[Any], tuple[str, ...] | None] | None],
-) -> Sequences | None:
+def _as_a_whole(where: Path | str, column: Any, reading: Reading, read: Callable[[Any], Flat]) -> Sequences | None:
     """Sequences of an Arrow column or an array; None where it is not regular enough.
 
     ``read`` gives the entries and the names of ``Sequences`` for the flat entries of a piece of the column, or None.
@@ -149,7 +145,7 @@ def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> A
     return pc.split_pattern(chunk, " ")
 
 
-def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
+def _coded(entries: Any) -> Flat:
     """Codes of Arrow entries (P,), and the symbol of each code; None where entries are lists."""
     if types.is_nested(entries.type):
         return None
@@ -162,7 +158,7 @@ def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     return codes.astype(np.min_scalar_type(len(names))), names
 
 
-def _numbers(entries: Any) -> tuple[NDArray[np.float64], None] | None:
+def _numbers(entries: Any) -> Flat:
     """Arrow entries as numbers of one channel (P, 1), NaN where they are missing; None where one is no number."""
     try:
         return entries.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)[:, None], None

@@ -138,8 +138,7 @@ def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], li
 
 
 def _refuse_continuous(where: Path | str, name: str, known: Counter[str]) -> None:
-    numbers = [number for label in known if (number := as_number(label)) is not None]
-    if not known or len(numbers) < len(known):
+    if None in map(as_number, known):
         return
     rows, whole = sum(known.values()), all(map(_is_whole, known))
     too_few_rows = len(known) > FEW_NUMBERS and 2 * len(known) > rows
@@ -162,4 +161,4 @@ def _type(written: Sequence[Any], known: Counter[str], *, typed: bool) -> LabelT
     if all(map(_is_whole, known)):
         return "int"
     is_code = any(re.match(r"[+-]?0\d", label) for label in known)
-    return "str" if is_code or any(as_number(label) is None for label in known) else "float"
+    return "str" if is_code or None in map(as_number, known) else "float"

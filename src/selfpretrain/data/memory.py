@@ -111,7 +111,7 @@ def plain(where: Path | str, cells: Any) -> Any:
         try:
             return whole.cast(pyarrow.binary()).cast(pyarrow.string())
         except pyarrow.ArrowInvalid:
-            return pyarrow.chunked_array([[_text(where, row, cell) for row, cell in enumerate(whole.to_pylist())]])
+            return [_cell(where, row, cell) for row, cell in enumerate(whole.to_pylist())]
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind):
         return whole.cast(pyarrow.string())
     if types.is_decimal(kind) or types.is_float16(kind):
@@ -216,7 +216,10 @@ def _cell(where: Path | str, row: int, cell: Any, depth: int = 0) -> Any:
         entries = [_cell(where, row, entry, depth + 1) for entry in cell]
         return tuple(entries) if isinstance(cell, tuple) else entries
     if isinstance(cell, bytes | bytearray):
-        return _text(where, row, bytes(cell))
+        try:
+            return cell.decode()
+        except UnicodeDecodeError:
+            refuse(where, row, "bytes that are no UTF-8 text; decode them, or write them as lists of numbers")
     if type(cell).__name__ in ("NAType", "NaTType") or cell is np.ma.masked:  # what pandas and NumPy have for nothing
         return None
     if isinstance(cell, pyarrow.Scalar | pyarrow.Array):
@@ -236,13 +239,6 @@ def _cell(where: Path | str, row: int, cell: Any, depth: int = 0) -> Any:
     if isinstance(cell, str | int | float | dict) or type(cell).__module__ in ("datetime", "pandas"):
         return cell
     refuse(where, row, f"is a {_type(cell)}; give a text, a list or an array")
-
-
-def _text(where: Path | str, row: int, cell: bytes | None) -> str | None:
-    try:
-        return None if cell is None else cell.decode()
-    except UnicodeDecodeError:
-        refuse(where, row, "bytes that are no UTF-8 text; decode them, or write them as lists of numbers")
 
 
 def unwrapped(cells: Any) -> Any:

@@ -27,11 +27,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, config: TaskConfig) -> Rows:
     """Rows of sequences and labels in memory, which get the checks that a file gets.
 
     Args:
-        x: (N, T) or (N, T, C), or sequences of any lengths: strings, lists, arrays. Of pairs a list of tuples
-            (first, second). Or a frame, whose columns are as those of a file.
-        y: (N,) classes, of a frame without a label column too; None, and -1 among whole numbers, are rows without a
-            label.
-        split: train, val or test of each row; None cuts.
+        x, y, split: as ``load_task`` takes them; ``y`` is also the label column of a frame that has none.
         config: how to read them.
     """
     frame = columns_of(x)
@@ -89,8 +85,7 @@ def _pairs(cells: Any) -> list[Any]:
 
 def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
     """Refuse a frame that holds the labels too, which would be steps."""
-    given = listed(labels)
-    axes = axes_among(list(frame))
+    given, axes = listed(labels), axes_among(list(frame))
     for name, cells in frame.items():
         named = name == config.label or (name.lower() in LABEL_NAMES and name not in axes)
         if named or (len(cells) == len(given) and not isinstance(cells, np.ndarray | list) and listed(cells) == given):

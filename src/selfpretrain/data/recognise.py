@@ -55,6 +55,8 @@ ONE_WORD = re.compile(
     r"\s*(?:\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}[ T]\S+|\d{1,2}:\d{2}\S*\s*[ap]m|-?\d+ days? \S+)\s*", re.I
 )
 """A time that is written with a blank."""
+Codes = Mapping[str, NDArray[np.int64]]
+"""The number of each cell's value, by the column's name; see ``codes_of``."""
 
 
 def told(config: TaskConfig) -> Reading:
@@ -174,6 +176,9 @@ class _Column:
         return bool((np.diff(np.sort(np.array(numbers, dtype=np.float64))) == 1).all())
 
 
+Look = Mapping[str, _Column]
+
+
 def _refuse_number(where: Path | str, name: str, column: _Column, config: TaskConfig) -> None:
     if config.kind == "bytes" or column.whole or not column.numeric:
         return
@@ -182,7 +187,7 @@ def _refuse_number(where: Path | str, name: str, column: _Column, config: TaskCo
         refuse(where, None, f"column '{name}' has one number a row, which is no sequence; {cure}")
 
 
-def _refuse_mixture(where: Path | str, look: Mapping[str, _Column], steps: Sequence[str]) -> None:
+def _refuse_mixture(where: Path | str, look: Look, steps: Sequence[str]) -> None:
     """Refuse numbers beside words, and texts, as steps of one sequence."""
     numeric = {look[name].numeric: name for name in reversed(steps)}
     if len(numeric) > 1:
@@ -263,7 +268,7 @@ def _asked(where: Path | str, patterns: str, names: Sequence[str], others: Seque
     return list(dict.fromkeys(sequence))
 
 
-def _guessed(where: Path | str, look: Mapping[str, _Column], others: Sequence[str], notes: list[str]) -> list[str]:
+def _guessed(where: Path | str, look: Look, others: Sequence[str], notes: list[str]) -> list[str]:
     """The columns of the sequence that nobody named.
 
     The first of these that there is: a column that is called as sequences are and holds whole ones; one that is called
@@ -286,9 +291,7 @@ def _guessed(where: Path | str, look: Mapping[str, _Column], others: Sequence[st
     return _steps(where, look, others, families, notes)
 
 
-def _steps(
-    where: Path | str, look: Mapping[str, _Column], others: list[str], families: list[list[str]], notes: list[str]
-) -> list[str]:
+def _steps(where: Path | str, look: Look, others: list[str], families: list[list[str]], notes: list[str]) -> list[str]:
     """The columns that are steps: a numbered family, or all that are no identifiers, persons and times of recording."""
     if len(families) > 1 and 4 * len(families[1]) > len(families[0]) >= FEWEST_STEPS:
         both = " and ".join(f"{members[0]}, {members[1]} .." for members in families[:2])
@@ -313,7 +316,7 @@ def _steps(
 # A row for each time step.
 
 
-def _constant(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64]]) -> list[str]:
+def _constant(groups: NDArray[np.int64], codes: Codes) -> list[str]:
     """Columns with one value in all rows of a group, and fewer values than there are groups."""
     constant: list[str] = []
     for name, own in codes.items():
@@ -324,7 +327,7 @@ def _constant(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64]])
     return constant
 
 
-def _codes_by_name(table: Table, names: Sequence[str]) -> dict[str, NDArray[np.int64]]:
+def _codes_by_name(table: Table, names: Sequence[str]) -> Codes:
     """``codes_of`` the columns that hold plain cells."""
     return {name: codes for name in names if (codes := codes_of(table.columns[name])) is not None}
 
@@ -366,9 +369,7 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, split: str
         refuse(where, None, f"{problem}; {read}, or name the steps with --sequence if a row is a sequence")
 
 
-def _series_candidates(
-    codes: Mapping[str, NDArray[np.int64]], labels: set[str]
-) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
+def _series_candidates(codes: Codes, labels: set[str]) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
     """Columns whose values stand in several rows, and pairs of such: persons with recordings or with labels."""
     single = {
         name: groups
