@@ -88,7 +88,14 @@ class Codec:
         """
         rows = list(rows) if isinstance(rows, Iterator) else rows
         frame = columns_of(rows)
-        columns = self._columns(where, rows) if frame is None else sequence_columns(where, frame, self.reading)[0]
+        columns: list[Any]
+        if frame is not None:
+            columns = sequence_columns(where, frame, self.reading)[0]
+        elif len(cells := column(where, rows)) == 0:
+            raise RequestError(f"{where}: there are no rows; give one or more")
+        else:
+            is_single = self.per_row == 1
+            columns = [unwrapped(cells)] if is_single else pair_columns(where, cells, tuple | list | np.ndarray)
         parsed = []
         for cells in columns:
             if all(isinstance(cell, int | float | np.generic) for cell in listed(cells)):
@@ -103,12 +110,6 @@ class Codec:
         if frame is None and self.reading.form == "steps":
             self._check_steps(where, max(int(sequences.lengths.max()) for sequences in parsed))
         return self.arrays(interleaved(parsed))
-
-    def _columns(self, where: Path | str, rows: Any) -> list[Any]:
-        cells = column(where, rows)
-        if len(cells) == 0:
-            raise RequestError(f"{where}: there are no rows; give one or more")
-        return [unwrapped(cells)] if self.per_row == 1 else pair_columns(where, cells, tuple | list | np.ndarray)
 
     def _check_steps(self, where: Path | str, longest: int) -> None:
         """Refuse rows without names that cannot be those of the columns of training."""

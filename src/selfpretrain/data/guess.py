@@ -86,9 +86,8 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
 
 def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
     """The kind of these entries: of nested lists; of texts or lists; of cells with more than one entry or not."""
-    with_numbers = [(entry, number) for entry in flat if (number := as_number(entry)) is None or not math.isnan(number)]
-    flat = [entry for entry, _ in with_numbers]
-    numbers = [number for _, number in with_numbers if number is not None]
+    present = [(entry, number) for entry in flat if (number := as_number(entry)) is None or not math.isnan(number)]
+    flat, numbers = [entry for entry, _ in present], [number for _, number in present if number is not None]
     if not flat or (texts and not words and not nested):
         return Guess("bytes" if texts else "values")
     if len(numbers) >= NUMERIC_SHARE * len(flat):
@@ -112,10 +111,8 @@ def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
 def _guess_numbers(sample: NDArray[Any]) -> Guess:
     """The kind of an array of numbers."""
     known = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
-    distinct = len(np.unique(known))
-    if sample.ndim > 2 or not distinct or not (known == np.floor(known)).all():
-        return Guess("values")
-    return _whole_numbers(distinct)
+    whole = sample.ndim <= 2 and len(known) and (known == np.floor(known)).all()
+    return _whole_numbers(len(np.unique(known))) if whole else Guess("values")
 
 
 def _whole_numbers(distinct: int) -> Guess:

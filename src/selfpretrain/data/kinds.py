@@ -36,7 +36,6 @@ LARGEST = 1e30
 """Numbers beyond count as infinite: float32 ends at 3e38."""
 ROUNDING = 1e-12
 """A channel is constant if its values differ by no more than this share of their size (ours; float64 has 2e-16)."""
-MEAN_FILLS = "replaced by their channel's training mean"
 AT_ONCE = 2**20
 """Positions whose values are standardised at a time (ours)."""
 NGRAMS, MAX_NGRAMS = (1, 5), 20_000
@@ -338,11 +337,12 @@ class Values(Kind):
         return sequences
 
     def filling(self, allow_missing: AllowMissing) -> str:
+        mean = "their channel's training mean"
         how = {
-            "last": "replaced by the last value before them, or their channel's training mean where there is none",
-            "mask": "replaced by their channel's training mean, and marked in a channel of their own",
+            "last": f"the last value before them, or {mean} where there is none",
+            "mask": f"{mean}, and marked in a channel of their own",
         }
-        return f"missing or infinite values are {how.get(str(allow_missing), MEAN_FILLS)}"
+        return f"missing or infinite values are replaced by {how.get(str(allow_missing), mean)}"
 
     def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
         steps, channels = int(sequences.lengths.max()), sequences.entries.shape[1]

@@ -62,17 +62,17 @@ def read_labels(
     for row, cell in enumerate(cells):
         if isinstance(cell, str) and _HALF.search(cell):
             refuse(where, row, f"column '{name}' holds half a character; mend the text")
-    distinct = {cell if isinstance(cell, str) else repr(cell): cell for cell in cells}
+    keys = [cell if isinstance(cell, str) else repr(cell) for cell in cells]
+    distinct = dict(zip(keys, cells, strict=True))
     spelt = {key: spelling(cell) for key, cell in distinct.items()}
     if not typed and {str(name).lower() for name in spelt.values() if name} <= {"true", "false"}:
         spelt = {key: name and name.title() for key, name in spelt.items()}
-    names = [spelt[cell if isinstance(cell, str) else repr(cell)] for cell in cells]
+    names = [spelt[key] for key in keys]
     known = Counter(label for label in names if label is not None)
     odd = sorted(label for label in known if label.lower() in NO_NUMBER)
     if odd and training:
-        notes.append(
-            f"{some(odd)} {'is' if len(odd) == 1 else 'are'} read as a class; --unlabelled {odd[0]} says it is none"
-        )
+        verb = "is" if len(odd) == 1 else "are"
+        notes.append(f"{some(odd)} {verb} read as a class; --unlabelled {odd[0]} says it is none")
     written = [cell for key, cell in distinct.items() if spelt[key] is not None]
     if unlabelled is None and NO_LABEL in known and len(known) > 2 and all(map(_is_whole, known)):
         unlabelled = NO_LABEL
