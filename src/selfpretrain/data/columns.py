@@ -54,7 +54,7 @@ def sequence_columns(
     columns = [table[name] for name in reading.cells]
     if reading.form == "whole":
         return [cells.tolist() if getattr(cells, "ndim", 0) == 1 else cells for cells in columns], np.arange(few)
-    steps = _stacked(where, reading.sequence, columns, reading)
+    steps = _stacked(where, columns, reading)
     if reading.form == "steps":
         return [steps], np.arange(few)
     groups = _series(where, table, reading)
@@ -66,15 +66,12 @@ def sequence_columns(
     return [[[steps[row] for row in rows] for rows in groups]], first
 
 
-def _stacked(
-    where: Path | str, names: Sequence[str], columns: Sequence[Any], reading: Reading
-) -> NDArray[Any] | list[list[Any]]:
+def _stacked(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | list[list[Any]]:
     """Columns side by side: numbers (N, columns), NaN where a cell is empty; or a list a row where there are words."""
-    numbers = _numbers_at_once(where, columns, reading)
-    if numbers is not None:
+    if (numbers := _numbers_at_once(columns, reading)) is not None:
         return numbers
     numeric = []
-    for name, column in zip(names, columns, strict=True):
+    for name, column in zip(reading.sequence, columns, strict=True):
         own = numbers_of(where, name, column, reading)
         if own is None:
             return [list(row) for row in zip(*map(listed, columns), strict=True)]
@@ -82,7 +79,7 @@ def _stacked(
     return np.column_stack(numeric)
 
 
-def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
+def _numbers_at_once(columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
     """Many columns of texts side by side, read as one long column; None where they are none, or hold words."""
     if not all(hasattr(column, "chunks") and types.is_string(column.type) for column in columns):
         return None
@@ -93,7 +90,7 @@ def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading
         part = columns[start : start + width]
         one = pyarrow.chunked_array([chunk for column in part for chunk in column.chunks], pyarrow.string())
         try:
-            numbers = numbers_of(where, "", one, reading)
+            numbers = numbers_of("", "", one, reading)
         except RequestError:
             return None  # column by column, to name the row
         if numbers is None:

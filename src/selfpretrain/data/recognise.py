@@ -344,7 +344,7 @@ def _refuse_long(where: Path | str, table: Table, config: TaskConfig, split: str
     codes = _codes_by_name(table, [name for name in names if name not in numbered][:MOST_ROLES])
     labels = {name: codes[name] for name in ([config.label] if config.label else codes) if name in codes}
     called_label = {name for name in (config.label, *LABEL_NAMES) if name}
-    keys_of = cache(lambda name: _keys_of(where, name, table.columns[name], told(config)))
+    keys_of = cache(lambda name: _keys_of(table.columns[name], told(config)))
 
     def is_time(name: str, groups: NDArray[np.int64]) -> bool:
         keys = None if WHO.fullmatch(name) else keys_of(name)
@@ -396,12 +396,12 @@ def _counts_within(key: NDArray[np.float64], groups: NDArray[np.int64]) -> bool:
     return pairs == len(key) and 2 * len(np.unique(key)) <= len(key)
 
 
-def _keys_of(where: Path | str, name: str, cells: Any, reading: Reading) -> NDArray[np.float64] | None:
+def _keys_of(cells: Any, reading: Reading) -> NDArray[np.float64] | None:
     """What a column says of time; None where it does not."""
     try:
-        numbers = numbers_of(where, name, cells, reading)
+        numbers = numbers_of("", "", cells, reading)
         if numbers is None:
-            numbers = sort_keys(where, name, listed(cells), replace(reading, dates=reading.dates or "dmy"))
+            numbers = sort_keys("", "", listed(cells), replace(reading, dates=reading.dates or "dmy"))
     except RequestError:
         return None
     return None if np.isnan(numbers).any() else numbers.astype(np.float64)

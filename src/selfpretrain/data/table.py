@@ -108,11 +108,10 @@ def read_table(path: Path, config: TaskConfig) -> Table:
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
     try:
         with path.open("rb") as file:
-            empty = not file.read(1)
+            if not file.read(1):
+                refuse(path, None, "the file is empty; it needs a header and rows")
     except OSError as error:
         refuse(path, None, f"{(error.strerror or '').lower()}; check the path and its permissions")
-    if empty:
-        refuse(path, None, "the file is empty; it needs a header and rows")
     if kind in (".parquet", ".npz") and Path(config.data) == path:  # a test file may be of another sort
         for name in ("header", "separator", "encoding"):
             if getattr(config, name) is not None:
