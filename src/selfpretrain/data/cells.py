@@ -216,11 +216,7 @@ def _values_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDAr
 
 
 def _numeric(entry: Any) -> Any:
-    """Entries with their texts as numbers.
-
-    Raises:
-        ValueError: a word.
-    """
+    """Entries with their texts as numbers; a word raises a ``ValueError``."""
     if isinstance(entry, np.ndarray) and entry.dtype.kind not in "USO":
         return entry
     if isinstance(entry, list | tuple | np.ndarray):

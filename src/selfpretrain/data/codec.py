@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import AllowMissing, KindName
 from selfpretrain.data.cells import check_channels
-from selfpretrain.data.columns import listed, sequence_columns
+from selfpretrain.data.columns import are_numbers, sequence_columns
 from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
 from selfpretrain.data.memory import column, columns_of, unwrapped
 from selfpretrain.data.reading import AS_USUAL, Reading
@@ -98,7 +98,7 @@ class Codec:
             columns = [unwrapped(cells)] if is_single else pair_columns(where, cells, tuple | list | np.ndarray)
         parsed = []
         for cells in columns:
-            if all(isinstance(cell, int | float | np.generic) for cell in listed(cells)):
+            if are_numbers(cells):
                 cure = "for one row give [row], for several an array (N, T)"
                 raise RequestError(f"{where}: {len(cells)} rows of one number each, or one sequence; {cure}")
             sequences = KINDS[self.kind].parse(where, cells, self.reading, self.allow_missing).sequences

@@ -105,6 +105,11 @@ def listed(column: Any) -> list[Any]:
     return cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
 
 
+def are_numbers(column: Any) -> bool:
+    """Whether every cell is a single number, and so no sequence."""
+    return all(isinstance(cell, int | float | np.generic) for cell in listed(column))
+
+
 def numbers_of(where: Path | str, name: str, column: Any, reading: Reading) -> NDArray[Any] | None:
     """A column of plain cells as numbers (N,), NaN where a cell is empty; None where it holds words or lists.
 
@@ -165,11 +170,7 @@ def is_plain(cell: Any) -> bool:
 
 
 def plain_codes(where: Path | str, name: str, column: Any) -> NDArray[np.int64]:
-    """``codes_of`` a column that needs one word or number a row.
-
-    Raises:
-        RequestError: it holds lists.
-    """
+    """``codes_of`` a column that needs one word or number a row; one of lists is refused."""
     codes = codes_of(column)
     if codes is None:
         refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")

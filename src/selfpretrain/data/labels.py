@@ -48,8 +48,6 @@ def read_labels(
     """Class names of a column of cells: texts, numbers, lists of one; or an array (N,), (N, 1) or one-hot (N, K).
 
     Args:
-        where, name: of the column, for refusals.
-        column: its cells.
         unlabelled: the class name that means "no label", or ``CLASS_OPTION``; None takes -1 among whole numbers for it.
         typed: whether its source tells texts from numbers, as a CSV does not.
         training: whether they decide how labels are read; those of a test file do not.

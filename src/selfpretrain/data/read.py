@@ -11,7 +11,7 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.codec import pair_columns
-from selfpretrain.data.columns import listed, plain_codes, sequence_columns, some
+from selfpretrain.data.columns import are_numbers, listed, plain_codes, sequence_columns, some
 from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
@@ -48,7 +48,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, config: TaskConfig) -> Rows:
         asked = {role: next(name for name in (role, f"{role} of rows") if name not in frame) for role in given}
         table = Table(columns={**frame, **{asked[role]: given_cells for role, given_cells in given.items()}})
         return rows_of_table("frame", table, replace(config, label=asked["label"], split=asked.get("split")))
-    if all(isinstance(cell, int | float | np.generic) for cell in listed(cells[:SAMPLE_ROWS])):
+    if are_numbers(cells[:SAMPLE_ROWS]):
         raise RequestError(f"x has one number a row ({n} rows); a row is a sequence: give (N, T), {TAKEN}")
     read = read_labels("arrays", "y", labels, config.unlabelled, typed=True)
     rows = Rows(
@@ -78,7 +78,7 @@ def _one_column(name: str, cells: Any) -> Any:
 
 def _pairs(cells: Any) -> list[Any]:
     columns = pair_columns("arrays", cells)
-    if any(all(isinstance(cell, int | float) for cell in column) for column in columns):
+    if any(map(are_numbers, columns)):
         raise RequestError("x: tuples are pairs of sequences, and these hold single numbers; give lists")
     return columns
 

@@ -241,12 +241,9 @@ def _rows(head: str, separator: str) -> list[list[str]]:
 
 
 def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str]]:
-    """What separates the cells, and what a reader should know of it.
+    """What separates the cells, and what a reader should know of it; where several fit, they are refused.
 
     A separator fits if it cuts all of the first rows into the same number of cells, two or more.
-
-    Raises:
-        RequestError: several fit.
     """
     if config.separator is not None:
         return config.separator, []
@@ -265,8 +262,7 @@ def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str
 def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
     """Whether the first row is one of data: a header of numbers is none.
 
-    Raises:
-        RequestError: it counts 0, 1, 2 and so on, as names that a library gave and as data may.
+    A row that counts 0, 1, 2 and so on is refused: it may be names that a library gave, or data.
     """
     numbers = [as_number(name.replace(config.decimal, ".")) for name in first]
     if not numbers or None in numbers or all(np.isnan(number) for number in numbers if number is not None):

@@ -81,11 +81,7 @@ def _key(where: Path | str, name: str, row: int, cell: Any, order: DateOrder) ->
 
 
 def _date(text: str, order: DateOrder) -> datetime:
-    """A date with or without a clock time.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """A date with or without a clock time; anything else raises a ``ValueError``."""
     for pattern, places in ((_DAY, (4, 3, 1) if order == "dmy" else (4, 1, 3)), (_YEAR_FIRST, (1, 2, 3))):
         if match := re.fullmatch(f"{pattern}(?:[T ]+{_CLOCK})?", text):
             year, month, day = (int(match[place] or 1) for place in places)
