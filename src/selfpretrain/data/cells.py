@@ -6,47 +6,38 @@ refusal names the row.
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Union
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
+import pyarrow
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow import types
 
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences
 from selfpretrain.data.spelling import (
     LEFT_OUT,
     LIST,
-    NAN,
-    NO_NUMBER,
+    MISSING,
     OF_NUMBERS,
-    ONE_COMMA,
     TWO_WAYS,
     WHITE,
     as_number,
-    can_be_two,
-    is_list,
-    list_of_text,
+    blanks_of,
+    entries_of,
     refuse,
-    refuse_left_out,
     spelling,
-    tokens,
     two_ways,
 )
 
-if TYPE_CHECKING:
-    import pyarrow
-
-Cells = Union[Sequence[Any], NDArray[Any], "pyarrow.ChunkedArray", Sequences]
+Cells: TypeAlias = Sequence[Any] | NDArray[Any] | pyarrow.ChunkedArray | Sequences
+Flat: TypeAlias = tuple[NDArray[Any], tuple[str, ...] | None] | None
 
 EMPTY = "the sequence is empty; fill it in or remove the row"
 """What is wrong with a row without a sequence, or with one of no positions."""
-MISSING = ""
-"""The name of a missing symbol; no symbol is spelt so."""
-MAX_LETTERS = 8
-"""Words of one length over at most this many letters are k-mers, and symbols however many they are (ours)."""
 BLOCK = 2**20
 """Symbols of an array that are coded at a time, to save memory."""
 UNEVEN = r"^ | $|  |[^\PZ ]|[\t-\r\x1c-\x1f\x{85}]"
@@ -90,10 +81,10 @@ def values(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Seq
     if (regular := _as_a_whole(where, column, reading, _numbers)) is not None:
         return regular
     parts = [_values_of(where, row, cell, reading) for row, cell in _numbered(where, column)]
-    for row, part in enumerate(parts):
-        if part.shape[1] != parts[0].shape[1]:
-            problem = f"{part.shape[1]} channels where row 1 has {parts[0].shape[1]}; give every row the same"
-            refuse(where, row, problem)
+    channels = [part.shape[1] for part in parts]
+    for row, own in enumerate(channels):
+        if own != channels[0]:
+            refuse(where, row, f"{own} channels where row 1 has {channels[0]}; give every row the same")
     return Sequences.of(parts)
 
 
@@ -102,46 +93,20 @@ def _name(entry: Any) -> str:
     return spelling(entry) or (entry.strip() if isinstance(entry, str) else MISSING)
 
 
-def blanks_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Which texts beside these symbols only say that nothing is there.
-
-    >>> blanks_of(["GAN", "nan"]), blanks_of(["walk", "nan"]), "NA" in blanks_of(["1", "NA"])
-    ((), ('nan', 'NaN'), True)
-    """
-    others = [name for name in names if name.lower() not in NO_NUMBER]
-    if all(as_number(name) is not None for name in others):
-        return tuple(sorted({*NO_NUMBER, *map(str.upper, NO_NUMBER), *map(str.title, NO_NUMBER), *NAN}))
-    words_of_dna = {len(name) for name in others} == {3} and len(set("".join(others).lower()) | {*"na"}) <= MAX_LETTERS
-    return () if words_of_dna else NAN
-
-
 def check_channels(where: Path | str, sequences: Sequences, channels: int, of_what: str) -> None:
     """Refuse values with another number of channels than ``of_what`` had."""
-    if sequences.entries.ndim == 2 and sequences.entries.shape[1] != channels:
-        problem = f"{sequences.entries.shape[1]} channels where {of_what} had {channels}; give both the same"
-        refuse(where, None, problem)
+    if sequences.entries.ndim == 2 and (own := sequences.entries.shape[1]) != channels:
+        refuse(where, None, f"{own} channels where {of_what} had {channels}; give both the same")
 
 
 # Regular columns as a whole.
 
 
-def _as_a_whole(
-    where: Path | str,
-    column: Any,
-    reading: Reading,
-    read: Callable[[Any], tuple[NDArray[Any], tuple[str, ...] | None] | None],
-) -> Sequences | None:
+def _as_a_whole(where: Path | str, column: Any, reading: Reading, read: Callable[[Any], Flat]) -> Sequences | None:
     """Sequences of an Arrow column or an array; None where it is not regular enough.
 
-    Args:
-        where: for refusals.
-        column: of cells.
-        reading: how texts are spelt.
-        read: gives what stands in ``Sequences`` for the flat entries of a piece of the column, or None.
+    ``read`` gives the entries and the names of ``Sequences`` for the flat entries of a piece of the column, or None.
     """
-    import pyarrow
-    import pyarrow.compute as pc
-
     chunks: Iterable[Any] = getattr(column, "chunks", ())
     if isinstance(column, np.ndarray) and column.ndim == 2 and column.dtype.kind in "biufU" and column.size:
         rows, length = max(1, BLOCK // column.shape[1]), column.shape[1]
@@ -161,10 +126,6 @@ def _as_a_whole(
 
 def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> Any:
     """A piece of an Arrow column as an Arrow array of lists; None where it is not of single texts or flat lists."""
-    import pyarrow
-    import pyarrow.compute as pc
-
-    types = pyarrow.types
     if chunk.null_count:
         return None
     if types.is_list(chunk.type) or types.is_large_list(chunk.type) or types.is_fixed_size_list(chunk.type):
@@ -175,23 +136,19 @@ def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> A
     if pc.any(unclear).as_py():
         row = pc.index(unclear, True).as_py()
         refuse(where, first_row + row, two_ways(chunk[row].as_py()))
-    if pc.any(pc.match_substring_regex(chunk, LIST)).as_py():
-        return None
     if not pc.all(pc.match_substring_regex(chunk, f"[,{WHITE}]|^[^;|]*$")).as_py():
         return None  # entries may be separated by ; or |
-    if pc.any(pc.match_substring_regex(chunk, rf",\s*,|^\s*,|{LEFT_OUT}")).as_py():
-        return None  # empty entries, or some that were left out
+    if pc.any(pc.match_substring_regex(chunk, rf"{LIST}|,\s*,|^\s*,|{LEFT_OUT}")).as_py():
+        return None  # lists, empty entries, or some that were left out
     chunk = pc.replace_substring(chunk, ",", " ")
     if pc.any(pc.match_substring_regex(chunk, UNEVEN)).as_py():
         chunk = pc.utf8_trim(pc.replace_substring_regex(chunk, f"[{WHITE}]+", " "), " ")
     return pc.split_pattern(chunk, " ")
 
 
-def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
+def _coded(entries: Any) -> Flat:
     """Codes of Arrow entries (P,), and the symbol of each code; None where entries are lists."""
-    import pyarrow
-
-    if pyarrow.types.is_nested(entries.type):
+    if types.is_nested(entries.type):
         return None
     coded = entries.dictionary_encode()
     distinct = coded.dictionary.to_pylist()
@@ -202,10 +159,8 @@ def _coded(entries: Any) -> tuple[NDArray[Any], tuple[str, ...]] | None:
     return codes.astype(np.min_scalar_type(len(names))), names
 
 
-def _numbers(entries: Any) -> tuple[NDArray[np.float64], None] | None:
+def _numbers(entries: Any) -> Flat:
     """Arrow entries as numbers of one channel (P, 1), NaN where they are missing; None where one is no number."""
-    import pyarrow
-
     try:
         return entries.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)[:, None], None
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
@@ -226,37 +181,6 @@ def _numbered(where: Path | str, column: Any) -> Iterator[tuple[int, Any]]:
         if cell is None or (isinstance(cell, float) and math.isnan(cell)):
             refuse(where, row, EMPTY)
         yield row, cell
-
-
-def entries_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
-    """The list in a cell: itself, what a text spells, or tokens."""
-    if not isinstance(cell, str):
-        listed = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
-        return _with_decimals(where, row, listed, reading)
-    if is_list(cell):
-        return _with_decimals(where, row, list_of_text(where, row, cell), reading)
-    if reading.decimal == "." and can_be_two(cell):
-        refuse(where, row, two_ways(cell))
-    entries = tokens(cell, reading.decimal)
-    if re.search(LEFT_OUT, cell) and all(as_number(e) is not None or re.fullmatch(LEFT_OUT, e) for e in entries):
-        refuse_left_out(where, row)
-    return entries
-
-
-def _with_decimals(where: Path | str, row: int, entries: Any, reading: Reading) -> Any:
-    """Entries of a list, texts such as 0,5 as the numbers that they are if a comma is the decimal sign.
-
-    Raises:
-        RequestError: there is such a text, and nobody said so.
-    """
-    if isinstance(entries, np.ndarray) and entries.dtype.kind != "U":
-        return entries
-    if not any(isinstance(entry, str) and "," in entry and re.fullmatch(ONE_COMMA, entry) for entry in entries):
-        return entries
-    if reading.decimal == ".":
-        text = next(entry for entry in entries if isinstance(entry, str) and re.fullmatch(ONE_COMMA, entry))
-        refuse(where, row, two_ways(text.strip()))
-    return [entry.replace(",", ".") if isinstance(entry, str) else entry for entry in entries]
 
 
 def _bytes_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDArray[np.uint8]:
@@ -293,20 +217,15 @@ def _values_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDAr
 
 
 def _numeric(entry: Any) -> Any:
-    """Entries with their texts as numbers.
-
-    Raises:
-        ValueError: a word.
-    """
+    """Entries with their texts as numbers; a word raises a ``ValueError``."""
     if isinstance(entry, np.ndarray) and entry.dtype.kind not in "USO":
         return entry
     if isinstance(entry, list | tuple | np.ndarray):
         return [_numeric(inner) for inner in entry]
-    if isinstance(entry, str) and (number := as_number(entry)) is not None:
-        return number
-    if isinstance(entry, str):
+    number = as_number(entry) if isinstance(entry, str) else entry
+    if number is None and entry is not None:
         raise ValueError
-    return entry
+    return number
 
 
 def _refuse_entry(where: Path | str, row: int, entries: Any) -> NoReturn:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import AllowMissing, KindName
 from selfpretrain.data.cells import check_channels
-from selfpretrain.data.columns import listed, sequence_columns
+from selfpretrain.data.columns import are_numbers, sequence_columns
 from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
 from selfpretrain.data.memory import column, columns_of, unwrapped
 from selfpretrain.data.reading import AS_USUAL, Reading
@@ -50,20 +50,14 @@ class Codec:
     def fit(
         cls, kind: KindName, classes: Sequence[str], train: Sequences, *, labelled: Sequences, **settings: Any
     ) -> "Codec":
-        """The codec of these training sequences.
-
-        Args:
-            kind: of the data.
-            classes: class names.
-            train: all training sequences.
-            labelled: those with a label; values give their means and deviations.
-            **settings: ``allow_missing``, ``per_row``, ``reading`` and ``shortest``.
+        """The codec of these training sequences; ``labelled`` are those with a label, for means and deviations.
 
         Raises:
             RequestError: a channel without any value.
         """
+        shortest, length = int(train.lengths.min()), int(train.lengths.max())
         fitted = KINDS[kind].fit(train, labelled)
-        return cls(kind=kind, classes=tuple(classes), length=int(train.lengths.max()), **fitted, **settings)
+        return cls(kind=kind, classes=tuple(classes), length=length, shortest=shortest, **fitted, **settings)
 
     @cached_property
     def inputs(self) -> InputSpec:
@@ -94,10 +88,17 @@ class Codec:
         """
         rows = list(rows) if isinstance(rows, Iterator) else rows
         frame = columns_of(rows)
-        columns = self._columns(where, rows) if frame is None else sequence_columns(where, frame, self.reading)[0]
+        columns: list[Any]
+        if frame is not None:
+            columns = sequence_columns(where, frame, self.reading)[0]
+        elif len(cells := column(where, rows)) == 0:
+            raise RequestError(f"{where}: there are no rows; give one or more")
+        else:
+            is_single = self.per_row == 1
+            columns = [unwrapped(cells)] if is_single else pair_columns(where, cells, tuple | list | np.ndarray)
         parsed = []
         for cells in columns:
-            if all(isinstance(cell, int | float | np.generic) for cell in listed(cells)):
+            if are_numbers(cells):
                 cure = "for one row give [row], for several an array (N, T)"
                 raise RequestError(f"{where}: {len(cells)} rows of one number each, or one sequence; {cure}")
             sequences = KINDS[self.kind].parse(where, cells, self.reading, self.allow_missing).sequences
@@ -109,12 +110,6 @@ class Codec:
         if frame is None and self.reading.form == "steps":
             self._check_steps(where, max(int(sequences.lengths.max()) for sequences in parsed))
         return self.arrays(interleaved(parsed))
-
-    def _columns(self, where: Path | str, rows: Any) -> list[Any]:
-        cells = column(where, rows)
-        if len(cells) == 0:
-            raise RequestError(f"{where}: there are no rows; give one or more")
-        return [unwrapped(cells)] if self.per_row == 1 else pair_columns(where, cells, tuple | list | np.ndarray)
 
     def _check_steps(self, where: Path | str, longest: int) -> None:
         """Refuse rows without names that cannot be those of the columns of training."""

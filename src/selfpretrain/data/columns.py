@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+import pyarrow.compute as pc
 from numpy.typing import NDArray
+from pyarrow import types
 
-from selfpretrain.data.cells import Cells
+from selfpretrain.data.cells import Cells, unpacked
 from selfpretrain.data.reading import AS_USUAL, Reading
-from selfpretrain.data.spelling import NO_NUMBER, NUMBER, as_number, refuse, spelling, two_ways
+from selfpretrain.data.spelling import CODE, NO_NUMBER, NUMBER, as_number, refuse, spelling, two_ways
 from selfpretrain.data.times import sort_keys
 from selfpretrain.errors import RequestError
 
@@ -31,15 +34,10 @@ def sequence_columns(
 ) -> tuple[list[Cells], NDArray[np.int64]]:
     """The cells of the sequence, or of both of a pair, and the first row of each sequence (N,).
 
-    Args:
-        where: for refusals.
-        table: columns by name.
-        reading: which of them hold what.
-
     Raises:
         RequestError: a column is missing, or a cell of ``series`` or ``time``.
     """
-    needed = [*reading.sequence, *(name for name in (reading.pair, reading.series, reading.time) if name)]
+    needed = [*reading.cells, *(name for name in (reading.series, reading.time) if name)]
     if not needed:
         cure = "give the values alone, such as frame.to_numpy()"
         refuse(where, None, f"the model was trained on sequences without column names; {cure}")
@@ -47,41 +45,33 @@ def sequence_columns(
     if missing := [name for name in needed if name not in there]:
         what = f"column '{missing[0]}' is" if len(missing) == 1 else f"columns {some(missing)} are"
         refuse(where, None, f"{what} missing, which training has; the columns are {some(list(table))}")
-    columns = [table[name] for name in reading.sequence]
-    counts = {name: len(table[name]) for name in needed}
-    if len({*counts.values()}) > 1:
-        (one, n), (other, m) = sorted(counts.items(), key=lambda item: item[1])[:: len(counts) - 1]
-        refuse(where, None, f"{one} has {n} rows and {other} {m}; all columns need the same")
-    if not counts[needed[0]]:
+    by_rows = sorted(needed, key=lambda name: len(table[name]))
+    few, many = len(table[by_rows[0]]), len(table[by_rows[-1]])
+    if few < many:
+        refuse(where, None, f"{by_rows[0]} has {few} rows and {by_rows[-1]} {many}; all columns need the same")
+    if not few:
         refuse(where, None, "there are no rows; give one or more")
+    columns = [table[name] for name in reading.cells]
     if reading.form == "whole":
-        columns = [table[name] for name in needed]
-        cells = [
-            column.tolist() if isinstance(column, np.ndarray) and column.ndim == 1 else column for column in columns
-        ]
-        return cells, np.arange(len(cells[0]))
-    steps = stacked(where, reading.sequence, columns, reading)
+        return [cells.tolist() if getattr(cells, "ndim", 0) == 1 else cells for cells in columns], np.arange(few)
+    steps = _stacked(where, columns, reading)
     if reading.form == "steps":
-        return [steps], np.arange(len(steps))
-    assert reading.series is not None, "channels come in series"
+        return [steps], np.arange(few)
     groups = _series(where, table, reading)
+    first = np.array([rows.min() for rows in groups])
+    if len(columns) == 1:
+        steps = steps[:, 0] if isinstance(steps, np.ndarray) else [row[0] for row in steps]
     if isinstance(steps, np.ndarray):
-        steps = steps[:, 0] if steps.shape[1] == 1 else steps
-        return [[steps[rows] for rows in groups]], np.array([rows.min() for rows in groups])
-    is_single = len(reading.sequence) == 1
-    lists = [[steps[row][0] if is_single else steps[row] for row in rows] for rows in groups]
-    return [lists], np.array([rows.min() for rows in groups])
+        return [[steps[rows] for rows in groups]], first
+    return [[[steps[row] for row in rows] for rows in groups]], first
 
 
-def stacked(
-    where: Path | str, names: Sequence[str], columns: Sequence[Any], reading: Reading
-) -> NDArray[Any] | list[list[Any]]:
+def _stacked(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | list[list[Any]]:
     """Columns side by side: numbers (N, columns), NaN where a cell is empty; or a list a row where there are words."""
-    numbers = _numbers_at_once(where, columns, reading)
-    if numbers is not None:
+    if (numbers := _numbers_at_once(columns, reading)) is not None:
         return numbers
     numeric = []
-    for name, column in zip(names, columns, strict=True):
+    for name, column in zip(reading.sequence, columns, strict=True):
         own = numbers_of(where, name, column, reading)
         if own is None:
             return [list(row) for row in zip(*map(listed, columns), strict=True)]
@@ -89,20 +79,18 @@ def stacked(
     return np.column_stack(numeric)
 
 
-def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
-    """``stacked`` of many columns of texts as one long column; None where they are not, or not all hold numbers."""
-    import pyarrow
-
-    if not all(hasattr(column, "chunks") and pyarrow.types.is_string(column.type) for column in columns):
+def _numbers_at_once(columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
+    """Many columns of texts side by side, read as one long column; None where they are none, or hold words."""
+    if not all(hasattr(column, "chunks") and types.is_string(column.type) for column in columns):
         return None
     rows = len(columns[0])
     matrix = np.empty((rows, len(columns)))
-    width = max(1, AT_ONCE // max(1, rows))
+    width = max(1, AT_ONCE // rows)
     for start in range(0, len(columns), width):
         part = columns[start : start + width]
         one = pyarrow.chunked_array([chunk for column in part for chunk in column.chunks], pyarrow.string())
         try:
-            numbers = numbers_of(where, "", one, reading)
+            numbers = numbers_of("", "", one, reading)
         except RequestError:
             return None  # column by column, to name the row
         if numbers is None:
@@ -113,35 +101,31 @@ def _numbers_at_once(where: Path | str, columns: Sequence[Any], reading: Reading
 
 def listed(column: Any) -> list[Any]:
     """A column as a list."""
-    if hasattr(column, "to_pylist"):
-        cells: list[Any] = column.to_pylist()
-        return cells
-    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+    cells = unpacked(column)
+    return cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
 
 
-def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_USUAL) -> NDArray[Any] | None:
+def are_numbers(column: Any) -> bool:
+    """Whether every cell is a single number, and so no sequence."""
+    return all(isinstance(cell, int | float | np.generic) for cell in listed(column))
+
+
+def numbers_of(where: Path | str, name: str, column: Any, reading: Reading) -> NDArray[Any] | None:
     """A column of plain cells as numbers (N,), NaN where a cell is empty; None where it holds words or lists.
 
     Raises:
         RequestError: a comma in a cell could be a decimal sign.
     """
-    import pyarrow
-    import pyarrow.compute as pc
-
     if isinstance(column, np.ndarray):
         return column if column.ndim == 1 and column.dtype.kind in "iuf" else None
     if not hasattr(column, "chunks"):
-        if any(isinstance(cell, str) for cell in column):
-            if not all(cell is None or isinstance(cell, str | int | float) for cell in column):
-                return None
-            column = pyarrow.chunked_array([[None if cell is None else str(cell) for cell in column]], pyarrow.string())
-        else:
-            if any(isinstance(cell, bool) for cell in column):
-                return None
+        if not any(isinstance(cell, str) for cell in column):
             entries = [as_number(cell) for cell in column]
-            large = any(isinstance(cell, int) and abs(cell) > LARGEST_EXACT for cell in column)
-            return None if large or None in entries else np.array(entries, dtype=np.float64)
-    types = pyarrow.types
+            odd = (isinstance(cell, bool) or (isinstance(cell, int) and abs(cell) > LARGEST_EXACT) for cell in column)
+            return None if any(odd) or None in entries else np.array(entries, dtype=np.float64)
+        if not all(cell is None or isinstance(cell, str | int | float) for cell in column):
+            return None
+        column = pyarrow.chunked_array([[None if cell is None else str(cell) for cell in column]], pyarrow.string())
     if types.is_floating(column.type) or types.is_integer(column.type):
         numbers: NDArray[Any] = (column if column.null_count == 0 else column.cast(pyarrow.float64())).to_numpy()
         return numbers.astype(np.float64) if numbers.dtype.kind == "O" else numbers
@@ -156,9 +140,8 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_
         text = pc.replace_substring(text, ",", ".")
     absent = pc.is_in(pc.utf8_lower(text), value_set=pyarrow.array(sorted(NO_NUMBER)))
     text = pc.if_else(absent, pyarrow.scalar(None, pyarrow.string()), text)
-    plain = pc.match_substring_regex(text, f"^(?:{NUMBER}|(?i:[+-]?inf(?:inity)?))$")
-    coded = pc.match_substring_regex(text, r"^[+-]?0\d|^[+-]?\d{16,}$")  # 007, and whole numbers that lose digits
-    if not pc.all(plain, min_count=0).as_py() or pc.any(coded).as_py():
+    plain = pc.and_not(pc.match_substring_regex(text, f"^{NUMBER}$"), pc.match_substring_regex(text, f"^{CODE}"))
+    if not pc.all(plain, min_count=0).as_py():
         return None
     numbers = pc.replace_substring_regex(text, r"^\+", "").cast(pyarrow.float64()).to_numpy()
     return numbers
@@ -166,31 +149,32 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading = AS_
 
 def codes_of(column: Any) -> NDArray[np.int64] | None:
     """The number of each cell's value (N,) in order of first sight, -1 for an empty one; None where cells are lists."""
-    number_of: dict[Any, int] = {}
     if hasattr(column, "chunks"):
-        import pyarrow
-
-        if pyarrow.types.is_nested(column.type):
+        if types.is_nested(column.type):
             return None
-        chunks = column.dictionary_encode().unify_dictionaries().chunks
-        if not chunks:
-            return np.empty(0, np.int64)
-        numbers = codes_of([_plainly(value) for value in chunks[0].dictionary.to_pylist()])
-        assert numbers is not None, "values of plain cells are no lists"
-        table = np.append(numbers, np.int64(-1))  # the last one is for empty cells
-        pieces = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in chunks]
-        codes: NDArray[np.int64] = table[np.concatenate(pieces)]
+        coded = column.dictionary_encode().combine_chunks()
+        numbers = plain_codes("", "", coded.dictionary)
+        codes: NDArray[np.int64] = np.append(numbers, -1)[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
         return codes
     cells = listed(column)
-    if any(isinstance(cell, list | tuple | dict | np.ndarray) for cell in cells):
+    if not all(map(is_plain, cells)):
         return None
-    names = map(_plainly, cells)
+    names = [spelling(cell) if isinstance(cell, str | int | float) else cell for cell in cells]
+    number_of: dict[Any, int] = {}
     return np.array([-1 if name is None else number_of.setdefault(name, len(number_of)) for name in names], np.int64)
 
 
-def _plainly(cell: Any) -> Any:
-    """A cell by its one spelling; None for an empty one."""
-    return spelling(cell) if isinstance(cell, str | int | float) else cell
+def is_plain(cell: Any) -> bool:
+    """Whether a cell is a single word, number or time."""
+    return not isinstance(cell, list | tuple | dict | np.ndarray)
+
+
+def plain_codes(where: Path | str, name: str, column: Any) -> NDArray[np.int64]:
+    """``codes_of`` a column that needs one word or number a row; one of lists is refused."""
+    codes = codes_of(column)
+    if codes is None:
+        refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
+    return codes
 
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<between>[\[( _.+-]*)(?P<number>\d{1,9})(?P<close>[\])]*)")
@@ -254,19 +238,13 @@ def _is_value(name: str) -> bool:
 
 def _series(where: Path | str, table: Mapping[str, Any], reading: Reading) -> list[NDArray[np.int64]]:
     """The rows of each series, in order of time; the series in order of their first rows."""
-    assert reading.series is not None, "a table of time steps has series"
-    for name in (reading.series, reading.time):
-        if name is None:
-            continue
-        codes = codes_of(table[name])
-        if codes is None:
-            refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
-        if len(empty := np.flatnonzero(codes < 0)):
+    codes = []
+    for name in (name for name in (reading.series, reading.time) if name is not None):
+        codes.append(plain_codes(where, name, table[name]))
+        if len(empty := np.flatnonzero(codes[-1] < 0)):
             refuse(where, int(empty[0]), f"column '{name}' is empty; fill it in or remove the row")
-    series = codes_of(table[reading.series])
-    assert series is not None, "it was just looked at"
+    series = codes[0]
     order = np.argsort(series, kind="stable")
     if reading.time is not None:
-        keys = sort_keys(where, reading.time, listed(table[reading.time]), reading)
-        order = np.lexsort((keys, series))
+        order = np.lexsort((sort_keys(where, reading.time, listed(table[reading.time]), reading), series))
     return np.split(order, np.flatnonzero(np.diff(series[order])) + 1)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName
-from selfpretrain.data.cells import MAX_LETTERS, Cells, entries_of, unpacked
+from selfpretrain.data.cells import Cells, unpacked
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.spelling import (
-    LIST,
+    MAX_LETTERS,
     NUMERIC_SHARE,
-    ONE_COMMA,
     as_number,
     can_be_two,
+    entries_of,
     is_list,
     list_of_text,
+    one_comma,
     refuse,
     tokens,
     two_ways,
@@ -54,9 +55,9 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     if isinstance(sample, np.ndarray) and sample.dtype.kind in "iuf":
         return _guess_numbers(sample)
     texts = [cell for cell in sample if isinstance(cell, str)]
-    if reading.decimal == "." and texts and all(re.fullmatch(ONE_COMMA, text) for text in texts):
-        refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
     if reading.decimal == ".":
+        if texts and all(map(one_comma, texts)):
+            refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
         for row, cell in enumerate(sample):
             if isinstance(cell, str) and can_be_two(cell):
                 refuse(where, row, two_ways(cell))
@@ -71,9 +72,10 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
         refuse(where, None, guessed.hint)
     if guessed.kind != "bytes":
         return guessed
-    for row, text in _lists_among_texts(column):
-        list_of_text(where, row, text)  # says what is wrong with it
-        refuse(where, row, "a list among texts; write every cell alike, or give --kind bytes, symbols or values")
+    for row, cell in enumerate(unpacked(column)):
+        if isinstance(cell, str) and is_list(cell):
+            list_of_text(where, row, cell)  # says what is wrong with it
+            refuse(where, row, "a list among texts; write every cell alike, or give --kind bytes, symbols or values")
     letters = set("".join(texts))
     folded = {letter.lower() for letter in letters}
     is_chain = "".join(letters).isalpha() and sum(map(len, texts)) >= LONG_WORD * len(texts)
@@ -84,9 +86,8 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
 
 def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
     """The kind of these entries: of nested lists; of texts or lists; of cells with more than one entry or not."""
-    with_numbers = [(entry, number) for entry in flat if (number := as_number(entry)) is None or not math.isnan(number)]
-    flat = [entry for entry, _ in with_numbers]
-    numbers = [number for _, number in with_numbers if number is not None]
+    present = [(entry, number) for entry in flat if (number := as_number(entry)) is None or not math.isnan(number)]
+    flat, numbers = [entry for entry, _ in present], [number for _, number in present if number is not None]
     if not flat or (texts and not words and not nested):
         return Guess("bytes" if texts else "values")
     if len(numbers) >= NUMERIC_SHARE * len(flat):
@@ -111,10 +112,8 @@ def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
 def _guess_numbers(sample: NDArray[Any]) -> Guess:
     """The kind of an array of numbers."""
     known = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
-    distinct = len(np.unique(known))
-    if sample.ndim > 2 or not distinct or not (known == np.floor(known)).all():
-        return Guess("values")
-    return _whole_numbers(distinct)
+    whole = sample.ndim <= 2 and len(known) and (known == np.floor(known)).all()
+    return _whole_numbers(len(np.unique(known))) if whole else Guess("values")
 
 
 def _whole_numbers(distinct: int) -> Guess:
@@ -130,17 +129,6 @@ def _overlap(rows: Sequence[Sequence[Any]]) -> bool:
     if not pairs or len({len(a) for a, _ in pairs}) > 1 or len(pairs[0][0]) < 2:
         return False
     return not any(a.isdigit() for a, _ in pairs) and all(a[1:] == b[:-1] for a, b in pairs)
-
-
-def _lists_among_texts(column: Any) -> Iterator[tuple[int, str]]:
-    """The cells that begin like lists, with their rows."""
-    if not hasattr(column, "chunks"):
-        yield from ((row, cell) for row, cell in enumerate(column) if isinstance(cell, str) and is_list(cell))
-        return
-    import pyarrow.compute as pc
-
-    for row in pc.indices_nonzero(pc.match_substring_regex(column, LIST).fill_null(False)).to_pylist():
-        yield row, column[row].as_py()
 
 
 def _list_or_nothing(cell: Any, reading: Reading) -> Any:

@@ -22,7 +22,7 @@ from selfpretrain.config import AllowMissing, KindName, TaskConfig
 from selfpretrain.data import cells
 from selfpretrain.data.reading import Reading
 from selfpretrain.data.sequences import Sequences
-from selfpretrain.data.spelling import NO_NUMBER, numbers_first, refuse
+from selfpretrain.data.spelling import MISSING, NO_NUMBER, numbers_first, refuse
 from selfpretrain.errors import RequestError
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ LARGEST = 1e30
 """Numbers beyond count as infinite: float32 ends at 3e38."""
 ROUNDING = 1e-12
 """A channel is constant if its values differ by no more than this share of their size (ours; float64 has 2e-16)."""
-MEAN_FILLS = "replaced by their channel's training mean"
 AT_ONCE = 2**20
 """Positions whose values are standardised at a time (ours)."""
 NGRAMS, MAX_NGRAMS = (1, 5), 20_000
@@ -262,9 +261,9 @@ class Symbols(Discrete):
 
     def absent(self, sequences: Sequences, *, gaps: bool = False) -> NDArray[np.bool_] | None:
         names = sequences.names or ()
-        if cells.MISSING not in names:
+        if MISSING not in names:
             return None
-        absent: NDArray[np.bool_] = sequences.entries == names.index(cells.MISSING)
+        absent: NDArray[np.bool_] = sequences.entries == names.index(MISSING)
         return absent if absent.any() else None
 
     def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
@@ -341,11 +340,12 @@ class Values(Kind):
         return sequences
 
     def filling(self, allow_missing: AllowMissing) -> str:
+        mean = "their channel's training mean"
         how = {
-            "last": "replaced by the last value before them, or their channel's training mean where there is none",
-            "mask": "replaced by their channel's training mean, and marked in a channel of their own",
+            "last": f"the last value before them, or {mean} where there is none",
+            "mask": f"{mean}, and marked in a channel of their own",
         }
-        return f"missing or infinite values are {how.get(str(allow_missing), MEAN_FILLS)}"
+        return f"missing or infinite values are replaced by {how.get(str(allow_missing), mean)}"
 
     def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
         steps, channels = int(sequences.lengths.max()), sequences.entries.shape[1]

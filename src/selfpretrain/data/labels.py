@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from selfpretrain.data.columns import some
+from selfpretrain.data.columns import is_plain, listed, some
 from selfpretrain.data.reading import LabelType, Reading
-from selfpretrain.data.spelling import NO_NUMBER, ONE_COMMA, as_number, refuse, spelling
+from selfpretrain.data.spelling import NO_NUMBER, as_number, one_comma, refuse, spelling
 
 NO_LABEL = "-1"
 """Among whole numbers the name of a row without a label, as in scikit-learn, beside two classes or more."""
@@ -20,6 +20,8 @@ CLASS_OPTION = "none"
 FEW_NUMBERS, MANY_NUMBERS = 8, 64
 """More different numbers than the first look continuous if there are not two rows of each; if they are not whole, more
 than the second do (ours)."""
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""Half of a character, as JSON can hold it."""
 ONE_CLASS = "this tool gives every row one class"
 
 
@@ -29,9 +31,7 @@ class Labels:
 
     Attributes:
         names: (N,) class names; None where a row has none.
-        label_type: of the cells, as they were given.
-        unlabelled: the name that was taken for "no label", if there was one.
-        written: the first spelling of each class that was given in another one than its name.
+        label_type, unlabelled, written: as in ``Reading``.
         notes: for the reader.
     """
 
@@ -55,9 +55,6 @@ def read_labels(
     """Class names of a column of cells: texts, numbers, lists of one; or an array (N,), (N, 1) or one-hot (N, K).
 
     Args:
-        where: for refusals.
-        name: the column's.
-        column: of cells.
         unlabelled: the class name that means "no label", or ``CLASS_OPTION``; None takes -1 among whole numbers for it.
         typed: whether its source tells texts from numbers, as a CSV does not.
         training: whether they decide how labels are read; those of a test file do not.
@@ -69,24 +66,21 @@ def read_labels(
     given = unlabelled is not None
     cells, notes = _one_a_row(where, name, column)
     if decimal == ",":
-        cells = [
-            cell.replace(",", ".") if isinstance(cell, str) and re.fullmatch(ONE_COMMA, cell) else cell
-            for cell in cells
-        ]
+        cells = [cell.replace(",", ".") if one_comma(cell) else cell for cell in cells]
     for row, cell in enumerate(cells):
-        if isinstance(cell, str) and not cell.isascii() and _is_torn(cell):
+        if isinstance(cell, str) and _HALF.search(cell):
             refuse(where, row, f"column '{name}' holds half a character; mend the text")
-    distinct = {cell if isinstance(cell, str) else repr(cell): cell for cell in cells}
+    keys = [cell if isinstance(cell, str) else repr(cell) for cell in cells]
+    distinct = dict(zip(keys, cells, strict=True))
     spelt = {key: spelling(cell) for key, cell in distinct.items()}
     if not typed and {str(name).lower() for name in spelt.values() if name} <= {"true", "false"}:
         spelt = {key: name and name.title() for key, name in spelt.items()}
-    names = [spelt[cell if isinstance(cell, str) else repr(cell)] for cell in cells]
+    names = [spelt[key] for key in keys]
     known = Counter(label for label in names if label is not None)
     odd = sorted(label for label in known if label.lower() in NO_NUMBER)
     if odd and training:
-        notes.append(
-            f"{some(odd)} {'is' if len(odd) == 1 else 'are'} read as a class; --unlabelled {odd[0]} says it is none"
-        )
+        verb = "is" if len(odd) == 1 else "are"
+        notes.append(f"{some(odd)} {verb} read as a class; --unlabelled {odd[0]} says it is none")
     written = [cell for key, cell in distinct.items() if spelt[key] is not None]
     if unlabelled is None and NO_LABEL in known and len(known) > 2 and all(map(_is_whole, known)):
         unlabelled = NO_LABEL
@@ -128,23 +122,18 @@ def typed_classes(classes: Sequence[str], reading: Reading) -> Any:
 
 def _written(cells: Sequence[Any]) -> dict[str, str]:
     """The first spelling of each class that is a text and not spelt as its name."""
-    first: dict[str, str] = {}
-    for cell in cells:
-        name = spelling(cell)
-        if isinstance(cell, str) and name is not None:
-            first.setdefault(name, cell)
-    return {name: cell for name, cell in first.items() if cell != name}
+    first = {spelling(cell): cell for cell in reversed(cells) if isinstance(cell, str)}
+    return {name: cell for name, cell in reversed(first.items()) if name is not None and cell != name}
 
 
 def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], list[str]]:
     """One plain cell a row, and notes; of lists the single entry, of one-hot rows the place of the 1."""
-    cells = column.to_pylist() if hasattr(column, "to_pylist") else column
-    cells = cells.tolist() if isinstance(cells, np.ndarray) else list(cells)
-    lists = [row for row, cell in enumerate(cells) if not _is_plain(cell)]
+    cells = listed(column)
+    lists = [row for row, cell in enumerate(cells) if not is_plain(cell)]
     if not lists:
         return cells, []
     rows = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
-    if all(cell is None or (isinstance(cell, list | tuple) and len(cell) == 1 and _is_plain(cell[0])) for cell in rows):
+    if all(cell is None or (isinstance(cell, list | tuple) and len(cell) == 1 and is_plain(cell[0])) for cell in rows):
         return [None if cell is None else cell[0] for cell in rows], []
     widths = {len(cell) if isinstance(cell, list | tuple) else 0 for cell in rows}
     if len(widths) == 1 and all(as_number(entry) in (0.0, 1.0) for cell in rows for entry in cell):
@@ -156,21 +145,8 @@ def _one_a_row(where: Path | str, name: str, column: Any) -> tuple[list[Any], li
     refuse(where, lists[0], problem)
 
 
-def _is_torn(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _is_plain(cell: Any) -> bool:
-    return not isinstance(cell, list | tuple | dict | np.ndarray)
-
-
 def _refuse_continuous(where: Path | str, name: str, known: Counter[str]) -> None:
-    numbers = [number for label in known if (number := as_number(label)) is not None]
-    if not known or len(numbers) < len(known):
+    if None in map(as_number, known):
         return
     rows, whole = sum(known.values()), all(map(_is_whole, known))
     too_few_rows = len(known) > FEW_NUMBERS and 2 * len(known) > rows
@@ -193,4 +169,4 @@ def _type(written: Sequence[Any], known: Counter[str], *, typed: bool) -> LabelT
     if all(map(_is_whole, known)):
         return "int"
     is_code = any(re.match(r"[+-]?0\d", label) for label in known)
-    return "str" if is_code or any(as_number(label) is None for label in known) else "float"
+    return "str" if is_code or None in map(as_number, known) else "float"

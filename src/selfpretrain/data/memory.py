@@ -1,13 +1,15 @@
 """Rows that Python has in memory, as columns and cells like those of a file: arrays, tensors, frames, generators."""
 
 import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
+from pyarrow import types
 
 from selfpretrain.data.spelling import DEEPEST, first_line, refuse
 from selfpretrain.errors import RequestError
@@ -15,6 +17,8 @@ from selfpretrain.errors import RequestError
 TAKEN = "a NumPy array, a tensor, a list of sequences, or a frame of pandas, polars or Arrow"
 PLAIN = {type(None), str, bool, int, float}
 """Types of cells and entries that stay as they are."""
+UNREADABLE = (pyarrow.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError)
+"""What libraries raise for objects that they do not know."""
 
 
 class Frame(dict[str, Any]):
@@ -24,8 +28,8 @@ class Frame(dict[str, Any]):
         unreadable: columns that cannot be read, with the reason; they matter only if they are asked for.
     """
 
-    def __init__(self, columns: Mapping[str, Any] | None = None) -> None:
-        super().__init__(columns or {})
+    def __init__(self) -> None:
+        super().__init__()
         self.unreadable: dict[str, str] = {}
 
     def add(self, name: str, read: Callable[..., Any], *arguments: Any) -> None:
@@ -44,9 +48,8 @@ class Frame(dict[str, Any]):
 def columns_of(data: Any) -> Frame | None:
     """The columns of a frame by their names; None where ``data`` is none.
 
-    Args:
-        data: a frame of pandas, polars or Arrow, a structured array, a dict of columns, or records: a list of dicts,
-            named tuples, or rows of a pandas frame.
+    A frame is one of pandas, polars or Arrow, a structured array, a dict of columns, or records: a list of dicts, named
+    tuples, or rows of a pandas frame.
 
     Raises:
         RequestError: a frame that is not there yet, or one with a name twice.
@@ -55,8 +58,7 @@ def columns_of(data: Any) -> Frame | None:
         return data
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):
         raise RequestError("the frame is lazy; give frame.collect()")
-    records = _records(data)
-    if records is not None:
+    if (records := _records(data)) is not None:
         names: list[Any] = list(dict.fromkeys(name for record in records for name in record))
         cells = [[record.get(name) for record in records] for name in names]
     elif isinstance(data, Mapping):
@@ -87,22 +89,16 @@ def columns_of(data: Any) -> Frame | None:
 
 
 def column(where: Path | str, cells: Any) -> Any:
-    """Cells as an array, an Arrow column or a list, one a row.
-
-    Args:
-        where: what to call them in a refusal.
-        cells: an array, a masked array, a tensor, a column of pandas, polars or Arrow, a list or a generator.
+    """An array, a tensor, a column of a frame, a list or a generator as an array, an Arrow column or a list.
 
     Raises:
         RequestError: something else; a cell that is neither text, list, array nor number.
     """
-    import pyarrow
-
     try:
         return _column(where, cells)
-    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, RequestError):
-            raise
+    except RequestError:
+        raise
+    except (*UNREADABLE, RuntimeError) as error:
         problem = f"{where} is a {_type(cells)} that cannot be read ({first_line(error)})"
         raise RequestError(f"{problem}; give {TAKEN}") from None
 
@@ -113,9 +109,6 @@ def plain(where: Path | str, cells: Any) -> Any:
     Raises:
         RequestError: binary cells that are no UTF-8 text.
     """
-    import pyarrow
-
-    types = pyarrow.types
     whole = cells if isinstance(cells, pyarrow.ChunkedArray) else pyarrow.chunked_array([cells])
     if types.is_dictionary(whole.type):
         whole = whole.cast(whole.type.value_type)
@@ -124,7 +117,7 @@ def plain(where: Path | str, cells: Any) -> Any:
         try:
             return whole.cast(pyarrow.binary()).cast(pyarrow.string())
         except pyarrow.ArrowInvalid:
-            return pyarrow.chunked_array([[_text(where, row, cell) for row, cell in enumerate(whole.to_pylist())]])
+            return [_cell(where, row, cell) for row, cell in enumerate(whole.to_pylist())]
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_null(kind):
         return whole.cast(pyarrow.string())
     if types.is_decimal(kind) or types.is_float16(kind):
@@ -138,17 +131,12 @@ def plain(where: Path | str, cells: Any) -> Any:
 
 def _is_of_numbers_or_texts(kind: Any) -> bool:
     """Whether a list type holds what needs no look at every entry."""
-    import pyarrow
-
-    types = pyarrow.types
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         return _is_of_numbers_or_texts(kind.value_type)
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind) or types.is_boolean(kind))
 
 
 def _column(where: Path | str, cells: Any) -> Any:
-    import pyarrow
-
     if isinstance(cells, str | bytes):
         raise RequestError(f"{where} is one text; give a list of rows, [text]")
     if isinstance(cells, pyarrow.ChunkedArray | pyarrow.Array):
@@ -158,7 +146,7 @@ def _column(where: Path | str, cells: Any) -> Any:
     if hasattr(cells, "iloc") and len(cells.shape) == 1 and not any(isinstance(cell, tuple) for cell in cells[:1]):
         try:
             return plain(where, pyarrow.Array.from_pandas(cells))
-        except (pyarrow.ArrowException, TypeError, ValueError, OverflowError, NotImplementedError):
+        except UNREADABLE:
             pass  # objects of several types: cell by cell
     if hasattr(cells, "toarray"):
         raise RequestError(f"{where} is a {_type(cells)}; give x.toarray()")
@@ -208,14 +196,12 @@ def _array(where: Path | str, cells: Any) -> Any:
         elif masked.any():
             whole = whole.astype(object)
             whole[masked] = None
-    elif isinstance(cells, np.ndarray):
-        whole = np.asarray(cells)  # of a matrix, too
     elif isinstance(cells, array.array | memoryview):
         whole = np.array(cells)
     elif isinstance(cells, list | tuple | Iterator) or not hasattr(cells, "__array__"):
         return None
     else:
-        whole = np.asarray(cells)
+        whole = np.asarray(cells)  # of a matrix, too
     if whole.dtype.kind in "cV":
         cure = "give np.stack([z.real, z.imag], axis=-1)" if whole.dtype.kind == "c" else "give numbers or text"
         raise RequestError(f"{where} is of {whole.dtype}; {cure}")
@@ -228,8 +214,6 @@ def _array(where: Path | str, cells: Any) -> Any:
 
 def _cell(where: Path | str, row: int, cell: Any, depth: int = 0) -> Any:
     """A text, a plain number, a list, a tuple or an array, and so are its entries."""
-    import pyarrow
-
     if type(cell) in PLAIN:
         return cell
     if isinstance(cell, list | tuple):
@@ -240,13 +224,14 @@ def _cell(where: Path | str, row: int, cell: Any, depth: int = 0) -> Any:
         entries = [_cell(where, row, entry, depth + 1) for entry in cell]
         return tuple(entries) if isinstance(cell, tuple) else entries
     if isinstance(cell, bytes | bytearray):
-        return _text(where, row, bytes(cell))
+        try:
+            return cell.decode()
+        except UnicodeDecodeError:
+            refuse(where, row, "bytes that are no UTF-8 text; decode them, or write them as lists of numbers")
     if type(cell).__name__ in ("NAType", "NaTType") or cell is np.ma.masked:  # what pandas and NumPy have for nothing
         return None
-    if isinstance(cell, pyarrow.Scalar):
-        return _cell(where, row, cell.as_py(), depth)
-    if isinstance(cell, pyarrow.Array):
-        return _cell(where, row, cell.to_pylist(), depth)
+    if isinstance(cell, pyarrow.Scalar | pyarrow.Array):
+        return _cell(where, row, cell.as_py() if isinstance(cell, pyarrow.Scalar) else cell.to_pylist(), depth)
     if isinstance(cell, Decimal | Fraction | np.floating):
         return float(cell)
     if isinstance(cell, np.generic) and cell.dtype.kind not in "cVmM":
@@ -264,30 +249,18 @@ def _cell(where: Path | str, row: int, cell: Any, depth: int = 0) -> Any:
     refuse(where, row, f"is a {_type(cell)}; give a text, a list or an array")
 
 
-def _text(where: Path | str, row: int, cell: bytes | None) -> str | None:
-    try:
-        return None if cell is None else cell.decode()
-    except UnicodeDecodeError:
-        refuse(where, row, "bytes that are no UTF-8 text; decode them, or write them as lists of numbers")
-
-
 def unwrapped(cells: Any) -> Any:
     """Rows of a single text or list as these texts and lists, as a column of shape (N, 1) holds them."""
     if isinstance(cells, np.ndarray):
         return cells[:, 0].tolist() if cells.ndim == 2 and cells.shape[1] == 1 and cells.dtype.kind == "U" else cells
-    if not isinstance(cells, list):
+    if not isinstance(cells, list) or not all(isinstance(row, list | tuple) and len(row) == 1 for row in cells):
         return cells
-    is_wrapped = all(
-        isinstance(row, list | tuple) and len(row) == 1 and isinstance(row[0], str | list | tuple | np.ndarray)
-        for row in cells
-    )
-    return [row[0] for row in cells] if is_wrapped and not _are_vectors(cells) else cells
-
-
-def _are_vectors(rows: Sequence[Any]) -> bool:
-    """Whether rows of one list are sequences of one position with several channels."""
-    lists = [row[0] for row in rows if not isinstance(row[0], str)]
-    return len({len(entry) for entry in lists}) == 1 and len(lists) == len(rows)
+    inner = [row[0] for row in cells]
+    if not all(isinstance(entry, str | list | tuple | np.ndarray) for entry in inner):
+        return cells
+    # Lists of one length are positions with channels, each the only one of its row.
+    are_vectors = not any(isinstance(entry, str) for entry in inner) and len(set(map(len, inner))) == 1
+    return cells if are_vectors else inner
 
 
 def _type(thing: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.codec import pair_columns
-from selfpretrain.data.columns import codes_of, listed, sequence_columns, some
+from selfpretrain.data.columns import are_numbers, listed, plain_codes, sequence_columns, some
 from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
@@ -27,11 +27,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, config: TaskConfig) -> Rows:
     """Rows of sequences and labels in memory, which get the checks that a file gets.
 
     Args:
-        x: (N, T) or (N, T, C), or sequences of any lengths: strings, lists, arrays. Of pairs a list of tuples
-            (first, second). Or a frame, whose columns are as those of a file.
-        y: (N,) classes, of a frame without a label column too; None, and -1 among whole numbers, are rows without a
-            label.
-        split: train, val or test of each row; None cuts.
+        x, y, split: as ``load_task`` takes them; ``y`` is also the label column of a frame that has none.
         config: how to read them.
     """
     frame = columns_of(x)
@@ -52,7 +48,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, config: TaskConfig) -> Rows:
         asked = {role: next(name for name in (role, f"{role} of rows") if name not in frame) for role in given}
         table = Table(columns={**frame, **{asked[role]: given_cells for role, given_cells in given.items()}})
         return rows_of_table("frame", table, replace(config, label=asked["label"], split=asked.get("split")))
-    if all(isinstance(cell, int | float | np.generic) for cell in listed(cells[:SAMPLE_ROWS])):
+    if are_numbers(cells[:SAMPLE_ROWS]):
         raise RequestError(f"x has one number a row ({n} rows); a row is a sequence: give (N, T), {TAKEN}")
     read = read_labels("arrays", "y", labels, config.unlabelled, typed=True)
     rows = Rows(
@@ -82,16 +78,14 @@ def _one_column(name: str, cells: Any) -> Any:
 
 def _pairs(cells: Any) -> list[Any]:
     columns = pair_columns("arrays", cells)
-    for cells_of_one in columns:
-        if all(isinstance(cell, int | float) for cell in cells_of_one):
-            raise RequestError("x: tuples are pairs of sequences, and these hold single numbers; give lists")
+    if any(map(are_numbers, columns)):
+        raise RequestError("x: tuples are pairs of sequences, and these hold single numbers; give lists")
     return columns
 
 
 def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
     """Refuse a frame that holds the labels too, which would be steps."""
-    given = listed(labels)
-    axes = axes_among(list(frame))
+    given, axes = listed(labels), axes_among(list(frame))
     for name, cells in frame.items():
         named = name == config.label or (name.lower() in LABEL_NAMES and name not in axes)
         if named or (len(cells) == len(given) and not isinstance(cells, np.ndarray | list) and listed(cells) == given):
@@ -101,17 +95,13 @@ def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
 def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training: Rows | None = None) -> Rows:
     """The rows of a table, their cells as they stand there.
 
-    Args:
-        where: for refusals, and in the first note.
-        table: columns by name.
-        config: what was told of them.
-        training: rows whose reading holds for these, too; None decides it.
+    The reading of ``training`` rows holds for these, too; None decides it.
 
     Raises:
         RequestError: the columns asked for cannot be used, are missing, or can be taken two ways.
     """
     notes = list(table.notes)
-    if not len(table) and not getattr(table.columns, "unreadable", ()):
+    if not len(table) and not table.unreadable:
         refuse(where, None, "there are no rows; give one or more")
     if training is None:
         reading = recognised(where, table, config, notes)
@@ -119,17 +109,17 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         reading = replace(training.reading, split=None)  # all rows of a test file are for testing
         if reading.label not in table.columns:
             refuse(where, None, f"no column '{reading.label}' for the class; the columns are {some(table.names)}")
-    used = _used(reading)
+    used = {*reading.cells, *reading.roles.values()}
     for name in (name for name in reading.roles.values() if name not in table.names):
         refuse(where, None, f"column '{name}' is missing, which training has; the columns are {some(table.names)}")
-    there = [name for name in table.names if name in used]
-    for name in there:
-        if len(table.columns[name]) != len(table.columns[there[0]]):
-            rows = f"{there[0]}{_shape(table, there[0])} and {name}{_shape(table, name)}"
-            refuse(where, None, f"{rows} have not the same number of rows; a row is a sequence and its class")
+    shapes = {name: _shape(cells) for name, cells in table.columns.items() if name in used}
+    one = next(iter(shapes))
+    for name, shape in shapes.items():
+        if shape[0] != shapes[one][0]:
+            both = f"{one} {shapes[one]} and {name} {shape}"
+            refuse(where, None, f"{both} have not the same number of rows; a row is a sequence and its class")
     for name in (name for role, name in reading.roles.items() if role != "label"):
-        if codes_of(table.columns[name]) is None:
-            refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
+        plain_codes(where, name, table.columns[name])
     label_name = reading.roles["label"]
     columns, first = sequence_columns(where, table.columns, reading)
     plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split")}
@@ -143,14 +133,13 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if training is None:
         reading = _with_labels(reading, labels)
         notes += labels.notes
-    words = "pairs" if reading.pair else "sequence"
     return Rows(
         columns=columns,
         labels=labels.names,
         split=[str(cell or "") for cell in listed(plain["split"])] if "split" in plain and training is None else None,
         numbers=np.arange(len(first)) if table.numbers is None or reading.series else table.numbers,
         file=str(getattr(where, "name", where)),
-        source=f"{words} from {_named(table, reading)}",
+        source=f"{'pairs' if reading.pair else 'sequence'} from {_named(table, reading)}",
         label_name=label_name,
         ignored=[
             name
@@ -166,14 +155,10 @@ def _with_labels(reading: Reading, labels: Labels) -> Reading:
     return replace(reading, unlabelled=labels.unlabelled, label_type=labels.label_type, written=dict(labels.written))
 
 
-def _used(reading: Reading) -> set[str]:
-    return {*reading.sequence, *reading.roles.values(), *((reading.pair,) if reading.pair else ())}
-
-
 def _named(table: Table, reading: Reading) -> str:
     """The columns of the sequence, in words."""
     if reading.form == "whole":
-        both = " and ".join([*reading.sequence, *((reading.pair,) if reading.pair else ())])
+        both = " and ".join(reading.cells)
         cells = table.columns[reading.sequence[0]]
         return f"array {both} {cells.shape}" if isinstance(cells, np.ndarray) else f"column {both}"
     if len(reading.sequence) < 3:
@@ -181,21 +166,18 @@ def _named(table: Table, reading: Reading) -> str:
     return f"columns {reading.sequence[0]} .. {reading.sequence[-1]}"
 
 
-def _shape(table: Table, name: str) -> str:
-    cells = table.columns[name]
-    return f" {cells.shape}" if isinstance(cells, np.ndarray) else f" ({len(cells)},)"
+def _shape(cells: Any) -> tuple[int, ...]:
+    return cells.shape if isinstance(cells, np.ndarray) else (len(cells),)
 
 
 def _one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:
     """The label or the split of each series, which is that of all of its rows."""
-    assert reading.series is not None, "it was just looked at"
-    name = reading.roles[role]
-    cells, series = listed(table.columns[name]), codes_of(table.columns[reading.series])
-    assert series is not None, "it was looked at before"
+    name, series = reading.roles[role], reading.roles["series"]
+    cells, numbers = listed(table.columns[name]), plain_codes(where, series, table.columns[series]).tolist()
     one: dict[int, Any] = {}
-    for row, (number, cell) in enumerate(zip(series.tolist(), map(spelling, cells), strict=True)):
+    for row, (number, cell) in enumerate(zip(numbers, map(spelling, cells), strict=True)):
         if cell is not None and one.setdefault(number, cell) not in (None, cell):
-            both, which = " and ".join(sorted({one[number], cell})), listed(table.columns[reading.series])[row]
+            both, which = " and ".join(sorted({one[number], cell})), listed(table.columns[series])[row]
             refuse(where, row, f"series '{which}' has {both} in column '{name}'; give each series one")
         one[number] = one.get(number) or cell
     return list(one.values())

@@ -49,6 +49,11 @@ class Reading:
     written: dict[str, str] = field(default_factory=dict)
 
     @property
+    def cells(self) -> tuple[str, ...]:
+        """The columns of the sequence, or of both of a pair."""
+        return (*self.sequence, self.pair) if self.pair else self.sequence
+
+    @property
     def roles(self) -> dict[str, str]:
         """The columns with one plain cell a row, by what they hold."""
         named = {role: getattr(self, role) for role in ("label", "split", "series", "time")}

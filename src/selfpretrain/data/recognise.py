@@ -8,18 +8,19 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from functools import cache, cached_property
+from itertools import chain, combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
-from selfpretrain.data.columns import codes_of, family, listed, numbers_of, some
+from selfpretrain.data.columns import codes_of, family, listed, numbers_of, plain_codes, some
 from selfpretrain.data.guess import SAMPLE_ROWS
-from selfpretrain.data.reading import Reading
-from selfpretrain.data.spelling import NUMERIC_SHARE, ONE_COMMA, as_number, is_list, refuse, tokens
+from selfpretrain.data.reading import Form, Reading
+from selfpretrain.data.spelling import NUMERIC_SHARE, as_number, is_list, one_comma, refuse, tokens
 from selfpretrain.data.table import Table
 from selfpretrain.data.times import date_order, sort_keys
 from selfpretrain.errors import RequestError
@@ -47,6 +48,8 @@ RISING_SHARE = 0.5
 """Of the steps of a series at least this share is later than the one before, and none earlier (ours)."""
 MOST_ROLES = 64
 """Columns that are looked at for series, time and label of such a table (ours)."""
+THOUSANDS = r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"
+"""A number with commas between its thousands."""
 FEWEST_STEPS = 3
 """Fewer numbered columns are no family of steps (ours)."""
 LARGE_SHARE, SMALL_SHARE = 0.5, 0.25
@@ -54,6 +57,8 @@ LARGE_SHARE, SMALL_SHARE = 0.5, 0.25
 other columns; between the two it is asked (ours)."""
 RECURRING = 3
 """Texts that stand in so many rows on average are answers or names, and no sequences (ours)."""
+Codes = Mapping[str, NDArray[np.int64]]
+"""The number of each cell's value, by the column's name; see ``codes_of``."""
 
 
 def told(config: TaskConfig) -> Reading:
@@ -63,192 +68,181 @@ def told(config: TaskConfig) -> Reading:
 
 
 def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[str]) -> Reading:
-    """The reading of a table, as told or else as its names and cells say.
-
-    Args:
-        where: for refusals.
-        table: columns by name.
-        config: what was told.
-        notes: get what a reader should know.
+    """The reading of a table, as told or else as its names and cells say; ``notes`` get what a reader should know.
 
     Raises:
         RequestError: a column that was asked for is not there, or columns can be taken two ways.
     """
-    names, columns = table.names, table.columns
-    known = {*names, *getattr(columns, "unreadable", ())}
+    names, columns, reading = table.names, table.columns, told(config)
     for role in ("series", "time", "label", "split", "pair"):
-        if (asked := getattr(config, role)) and asked not in known:
+        if (asked := getattr(config, role)) and asked not in (*names, *table.unreadable):
             refuse(where, None, f"no column '{asked}' (--{role}); the columns are {some(names)}")
-    for name in (config.series, config.time, config.split):
-        if name and codes_of(columns[name]) is None:
-            refuse(where, 0, f"column '{name}' holds a list; it needs one word or number a row")
-    reading, look = told(config), _Look(columns, told(config))
+    for name in filter(None, (config.series, config.time, config.split)):
+        plain_codes(where, name, columns[name])
+    rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(names))))
+    look = {name: _Column(name, columns[name], rows, reading.decimal) for name in names}
     split = config.split or {name.lower(): name for name in reversed(names)}.get("split")
-    if config.series is None and config.sequence is None and config.pair is None:
-        plain = {config.label, split, *_label_names(names)}
-        has_sequences = any(look.sequences(name) for name in names if name not in plain)
-        if not has_sequences:
-            _refuse_long(where, table, look, config, {split})
+    is_told = config.series is not None or config.sequence is not None or config.pair is not None
+    labels = {config.label, split, *_label_names(names)}
+    if not is_told and not any(look[name].sequences for name in names if name not in labels):
+        _refuse_long(where, table, look, config, split)
     label = config.label or _label(where, table, config, split, notes)
     taken = {name for name in (label, split, config.pair) if name}
     if config.pair in (label, split) and config.pair:
         refuse(where, None, f"--pair names the column '{config.pair}', which is taken for something else already")
     if config.time is not None and config.dates is None:
-        reading = replace(reading, dates=_dates(where, config.time, columns[config.time]))
+        reading = replace(reading, dates=date_order(where, config.time, listed(columns[config.time])))
     others = [name for name in names if name not in (*taken, config.series, config.time)]
     if config.sequence is not None:
-        sequence = _asked(where, config.sequence, names, others, taken, look)
+        sequence = _asked(where, config.sequence, look, others, taken)
     elif config.series is not None:
         channels = [name for name in others if not INDEX_NAMES.fullmatch(name)]
-        sequence = [name for members in (*family(channels),) for name in members if name in channels]
-        sequence += sorted(name for name in channels if name not in sequence)  # in one order whatever the table's
+        numbered = list(chain.from_iterable(family(channels)))
+        sequence = numbered + sorted(set(channels).difference(numbered))  # in one order whatever the table's
     else:
-        sequence = _guessed(where, look, [name for name in others if look.cells(name)], notes)
-        _refuse_unreadable(columns, sequence)
+        sequence = _guessed(where, look, [name for name in others if look[name].first], notes)
+        _refuse_unreadable(table, sequence)
     if not sequence:
-        for reason in getattr(columns, "unreadable", {}).values():
+        for reason in table.unreadable.values():
             raise RequestError(reason)
         refuse(where, None, f"there is no column beside the label; name the sequence with --sequence ({some(names)})")
     if config.pair and len(sequence) > 1:
         several = f"there are {len(sequence)} columns for the first"
         refuse(where, None, f"--pair names one column for the second sequence, and {several}; name it with --sequence")
-    if config.series is None and len(sequence) == 1:
-        _refuse_number(where, sequence[0], look, config)
+    form: Form = "channels" if config.series is not None else "steps" if len(sequence) > 1 else "whole"
+    if form == "whole":
+        _refuse_number(where, sequence[0], look[sequence[0]], config)
     if len(sequence) > 1:
-        _refuse_mixture(where, look, sequence, config)
-    steps = len(sequence) > 1 and config.series is None
+        _refuse_mixture(where, look, sequence, form)
     return replace(
         reading,
         sequence=tuple(sequence),
         pair=config.pair,
-        form="channels" if config.series else "steps" if steps else "whole",
+        form=form,
         label=label,
         split=split,
         series=config.series,
         time=config.time,
-        reordered=steps and sequence != [name for name in names if name in sequence],
+        reordered=form == "steps" and sequence != [name for name in names if name in sequence],
     )
 
 
-class _Look:
-    """What the first cells of the columns hold."""
+class _Column:
+    """What a column holds, by its first cells."""
 
-    def __init__(self, columns: Mapping[str, Any], reading: Reading) -> None:
-        self._columns, self._decimal = columns, reading.decimal
-        self._rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(columns))))
-        self._whole: dict[str, bool] = {}
-        self._numeric: dict[str, bool] = {}
+    def __init__(self, name: str, cells: Any, rows: int, decimal: str) -> None:
+        self._name, self._cells, self._rows, self._decimal = name, cells, rows, decimal
 
-    def column(self, name: str) -> Any:
-        return self._columns[name]
-
-    def cells(self, name: str) -> list[Any]:
+    @cached_property
+    def first(self) -> list[Any]:
         """The first cells that are not empty."""
-        return [cell for cell in listed(self._columns[name][: self._rows]) if cell is not None]
+        return [cell for cell in listed(self._cells[: self._rows]) if cell is not None]
 
-    def whole(self, name: str) -> bool:
+    @cached_property
+    def whole(self) -> bool:
         """Whether most cells are whole sequences: lists, or texts of several entries."""
-        if name not in self._whole:
-            cells = self._columns[name]
-            is_array = isinstance(cells, np.ndarray) and cells.ndim > 1
-            several = [] if is_array else [self._several(cell) for cell in self.cells(name)]
-            self._whole[name] = is_array or 2 * sum(several) > len(several)
-        return self._whole[name]
+        if isinstance(self._cells, np.ndarray) and self._cells.ndim > 1:
+            return True
+        return 2 * sum(map(self._several, self.first)) > len(self.first)
 
     def _several(self, cell: Any) -> bool:
         if not isinstance(cell, str):
             return isinstance(cell, list | tuple | np.ndarray)
-        if as_number(cell) is not None or re.fullmatch(rf"{ONE_COMMA}|[+-]?\d{{1,3}}(,\d{{3}})+(\.\d*)?", cell):
+        if as_number(cell) is not None or one_comma(cell) or re.fullmatch(THOUSANDS, cell):
             return False
         return is_list(cell) or len(tokens(cell, self._decimal)) > 1
 
-    def sequences(self, name: str) -> bool:
+    @cached_property
+    def sequences(self) -> bool:
         """Whether the cells are whole sequences, and no times, names or answers of several words."""
-        cells = self.cells(name)
-        if not self.whole(name) or not cells or not isinstance(cells[0], str) or is_list(cells[0]):
-            return self.whole(name)
-        recurs = RECURRING * len(set(cells)) <= len(cells)
-        return not (recurs or self.role(name) or _are_times(cells))
+        if not self.whole or not self.first or not isinstance(self.first[0], str) or is_list(self.first[0]):
+            return self.whole
+        recurs = RECURRING * len(set(self.first)) <= len(self.first)
+        return not (recurs or self.role or _keys_of(self.first[:FEWEST_ROWS], Reading()) is not None)
 
-    def role(self, name: str) -> str:
+    @cached_property
+    def role(self) -> str:
         """What name and cells say: ``who`` for identifiers and persons, ``when`` for times of recording, or nothing."""
-        words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+        words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self._name).lower())
         sorts = {"who": WHO, "when": WHEN, "perhaps": PERHAPS}
         sort = next((sort for sort, known in sorts.items() if any(map(known.fullmatch, words))), "")
-        if not sort:
-            return ""
-        cells = self.cells(name)
-        numbers = [as_number(cell) for cell in cells] if self.numeric(name) else []
+        numbers = [as_number(cell) for cell in self.first] if sort and self.numeric else []
         if any(number is not None and number != np.floor(number) for number in numbers):
             return ""  # a measurement
-        differ = len(set(map(str, cells))) == len(cells)
-        return sort if sort != "perhaps" else "who" if differ else ""
+        if sort == "perhaps":
+            return "who" if len(set(map(str, self.first))) == len(self.first) else ""
+        return sort
 
-    def numeric(self, name: str) -> bool:
+    @cached_property
+    def numeric(self) -> bool:
         """Whether all but a few cells are plain numbers; codes such as 007 are none."""
-        if name not in self._numeric:
-            cells = self._columns[name]
-            is_array = isinstance(cells, np.ndarray) and cells.dtype.kind in "iuf"
-            self._numeric[name] = is_array or self._numbers(self.cells(name))
-        return self._numeric[name]
-
-    def _numbers(self, cells: list[Any]) -> bool:
-        texts = [cell.replace(self._decimal, ".") if isinstance(cell, str) else cell for cell in cells]
-        if any(isinstance(cell, str) and re.match(r"\s*0\d", cell) for cell in texts):
+        if isinstance(self._cells, np.ndarray) and self._cells.dtype.kind in "iuf":
+            return True
+        cells = [cell.replace(self._decimal, ".") if isinstance(cell, str) else cell for cell in self.first]
+        if any(isinstance(cell, str) and re.match(r"\s*0\d", cell) for cell in cells):
             return False
-        fitting = [as_number(c) is not None or (isinstance(c, str) and re.fullmatch(ONE_COMMA, c)) for c in texts]
-        return sum(map(bool, fitting)) >= NUMERIC_SHARE * len(cells)
+        return sum(as_number(cell) is not None or one_comma(cell) for cell in cells) >= NUMERIC_SHARE * len(cells)
 
-    def named(self, name: str) -> bool:
+    @property
+    def named(self) -> bool:
         """Whether the cells are the names of rows, such as s001."""
-        cells = self.cells(name)
-        return len(set(map(str, cells))) == len(cells) and all(re.fullmatch(r"\D{0,20}\d+", str(c)) for c in cells)
+        words = list(map(str, self.first))
+        return len(set(words)) == len(words) and all(re.fullmatch(r"\D{0,20}\d+", word) for word in words)
+
+    @property
+    def counts(self) -> bool:
+        """Whether the cells number their rows, or name each by another word: an identifier whatever it is called."""
+        codes = codes_of(self._cells)
+        if codes is None or len(codes) < 3 or int(codes.max()) + 1 < len(codes):
+            return False
+        numbers = [as_number(cell) for cell in listed(self._cells)]
+        if None in numbers:
+            return set(numbers) == {None} and self.named
+        return bool((np.diff(np.sort(np.array(numbers, dtype=np.float64))) == 1).all())
 
 
-def _refuse_number(where: Path | str, name: str, look: _Look, config: TaskConfig) -> None:
-    if config.kind != "bytes" and not look.whole(name) and look.numeric(name):
-        cells = look.cells(name)
-        if cells and all(isinstance(cell, str) and re.fullmatch(ONE_COMMA, cell) for cell in cells):
-            return  # the comma is what is wrong with it
+Look = Mapping[str, _Column]
+
+
+def _refuse_number(where: Path | str, name: str, column: _Column, config: TaskConfig) -> None:
+    if config.kind == "bytes" or column.whole or not column.numeric:
+        return
+    if not column.first or not all(map(one_comma, column.first)):  # else the comma is what is wrong with it
         cure = "name the steps with --sequence, or give --kind bytes if its digits are the sequence"
         refuse(where, None, f"column '{name}' has one number a row, which is no sequence; {cure}")
 
 
-def _refuse_mixture(where: Path | str, look: _Look, steps: Sequence[str], config: TaskConfig) -> None:
+def _refuse_mixture(where: Path | str, look: Look, names: Sequence[str], form: Form) -> None:
     """Refuse numbers beside words, and texts, as steps of one sequence or as channels."""
-    numeric: dict[bool, str] = {}
-    for name in steps:
-        numeric.setdefault(look.numeric(name), name)
+    numeric = {look[name].numeric: name for name in reversed(names)}
     if False not in numeric:
         return
     words = numeric[False]
     if True in numeric:
         problem = f"column '{words}' holds words and '{numeric[True]}' numbers"
-        if config.series is not None:
-            cure = f"name the channels with --sequence, or give each {words} a column of its own"
-            refuse(where, None, f"{problem}; {cure}")
+        if form == "channels":
+            refuse(
+                where, None, f"{problem}; name the channels with --sequence, or give each {words} a column of its own"
+            )
         cure = f"name the sequence with --sequence, --sequence {words} if it is that one"
         refuse(where, None, f"{problem}, so they are no steps of one sequence; {cure}")
-    if len(look.cells(words)) <= 2 * FEWEST_STEPS:
-        return
-    if all(2 * len(set(map(str, look.cells(name)))) > len(look.cells(name)) for name in steps):  # no word recurs
-        cell = look.cells(words)[0]
-        if re.search(r"\d", str(cell)) and len(steps) >= FEWEST_STEPS:
-            refuse(where, 0, f"'{cell}' in column '{words}' is no number; write plain numbers")
-        refuse(where, None, f"{' and '.join(steps[:2])} could both be the sequence; name it with --sequence")
+    first = look[words].first
+    if len(first) > 2 * FEWEST_STEPS and all(2 * len(set(map(str, look[n].first))) > len(look[n].first) for n in names):
+        if re.search(r"\d", str(first[0])) and len(names) >= FEWEST_STEPS:  # no word recurs
+            refuse(where, 0, f"'{first[0]}' in column '{words}' is no number; write plain numbers")
+        _refuse_both(where, names, "sequence", "sequence")
 
 
-def _refuse_unreadable(columns: Mapping[str, Any], sequence: Sequence[str]) -> None:
+def _refuse_unreadable(table: Table, sequence: Sequence[str]) -> None:
     """Refuse a column that cannot be read, if it would be one of the steps that were guessed."""
-    for name, reason in getattr(columns, "unreadable", {}).items():
+    for name, reason in table.unreadable.items():
         families = family([*sequence, name])
         if len(sequence) > 1 and (not families or name in families[0]):
             raise RequestError(reason)
 
 
-def _label_names(names: Sequence[str]) -> list[str]:
-    """Columns that are called what a class is called."""
-    return [name for name in names if name.lower() in LABEL_NAMES and name not in axes_among(names)]
+def _refuse_both(where: Path | str, names: Sequence[str], what: str, option: str) -> NoReturn:
+    refuse(where, None, f"{' and '.join(names[:2])} could both be the {what}; name it with --{option}")
 
 
 def _label(where: Path | str, table: Table, config: TaskConfig, split: str | None, notes: list[str]) -> str:
@@ -256,19 +250,25 @@ def _label(where: Path | str, table: Table, config: TaskConfig, split: str | Non
     names = table.names
     if table.headless:
         return _label_without_header(where, table, config, notes)
-    axes = axes_among(names)
-    by_lower = {name.lower(): name for name in reversed(names)}
-    candidates = [by_lower[name] for name in LABEL_NAMES if name in by_lower and by_lower[name] not in axes]
+    candidates = _label_names(names)
     if config.series is not None:
-        fitting = _constant(table, config.series, [name for name in names if name not in (config.time, split)])
+        groups = plain_codes(where, config.series, table.columns[config.series])
+        roles = [name for name in names if name not in (config.series, config.time, split)]
+        fitting = _constant(groups, _codes_by_name(table, roles))
         candidates = [name for name in candidates if name in fitting] or candidates or fitting
     if len(candidates) > 1:
-        refuse(where, None, f"{' and '.join(candidates[:2])} could both be the class; name it with --label")
+        _refuse_both(where, candidates, "class", "label")
     if not candidates:
         cure = "" if table.typed or config.header else ", or give --header no if the first row is data"
         problem = f"no column is called label; name it with --label (the columns are {some(names)})"
         refuse(where, None, f"{problem}{cure}")
     return candidates[0]
+
+
+def _label_names(names: Sequence[str]) -> list[str]:
+    """Columns that are called what a class is called."""
+    axes, by_lower = axes_among(names), {name.lower(): name for name in reversed(names)}
+    return [by_lower[name] for name in LABEL_NAMES if name in by_lower and by_lower[name] not in axes]
 
 
 def axes_among(names: Sequence[str]) -> set[str]:
@@ -282,8 +282,8 @@ def _label_without_header(where: Path | str, table: Table, config: TaskConfig, n
     first, last = table.names[0], table.names[-1]
 
     def like_classes(name: str) -> bool:
-        codes, numbers = codes_of(table.columns[name]), numbers_of(where, name, table.columns[name], told(config))
-        assert codes is not None, "cells of a CSV are plain"
+        cells = table.columns[name]
+        codes, numbers = plain_codes(where, name, cells), numbers_of(where, name, cells, told(config))
         few = 1 < int(codes.max()) + 1 <= len(codes) / 2
         return few and (numbers is None or bool((numbers == np.round(numbers)).all()))
 
@@ -296,16 +296,14 @@ def _label_without_header(where: Path | str, table: Table, config: TaskConfig, n
     return fitting[0]
 
 
-def _asked(
-    where: Path | str, patterns: str, names: Sequence[str], others: Sequence[str], taken: set[str], look: _Look
-) -> list[str]:
+def _asked(where: Path | str, patterns: str, look: Look, others: Sequence[str], taken: set[str]) -> list[str]:
     """The columns that ``--sequence`` names; those of a pattern in their order, without identifiers and times."""
     sequence: list[str] = []
     for pattern in (part.strip() for part in patterns.split(",")):
-        fitting = [pattern] if pattern in names else fnmatch.filter(others, pattern)
-        fitting = fitting if pattern in names else [name for name in fitting if not look.role(name)] or fitting
+        fitting = [pattern] if pattern in look else fnmatch.filter(others, pattern)
         if not fitting:
-            refuse(where, None, f"no column '{pattern}' (--sequence); the columns are {some(names)}")
+            refuse(where, None, f"no column '{pattern}' (--sequence); the columns are {some(list(look))}")
+        fitting = fitting if pattern in look else [name for name in fitting if not look[name].role] or fitting
         numbered = family(fitting)
         sequence += numbered[0] if numbered and len(numbered[0]) == len(fitting) else fitting
     for name in sequence:
@@ -314,54 +312,56 @@ def _asked(
     return list(dict.fromkeys(sequence))
 
 
-def _guessed(where: Path | str, look: _Look, others: Sequence[str], notes: list[str]) -> list[str]:
-    """The columns of the sequence that nobody named."""
+def _guessed(where: Path | str, look: Look, others: Sequence[str], notes: list[str]) -> list[str]:
+    """The columns of the sequence that nobody named.
+
+    The first of these that there is: a column that is called as sequences are and holds whole ones; one that is called
+    so and holds words; any other that holds whole sequences; all columns that are steps.
+    """
     others = [name for name in others if not INDEX_NAMES.fullmatch(name)]
-    axes, families = axes_among(others), family(others)
-    named = [name for known in SEQUENCE_NAMES for name in others if name.lower() == known and name not in axes]
-    if whole := [name for name in named if look.whole(name)]:
-        return _one(where, whole)
-    numbered = {name for members in families for name in members}
-    texts = [name for name in named if not (name in numbered or look.numeric(name) or look.named(name))]
-    texts = texts or [name for name in others if look.sequences(name) and not look.role(name)]
-    rivals = [f"{members[0]} .. {members[-1]}" for members in families if len(members) >= FEWEST_STEPS]
-    numbers = [name for name in others if look.numeric(name) and not look.role(name) and not _is_counter(look, name)]
-    if not rivals and texts and texts[0] not in named and len(numbers) > 1 and isinstance(look.cells(texts[0])[0], str):
-        rivals = [f"{numbers[0]} .. {numbers[-1]}"]
+    axes, families = axes_among(others), [members for members in family(others) if len(members) >= FEWEST_STEPS]
+    usual = [name for known in SEQUENCE_NAMES for name in others if name.lower() == known and name not in axes]
+    if whole := [name for name in usual if look[name].whole]:
+        return _single(where, whole)
+    numbered = set(chain.from_iterable(family(others)))
+    texts = [name for name in usual if name not in numbered and not (look[name].numeric or look[name].named)]
+    rivals = [f"{members[0]} .. {members[-1]}" for members in families]  # a name says little beside numbered columns
+    if not texts:
+        texts = [name for name in others if look[name].sequences and not look[name].role]
+        numbers = [n for n in others if look[n].numeric and not (look[n].role or look[n].counts)]
+        if texts and not rivals and len(numbers) > 1 and isinstance(look[texts[0]].first[0], str):
+            rivals = [f"{numbers[0]} .. {numbers[-1]}"]
     if texts:
-        return _one(where, texts + rivals)
-    return list(others) if len(others) == 1 else _steps(where, look, others, families, notes)
+        return _single(where, texts + rivals)
+    return others if len(others) == 1 else _steps(where, look, others, families, notes)
 
 
-def _one(where: Path | str, candidates: list[str]) -> list[str]:
-    """The single candidate for the sequence."""
+def _single(where: Path | str, candidates: list[str]) -> list[str]:
+    """The only candidate for the sequence."""
     if len(candidates) > 1:
-        refuse(where, None, f"{' and '.join(candidates[:2])} could both be the sequence; name it with --sequence")
+        _refuse_both(where, candidates, "sequence", "sequence")
     return candidates
 
 
-def _steps(
-    where: Path | str, look: _Look, others: Sequence[str], families: list[list[str]], notes: list[str]
-) -> list[str]:
+def _steps(where: Path | str, look: Look, others: list[str], families: list[list[str]], notes: list[str]) -> list[str]:
     """The columns that are steps: a numbered family, or all that are no identifiers, persons and times of recording."""
-    possible = [name for name in others if not (look.role(name) or _is_counter(look, name))]
-    steps = possible or [name for name in others if not look.numeric(name)] or list(others)
-    large = [members for members in families if len(members) >= FEWEST_STEPS]
-    if large:
-        share = len(large[0]) / max(1, len(set(possible) | set(large[0])))
-        first = f"{large[0][0]}, {large[0][1]} .. {large[0][-1]}"
-        if len(large) > 1 and len(large[0]) == len(large[1]) and share >= SMALL_SHARE:
-            both = f"{large[0][0]}, {large[0][1]} .. and {large[1][0]}, {large[1][1]} .."
+    possible = [name for name in others if not (look[name].role or look[name].counts)]
+    steps = possible or [name for name in others if not look[name].numeric] or others
+    if families:
+        share = len(families[0]) / len({*possible, *families[0]})
+        first = f"{families[0][0]}, {families[0][1]} .. {families[0][-1]}"
+        if len(families) > 1 and len(families[0]) == len(families[1]) and share >= SMALL_SHARE:
+            both = " and ".join(f"{members[0]}, {members[1]} .." for members in families[:2])
             cure = "name the steps with --sequence, or write channels as lists"
             refuse(where, None, f"{both} are columns of two kinds; {cure}")
         if share >= LARGE_SHARE:
-            steps = large[0]
+            steps = families[0]
         elif share >= SMALL_SHARE:
             problem = f"the steps can be {first}, or all {len(possible)} columns"
             refuse(where, None, f"{problem}; name them with --sequence, --sequence '*' for all")
     if steps and set(steps) == axes_among(steps):
-        problem = f"{', '.join(steps)} are channels of one time step"
-        refuse(where, None, f"{problem}; name the recording of each row with --series, or the steps with --sequence")
+        cure = "name the recording of each row with --series, or the steps with --sequence"
+        refuse(where, None, f"{', '.join(steps)} are channels of one time step; {cure}")
     if out := [name for name in others if name not in steps]:
         what = "is no step" if len(out) == 1 else "are no steps"
         notes.append(f"{some(out)} {what}, and left out of training and test (--sequence names the steps)")
@@ -370,30 +370,11 @@ def _steps(
     return steps
 
 
-def _is_counter(look: _Look, name: str) -> bool:
-    """Whether a column numbers its rows, or names each by another word: an identifier whatever it is called."""
-    codes = codes_of(look.column(name))
-    if codes is None or len(codes) < 3 or int(codes.max()) + 1 < len(codes):
-        return False
-    numbers = [as_number(cell) for cell in listed(look.column(name))]
-    if any(number is None for number in numbers):
-        return all(number is None for number in numbers) and look.named(name)
-    ordered = np.sort(np.array(numbers, dtype=np.float64))
-    return bool((np.diff(ordered) == 1).all())
-
-
 # A row for each time step.
 
 
-def _constant(table: Table, series: str, names: Sequence[str]) -> list[str]:
-    """Columns with one value in all rows of a series, and fewer values than there are series."""
-    groups = codes_of(table.columns[series])
-    assert groups is not None, "the cells of a series are plain"
-    codes = {name: own for name in names if name != series and (own := codes_of(table.columns[name])) is not None}
-    return _constant_in(groups, codes)
-
-
-def _constant_in(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64]]) -> list[str]:
+def _constant(groups: NDArray[np.int64], codes: Codes) -> list[str]:
+    """Columns with one value in all rows of a group, and fewer values than there are groups."""
     constant: list[str] = []
     for name, own in codes.items():
         value, known = np.zeros(int(groups.max(initial=-1)) + 1, dtype=np.int64), own >= 0
@@ -403,38 +384,41 @@ def _constant_in(groups: NDArray[np.int64], codes: Mapping[str, NDArray[np.int64
     return constant
 
 
-def _refuse_long(where: Path | str, table: Table, look: _Look, config: TaskConfig, taken: set[str | None]) -> None:
+def _codes_by_name(table: Table, names: Sequence[str]) -> Codes:
+    """``codes_of`` the columns that hold plain cells."""
+    return {name: codes for name in names if (codes := codes_of(table.columns[name])) is not None}
+
+
+def _refuse_long(where: Path | str, table: Table, look: Look, config: TaskConfig, split: str | None) -> None:
     """Refuse a table with a row for each time step, and say how to read it.
 
     In such a table every value of one column, or of two, stands in several rows of a single class, while another column
     counts or rises within these rows.
     """
-    names = [name for name in table.names if name not in taken and not INDEX_NAMES.fullmatch(name)]
+    names = [name for name in table.names if name != split and not INDEX_NAMES.fullmatch(name)]
     families = family(names)
     numbered = set(families[0]) if families and len(families[0]) >= FEWEST_STEPS else set()
-    roles = [name for name in names if name not in numbered][:MOST_ROLES]
-    codes = {name: own for name in roles if (own := codes_of(table.columns[name])) is not None}
-    labels = {name: codes[name] for name in ([config.label] if config.label else roles) if name in codes}
-    keys: dict[str, NDArray[np.float64] | None] = {}
-    who = {name for name in codes if look.role(name) == "who"}
-    for series, groups in _series_candidates(codes, who, {name for name in (config.label, *LABEL_NAMES) if name}):
-        constant = [name for name in _constant_in(groups, labels) if name not in series]
-        constant += [name for name in series[1:] if name in (config.label, *LABEL_NAMES)]
+    codes = _codes_by_name(table, [name for name in names if name not in numbered][:MOST_ROLES])
+    labels = {name: codes[name] for name in ([config.label] if config.label else codes) if name in codes}
+    called_label = {name for name in (config.label, *LABEL_NAMES) if name}
+    who = {name for name in codes if look[name].role == "who"}
+    keys_of = cache(lambda name: _keys_of(table.columns[name], told(config)))
+
+    def is_time(name: str, groups: NDArray[np.int64]) -> bool:
+        keys = None if name in who else keys_of(name)
+        return keys is not None and _counts_within(keys, groups)
+
+    for series, groups in _series_candidates(codes, who | called_label):
+        constant = [name for name in _constant(groups, labels) if name not in series]
+        constant += [name for name in series[1:] if name in called_label]
         if not constant:
             continue
-        time = None
-        for name in (name for name in codes if name not in (*series, *constant, *who)):
-            if name not in keys:
-                keys[name] = _keys_of(where, name, table.columns[name], config)
-            if (key := keys[name]) is not None and _counts_within(key, groups):
-                time = name
-                break
-        is_named = len(series) == 1 and (series[0] in who or not look.numeric(series[0]))
+        time = next((name for name in codes if name not in (*series, *constant) and is_time(name, groups)), None)
+        is_named = len(series) == 1 and (series[0] in who or not look[series[0]].numeric)
         is_block = is_named and np.count_nonzero(np.diff(groups)) == groups.max()
         if time is None and (numbered or not is_block):
             continue
-        rest = [name for name in names if name not in (*series, time, *constant)]
-        if not rest:
+        if not set(names).difference(series, constant, (time,)):
             continue
         known = [name for name in constant if name.lower() in LABEL_NAMES] or constant
         label = known[0] if len(known) == 1 else f"(one of {some(known)})"
@@ -444,9 +428,7 @@ def _refuse_long(where: Path | str, table: Table, look: _Look, config: TaskConfi
         refuse(where, None, f"{problem}; {read}, or name the steps with --sequence if a row is a sequence")
 
 
-def _series_candidates(
-    codes: Mapping[str, NDArray[np.int64]], who: set[str], labels: set[str]
-) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
+def _series_candidates(codes: Codes, paired: set[str]) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
     """Columns whose values stand in several rows, and pairs of such: persons with recordings or with labels."""
     single = {
         name: np.where(groups < 0, groups.max(initial=-1) + 1 + np.cumsum(groups < 0), groups)  # empty: each by itself
@@ -454,7 +436,7 @@ def _series_candidates(
         if 2 <= int(groups.max(initial=-1)) + 1 <= len(groups) / LONG_RECURRENCE
     }
     yield from (((name,), groups) for name, groups in single.items())
-    for one, two in combinations([name for name in single if name in who | labels], 2):
+    for one, two in combinations([name for name in single if name in paired], 2):
         both = single[one] * (single[two].max() + 1) + single[two]
         groups = np.unique(both, return_inverse=True)[1]
         if groups.max() + 1 <= len(groups) / LONG_RECURRENCE:
@@ -473,29 +455,12 @@ def _counts_within(key: NDArray[np.float64], groups: NDArray[np.int64]) -> bool:
     return bool((np.diff(key[order])[np.diff(groups[order]) == 0] == 1).all()) and 2 * len(np.unique(key)) <= len(key)
 
 
-def _keys_of(where: Path | str, name: str, cells: Any, config: TaskConfig) -> NDArray[np.float64] | None:
+def _keys_of(cells: Any, reading: Reading) -> NDArray[np.float64] | None:
     """What a column says of time; None where it does not."""
-    reading = told(config)
     try:
-        numbers = numbers_of(where, name, cells, reading)
+        numbers = numbers_of("", "", cells, reading)
         if numbers is None:
-            numbers = sort_keys(where, name, listed(cells), replace(reading, dates=reading.dates or "dmy"))
+            numbers = sort_keys("", "", listed(cells), replace(reading, dates=reading.dates or "dmy"))
     except RequestError:
         return None
     return None if np.isnan(numbers).any() else numbers.astype(np.float64)
-
-
-def _are_times(cells: Sequence[Any]) -> bool:
-    """Whether the first cells are times."""
-    try:
-        sort_keys("", "", cells[:FEWEST_ROWS], Reading(dates="dmy"))
-    except RequestError:
-        return False
-    return True
-
-
-def _dates(where: Path | str, name: str, cells: Any) -> Any:
-    """The order of day and month in a column of dates, for later files, too; None where it holds none."""
-    texts = [cell for cell in listed(cells) if isinstance(cell, str)]
-    has_dates = any(re.match(r"\s*\d{1,2}[/.-]\d{1,2}[/.-]\d", text) for text in texts)
-    return date_order(where, name, texts) if has_dates else None

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.config import KindName, TaskConfig
-from selfpretrain.data.cells import MISSING, Cells, blanks_of, check_channels
+from selfpretrain.data.cells import Cells, check_channels
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.columns import some
 from selfpretrain.data.guess import guess
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
-from selfpretrain.data.spelling import numbers_first, refuse
+from selfpretrain.data.spelling import MISSING, blanks_of, numbers_first, refuse
 from selfpretrain.data.split import PARTS, UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
 from selfpretrain.data.table import SPLIT_NAMES
 from selfpretrain.data.task import DataSummary, Split, Task, sequences_of
@@ -93,17 +93,13 @@ def made(
     second: Cells | None = None,
     notes: Sequence[str] = (),
 ) -> Rows:
-    """The rows of a built-in task.
+    """The rows of a built-in task; see ``Rows``.
 
     Args:
-        kind: symbols, bytes or values.
-        classes: class names, which ``y`` indexes.
         x: (N, T) whole numbers for symbols, (N, T) or (N, T, C) numbers for values, N texts for bytes, N arrays or
             lists of any lengths, or ``Sequences``.
-        y: (N,) classes.
-        split: train, val or test for each row; None leaves the cut to us.
+        y: (N,) indices of ``classes``.
         second: the second sequence of each row, where rows are pairs.
-        notes: for the reader.
     """
     return Rows(
         columns=[x] if second is None else [x, second],
@@ -129,11 +125,10 @@ def parsed(where: Path | str, rows: Rows, config: TaskConfig) -> Rows:
         notes += [hint] if hint else []
     kind, columns, missing, shorter = KINDS[name], [], 0, 0
     for column in rows.columns:
-        parsed_column = kind.parse(where, column, reading, config.allow_missing)
-        columns.append(parsed_column.sequences)
-        missing += parsed_column.missing
-        shorter += parsed_column.shorter
-        check_channels(where, columns[-1], columns[0].entries.shape[-1], "the first sequence of the pair")
+        sequences, absent, cut = kind.parse(where, column, reading, config.allow_missing)
+        columns.append(sequences)
+        missing, shorter = missing + absent, shorter + cut
+        check_channels(where, sequences, columns[0].entries.shape[-1], "the first sequence of the pair")
     if shorter:
         notes.append(f"{shorter} sequences end in missing entries and are read as shorter ones")
     if missing:
@@ -214,7 +209,6 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
             allow_missing=config.allow_missing,
             per_row=per_row,
             reading=rows.reading,
-            shortest=int(sequences.lengths[sequences_of(np.flatnonzero(parts == 0), per_row)].min()),
         )
     except RequestError as error:
         raise RequestError(f"{where}: {error}") from None
@@ -288,13 +282,7 @@ def _check_classes(where: Path | str, rows: Rows, config: TaskConfig) -> None:
 
 
 def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSummary:
-    """What a file, a frame or sequences in memory were taken for.
-
-    Args:
-        rows: parsed.
-        sequences: of the rows, as long as they came.
-        config: what was told.
-    """
+    """What a file, a frame or sequences in memory were taken for; ``sequences`` are as long as they came."""
     counts = Counter(label for label in rows.labels if label is not None)
     cut = [part for part in PARTS[1:] if part not in (rows.split or ())]
     splits = " and ".join(part for part in PARTS if part in (rows.split or ())) + " given"

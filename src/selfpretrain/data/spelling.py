@@ -7,9 +7,13 @@ be read two ways is refused. Rows are counted from 1, without the header.
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
+from selfpretrain.data.reading import Reading
 from selfpretrain.errors import RequestError
 
 NUMERIC_SHARE = 0.9
@@ -27,17 +31,20 @@ OF_NUMBERS = r"[\d\s.,;|eE+-]+"
 """A text of numbers and what may separate them."""
 TWO_WAYS = r"^\s*[+-]?\d+,\d+(,?\s+|[;|])\S|[\s;|][+-]?\d+,\d+\s*($|[\s;|]|,\s)|\d,\d{3}\.\d"
 """In a text where a comma stands within a number, or between two, beside other separators."""
-NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+NUMBER = r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))"
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.0*([eE][+-]?\d{1,2})?)?", re.ASCII)
 """A whole number that may be written with a sign, with a point, or as 1.0e+00; codes such as 01 and 0e10 are none."""
-ONE_COMMA = r"\s*[+-]?\d+,\d+\s*"
-"""A text that is a number with a decimal comma, or two numbers."""
+CODE = r"[+-]?(0\d|\d{16,}$)"
+"""Digits that are no number: 007, and whole numbers that lose digits as float64."""
+MISSING = ""
+"""The name of a missing symbol; no symbol is spelt so."""
 NAN = ("nan", "NaN")
 """How pandas and NumPy write a missing value."""
-_INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
 NO_NUMBER = {"", "nan", "na", "<na>", "nat", "n/a", "null", "none", "?", "--"}
 """Words that stand for a missing value among numbers."""
+MAX_LETTERS = 8
+"""Words of one length over at most this many letters are k-mers, and symbols however many they are (ours)."""
 _INNER = re.compile(rf"\b(?:{_HEAD}|(?:np|numpy)\.\w+\()([^()]*)\)")
 _KEYWORDS = re.compile(r",\s*(?:dtype|device|requires_grad|grad_fn|maxlen)=[^,()\[\]]*")
 _TOKEN = re.compile(
@@ -88,7 +95,7 @@ def as_number(entry: Any) -> float | None:
         return math.nan
     if isinstance(entry, str):
         text = entry.strip()
-        if _NUMBER.fullmatch(text) or text.lower() in _INFINITE:
+        if _NUMBER.fullmatch(text):
             return float(text)
         return math.nan if text.lower() in NO_NUMBER else None
     try:
@@ -103,6 +110,50 @@ def numbers_first(name: str) -> tuple[bool, float, str]:
     """Sort key for names: numbers by size, then words."""
     number = as_number(name)
     return (False, number, name) if number is not None and math.isfinite(number) else (True, 0.0, name)
+
+
+def blanks_of(names: Sequence[str]) -> tuple[str, ...]:
+    """Which texts beside these symbols only say that nothing is there.
+
+    >>> blanks_of(["GAN", "nan"]), blanks_of(["walk", "nan"]), "NA" in blanks_of(["1", "NA"])
+    ((), ('nan', 'NaN'), True)
+    """
+    others = [name for name in names if name.lower() not in NO_NUMBER]
+    if all(as_number(name) is not None for name in others):
+        return tuple(sorted({*NO_NUMBER, *map(str.upper, NO_NUMBER), *map(str.title, NO_NUMBER), *NAN}))
+    words_of_dna = {len(name) for name in others} == {3} and len(set("".join(others).lower()) | {*"na"}) <= MAX_LETTERS
+    return () if words_of_dna else NAN
+
+
+def one_comma(entry: Any) -> bool:
+    """Whether an entry is a text that is a number with a decimal comma, or two numbers."""
+    return isinstance(entry, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", entry) is not None
+
+
+def entries_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
+    """The list in a cell: itself, what a text spells, or tokens.
+
+    Raises:
+        RequestError: it is damaged, lacks entries, or has a comma that could be a decimal sign.
+    """
+    if isinstance(cell, str) and not is_list(cell):
+        words = tokens(cell, reading.decimal)
+        if reading.decimal == "." and can_be_two(cell):
+            refuse(where, row, two_ways(cell))
+        if re.search(LEFT_OUT, cell) and all(as_number(w) is not None or re.fullmatch(LEFT_OUT, w) for w in words):
+            _refuse_left_out(where, row)
+        return words
+    if isinstance(cell, str):
+        cell = list_of_text(where, row, cell)
+    entries = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+    if isinstance(entries, np.ndarray) and entries.dtype.kind != "U":
+        return entries
+    comma = next(filter(one_comma, entries), None)
+    if comma is None:
+        return entries
+    if reading.decimal == ".":
+        refuse(where, row, two_ways(comma.strip()))
+    return [entry.replace(",", ".") if isinstance(entry, str) else entry for entry in entries]
 
 
 def is_list(text: str) -> bool:
@@ -151,7 +202,7 @@ def list_of_text(where: Path | str, row: int, text: str) -> list[Any]:
             inner = stack.pop()
             stack[-1].append(inner)
         elif token in ("...", "…"):
-            refuse_left_out(where, row)
+            _refuse_left_out(where, row)
         elif group == "open" or group == "close" or len(stack) == 1:
             refuse(where, row, f"not a list: '{token[:20]}' stands outside its brackets, {_MEND_LIST}")
         elif group == "quoted":
@@ -178,7 +229,7 @@ def _unwrapped(text: str) -> str:
     return text if text.startswith(("[", "(", "{")) else f"[{text}]"  # of c(1, 2)
 
 
-def refuse_left_out(where: Path | str, row: int) -> NoReturn:
+def _refuse_left_out(where: Path | str, row: int) -> NoReturn:
     """Refuse a cell that does not hold all of its entries."""
     cure = "write whole lists, as x.tolist() gives them"
     refuse(where, row, f"entries were left out of this cell ('...'); {cure}")
@@ -188,8 +239,8 @@ def _word(token: str) -> Any:
     """An entry without quotes: a number, None, or itself."""
     if token.lower() in ("true", "false"):
         return token.lower() == "true"
-    if re.match(r"[+-]?0\d|[+-]?\d{16,}$", token):
-        return token  # a code
+    if re.match(CODE, token):
+        return token
     number = as_number(token)
     return token if number is None else None if math.isnan(number) else number
 

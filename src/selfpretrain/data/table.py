@@ -18,15 +18,18 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from json import JSONDecodeError, loads
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
+import pyarrow
 from numpy.typing import NDArray
+from pyarrow import csv as arrow_csv
+from pyarrow import parquet
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.memory import Frame, column, plain
@@ -54,6 +57,7 @@ MAGIC = {
 """How files begin that are no text, whatever their name says, and what to do with them."""
 MOST_BYTES = 2**34
 """A compressed or transcoded text has at most so many bytes; it is read into memory (ours)."""
+NOT_UTF8 = "not UTF-8 text; name its encoding, such as --encoding latin-1 or --encoding utf-16"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +82,11 @@ class Table:
     def names(self) -> list[str]:
         return list(self.columns)
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The columns that cannot be read, with the reason."""
+        return getattr(self.columns, "unreadable", {})
+
     def __len__(self) -> int:
         return max(map(len, self.columns.values()), default=0)
 
@@ -99,18 +108,17 @@ def read_table(path: Path, config: TaskConfig) -> Table:
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
     try:
         with path.open("rb") as file:
-            empty = not file.read(1)
+            if not file.read(1):
+                refuse(path, None, "the file is empty; it needs a header and rows")
     except OSError as error:
         refuse(path, None, f"{(error.strerror or '').lower()}; check the path and its permissions")
-    if empty:
-        refuse(path, None, "the file is empty; it needs a header and rows")
     if kind in (".parquet", ".npz") and Path(config.data) == path:  # a test file may be of another sort
         for name in ("header", "separator", "encoding"):
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
     read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
     table = read(path, config)
-    if not len(table) and not getattr(table.columns, "unreadable", ()):
+    if not len(table) and not table.unreadable:
         refuse(path, None, "there are no rows; it needs a header and rows")
     return table
 
@@ -118,16 +126,28 @@ def read_table(path: Path, config: TaskConfig) -> Table:
 # Text.
 
 
-def _raw(path: Path, config: TaskConfig, limit: int | None = None) -> bytes:
-    """The bytes of a text as UTF-8 without a byte-order mark, unpacked; the first ``limit`` only, if there is one."""
+def _raw(path: Path, limit: int | None = None) -> bytes:
+    """The bytes of a text, unpacked; the first ``limit`` only, if there is one."""
     try:
-        with _opened(path) as file:
-            raw = file.read(MOST_BYTES + 1 if limit is None else limit)
+        with gzip.open(path) if path.suffix.lower() == PACKED else path.open("rb") as file:
+            return file.read(MOST_BYTES + 1 if limit is None else limit)
     except (OSError, EOFError, zlib.error) as error:
         refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
+
+
+def _encoding(raw: bytes, config: TaskConfig) -> str:
+    """As told, or else by the byte-order mark."""
+    if config.encoding is not None:
+        return codecs.lookup(config.encoding).name
+    return "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+
+
+def _utf8(path: Path, config: TaskConfig, limit: int | None = None) -> bytes:
+    """``_raw`` as UTF-8 without a byte-order mark."""
+    raw = _raw(path, limit)
     if len(raw) > MOST_BYTES:
         refuse(path, None, f"more than {MOST_BYTES >> 30} GiB of text; save it as Parquet, or unpacked and as UTF-8")
-    encoding = _encoding(path, config)
+    encoding = _encoding(raw, config)
     if encoding == "utf-8":
         return raw.removeprefix(codecs.BOM_UTF8)
     try:
@@ -136,31 +156,15 @@ def _raw(path: Path, config: TaskConfig, limit: int | None = None) -> bytes:
         refuse(path, None, f"not {encoding} text ({first_line(error)}); name its encoding with --encoding")
 
 
-def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
-    return gzip.open(path) if path.suffix.lower() == PACKED else path.open("rb")
-
-
-def _encoding(path: Path, config: TaskConfig) -> str:
-    """As told, or else by its byte-order mark."""
-    if config.encoding is not None:
-        return codecs.lookup(config.encoding).name
-    try:
-        with _opened(path) as file:
-            mark = file.read(2)
-    except (OSError, EOFError, zlib.error) as error:
-        refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
-    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8"
-
-
-NOT_UTF8 = "not UTF-8 text; name its encoding, such as --encoding latin-1 or --encoding utf-16"
+def _refuse_twice(path: Path, names: Iterable[str], cure: str = "; rename one") -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            refuse(path, None, f"column '{name}' occurs twice{cure}")
 
 
 def _csv(path: Path, config: TaskConfig) -> Table:
     """A table of texts, exactly as they are written: "01" is not 1."""
-    import pyarrow
-    from pyarrow import csv as arrow_csv
-
-    raw_head = _raw(path, config, HEAD_BYTES)
+    raw_head = _utf8(path, config, HEAD_BYTES)
     for magic, what in MAGIC.items():
         if raw_head.startswith(magic):
             refuse(path, None, f"it is {what}")
@@ -173,56 +177,58 @@ def _csv(path: Path, config: TaskConfig) -> Table:
     first = head.split("\n", 1)[0].split() if separator == " " else next(iter(_rows(head, separator)), [])
     headless = config.header == "no" or (config.header is None and _is_data(path, first, config))
     names = [f"column{place}" for place in range(1, len(first) + 1)] if headless else [name.strip() for name in first]
-    for name, count in Counter(names).items():
-        if count > 1 and name:
-            refuse(path, None, f"column '{name}' occurs twice; rename one, or give --header no if there is no header")
+    _refuse_twice(path, filter(None, names), "; rename one, or give --header no if there is no header")
     if headless:
         notes.append("the first row is data, not a header (--header yes overrides)")
-    short_rows: list[Any] = []
+    columns = _parsed(path, config, separator, names if headless else first, headless=headless, skipped=bool(told))
+    return Table(columns=dict(zip(names, columns, strict=True)), typed=False, headless=headless, notes=tuple(notes))
+
+
+def _parsed(
+    path: Path, config: TaskConfig, separator: str, names: Sequence[str], *, headless: bool, skipped: bool
+) -> list[Any]:
+    """The columns of a text, of texts; ``names`` as they stand there, behind a line that is ``skipped`` or none."""
+    wrong_rows: list[Any] = []
 
     def remember(row: Any) -> str:
-        short_rows.append(row)
+        wrong_rows.append(row)
         return "error"
 
     layout = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=remember)
-    as_written = arrow_csv.ConvertOptions(
-        column_types=dict.fromkeys(names if headless else first, pyarrow.string()),
-        null_values=[""],
-        strings_can_be_null=True,
-    )
+    types = dict.fromkeys(names, pyarrow.string())
+    as_written = arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
+    is_plain = path.suffix.lower() != PACKED and _encoding(_raw(path, 2), config) == "utf-8"
+    raw = b"" if is_plain else _utf8(path, config)
+    if separator == " ":  # one or more
+        is_plain, raw = False, b"\n".join(b" ".join(line.split()) for line in _utf8(path, config).splitlines())
 
     def read(block_bytes: int) -> Any:
-        source = str(path) if is_plain else pyarrow.BufferReader(raw)
         one_by_one = arrow_csv.ReadOptions(
             use_threads=False,  # with threads nobody knows the number of a wrong row
-            skip_rows=1 if told else 0,
+            skip_rows=int(skipped),
             column_names=names if headless else None,
             block_size=block_bytes,
         )
         try:
-            return arrow_csv.read_csv(source, one_by_one, layout, as_written)
+            source = str(path) if is_plain else pyarrow.BufferReader(raw)
+            return arrow_csv.read_csv(source, one_by_one, layout, as_written).columns
         except pyarrow.ArrowInvalid as error:
             if "straddling" in str(error) and block_bytes < LONGEST_ROW:
                 return read(LONGEST_ROW)
             raise
 
-    is_plain = path.suffix.lower() != PACKED and _encoding(path, config) == "utf-8"
-    raw = b"" if is_plain else _raw(path, config)
-    if separator == " ":  # one or more
-        raw, is_plain = b"\n".join(b" ".join(line.split()) for line in _raw(path, config).splitlines()), False
     try:
-        table = read(BLOCK_BYTES)
-        columns = dict(zip(names, table.columns, strict=True))
+        columns: list[Any] = read(BLOCK_BYTES)
     except UnicodeDecodeError:
         refuse(path, None, NOT_UTF8)
     except (pyarrow.ArrowException, OSError) as error:
-        for row in short_rows:
+        for row in wrong_rows:
             problem = f"{row.actual_columns} columns where the first row has {row.expected_columns}"
-            number = None if row.number is None else row.number - (1 if headless else 2) - bool(told)
+            number = None if row.number is None else row.number - (1 if headless else 2) - skipped
             refuse(path, number, f"{problem}; quote cells with separators, or name the separator with --separator")
         problem = NOT_UTF8 if "UTF8" in str(error) else f"not a readable table ({first_line(error)}); save it again"
         refuse(path, None, problem)
-    return Table(columns=columns, typed=False, headless=headless, notes=tuple(notes))
+    return columns
 
 
 def _rows(head: str, separator: str) -> list[list[str]]:
@@ -237,12 +243,9 @@ def _rows(head: str, separator: str) -> list[list[str]]:
 
 
 def _separator(path: Path, head: str, config: TaskConfig) -> tuple[str, list[str]]:
-    """What separates the cells, and what a reader should know of it.
+    """What separates the cells, and what a reader should know of it; where several fit, they are refused.
 
     A separator fits if it cuts all of the first rows into the same number of cells, two or more.
-
-    Raises:
-        RequestError: several fit.
     """
     if config.separator is not None:
         return config.separator, []
@@ -270,8 +273,7 @@ def _is_of_numbers(head: str) -> bool:
 def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
     """Whether the first row is one of data: a header of numbers is none.
 
-    Raises:
-        RequestError: it counts 0, 1, 2 and so on, as names that a library gave and as data may.
+    A row that counts 0, 1, 2 and so on is refused: it may be names that a library gave, or data.
     """
     numbers = [as_number(name.replace(config.decimal, ".")) for name in first]
     if not numbers or None in numbers or all(np.isnan(number) for number in numbers if number is not None):
@@ -287,7 +289,7 @@ def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
 
 def _json(path: Path, config: TaskConfig) -> Table:
     try:
-        lines = _raw(path, config).decode().split("\n")
+        lines = _utf8(path, config).decode().split("\n")
     except UnicodeDecodeError:
         refuse(path, None, NOT_UTF8)
     objects: list[dict[str, Any]] = []
@@ -302,9 +304,7 @@ def _json(path: Path, config: TaskConfig) -> Table:
     if not objects:
         refuse(path, None, "there are no rows; write one JSON object a line")
     names = list(dict.fromkeys(chain.from_iterable(objects)))
-    for name, count in Counter(name.strip() for name in names).items():
-        if count > 1:
-            refuse(path, None, f"column '{name}' occurs twice, with and without blanks around it; rename one")
+    _refuse_twice(path, map(str.strip, names), ", with and without blanks around it; rename one")
     return Table(columns={name.strip(): [row.get(name) for row in objects] for name in names})
 
 
@@ -312,17 +312,12 @@ def _json(path: Path, config: TaskConfig) -> Table:
 
 
 def _parquet(path: Path, config: TaskConfig) -> Table:
-    import pyarrow
-    from pyarrow import parquet
-
     try:
         with pyarrow.OSFile(str(path)) as file:
             table = parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         refuse(path, None, f"not a readable Parquet file ({first_line(error)}); save it again")
-    for name, count in Counter(table.column_names).items():
-        if count > 1:
-            refuse(path, None, f"column '{name}' occurs twice; rename one")
+    _refuse_twice(path, table.column_names)
     columns = Frame()
     for name in table.column_names:
         columns.add(name.strip(), plain, path, table.column(name))

@@ -24,11 +24,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def sort_keys(where: Path | str, name: str, column: Sequence[Any], reading: Reading) -> NDArray[np.float64]:
     """A number for each cell (N,), which rises with time; nothing but the order is meant.
 
-    Args:
-        where: for refusals.
-        name: the column's.
-        column: numbers, texts, or what Python has for dates and times.
-        reading: the decimal sign, and the order of day and month; if it has none, it is seen from a day beyond 12.
+    Cells are numbers, texts, or what Python has for dates and times. Where the reading has no order of day and month,
+    it is seen from a day beyond 12.
 
     Raises:
         RequestError: a cell that is none of these; dates that can be read two ways; cells of several sorts.
@@ -40,7 +37,7 @@ def sort_keys(where: Path | str, name: str, column: Sequence[Any], reading: Read
         return np.unique(np.array(column, dtype=object), return_inverse=True)[1].astype(np.float64)
     if reading.decimal == ",":
         column = [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in column]
-    order = reading.dates or date_order(where, name, column)
+    order = reading.dates or date_order(where, name, column) or "dmy"
     keys = np.empty(len(column))
     sort_of_row: dict[str, int] = {}
     seen: dict[Any, tuple[str, float]] = {}
@@ -84,19 +81,13 @@ def _key(where: Path | str, name: str, row: int, cell: Any, order: DateOrder) ->
 
 
 def _date(text: str, order: DateOrder) -> datetime:
-    """A date with or without a clock time.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """A date with or without a clock time; anything else raises a ``ValueError``."""
     for pattern, places in ((_DAY, (4, 3, 1) if order == "dmy" else (4, 1, 3)), (_YEAR_FIRST, (1, 2, 3))):
         if match := re.fullmatch(f"{pattern}(?:[T ]+{_CLOCK})?", text):
             year, month, day = (int(match[place] or 1) for place in places)
+            century = 2000 if year < 70 else 1900 if year < 100 else 0
             clock = match.groups()[-4:]
-            seconds = _seconds(*clock) if clock[0] else 0.0
-            return datetime(year + (2000 if year < 70 else 1900 if year < 100 else 0), month, day) + timedelta(
-                seconds=seconds
-            )
+            return datetime(century + year, month, day) + timedelta(seconds=_seconds(*clock) if clock[0] else 0.0)
     for form in ("%d-%b-%Y", "%d %b %Y", "%b %d, %Y"):
         with contextlib.suppress(ValueError):
             return datetime.strptime(text, form)
@@ -108,12 +99,14 @@ def _seconds(hours: str, minutes: str, seconds: str | None, half: str | None = N
     return hour * 3600.0 + int(minutes) * 60 + float(seconds or 0)
 
 
-def date_order(where: Path | str, name: str, column: Sequence[Any]) -> DateOrder:
-    """Whether the day or the month comes first, by a number beyond 12."""
+def date_order(where: Path | str, name: str, column: Sequence[Any]) -> DateOrder | None:
+    """Whether the day or the month comes first, by a number beyond 12; None where no date begins with either."""
     texts = sorted({cell for cell in column if isinstance(cell, str)})
     dates = [match for text in texts if (match := re.match(f"\\s*{_DAY}", text))]
-    first, second = (max((int(match[place]) for match in dates), default=0) for place in (1, 3))
-    if dates and (first > 12) == (second > 12):
+    if not dates:
+        return None
+    first, second = (max(int(match[place]) for match in dates) for place in (1, 3))
+    if (first > 12) == (second > 12):
         day, month = dates[0][1], dates[0][3]
         both = f"'{dates[0].group().strip()}' in column '{name}' can be day {day} of month {month} or the reverse"
         refuse(where, None, f"{both}; give --dates dmy or --dates mdy")
