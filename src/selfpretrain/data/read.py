@@ -107,10 +107,10 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         reading = recognised(where, table, config, notes)
     else:
         reading = replace(training.reading, split=None)  # all rows of a test file are for testing
-        if reading.label not in table.columns:
+        if reading.label not in table.columns and reading.label not in table.unreadable:
             refuse(where, None, f"no column '{reading.label}' for the class; the columns are {some(table.names)}")
     used = {*reading.cells, *reading.roles.values()}
-    for name in (name for name in reading.roles.values() if name not in table.names):
+    for name in (name for name in reading.roles.values() if name not in (*table.names, *table.unreadable)):
         refuse(where, None, f"column '{name}' is missing, which training has; the columns are {some(table.names)}")
     shapes = {name: _shape(cells) for name, cells in table.columns.items() if name in used}
     one = next(iter(shapes))

@@ -250,7 +250,7 @@ def _label(where: Path | str, table: Table, config: TaskConfig, split: str | Non
     names = table.names
     if table.headless:
         return _label_without_header(where, table, config, notes)
-    candidates = _label_names(names)
+    candidates = _label_names([*names, *table.unreadable])
     if config.series is not None:
         groups = plain_codes(where, config.series, table.columns[config.series])
         roles = [name for name in names if name not in (config.series, config.time, split)]

@@ -170,7 +170,10 @@ def _csv(path: Path, config: TaskConfig) -> Table:
             refuse(path, None, f"it is {what}")
     if b"\0" in raw_head:
         refuse(path, None, f"it holds zero bytes: {NOT_UTF8}")
-    head = raw_head.decode("utf-8", "ignore")
+    try:
+        head = codecs.getincrementaldecoder("utf-8")().decode(raw_head)  # whose last character may be cut
+    except UnicodeDecodeError:
+        refuse(path, None, NOT_UTF8)
     told = re.match(r'"?sep=([^"\r\n])"?\r?\n', head)
     head = head[told.end() :] if told else head
     separator, notes = (told[1], []) if told and config.separator is None else _separator(path, head, config)
@@ -317,7 +320,7 @@ def _parquet(path: Path, config: TaskConfig) -> Table:
             table = parquet.read_table(file)
     except (pyarrow.ArrowException, OSError) as error:
         refuse(path, None, f"not a readable Parquet file ({first_line(error)}); save it again")
-    _refuse_twice(path, table.column_names)
+    _refuse_twice(path, map(str.strip, table.column_names))
     columns = Frame()
     for name in table.column_names:
         columns.add(name.strip(), plain, path, table.column(name))
