@@ -211,7 +211,7 @@ def test_words_and_empty_cells_do_not_hide_a_row_a_time_step(change):
     [
         (floats("pm1 pm2 pm10 a b c d"), r"the steps can be pm1, pm2 .. pm10, or all 7 columns"),
         ({**floats("temp hum"), "station": ["Lake A", "Hill B", "Lake C"] * 20}, "'station' holds words and 'temp'"),
-        ({**floats("temp hum"), "version": [f"v{n} build {n}" for n in range(N)]}, "version and temp .. hum could both"),
+        ({**floats("temp hum"), "version": [f"v{n} build {n}" for n in range(N)]}, "version and temp .. hum could"),
         ({"protein": DNA, "length": [20] * N}, "--sequence protein if it is that one"),
         ({f"t{t}": [f"1,{100 + n}.5" for n in range(N)] for t in range(3)}, "'1,100.5' in column 't0' is no number"),
     ],
