@@ -38,3 +38,17 @@ def test_every_public_function_of_the_diagnostics_has_an_example():
         texts = {f.name: ast.get_docstring(f) or "" for f in functions if f.name[0] != "_"}
         bare += [f"{path.name}: {name}" for name, text in texts.items() if ">>>" not in text]
     assert bare == []
+
+
+def test_the_lines_that_the_page_on_data_quotes_are_those_of_the_code():
+    """Three words in a row of each quoted line stand in the code, whatever stands around them there."""
+    page = (ROOT / "docs/data.md").read_text()
+    table = page.partition("## What is recognised")[2].partition("\n## ")[0]
+    cells = [line.split("|")[2] for line in table.splitlines() if line.startswith("| ")]
+    quoted = [line for cell in cells for line in re.findall(r"`([^`]*)`", cell) if line.count(" ") >= 3]
+    code = "".join(path.read_text() for path in (ROOT / "src/selfpretrain/data").glob("*.py"))
+    assert len(quoted) > 25
+    for line in quoted:
+        words = line.split()
+        runs = [" ".join(words[place : place + 3]) for place in range(len(words) - 2)]
+        assert any(run in code for run in runs), line
