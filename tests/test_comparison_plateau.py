@@ -7,37 +7,37 @@ import pytest
 
 from made_up import made_up
 from selfpretrain.comparison.plateau import FALSE_POSITIVE, Count, counted, difference_p, has_left
-from selfpretrain.data.feed import TRAIN_SAMPLE
+from selfpretrain.metrics import Metrics
 
 
-def left(accuracy, rows=2000, classes=2):
-    y = np.arange(rows) % classes
-    return has_left(made_up("scratch", 0, np.ones(4, dtype=bool), best_train_sample_acc=accuracy).result, y)
+def left(accuracy, rows=600, classes=2):
+    run = made_up("scratch", 0, np.ones(4, dtype=bool), val=Metrics(acc=accuracy, loss=1.0))
+    return has_left(run.result, np.arange(rows) % classes)
 
 
 def test_a_run_that_only_guesses_is_called_a_learner_as_rarely_as_is_said():
     generator = np.random.default_rng(0)
     for classes in (2, 10):
-        guessed = generator.binomial(TRAIN_SAMPLE, 1 / classes, size=4000) / TRAIN_SAMPLE
-        wrong = np.mean([left(accuracy, classes=classes) for accuracy in np.unique(guessed).repeat(1)])
-        rate = np.mean([left(accuracy, classes=classes) for accuracy in guessed[:1000]])
-        assert rate <= 4 * FALSE_POSITIVE
-        assert 0 < wrong < 1  # the highest of them all is called so
+        guessed = generator.binomial(600, 1 / classes, size=3000) / 600
+        learners = {accuracy: left(accuracy, classes=classes) for accuracy in np.unique(guessed)}
+        rate = np.mean([learners[accuracy] for accuracy in guessed])
+        assert 0 <= rate <= 3 * FALSE_POSITIVE
+        assert left(1 / classes + 0.1, classes=classes)
 
 
 @pytest.mark.parametrize(
     ("accuracy", "rows", "classes", "expected"),
-    [(0.54, 2000, 2, False), (0.6, 2000, 2, True), (0.6, 40, 2, False), (1.0, 40, 2, True), (0.2, 2000, 10, True)],
+    [(0.56, 600, 2, False), (0.6, 600, 2, True), (0.6, 40, 2, False), (1.0, 40, 2, True), (0.2, 600, 10, True)],
 )
 def test_a_plateau_is_left_by_more_than_chance_gives(accuracy, rows, classes, expected):
     assert left(accuracy, rows, classes) is expected
 
 
-def test_a_skewed_training_set_has_its_plateau_at_the_commonest_class():
+def test_the_plateau_of_skewed_classes_is_the_commonest_one_and_failed_runs_do_not_count():
     y = np.r_[np.zeros(970, dtype=np.int64), np.ones(30, dtype=np.int64)]
-    run = made_up("scratch", 0, np.ones(4, dtype=bool), best_train_sample_acc=0.97).result
+    run = made_up("scratch", 0, np.ones(4, dtype=bool), val=Metrics(acc=0.97, loss=1.0)).result
     assert has_left(run, y) is False
-    assert has_left(made_up("scratch", 0, failure="loss").result, y) is None
+    assert has_left(made_up("scratch", 0, failure="loss", val=Metrics(acc=1.0, loss=1.0)).result, y) is None
 
 
 def test_counts_are_exact():

@@ -158,7 +158,7 @@ def arm_summary(runs: Sequence[Run], task: Task, tuned: Tuned | None) -> ArmSumm
     """What the runs of an arm say together, by seed where that is of interest.
 
     Args:
-        task: gives the classes of the training and the test rows.
+        task: gives the classes of the validation and the test rows.
         tuned: how its rate was picked; None for a classical model.
     """
     results = [run.result for run in runs]
@@ -178,7 +178,7 @@ def arm_summary(runs: Sequence[Run], task: Task, tuned: Tuned | None) -> ArmSumm
         test_ci95=crossed_interval(right).clipped(0, 1).bounds if len(right) else (None, None),
         train_sample_acc=by_seed("label.train_sample_acc"),
         best_train_acc=by_seed("label.best_train_sample_acc"),
-        learnt=tuple(has_left(result, task.train.y) for result in results),
+        learnt=tuple(has_left(result, task.val.y) for result in results),
         steps_to_fit=by_seed("label.steps_to_fit"),
         val_reconstruction=by_seed("pretrain.val_reconstruction"),
         val_without_context=by_seed("pretrain.val_without_context"),

@@ -1,8 +1,9 @@
 """Which seeds left the plateau. Those that do and those that do not are no normal sample, so they are counted.
 
-A run has left it if its best clean accuracy on training sequences is above what always answering their commonest class
-gives. One rule for all arms, stated before: an exact one-sided binomial test, which calls a run that only guesses a
-learner with probability ``FALSE_POSITIVE``, whatever the number of sequences and classes.
+A run has left it if it scores more on validation than always answering the commonest class does. One rule for all arms,
+stated before: an exact one-sided binomial test, which calls a run that only guesses a learner with probability
+``FALSE_POSITIVE``, whatever the number of sequences and classes. Training accuracy does not serve: on the demo it rises
+to 0.6 in runs that memorise some labels, and score 0.48 to 0.55 on new sequences.
 """
 
 from typing import NamedTuple
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, fisher_exact
 
 from selfpretrain.comparison.run import RunResult
-from selfpretrain.data.feed import TRAIN_SAMPLE
 
 FALSE_POSITIVE = 0.001
-"""Small, since the best of many validations is tested (ours)."""
+"""Small, since the best of many validations of a run is tested (ours)."""
 
 
 class Count(NamedTuple):
@@ -41,22 +41,12 @@ class Count(NamedTuple):
 
 
 def has_left(result: RunResult, y: NDArray[np.int64]) -> bool | None:
-    """Whether a run has left the plateau; None where it failed.
-
-    Args:
-        result: of a network, which is followed on a sample of the training rows, or of a classical model.
-        y: (N,) classes of the training rows.
-    """
-    label = result.label
-    if result.failure is not None or label is None:
+    """Whether a run has left the plateau, given the classes of the validation rows (N,); None where it failed."""
+    validated = None if result.label is None else result.label.val
+    if result.failure is not None or validated is None:
         return None
-    followed = label.best_train_sample_acc
-    accuracy = followed if followed is not None else None if label.train is None else label.train.acc
-    if accuracy is None:
-        return None
-    rows = len(y) if followed is None else min(len(y), TRAIN_SAMPLE)
-    guessing = float(np.bincount(y).max() / len(y))
-    return bool(binomtest(round(accuracy * rows), rows, guessing, alternative="greater").pvalue < FALSE_POSITIVE)
+    right, guessing = round(validated.acc * len(y)), float(np.bincount(y).max() / len(y))
+    return bool(binomtest(right, len(y), guessing, alternative="greater").pvalue < FALSE_POSITIVE)
 
 
 def counted(left: tuple[bool | None, ...]) -> Count:
