@@ -15,7 +15,8 @@ from stand_in import made
 
 
 def arm_summary(failures=()):
-    return made(ArmSummary, best_train_acc=(0.51, None), failures=dict.fromkeys(map(str, failures), "loss"))
+    failed = dict.fromkeys(map(str, failures), "loss")
+    return made(ArmSummary, best_train_acc=(0.51, None), learnt=(True,) * 5, failures=failed)
 
 
 ARMS = {name: arm_summary() for name in REGISTERED}
@@ -112,3 +113,33 @@ def test_what_was_not_tested_says_so_first_and_once():
     assert text.startswith("Not tested: self-pretraining has learnt nothing.")
     assert text.count("learnt nothing") == 1
     assert "no detectable effect" not in text
+
+
+def counts(**left):
+    """Arms of which so many of five seeds left the plateau."""
+    arms = {arm.replace("_", "-"): (True,) * number + (False,) * (5 - number) for arm, number in left.items()}
+    return ARMS | {arm: made(ArmSummary, best_train_acc=(0.5,), learnt=learnt) for arm, learnt in arms.items()}
+
+
+@pytest.mark.parametrize(
+    ("left", "sentence"),
+    [
+        ((5, 5, 5), None),
+        ((0, 0, 0), None),
+        (
+            (5, 0, 5),
+            "Self-pretraining left the plateau in 5 of 5 seeds, scratch in 0 of 5 (at most 52% would, with 95% "
+            "confidence), scratch-long in 5 of 5 (exact test against scratch: p 0.008).",
+        ),
+        (
+            (4, 5, 5),
+            "Self-pretraining left the plateau in 4 of 5 seeds (28% to 99% would), scratch in 5 of 5, scratch-long in "
+            "5 of 5 (exact test against scratch: p 1.000).",
+        ),
+    ],
+)
+def test_plateaus_lead_the_verdict_where_seeds_differ_in_them(left, sentence):
+    contrasts = claim([planted(0.4, 0.4), replace(planted(0.3, 0.3, TOTAL), against="scratch-long")])
+    text = said(contrasts, "undetermined", arms=counts(spt=left[0], scratch=left[1], scratch_long=left[2]))
+    assert text.startswith("Self-pretraining helps here" if sentence is None else sentence)
+    assert ("for seeds like these" in text) == (sentence is not None)

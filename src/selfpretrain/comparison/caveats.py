@@ -38,9 +38,9 @@ POINT = 0.01
 
 def learnt_nothing(entry: ArmSummary) -> bool:
     """Whether an arm self-pretrained, and is not reliably better at it than a table of frequencies."""
-    if not entry.learnt:
+    if not entry.reconstruction_gains:
         return False
-    share = t_interval(entry.learnt)
+    share = t_interval(entry.reconstruction_gains)
     return not share.above(LEARNT) if share.n > 1 else share.mean <= LEARNT
 
 

@@ -24,15 +24,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from selfpretrain.arms.builtin import contrasts_of
 from selfpretrain.comparison.caveats import LEARNT, caveats, learnt_nothing, observations
 from selfpretrain.comparison.claims import Contrast, claim, contrast_of, hits, look_at
+from selfpretrain.comparison.plateau import has_left
 from selfpretrain.comparison.run import Performed, Run, Tuned
 from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Look, Summary
 from selfpretrain.comparison.words import sentences
 from selfpretrain.config import MIN_SEEDS
+from selfpretrain.data.task import Task
 from selfpretrain.files import fingerprint
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import crossed_interval
@@ -59,7 +60,7 @@ def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Lo
         looks = (*looks, look)
     # The one run of a classical model stands for every seed.
     runs = {arm: [own[min(seed, len(own) - 1)] for seed in range(config.seeds)] for arm, own in performed.runs.items()}
-    arms = {arm: arm_summary(of_arm, task.test.y, performed.tuned.get(arm)) for arm, of_arm in runs.items()}
+    arms = {arm: arm_summary(of_arm, task, performed.tuned.get(arm)) for arm, of_arm in runs.items()}
     declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
     made = [contrast_of(arm, versus, runs, task.test.y) for arm, versus in declared]
     contrasts = [
@@ -97,7 +98,7 @@ def is_clear(answer: Summary) -> bool:
     # A primary contrast is missing where no pair of its runs has ended well.
     wanted = [c for c in answer.comparisons if not primary or (c.arm, c.against) in primary]
     claimed = all(c.outcome in ("helps", "loses") for c in wanted) and len(wanted) >= len(primary)
-    shares = [answer.arms[c.arm].learnt for c in wanted if c.outcome == "not tested"]
+    shares = [answer.arms[c.arm].reconstruction_gains for c in wanted if c.outcome == "not tested"]
     return bool(wanted) and (claimed or any(of_arm and max(of_arm) <= LEARNT for of_arm in shares))
 
 
@@ -153,16 +154,16 @@ def entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> Co
     )
 
 
-def arm_summary(runs: Sequence[Run], y: NDArray[np.int64], tuned: Tuned | None) -> ArmSummary:
+def arm_summary(runs: Sequence[Run], task: Task, tuned: Tuned | None) -> ArmSummary:
     """What the runs of an arm say together, by seed where that is of interest.
 
     Args:
-        y: classes of the test rows.
+        task: gives the classes of the validation and the test rows.
         tuned: how its rate was picked; None for a classical model.
     """
     results = [run.result for run in runs]
     finished = [result for result in results if result.failure is None]
-    right = hits(runs, y)
+    right = hits(runs, task.test.y)
 
     def by_seed(path: str) -> tuple[Any, ...]:
         return tuple(_at(result, path) for result in results)
@@ -177,6 +178,7 @@ def arm_summary(runs: Sequence[Run], y: NDArray[np.int64], tuned: Tuned | None) 
         test_ci95=crossed_interval(right).clipped(0, 1).bounds if len(right) else (None, None),
         train_sample_acc=by_seed("label.train_sample_acc"),
         best_train_acc=by_seed("label.best_train_sample_acc"),
+        learnt=tuple(has_left(result, task.val.y) for result in results),
         steps_to_fit=by_seed("label.steps_to_fit"),
         val_reconstruction=by_seed("pretrain.val_reconstruction"),
         val_without_context=by_seed("pretrain.val_without_context"),

@@ -37,6 +37,7 @@ class ArmSummary:
     Attributes:
         test_ci95: of the mean, over other seeds and other test sequences.
         best_train_acc: on the training sequences that are followed, at the best validation.
+        learnt: whether each seed left the plateau; see ``plateau``.
         choice: which classical model it is.
         lr_tried: mean validation accuracy of each rate on seeds that are not reported; None where a trial failed.
         failures: reason by seed.
@@ -48,6 +49,7 @@ class ArmSummary:
     test_ci95: tuple[float | None, float | None]
     train_sample_acc: tuple[float | None, ...]
     best_train_acc: tuple[float | None, ...]
+    learnt: tuple[bool | None, ...]
     steps_to_fit: tuple[int | None, ...]
     val_reconstruction: tuple[float | None, ...]
     val_without_context: tuple[float | None, ...]
@@ -64,7 +66,7 @@ class ArmSummary:
     failures: Mapping[str, str]
 
     @property
-    def learnt(self) -> list[float]:
+    def reconstruction_gains(self) -> list[float]:
         """By what share of the best loss without context self-pretraining is below it, with each seed."""
         pairs = zip(self.val_reconstruction, self.val_without_context, strict=True)
         return [1 - loss / without for loss, without in pairs if loss is not None and without]

@@ -6,6 +6,7 @@ import numpy as np
 
 from selfpretrain.comparison.caveats import NOTHING
 from selfpretrain.comparison.claims import ALPHA
+from selfpretrain.comparison.plateau import Count, counted, difference_p
 from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Outcome, Summary
 from selfpretrain.config import GAIN, MIN_SEEDS
 from selfpretrain.registry import ARMS
@@ -47,7 +48,8 @@ def sentences(answer: Summary, look: int) -> str:
     if first.n_seeds < MIN_SEEDS:
         too_few = f"No verdict from {first.n_seeds} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
         return " ".join([too_few, *known])
-    parts = [_claim(first, answer)]
+    counts = _counts(first, answer)
+    parts = [counts, _claim(first, answer, conditional=bool(counts))]
     second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
     if second is not None and first.outcome != "not tested":
         parts.append(_claim(second, answer, follows=True))
@@ -68,12 +70,36 @@ def points(share: float | None) -> str:
     return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
-def _claim(contrast: ContrastSummary, answer: Summary, *, follows: bool = False) -> str:
+def _counts(first: ContrastSummary, answer: Summary) -> str:
+    """How many seeds of the arms left the plateau, where it is not the same for all; else nothing."""
+    arms = [first.arm, *dict.fromkeys(c.against for c in answer.comparisons if c.arm == first.arm and c.primary)]
+    arms += [first.against] if first.against not in arms else []
+    counts = {arm: counted(answer.arms[arm].learnt) for arm in arms}
+    counts = {arm: count for arm, count in counts.items() if count.seeds}
+    if first.arm not in counts or first.against not in counts:
+        return ""
+    if not any(count.differs for count in counts.values()) and len({count.left > 0 for count in counts.values()}) == 1:
+        return ""
+    said = [f"{ARMS[first.arm].title} left the plateau in {_of(counts[first.arm], ' seeds')}"]
+    said += [f"{arm} in {_of(count)}" for arm, count in counts.items() if arm != first.arm]
+    p = difference_p(counts[first.arm], counts[first.against])
+    return f"{', '.join(said)} (exact test against {first.against}: p {p:.3f})."
+
+
+def _of(count: Count, seeds: str = "") -> str:
+    low, high = (round(100 * bound) for bound in count.ci95)
+    chance = f" (at most {high}% would, with 95% confidence)" if count.left == 0 else ""
+    chance = f" ({low}% to {high}% would)" if count.differs else chance
+    return f"{count.left} of {count.seeds}{seeds}{chance}"
+
+
+def _claim(contrast: ContrastSummary, answer: Summary, *, follows: bool = False, conditional: bool = False) -> str:
     low, high = contrast.ci95
     interval = f"no interval from {contrast.n_test} test {answer.task.rows}"
     if low is not None:
         rested = f"{contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
         interval = f"95% interval {points(low)} to {points(high)}; {rested}"
+        interval += "; for seeds like these" if conditional else ""
     gain = f"{points(contrast.effect)} points of test accuracy against {contrast.against}"
     doubt = _doubt(contrast, answer.level)
     if follows:

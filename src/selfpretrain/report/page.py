@@ -7,6 +7,7 @@ import jinja2
 import numpy as np
 
 from selfpretrain.comparison.judge import MARGIN
+from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import ArmSummary
 from selfpretrain.comparison.words import CAUSES, points
 from selfpretrain.config import MIN_SEEDS
@@ -116,6 +117,7 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
         "choice": entry.choice,
         "train": _mean(entry.train_sample_acc),
         "reached": _mean(entry.best_train_acc),
+        "learnt": "{} of {}".format(*counted(entry.learnt)),
         "test": _mean(entry.test_acc),
         "test_ci95": entry.test_ci95,
         "steps_pretrain": entry.steps_pretrain,

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
 from selfpretrain.comparison.words import points
 from selfpretrain.explain.cells import Cell
@@ -28,18 +29,19 @@ def print_summary(console: Console, summary: Summary) -> None:
     )
     spent = {name: entry.flops_pretrain + entry.flops_label for name, entry in summary.arms.items()}
     unit, size = flops_unit(spent.values())
-    arms = Table("arm", "lr", "train %", "test %", "95% interval", unit, "seconds", box=SIMPLE_HEAD)
+    arms = Table("arm", "lr", "train %", "learnt", "test %", "95% interval", unit, "seconds", box=SIMPLE_HEAD)
     for name, entry in summary.arms.items():
         test = [value for value in entry.test_acc if value is not None]
         train = [value for value in entry.train_sample_acc if value is not None]
         if not test:
-            arms.add_row(name, "-", "-", "every seed failed", "-", "-", "-")
+            arms.add_row(name, "-", "-", "-", "every seed failed", "-", "-", "-")
             continue
         seconds = [value for value in entry.seconds if value is not None]
         arms.add_row(
             name,
             "-" if entry.lr is None else f"{entry.lr:g}",
             percent(sum(train) / len(train) if train else None),
+            "{}/{}".format(*counted(entry.learnt)),
             percent(sum(test) / len(test)),
             _range(percent, entry.test_ci95),
             "-" if entry.choice else f"{spent[name] / size:.3g}",
