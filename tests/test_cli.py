@@ -132,7 +132,7 @@ def test_the_command_says_what_it_has_read(tmp_path, capsys):
     first, *more = capsys.readouterr().err.splitlines()
     assert first.startswith("a.csv: 24 rows, sequence from columns t0 .. t3 as values (1 channel), 4 steps")
     assert "classes from label: -1 8, 0 8, 1 8" in first and "not used: id" in first
-    assert "id is no step, and left out of training and test (--sequence names the steps)" in more
+    assert "id is not read as a step; --sequence names the steps" in more
     assert "1 missing or infinite values are replaced by their channel's training mean" in more
     assert [left.name for left in tmp_path.iterdir()] == ["a.csv"]
 

@@ -18,7 +18,7 @@ from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.summary import Look
 from selfpretrain.config import ObjectiveConfig, PhaseConfig, TrainConfig
 from selfpretrain.data.load import load_task
-from selfpretrain.errors import DamagedError, NonFiniteError, RequestError
+from selfpretrain.errors import DamagedError, NonFiniteError, RequestError, SettingError
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.registry import ARMS as REGISTERED
 from selfpretrain.report.write import write_report
@@ -365,3 +365,9 @@ def test_a_changed_request_that_was_interrupted_is_not_finished(tmp_path, tiny_t
     _, done = asked(tiny_task, folder, train=ONE_RATE, arms=("scratch", "mimetic"))
     assert len(done) == 2  # of three
     write_report(folder)
+
+
+def test_a_setting_that_there_is_not_is_refused_by_name(tmp_path):
+    with pytest.raises(SettingError, match=r"lr 0\.003 is no setting of compare; they are"):
+        compare("noise", lr=0.003, out=tmp_path / "o")
+    assert not (tmp_path / "o").exists()

@@ -226,3 +226,17 @@ def test_the_reading_goes_round_with_the_codec():
     again = from_dict(Codec, json.loads(json.dumps(to_dict(codec))))
     assert (again.reading, again.shortest) == (codec.reading, codec.shortest)
     assert again.reading.written == {"0": "0.0", "1": "1.0"}
+
+
+def test_one_row_of_a_frame_is_refused_with_the_way_to_give_it():
+    with pytest.raises(RequestError, match=r"one row of a frame; give frame\.iloc\[\[0\]\]"):
+        WIDE.encode(pd.DataFrame(FRAME).iloc[0])
+    assert WIDE.encode(pd.DataFrame(FRAME).iloc[[0]])[0].shape == (1, 3, 1)
+
+
+def test_missing_values_of_channels_first_name_the_axes():
+    x = RNG.normal(size=(40, 2, 30))
+    x[3, :, 20:] = np.nan
+    with pytest.raises(RequestError, match=r"the axes are \(N, C, T\), which --axes nct reads"):
+        load_task(x, np.arange(40) % 2)
+    assert load_task(x, np.arange(40) % 2, axes="nct").inputs.channels == 2

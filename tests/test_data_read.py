@@ -100,7 +100,7 @@ def test_digits_in_a_text_column_stay_text(tmp_path):
     assert {bytes(row).decode() for split in splits(task) for row in rows_of(split)} == {text for text, _ in rows}
     assert task.notes[0] == (
         "t.csv: 40 rows, sequence from column sequence as bytes (text), 3 to 20 steps, classes from label: 01 20, "
-        "1 20; splits: cut 70/15/15, stratified by class; guessed, and overridden by --sequence, --kind, --label"
+        "1 20; splits: cut 70/15/15, stratified by class; guessed; to change: --sequence, --kind, --label"
     )
 
 
@@ -210,7 +210,7 @@ def test_training_alone_defines_the_vocabulary_and_the_length(tmp_path):
     texts[39] = "1 9 9"
     task = load_task(write(tmp_path / "s.csv", zip(texts, LABELS, parts, strict=True), SPLIT))
     assert rows_of(task.test)[-1] == [1, 5, 5]  # the unknown symbol
-    assert "2 symbols outside training never occur in it and count as unknown" in task.notes
+    assert "2 symbols occur only in validation or test, and are read as unknown" in task.notes
 
 
 def test_exact_duplicates_stay_in_one_split_and_given_leaks_are_noted(tmp_path):
@@ -279,7 +279,7 @@ def test_an_identifier_among_step_columns_is_left_out(tmp_path, name, entries, n
     task = load_task(write(tmp_path / "a.csv", rows, (name, *(f"t{t}" for t in range(6)), "label")))
     assert task.length == 6
     assert "columns t0 .. t5 as values (1 channel), 6 steps" in task.notes[0]
-    left_out = f"{name} is no step, and left out of training and test (--sequence names the steps)"
+    left_out = f"{name} is not read as a step; --sequence names the steps"
     assert (left_out in task.notes) == noted
 
 
@@ -316,7 +316,7 @@ def test_a_long_table_is_recognised_and_read_with_the_options_that_are_named(tmp
     tasks.append(load_task(mixed, series="patient", time="minute", sequence="pulse,flow"))
     raw = {(tuple(STEPS[n, : 5 - n % 2]), LABELS[n]) for n in range(N)}
     for task in tasks:
-        assert f"a row is a time step; {N} sequences by column patient" in task.notes
+        assert f"each row is a time step; column patient groups them into {N} sequences" in task.notes
         assert (task.kind, task.inputs.channels) == ("values", 2)
         mean, std = task.codec.mean[0], task.codec.std[0]
         read = [(tuple(round(x * std + mean, 3) for x, _ in row), label) for row, label in everything(task)]
@@ -620,7 +620,7 @@ def test_the_first_line_says_it_all_and_is_in_the_summary(tmp_path):
         "a.csv: 40 rows, sequence from columns t0 .. t5 as values (1 channel), 6 steps, classes from label: class 0 4, "
         "class 1 4, class 2 4, class 3 4, class 4 4, class 5 4, class 6 4, class 7 4, ... (10 classes in all); "
         "splits: cut 70/15/15, stratified by class; not used: id; "
-        "guessed, and overridden by --sequence, --kind, --label"
+        "guessed; to change: --sequence, --kind, --label"
     )
     data = task.describe().data
     assert (data.rows, data.steps, data.channels, data.symbols) == (N, (6, 6), 1, 0)

@@ -231,3 +231,39 @@ def test_columns_of_a_melted_table_are_no_channels():
         RequestError, match="'sensor' holds words and 'flow' numbers; name the channels with --sequence"
     ):
         reading(table, series="rec", time="t")
+
+
+def test_a_logger_whose_clock_runs_on_is_recognised_in_any_order_and_its_time_is_no_channel():
+    table = long_table(
+        lambda r, k: f"09:{r:02d}:{10 + k}", names=("recording", "time", "acc_x", "acc_y", "acc_z", "label")
+    )
+    for order in (range(160), RNG.permutation(160)):
+        mixed = {name: [cells[place] for place in order] for name, cells in table.items()}
+        with pytest.raises(RequestError, match="--series recording --time time --label label"):
+            reading(mixed)
+    integers = {**table, "time": range(160), "subject": [r // 5 for r in table["recording"]]}
+    notes = []
+    assert reading(integers, notes, series="recording").sequence == ("acc_x", "acc_y", "acc_z")
+    assert "time, subject are not read as channels; --sequence names them" in notes
+
+
+def test_persons_with_numbered_steps_are_read_and_a_rival_reading_can_be_typed():
+    steps = {f"t{t}": RNG.normal(size=N) for t in range(8)}
+    wide = {"id": range(N), "recorded_at": range(100, 100 + N), "patient": [n // 6 for n in range(N)], **steps}
+    assert reading({**wide, "label": LABELS}).sequence == tuple(steps)
+    with pytest.raises(RequestError, match=r"or name the steps with --sequence 't\*' if a row is a sequence"):
+        reading({**wide, "label": [LABELS[n // 6] for n in range(N)]})
+
+
+def test_a_text_beside_words_is_not_a_step():
+    table = {"chrom": [f"chr{n % 5}" for n in range(N)], "dna": DNA, "label": LABELS}
+    with pytest.raises(RequestError, match="give --sequence dna if it is the sequence, or name the steps"):
+        reading(table)
+    assert reading({"e": [["a", "b"], "a b"] * 30, "label": LABELS}).sequence == ("e",)
+
+
+def test_a_mistyped_column_gets_the_one_that_was_meant():
+    with pytest.raises(
+        RequestError, match=r"no column 'lable' \(--label\); did you mean label\? The columns are label, t0"
+    ):
+        reading({"t0": NUMBERS, "t1": NUMBERS, "t2": NUMBERS, "label": LABELS}, label="lable")

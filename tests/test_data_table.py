@@ -76,7 +76,7 @@ def test_a_header_of_numbers_is_none_and_no_row_is_lost(tmp_path):
         (gzip.compress(b"a,b\n1,2\n" * 999, mtime=0)[:-20], "a.csv.gz", "cannot be read"),
         ("a,b\n", "a.csv", "there are no rows"),
         ("", "a.csv", "the file is empty"),
-        ("x", "a.xlsx", r"unknown extension '\.xlsx'; use one of \.csv, .* and \.gz behind"),
+        ("x", "a.xlsx", r"unknown extension '\.xlsx'; use one of \.csv, .* end in \.gz"),
         ('{"a": 1}\n[1]', "a.jsonl", "row 2: not a JSON object"),
         ('{"a": 1}\n{', "a.jsonl", "row 2: not valid JSON"),
         ("no parquet", "a.parquet", "not a readable Parquet file"),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.engines.local import LocalEngine, require_guard
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import fingerprint, to_dict
 from selfpretrain.machine import environment
 from selfpretrain.train.store import Store
@@ -76,6 +76,9 @@ def compare(
     begun = time.monotonic()
     if isinstance(settings.get("seeds"), int):
         settings.setdefault("looks", ())  # a number of seeds takes the place of a range
+    known = [field.name for field in fields(CompareConfig)]
+    for name in (name for name in settings if name not in known):
+        raise SettingError(name, settings[name], f"is no setting of compare; they are {', '.join(known)}")
     config = replace(config or CompareConfig(), **settings)
     if keep is None:
         keep = differing(config) | ({"seeds"} & settings.keys())

@@ -87,6 +87,8 @@ class Codec:
             RequestError: rows that cannot be read as this kind, or a frame without a column of training.
         """
         rows = list(rows) if isinstance(rows, Iterator) else rows
+        if hasattr(rows, "iloc") and len(rows.shape) == 1 and all(isinstance(name, str) for name in rows.index):
+            raise RequestError(f"{where}: one row of a frame; give frame.iloc[[0]], or a list of rows")
         frame = columns_of(rows)
         columns: list[Any]
         if frame is not None:

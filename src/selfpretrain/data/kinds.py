@@ -132,6 +132,8 @@ class Kind(ABC):
             position = int(place - ends[gap_row] + sequences.lengths[gap_row] + 1)
             count = f"{missing} are" if missing > 1 else "1 is"
             cure = f"mend it, or give --allow-missing ({count} missing) to fill it"
+            if reading.axes == "ntc" and sequences.entries[0].size > 2 * int(lengths.max()):
+                cure += "; or the axes are (N, C, T), which --axes nct reads"
             refuse(where, gap_row, f"position {position} {self.gap}; {cure}")
         return Parsed(self.filled(sequences, absent, allow_missing), missing, int((sequences.lengths < lengths).sum()))
 
@@ -279,6 +281,8 @@ class Symbols(Discrete):
     def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
         names = sequences.names or ()
         odd = [name for name in names if name and name.lower() in NO_NUMBER]
+        if int(sequences.lengths.max()) == 1:
+            return ["every sequence is a single symbol; if the cells are texts, give --kind bytes"]
         if odd:
             return [f"{', '.join(odd)} {'is' if len(odd) == 1 else 'are'} read as a symbol, not as missing"]
         if reading.fold_case or len({name.lower() for name in names}) == len(names):

@@ -125,7 +125,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split")}
     if reading.series is not None:
         plain = {role: _one_a_series(where, table, reading, role) for role in plain}
-        notes.append(f"a row is a time step; {len(first)} sequences by column {reading.series}")
+        notes.append(f"each row is a time step; column {reading.series} groups them into {len(first)} sequences")
     asked = config.unlabelled if training is None else reading.unlabelled or CLASS_OPTION
     labels = read_labels(
         where, label_name, plain["label"], asked, typed=table.typed, training=training is None, decimal=reading.decimal

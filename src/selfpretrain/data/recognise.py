@@ -8,6 +8,7 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache, cached_property
 from itertools import chain, combinations
 from pathlib import Path
@@ -76,7 +77,9 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     names, columns, reading = table.names, table.columns, told(config)
     for role in ("series", "time", "label", "split", "pair"):
         if (asked := getattr(config, role)) and asked not in (*names, *table.unreadable):
-            refuse(where, None, f"no column '{asked}' (--{role}); the columns are {some(names)}")
+            close = get_close_matches(asked, names, n=1)
+            meant = f"did you mean {close[0]}? The columns" if close else "the columns"
+            refuse(where, None, f"no column '{asked}' (--{role}); {meant} are {_shown(names)}")
     for name in filter(None, (config.series, config.time, config.split)):
         plain_codes(where, name, columns[name])
     rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(names))))
@@ -96,9 +99,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     if config.sequence is not None:
         sequence = _asked(where, config.sequence, look, others, taken)
     elif config.series is not None:
-        channels = [name for name in others if not INDEX_NAMES.fullmatch(name)]
-        numbered = list(chain.from_iterable(family(channels)))
-        sequence = numbered + sorted(set(channels).difference(numbered))  # in one order whatever the table's
+        sequence = _channels(table, look, config.series, others, notes)
     else:
         sequence = _guessed(where, look, [name for name in others if look[name].first], notes)
         _refuse_unreadable(table, sequence)
@@ -157,7 +158,7 @@ class _Column:
         """Whether the cells are whole sequences, and no times, names or answers of several words."""
         if not self.whole or not self.first or not isinstance(self.first[0], str) or is_list(self.first[0]):
             return self.whole
-        recurs = RECURRING * len(set(self.first)) <= len(self.first)
+        recurs = RECURRING * len(set(map(str, self.first))) <= len(self.first)
         return not (recurs or self.role or _keys_of(self.first[:FEWEST_ROWS], Reading()) is not None)
 
     @cached_property
@@ -169,9 +170,10 @@ class _Column:
         numbers = [as_number(cell) for cell in self.first] if sort and self.numeric else []
         if any(number is not None and number != np.floor(number) for number in numbers):
             return ""  # a measurement
-        if sort == "perhaps":
-            return "who" if len(set(map(str, self.first))) == len(self.first) else ""
-        return sort
+        if sort != "perhaps":
+            return sort
+        role = "when" if "time" in words else "who"
+        return role if len(set(map(str, self.first))) == len(self.first) else ""
 
     @cached_property
     def numeric(self) -> bool:
@@ -227,10 +229,15 @@ def _refuse_mixture(where: Path | str, look: Look, names: Sequence[str], form: F
         cure = f"name the sequence with --sequence, --sequence {words} if it is that one"
         refuse(where, None, f"{problem}, so they are no steps of one sequence; {cure}")
     first = look[words].first
-    if len(first) > 2 * FEWEST_STEPS and all(2 * len(set(map(str, look[n].first))) > len(look[n].first) for n in names):
-        if re.search(r"\d", str(first[0])) and len(names) >= FEWEST_STEPS:  # no word recurs
-            refuse(where, 0, f"'{first[0]}' in column '{words}' is no number; write plain numbers")
-        _refuse_both(where, names, "sequence", "sequence")
+    texts = [name for name in names if 2 * len(set(map(str, look[name].first))) > len(look[name].first)]
+    if len(first) <= 2 * FEWEST_STEPS or not texts:
+        return  # the words recur, as symbols do
+    if len(texts) < len(names):
+        cure = f"give --sequence {texts[0]} if it is the sequence, or name the steps"
+        refuse(where, None, f"column '{texts[0]}' holds texts beside columns of words; {cure}")
+    if re.search(r"\d", str(first[0])) and len(names) >= FEWEST_STEPS:
+        refuse(where, 0, f"'{first[0]}' in column '{words}' is no number; write plain numbers")
+    _refuse_both(where, names, "sequence", "sequence")
 
 
 def _refuse_unreadable(table: Table, sequence: Sequence[str]) -> None:
@@ -260,7 +267,7 @@ def _label(where: Path | str, table: Table, config: TaskConfig, split: str | Non
         _refuse_both(where, candidates, "class", "label")
     if not candidates:
         cure = "" if table.typed or config.header else ", or give --header no if the first row is data"
-        problem = f"no column is called label; name it with --label (the columns are {some(names)})"
+        problem = f"no column is called label; name it with --label (the columns are {_shown(names)})"
         refuse(where, None, f"{problem}{cure}")
     return candidates[0]
 
@@ -269,6 +276,12 @@ def _label_names(names: Sequence[str]) -> list[str]:
     """Columns that are called what a class is called."""
     axes, by_lower = axes_among(names), {name.lower(): name for name in reversed(names)}
     return [by_lower[name] for name in LABEL_NAMES if name in by_lower and by_lower[name] not in axes]
+
+
+def _shown(names: Sequence[str]) -> str:
+    """The names for a reader, those that are no numbered ones first."""
+    numbered = set(chain.from_iterable(family(names)))
+    return some(sorted(names, key=lambda name: name in numbered))
 
 
 def axes_among(names: Sequence[str]) -> set[str]:
@@ -310,6 +323,18 @@ def _asked(where: Path | str, patterns: str, look: Look, others: Sequence[str], 
         if name in taken:
             refuse(where, None, f"--sequence names the column '{name}', which is taken for something else already")
     return list(dict.fromkeys(sequence))
+
+
+def _channels(table: Table, look: Look, series: str, others: Sequence[str], notes: list[str]) -> list[str]:
+    """All columns but identifiers, times and what is constant in a series; in one order whatever the table's."""
+    groups = plain_codes("", series, table.columns[series])
+    possible = [name for name in others if not INDEX_NAMES.fullmatch(name)]
+    fixed = set(_constant(groups, _codes_by_name(table, possible)))
+    channels = [name for name in possible if not (look[name].role or name in fixed)] or possible
+    if out := [name for name in possible if name not in channels]:
+        notes.append(f"{some(out)} {'is' if len(out) == 1 else 'are'} not read as channels; --sequence names them")
+    numbered = list(chain.from_iterable(family(channels)))
+    return numbered + sorted(set(channels).difference(numbered))
 
 
 def _guessed(where: Path | str, look: Look, others: Sequence[str], notes: list[str]) -> list[str]:
@@ -363,8 +388,8 @@ def _steps(where: Path | str, look: Look, others: list[str], families: list[list
         cure = "name the recording of each row with --series, or the steps with --sequence"
         refuse(where, None, f"{', '.join(steps)} are channels of one time step; {cure}")
     if out := [name for name in others if name not in steps]:
-        what = "is no step" if len(out) == 1 else "are no steps"
-        notes.append(f"{some(out)} {what}, and left out of training and test (--sequence names the steps)")
+        what = "is not read as a step" if len(out) == 1 else "are not read as steps"
+        notes.append(f"{some(out)} {what}; --sequence names the steps")
     if steps != [name for name in others if name in steps]:
         notes.append(f"the steps are put in the order of their numbers, {steps[0]} to {steps[-1]}")
     return steps
@@ -406,9 +431,14 @@ def _refuse_long(where: Path | str, table: Table, look: Look, config: TaskConfig
 
     def is_time(name: str, groups: NDArray[np.int64]) -> bool:
         keys = None if name in who else keys_of(name)
-        return keys is not None and _counts_within(keys, groups)
+        if keys is None or _counts_within(keys, groups):
+            return keys is not None
+        pairs = np.unique(np.stack([groups.astype(np.float64), keys]), axis=1).shape[1]
+        return look[name].role == "when" and pairs == len(keys)  # in any order
 
     for series, groups in _series_candidates(codes, who | called_label):
+        if numbered and len(series) > 1:
+            continue  # numbered columns are rather steps
         constant = [name for name in _constant(groups, labels) if name not in series]
         constant += [name for name in series[1:] if name in called_label]
         if not constant:
@@ -420,12 +450,14 @@ def _refuse_long(where: Path | str, table: Table, look: Look, config: TaskConfig
             continue
         if not set(names).difference(series, constant, (time,)):
             continue
-        known = [name for name in constant if name.lower() in LABEL_NAMES] or constant
+        known = [name for name in constant if name.lower() in LABEL_NAMES]
+        known = known or [name for name in constant if name not in who] or constant
         label = known[0] if len(known) == 1 else f"(one of {some(known)})"
         name = series[0] if len(series) == 1 else f"(a new column, {' + '.join(series)})"
         read = f"read it with --series {name}{f' --time {time}' if time else ''} --label {label}"
         problem = "it looks like a table with a row for each time step"
-        refuse(where, None, f"{problem}; {read}, or name the steps with --sequence if a row is a sequence")
+        pattern = f" '{families[0][0].rstrip('0123456789')}*'" if numbered else ""
+        refuse(where, None, f"{problem}; {read}, or name the steps with --sequence{pattern} if a row is a sequence")
 
 
 def _series_candidates(codes: Codes, paired: set[str]) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:

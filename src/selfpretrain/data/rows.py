@@ -227,7 +227,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         f"{{}} sequences outside training are longer than any in it and were cut to {codec.length}": (
             sequences.lengths > codec.length
         ),
-        "{} symbols outside training never occur in it and count as unknown": unknown,
+        "{} symbols occur only in validation or test, and are read as unknown": unknown,
         f"warning: {{}} training {words} stand in validation or test too, exactly equal": leaking & labelled,
         "warning: of {} training pairs one sequence stands in a pair of validation or test, too": (
             shared & ~leaking & labelled

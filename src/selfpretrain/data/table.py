@@ -104,7 +104,7 @@ def read_table(path: Path, config: TaskConfig) -> Table:
     """
     kind = extension(path)
     if kind not in EXTENSIONS:
-        known = f"{', '.join(EXTENSIONS)}, and {PACKED} behind a text's"
+        known = f"{', '.join(EXTENSIONS)}; text files may also end in {PACKED}"
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
     try:
         with path.open("rb") as file:

@@ -118,7 +118,7 @@ class DataSummary:
         more = f", ... ({len(self.classes)} classes in all)" if len(self.classes) > CLASSES_SHOWN else ""
         hidden = f", {self.unlabelled} without" if self.unlabelled else ""
         unused = f"; not used: {some(self.unused)}" if self.unused else ""
-        guessed = f"; guessed, and overridden by {', '.join(f'--{option}' for option in self.guessed)}"
+        guessed = f"; guessed; to change: {', '.join(f'--{option}' for option in self.guessed)}"
         return (
             f"{self.file}: {self.rows} rows, {self.source} as {self.kind} "
             f"({size.get(self.kind, f'{self.symbols} different')}), {steps} steps, "
@@ -173,10 +173,10 @@ class Task:
 
     name: str
     codec: Codec
-    train: Split
-    val: Split
-    test: Split
-    unlabelled: Split | None = None
+    train: Split = field(repr=False)
+    val: Split = field(repr=False)
+    test: Split = field(repr=False)
+    unlabelled: Split | None = field(default=None, repr=False)
     notes: tuple[str, ...] = field(default=(), compare=False)
     source: TaskConfig | None = field(default=None, compare=False)
     grid: tuple[int, int] | None = field(default=None, compare=False)
