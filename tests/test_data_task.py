@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from conftest import ragged_task
+from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Split, shuffled
+
+
+def test_a_task_is_printed_as_what_was_read():
+    task = load_task([[1, 2], [2, 1], [1, 1], [2, 2], [3, 1], [1, 3], [3, 3], [2, 3]], list("abababab"))
+    assert str(task).splitlines() == list(task.notes)
+    assert str(task).startswith(
+        "in memory: 8 rows, sequences as symbols (3 different), 2 steps, classes from y: a 4, b 4"
+    )
+    assert "array(" not in repr(task)
 
 
 def test_the_fingerprint_sees_data_labels_splits_and_the_codec():

@@ -183,6 +183,10 @@ class Task:
     data: DataSummary | None = field(default=None, compare=False)
     posterior: Posterior | None = field(default=None, compare=False)
 
+    def __str__(self) -> str:
+        """What was recognised, guessed and left out, a line each."""
+        return "\n".join(self.notes) or repr(self)
+
     @property
     def kind(self) -> KindName:
         return self.codec.kind
