@@ -80,7 +80,11 @@ def test_a_header_of_numbers_is_none_and_no_row_is_lost(tmp_path):
         ('{"a": 1}\n[1]', "a.jsonl", "row 2: not a JSON object"),
         ('{"a": 1}\n{', "a.jsonl", "row 2: not valid JSON"),
         ("no parquet", "a.parquet", "not a readable Parquet file"),
-        ("no npz", "a.npz", "not a readable NPZ file"),
+        (
+            "no npz",
+            "a.npz",
+            r"not a readable NPZ file of plain arrays \(it holds Python objects, or is something else\)",
+        ),
     ],
 )
 def test_what_cannot_be_read_one_way_is_refused_with_the_cure(tmp_path, content, name, message):

@@ -333,7 +333,8 @@ def _arrays(path: Path, config: TaskConfig) -> Table:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: array for name in file.files if (array := file[name]).ndim}  # others are no columns
     except DAMAGED_NPZ as error:
-        refuse(path, None, f"not a readable NPZ file of plain arrays ({first_line(error)})")
+        why = "it holds Python objects, or is something else" if "pickle" in str(error) else first_line(error)
+        refuse(path, None, f"not a readable NPZ file of plain arrays ({why}); save it with numpy.savez")
     by_lower = {name.lower(): name for name in arrays}
     parts = [part for part in SPLIT_NAMES if f"x_{part}" in by_lower]
     if not parts or config.sequence is not None:
