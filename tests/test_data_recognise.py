@@ -267,3 +267,9 @@ def test_a_mistyped_column_gets_the_one_that_was_meant():
         RequestError, match=r"no column 'lable' \(--label\); did you mean label\? The columns are label, t0"
     ):
         reading({"t0": NUMBERS, "t1": NUMBERS, "t2": NUMBERS, "label": LABELS}, label="lable")
+
+
+def test_numbered_names_are_steps_whatever_word_they_begin_with():
+    counts = {f"time_{t}": RNG.permutation(1000)[:N] if t else [n % 3 for n in range(N)] for t in range(4)}
+    for told in ({}, {"sequence": "time_*"}):
+        assert reading({"id": range(N), **counts, "label": LABELS}, **told).sequence == tuple(counts)

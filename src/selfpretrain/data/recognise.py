@@ -316,8 +316,11 @@ def _asked(where: Path | str, patterns: str, look: Look, others: Sequence[str], 
         fitting = [pattern] if pattern in look else fnmatch.filter(others, pattern)
         if not fitting:
             refuse(where, None, f"no column '{pattern}' (--sequence); the columns are {some(list(look))}")
-        fitting = fitting if pattern in look else [name for name in fitting if not look[name].role] or fitting
         numbered = family(fitting)
+        if pattern not in look:
+            members = set(chain.from_iterable(numbered))
+            fitting = [name for name in fitting if name in members or not look[name].role] or fitting
+            numbered = family(fitting)
         sequence += numbered[0] if numbered and len(numbered[0]) == len(fitting) else fitting
     for name in sequence:
         if name in taken:
@@ -330,7 +333,8 @@ def _channels(table: Table, look: Look, series: str, others: Sequence[str], note
     groups = plain_codes("", series, table.columns[series])
     possible = [name for name in others if not INDEX_NAMES.fullmatch(name)]
     fixed = set(_constant(groups, _codes_by_name(table, possible)))
-    channels = [name for name in possible if not (look[name].role or name in fixed)] or possible
+    members = set(chain.from_iterable(family(possible)))
+    channels = [n for n in possible if n not in fixed and (n in members or not look[n].role)] or possible
     if out := [name for name in possible if name not in channels]:
         notes.append(f"{some(out)} {'is' if len(out) == 1 else 'are'} not read as channels; --sequence names them")
     numbered = list(chain.from_iterable(family(channels)))
