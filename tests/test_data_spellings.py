@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from selfpretrain.data.load import load_task
@@ -166,6 +166,9 @@ SPELLINGS = {
     st.sampled_from([6, 4]),
     st.lists(st.sampled_from(sorted(SPELLINGS)), min_size=6, max_size=6, unique=True),
 )
+@example(
+    "words", 8843691, 4, ["arrow", "columns", "comma", "pandas", "polars", "quoted"]
+)  # few words in the last column
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_one_table_is_one_task_however_it_is_spelt(tmp_path, kind, seed, shortest, names):
     rows = table_of(kind, seed, shortest)

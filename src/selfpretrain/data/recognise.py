@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.columns import codes_of, family, listed, numbers_of, plain_codes, some
-from selfpretrain.data.guess import SAMPLE_ROWS
+from selfpretrain.data.guess import RECURRENCE, SAMPLE_ROWS
 from selfpretrain.data.reading import Form, Reading
 from selfpretrain.data.spelling import NUMERIC_SHARE, as_number, is_list, one_comma, refuse, tokens
 from selfpretrain.data.table import Table
@@ -228,13 +228,15 @@ def _refuse_mixture(where: Path | str, look: Look, names: Sequence[str], form: F
             )
         cure = f"name the sequence with --sequence, --sequence {words} if it is that one"
         refuse(where, None, f"{problem}, so they are no steps of one sequence; {cure}")
-    first = look[words].first
+    first, cells = look[words].first, list(map(str, chain.from_iterable(look[name].first for name in names)))
     texts = [name for name in names if 2 * len(set(map(str, look[name].first))) > len(look[name].first)]
-    if len(first) <= 2 * FEWEST_STEPS or not texts:
+    if len(cells) >= RECURRENCE * len(set(cells)) or len(first) <= 2 * FEWEST_STEPS or not texts:
         return  # the words recur, as symbols do
-    if len(texts) < len(names):
+    if len(texts) < len(names) and texts[0] not in chain.from_iterable(family(names)):
         cure = f"give --sequence {texts[0]} if it is the sequence, or name the steps"
         refuse(where, None, f"column '{texts[0]}' holds texts beside columns of words; {cure}")
+    if len(texts) < len(names):
+        return
     if re.search(r"\d", str(first[0])) and len(names) >= FEWEST_STEPS:
         refuse(where, 0, f"'{first[0]}' in column '{words}' is no number; write plain numbers")
     _refuse_both(where, names, "sequence", "sequence")
