@@ -16,13 +16,12 @@ def left(accuracy, rows=600, classes=2):
 
 
 def test_a_run_that_only_guesses_is_called_a_learner_as_rarely_as_is_said():
-    generator = np.random.default_rng(0)
+    """The exact rate: the probabilities of all numbers of lucky guesses that the rule takes for learning."""
     for classes in (2, 10):
-        guessed = generator.binomial(600, 1 / classes, size=3000) / 600
-        learners = {accuracy: left(accuracy, classes=classes) for accuracy in np.unique(guessed)}
-        rate = np.mean([learners[accuracy] for accuracy in guessed])
-        assert 0 <= rate <= 3 * FALSE_POSITIVE
-        assert left(1 / classes + 0.1, classes=classes)
+        p = 1 / classes
+        rate = sum(comb(600, k) * p**k * (1 - p) ** (600 - k) for k in range(601) if left(k / 600, classes=classes))
+        assert FALSE_POSITIVE / 5 < rate <= FALSE_POSITIVE
+        assert left(p + 0.1, classes=classes)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from selfpretrain.data import cells
+from selfpretrain.data.columns import family
 from selfpretrain.data.guess import guess
+from selfpretrain.data.spelling import as_number, can_be_two, list_of_text, tokens
 from selfpretrain.errors import RequestError
 
 
@@ -84,3 +86,14 @@ def test_grey_values_stay_bytes():
 def test_a_cell_that_cannot_be_read_is_refused_with_its_row(read, cell, message):
     with pytest.raises(RequestError, match=message):
         read("f", ["1 2", cell])
+
+
+def test_text_that_means_harm_is_read_in_linear_time():
+    """Each of these would take hours if its pattern tried every way to cut it."""
+    many = 300_000
+    assert as_number("1" * many + "x") is None
+    assert family(["_" * many + "x", *(f"g{n}" for n in range(20_000))])[0][:2] == ["g0", "g1"]
+    assert not can_be_two("1" * many + " x")
+    assert tokens(" " * many + "x") == ["x"]
+    with pytest.raises(RequestError, match="not a list"):
+        list_of_text("f", 0, "array(" * many)

@@ -136,3 +136,14 @@ def test_nothing_depends_on_the_order_of_a_set(tmp_path):
     }  # fmt: skip
     assert len(outputs) == 1
     assert "selfpretrain.data.builtin" in outputs.pop()
+
+
+def test_labels_in_a_frame_never_become_a_step():
+    steps, classes = {f"x{n}": STEPS[:, n].tolist() for n in range(3)}, [n % 2 for n in range(N)]
+    holders = [classes, [float(c) for c in classes], np.array(classes), list(map(str, classes))]
+    for outcome in holders:
+        with pytest.raises(RequestError, match="the frame has the column 'outcome' and y is given, too"):
+            load_task({**steps, "outcome": outcome}, classes)
+    with pytest.raises(RequestError, match="the frame has the column 'label' and y is given, too"):
+        load_task({**steps, "label": ["a"] * N}, classes)
+    assert load_task(steps, classes).length == 3

@@ -586,6 +586,8 @@ def test_channels_first_are_suspected_and_read_when_told(tmp_path):
     for task in (load_task(tmp_path / "a.npz"), load_task(x, LABELS)):
         (warning,) = [note for note in task.notes if note.startswith("warning")]
         assert "(40, 3, 50) is read as (N, T, C)" in warning and "(N, C, T)" in warning and "--axes nct" in warning
+    narrow = RNG.normal(size=(N, 3, 4))  # with a mask for each channel it has eight, which are not meant
+    assert not any(note.startswith("warning") for note in load_task(narrow, LABELS, allow_missing="mask").notes)
     turned = load_task(tmp_path / "a.npz", axes="nct")
     assert turned.fingerprint == load_task(x.transpose(0, 2, 1), LABELS).fingerprint
     assert turned.fingerprint == load_task(list(x), LABELS, axes="nct").fingerprint

@@ -80,13 +80,13 @@ def _counts(first: ContrastSummary, answer: Summary) -> str:
         return ""
     if not any(count.differs for count in counts.values()) and len({count.left > 0 for count in counts.values()}) == 1:
         return ""
-    said = [f"{ARMS[first.arm].title} left the plateau in {_of(counts[first.arm], ' seeds')}"]
-    said += [f"{arm} in {_of(count)}" for arm, count in counts.items() if arm != first.arm]
+    parts = [f"{ARMS[first.arm].title} left the plateau in {_count(counts[first.arm], ' seeds')}"]
+    parts += [f"{arm} in {_count(count)}" for arm, count in counts.items() if arm != first.arm]
     p = difference_p(counts[first.arm], counts[first.against])
-    return f"{', '.join(said)} (exact test against {first.against}: p {p:.3f})."
+    return f"{', '.join(parts)} (exact test against {first.against}: p {p:.3f})."
 
 
-def _of(count: Count, seeds: str = "") -> str:
+def _count(count: Count, seeds: str = "") -> str:
     low, high = (round(100 * bound) for bound in count.ci95)
     chance = f" (at most {high}% would, with 95% confidence)" if count.left == 0 else ""
     chance = f" ({low}% to {high}% would)" if count.differs else chance

@@ -177,8 +177,9 @@ def plain_codes(where: Path | str, name: str, column: Any) -> NDArray[np.int64]:
     return codes
 
 
+LONGEST_NAME = 200
+"""Longer names are numbered by nobody, and would take their time to look at (ours)."""
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<between>[\[( _.+-]*)(?P<number>\d{1,9})(?P<close>[\])]*)")
-
 _GRID = re.compile(r"([A-Za-z]*[_ ]?)(\d{1,9})[xX_,:Q](\d{1,9})")
 """The place of a pixel, or a quarter of a year."""
 
@@ -195,12 +196,11 @@ def family(names: Sequence[str]) -> list[list[str]]:
     >>> family(["t-1", "t+0", "t+1"])
     [['t-1', 't+0', 't+1']]
     """
+    names = [name for name in names if len(name) <= LONGEST_NAME]
+    present, place = set(names), {name: number for number, name in enumerate(names)}
     grid = {name: match for name in names if (match := _GRID.fullmatch(name))}
-    if (
-        len({match[1] for match in grid.values()}) == 1
-        and len({match[2] for match in grid.values()}) > 1
-        and len(grid) > 3
-    ):
+    stems, rows = ({match[part] for match in grid.values()} for part in (1, 2))
+    if len(stems) == 1 and len(rows) > 1 and len(grid) > 3:
         cells = sorted(grid, key=lambda name: (int(grid[name][2]), int(grid[name][3])))
         return sorted([cells, *family([name for name in names if name not in grid])], key=len, reverse=True)
     own = [name for name in names if _is_value(name)]
@@ -215,17 +215,16 @@ def family(names: Sequence[str]) -> list[list[str]]:
         if match is None:
             continue
         stem, number = match["stem"], int(match["number"])
-        if "+" in match["between"] or f"{stem}+{match['number']}{match['close']}" in names or f"{stem}+1" in names:
+        if "+" in match["between"] or f"{stem}+{match['number']}{match['close']}" in present or f"{stem}+1" in present:
             families.setdefault(f"{stem}+", []).append((-number if "-" in match["between"] else number, name))
         elif "-" in match["between"]:
             lags, now = families.setdefault(f"{stem}-", []), (0, str(stem + match["close"]))  # x(t) beside x(t-1)
-            lags += [(0, name), now] if now[1] in names and now not in lags else [(0, name)]
+            lags += [(0, name), now] if now[1] in present and now not in lags else [(0, name)]
         else:
             families.setdefault(stem, []).append((number, name))
     for name in names:  # pandas writes a repeated name as x, x.1, x.2
-        if name in families and f"{name}.1" in names:
+        if name in families and f"{name}.1" in present:
             families[name].append((-1, name))
-    place = {name: number for number, name in enumerate(names)}
     ordered = [sorted(members, key=lambda member: (member[0], place[member[1]])) for members in families.values()]
     plain = [[name for _, name in members] for members in ordered if len(members) > 1]
     return sorted(plain, key=len, reverse=True)

@@ -67,9 +67,7 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     words = sum(len(row) > 1 for row in rows) * 2 > len(rows)
     if words and not nested and _overlap(rows):
         return Guess("symbols", f"words of {len(rows[0][0])} letters that overlap, k-mers, are read as symbols")
-    guessed = _guess(list(chain.from_iterable(rows)), nested=nested, texts=bool(texts), words=words)
-    if guessed.kind == "symbols" and not texts and guessed.hint:
-        refuse(where, None, guessed.hint)
+    guessed = _guess(where, list(chain.from_iterable(rows)), nested=nested, texts=bool(texts), words=words)
     if guessed.kind != "bytes":
         return guessed
     for row, cell in enumerate(unpacked(column)):
@@ -84,7 +82,7 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     return guessed
 
 
-def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
+def _guess(where: Path | str, flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
     """The kind of these entries: of nested lists; of texts or lists; of cells with more than one entry or not."""
     present = [(entry, number) for entry in flat if (number := as_number(entry)) is None or not math.isnan(number)]
     flat, numbers = [entry for entry, _ in present], [number for _, number in present if number is not None]
@@ -102,7 +100,7 @@ def _guess(flat: list[Any], *, nested: bool, texts: bool, words: bool) -> Guess:
         if texts or recurs or odd is None or len(flat) >= 2 * len(names):
             return Guess("symbols")
         problem = f"'{odd}' is no number, and {len(names)} different words in {len(flat)} entries are no symbols"
-        return Guess("symbols", f"{problem}; write plain numbers, or give --kind symbols")
+        refuse(where, None, f"{problem}; write plain numbers, or give --kind symbols")
     if recurs and one_length and len(letters) <= MAX_LETTERS:
         return Guess("symbols", f"{len(names)} different words of {len(flat[0])} letters that repeat, as k-mers do")
     hint = f"{len(names)} different words that repeat; --kind symbols reads each word as one symbol"

@@ -353,6 +353,8 @@ class Values(Kind):
 
     def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
         steps, channels = int(sequences.lengths.max()), sequences.entries.shape[1]
+        if config.allow_missing == "mask":
+            channels //= 2  # the others mark what is missing
         if config.axes is not None or not 2 * steps < channels or int(sequences.lengths.min()) != steps:
             return []
         shape = f"({len(sequences)}, {steps}, {channels})"

@@ -11,7 +11,7 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.codec import pair_columns
-from selfpretrain.data.columns import are_numbers, listed, plain_codes, sequence_columns, some
+from selfpretrain.data.columns import are_numbers, codes_of, listed, plain_codes, sequence_columns, some
 from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
@@ -85,10 +85,10 @@ def _pairs(cells: Any) -> list[Any]:
 
 def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
     """Refuse a frame that holds the labels too, which would be steps."""
-    given, axes = listed(labels), axes_among(list(frame))
+    given, axes = list(map(spelling, listed(labels))), axes_among(list(frame))
     for name, cells in frame.items():
         named = name == config.label or (name.lower() in LABEL_NAMES and name not in axes)
-        if named or (len(cells) == len(given) and not isinstance(cells, np.ndarray | list) and listed(cells) == given):
+        if named or (codes_of(cells) is not None and list(map(spelling, listed(cells))) == given):
             raise RequestError(f"the frame has the column '{name}' and y is given, too; drop it, or leave y out")
 
 
@@ -142,9 +142,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         source=f"{'pairs' if reading.pair else 'sequence'} from {_named(table, reading)}",
         label_name=label_name,
         ignored=[
-            name
-            for name in (*table.names, *getattr(table.columns, "unreadable", ()))
-            if name not in used and not INDEX_NAMES.fullmatch(name)
+            name for name in (*table.names, *table.unreadable) if name not in used and not INDEX_NAMES.fullmatch(name)
         ],
         notes=notes,
         reading=reading,

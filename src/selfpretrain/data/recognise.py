@@ -6,7 +6,7 @@ columns that are no steps. What can be taken two ways is refused, with the optio
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache, cached_property
@@ -95,7 +95,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         refuse(where, None, f"--pair names the column '{config.pair}', which is taken for something else already")
     if config.time is not None and config.dates is None:
         reading = replace(reading, dates=date_order(where, config.time, listed(columns[config.time])))
-    others = [name for name in names if name not in (*taken, config.series, config.time)]
+    others = [name for name in names if name not in taken | {config.series, config.time}]
     if config.sequence is not None:
         sequence = _asked(where, config.sequence, look, others, taken)
     elif config.series is not None:
@@ -124,7 +124,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         split=split,
         series=config.series,
         time=config.time,
-        reordered=form == "steps" and sequence != [name for name in names if name in sequence],
+        reordered=form == "steps" and sequence != _in_order_of(names, sequence),
     )
 
 
@@ -167,9 +167,8 @@ class _Column:
         words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self._name).lower())
         sorts = {"who": WHO, "when": WHEN, "perhaps": PERHAPS}
         sort = next((sort for sort, known in sorts.items() if any(map(known.fullmatch, words))), "")
-        numbers = [as_number(cell) for cell in self.first] if sort and self.numeric else []
-        if any(number is not None and number != np.floor(number) for number in numbers):
-            return ""  # a measurement
+        if not sort or self._has_fractions:
+            return ""  # no such name, or a measurement
         if sort != "perhaps":
             return sort
         role = "when" if "time" in words else "who"
@@ -185,15 +184,22 @@ class _Column:
             return False
         return sum(as_number(cell) is not None or one_comma(cell) for cell in cells) >= NUMERIC_SHARE * len(cells)
 
+    @cached_property
+    def _has_fractions(self) -> bool:
+        numbers = (as_number(cell) for cell in self.first)
+        return self.numeric and any(number is not None and number != np.floor(number) for number in numbers)
+
     @property
     def named(self) -> bool:
         """Whether the cells are the names of rows, such as s001."""
         words = list(map(str, self.first))
         return len(set(words)) == len(words) and all(re.fullmatch(r"\D{0,20}\d+", word) for word in words)
 
-    @property
+    @cached_property
     def counts(self) -> bool:
         """Whether the cells number their rows, or name each by another word: an identifier whatever it is called."""
+        if self._has_fractions:
+            return False  # before all cells are looked at
         codes = codes_of(self._cells)
         if codes is None or len(codes) < 3 or int(codes.max()) + 1 < len(codes):
             return False
@@ -223,19 +229,18 @@ def _refuse_mixture(where: Path | str, look: Look, names: Sequence[str], form: F
     if True in numeric:
         problem = f"column '{words}' holds words and '{numeric[True]}' numbers"
         if form == "channels":
-            refuse(
-                where, None, f"{problem}; name the channels with --sequence, or give each {words} a column of its own"
-            )
+            cure = f"name the channels with --sequence, or give each {words} a column of its own"
+            refuse(where, None, f"{problem}; {cure}")
         cure = f"name the sequence with --sequence, --sequence {words} if it is that one"
         refuse(where, None, f"{problem}, so they are no steps of one sequence; {cure}")
     first, cells = look[words].first, list(map(str, chain.from_iterable(look[name].first for name in names)))
     texts = [name for name in names if 2 * len(set(map(str, look[name].first))) > len(look[name].first)]
     if len(cells) >= RECURRENCE * len(set(cells)) or len(first) <= 2 * FEWEST_STEPS or not texts:
         return  # the words recur, as symbols do
-    if len(texts) < len(names) and texts[0] not in chain.from_iterable(family(names)):
-        cure = f"give --sequence {texts[0]} if it is the sequence, or name the steps"
-        refuse(where, None, f"column '{texts[0]}' holds texts beside columns of words; {cure}")
     if len(texts) < len(names):
+        if texts[0] not in chain.from_iterable(family(names)):
+            cure = f"give --sequence {texts[0]} if it is the sequence, or name the steps"
+            refuse(where, None, f"column '{texts[0]}' holds texts beside columns of words; {cure}")
         return
     if re.search(r"\d", str(first[0])) and len(names) >= FEWEST_STEPS:
         refuse(where, 0, f"'{first[0]}' in column '{words}' is no number; write plain numbers")
@@ -337,7 +342,7 @@ def _channels(table: Table, look: Look, series: str, others: Sequence[str], note
     fixed = set(_constant(groups, _codes_by_name(table, possible)))
     members = set(chain.from_iterable(family(possible)))
     channels = [n for n in possible if n not in fixed and (n in members or not look[n].role)] or possible
-    if out := [name for name in possible if name not in channels]:
+    if out := _in_order_of(possible, set(possible).difference(channels)):
         notes.append(f"{some(out)} {'is' if len(out) == 1 else 'are'} not read as channels; --sequence names them")
     numbered = list(chain.from_iterable(family(channels)))
     return numbered + sorted(set(channels).difference(numbered))
@@ -367,6 +372,12 @@ def _guessed(where: Path | str, look: Look, others: Sequence[str], notes: list[s
     return others if len(others) == 1 else _steps(where, look, others, families, notes)
 
 
+def _in_order_of(names: Sequence[str], some_of_them: Iterable[str]) -> list[str]:
+    """Some of the names, in the order of all."""
+    chosen = set(some_of_them)
+    return [name for name in names if name in chosen]
+
+
 def _single(where: Path | str, candidates: list[str]) -> list[str]:
     """The only candidate for the sequence."""
     if len(candidates) > 1:
@@ -393,10 +404,10 @@ def _steps(where: Path | str, look: Look, others: list[str], families: list[list
     if steps and set(steps) == axes_among(steps):
         cure = "name the recording of each row with --series, or the steps with --sequence"
         refuse(where, None, f"{', '.join(steps)} are channels of one time step; {cure}")
-    if out := [name for name in others if name not in steps]:
+    if out := _in_order_of(others, set(others).difference(steps)):
         what = "is not read as a step" if len(out) == 1 else "are not read as steps"
         notes.append(f"{some(out)} {what}; --sequence names the steps")
-    if steps != [name for name in others if name in steps]:
+    if steps != _in_order_of(others, steps):
         notes.append(f"the steps are put in the order of their numbers, {steps[0]} to {steps[-1]}")
     return steps
 

@@ -31,7 +31,7 @@ OF_NUMBERS = r"[\d\s.,;|eE+-]+"
 """A text of numbers and what may separate them."""
 TWO_WAYS = r"^\s*[+-]?\d+,\d+(,?\s+|[;|])\S|[\s;|][+-]?\d+,\d+\s*($|[\s;|]|,\s)|\d,\d{3}\.\d"
 """In a text where a comma stands within a number, or between two, beside other separators."""
-NUMBER = r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))"
+NUMBER = r"[+-]?((\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|(?i:inf(inity)?))"
 _NUMBER = re.compile(NUMBER, re.ASCII)
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.0*([eE][+-]?\d{1,2})?)?", re.ASCII)
 """A whole number that may be written with a sign, with a point, or as 1.0e+00; codes such as 01 and 0e10 are none."""

@@ -200,10 +200,10 @@ def _parsed(
     layout = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=remember)
     types = dict.fromkeys(names, pyarrow.string())
     as_written = arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-    is_plain = path.suffix.lower() != PACKED and _encoding(_raw(path, 2), config) == "utf-8"
-    raw = b"" if is_plain else _utf8(path, config)
+    as_it_is = separator != " " and path.suffix.lower() != PACKED and _encoding(_raw(path, 2), config) == "utf-8"
+    raw = b"" if as_it_is else _utf8(path, config)
     if separator == " ":  # one or more
-        is_plain, raw = False, b"\n".join(b" ".join(line.split()) for line in _utf8(path, config).splitlines())
+        raw = b"\n".join(b" ".join(line.split()) for line in raw.splitlines())
 
     def read(block_bytes: int) -> Any:
         one_by_one = arrow_csv.ReadOptions(
@@ -213,7 +213,7 @@ def _parsed(
             block_size=block_bytes,
         )
         try:
-            source = str(path) if is_plain else pyarrow.BufferReader(raw)
+            source = str(path) if as_it_is else pyarrow.BufferReader(raw)
             return arrow_csv.read_csv(source, one_by_one, layout, as_written).columns
         except pyarrow.ArrowInvalid as error:
             if "straddling" in str(error) and block_bytes < LONGEST_ROW:
