@@ -17,6 +17,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from selfpretrain.arms.arm import Rates
 from selfpretrain.comparison.compare import Comparison, compare
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import CompareConfig, DiagnoseConfig, ModelConfig, PhaseConfig, TrainConfig
@@ -118,7 +119,7 @@ def tiny_config(**settings: object) -> CompareConfig:
 
 def tiny_training(task: Task, arm: str = "spt", *, seed: int = 0, lr: float = 1e-2, **settings: object) -> Training:
     """The label training of an arm."""
-    training = KNOWN[arm].recipe(Request(tiny_config(**settings), task), seed, lr)
+    training = KNOWN[arm].recipe(Request(tiny_config(**settings), task), seed, Rates(lr, lr))
     assert training is not None
     return training
 

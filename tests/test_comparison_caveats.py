@@ -22,7 +22,7 @@ def said(runs, kind="symbols"):
         test=replace(TASK.test, y=np.zeros(n, dtype=np.int64), numbers=np.arange(n)),
     )
     contrasts = claim([contrast_of("spt", LABEL, runs, task.test.y)])
-    arms = {arm: arm_summary(own, task, None) for arm, own in runs.items()}
+    arms = {arm: arm_summary(own, task, ()) for arm, own in runs.items()}
     return {caveat.code: caveat.text for caveat in caveats(task, runs, arms, contrasts, ALPHA)}
 
 

@@ -55,6 +55,6 @@ def test_somebody_at_work_there_keeps_others_out(tmp_path, tiny_task):
 def test_a_range_of_seeds_is_taken_up_whole_after_a_kill_at_a_look(tmp_path, tiny_task):
     folder, config = ComparisonFolder(tmp_path / "o"), tiny_config(seeds="3-10")
     with folder.claimed(config, tiny_task, None, "the command"):
-        folder.write_request(replace(config, seeds=3), ())
+        folder.write_request(replace(config, seeds=3))
     assert folder.resolved("the command") == config
     assert folder.resolved("another command") is None

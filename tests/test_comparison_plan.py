@@ -1,8 +1,11 @@
 """What a comparison will do: every training, once, and how long they take."""
 
+from itertools import product
+
 import pytest
 
 from conftest import TINY_FLAGS, tiny_config
+from selfpretrain.arms.arm import Rates
 from selfpretrain.cli import main
 from selfpretrain.comparison import budget
 from selfpretrain.comparison.compare import compare
@@ -33,10 +36,10 @@ def trainings_of(config, task):
     for name in config.arms:
         if ARMS[name].recipe is None:
             continue
-        pairs = [(seed, config.train.lr[0]) for seed in range(config.seeds)]
-        pairs += [(10_000, lr) for lr in config.train.lr] if len(config.train.lr) > 1 else []
-        for pair in pairs:
-            trainings |= {part.key: part for part in ARMS[name].recipe(request, *pair).chain}
+        for seed, lr in product(range(config.seeds), config.train.lr):
+            labels = ARMS[name].recipe(request, seed, Rates(config.train.lr[0], lr))
+            source = ARMS[name].recipe(request, seed, Rates(lr, lr)).source
+            trainings |= {part.key: part for part in (labels, source) if part is not None}
     return trainings
 
 
@@ -45,6 +48,14 @@ def test_the_plan_counts_trainings_steps_and_what_can_be_seen(tiny_task):
     assert plan.trainings == trainings_of(plan.request.config, tiny_task)
     assert (plan.steps("pretrain"), plan.steps("label"), plan.seconds) == (12, 9, None)
     assert "about" not in plan.lines[1]  # nothing was timed
+
+
+def test_what_others_wait_for_comes_first_and_then_what_takes_longest(tiny_task):
+    plan = plan_of(tiny_task, arms=("scratch", "spt", "scratch-long"), seeds=1)
+    kinds = [(t.phase, t.plan.steps, t.source is not None) for t in plan.trainings.values()]
+    long = 9 + plan.request.steps_for_pretraining
+    expected = [("pretrain", 12, False), ("label", long, False), ("label", 9, False), ("label", 9, True)]
+    assert kinds == [kind for kind in expected for _ in plan.request.config.train.lr]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_given_settings_stand_on_a_ground():
 
 @pytest.mark.parametrize(
     ("group", "setting", "option"),
-    [("label", "batch_size", "--label.batch-size"), ("train", "tune_seeds", "--tune-seeds")],
+    [("label", "batch_size", "--label.batch-size"), ("train", "threads", "--threads")],
 )
 def test_a_refusal_spells_the_option_with_the_phase_only(group, setting, option):
     with pytest.raises(SettingError) as refused:

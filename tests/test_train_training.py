@@ -41,7 +41,6 @@ def test_what_changes_numbers_changes_the_key_of_what_it_changes(name, tiny_task
         {"seeds": 9},
         {"arms": ("scratch", "spt", "joint")},
         {"train": replace(CONFIG.train, lr=(1e-3, 1e-2, 1e-1))},
-        {"train": replace(CONFIG.train, tune_seeds=3)},
         {"train": replace(CONFIG.train, snapshots=1)},
         {"train": replace(CONFIG.train, checkpoint_seconds=99.0)},
         {"train": replace(CONFIG.train, device="cpu")},  # resolved it is what auto finds here

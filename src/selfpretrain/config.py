@@ -276,10 +276,8 @@ class TrainConfig:
     """What both phases and all arms share."""
 
     lr: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
-    """Grid of learning rates. For every arm, the best one on validation data is used.
-    An arm with two phases uses one value for both, so that every arm gets the same number of trials (our choice)."""
-    tune_seeds: int = field(default=1, metadata=PYTHON)
-    """Seeds that try each learning rate; they are not among the reported seeds."""
+    """Grid of learning rates. With every seed, every arm trains with all of them, and the one that is best on
+    validation data is reported. The rate of self-pretraining is picked by its own held-out loss, without labels."""
     clip: float | None = field(default=1.0, metadata=RARE)
     """Largest gradient norm (ours; Amos et al. do not clip)."""
     precision: Literal["float32", "bfloat16"] = field(default="float32", metadata=RARE)
@@ -302,7 +300,7 @@ class TrainConfig:
             raise SettingError("lr", self.lr, "is no grid; give one or more rates above 0 and below 10, like 1e-3,3e-3")
         if len({f"{lr:g}" for lr in self.lr}) < len(self.lr):
             raise SettingError("lr", self.lr, "names a rate twice")
-        require_at_least(self, tune_seeds=1, threads=1, clip=1e-6, snapshots=0, checkpoint_seconds=0.0)
+        require_at_least(self, threads=1, clip=1e-6, snapshots=0, checkpoint_seconds=0.0)
 
 
 FITTED = 0.9
@@ -314,7 +312,7 @@ BLIND = 0.1
 NEAR = 1.5
 """Attention on near positions, relative to uniform, from which a head favours them (ours; at the start it is 1)."""
 MIN_SEEDS, MAX_SEEDS = 3, 1000
-"""No verdict from fewer, and no request for more (ours); tuning seeds begin far above."""
+"""No verdict from fewer, and no request for more (ours)."""
 
 
 def looks_of(seeds: str) -> tuple[int, ...]:

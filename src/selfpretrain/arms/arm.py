@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from selfpretrain.data.task import Task
     from selfpretrain.train.training import Training
 
-Recipe = Callable[["Request", int, float], "Training"]
-"""Describes the label training of a request with a seed and a learning rate; its ``start`` holds any pretraining."""
+
+class Rates(NamedTuple):
+    """The learning rates of an arm's two phases."""
+
+    pretrain: float
+    label: float
+
+
+Recipe = Callable[["Request", int, Rates], "Training"]
+"""Describes the label training of a request with a seed and learning rates; its ``start`` holds any pretraining."""
 
 
 class Versus(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from selfpretrain.arms.arm import Arm, Recipe, Versus, later
+from selfpretrain.arms.arm import Arm, Rates, Recipe, Versus, later
 from selfpretrain.config import ABSOLUTE, CompareConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.registry import ARMS, register
@@ -29,24 +29,24 @@ def labels(unless: "Callable[[Request], bool]" = lambda request: False, why: str
         **changes: the arguments.
     """
 
-    def recipe(request: "Request", seed: int, lr: float) -> "Training":
+    def recipe(request: "Request", seed: int, rates: Rates) -> "Training":
         if unless(request):
             raise RequestError(why)
-        return request.labels(seed, lr, **changes)
+        return request.labels(seed, rates.label, **changes)
 
     return recipe
 
 
-def _spt(request: "Request", seed: int, lr: float) -> "Training":
-    """Labels from the self-pretrained encoder of the same seed and rate."""
+def _spt(request: "Request", seed: int, rates: Rates) -> "Training":
+    """Labels from the self-pretrained encoder of the same seed."""
     from selfpretrain.train.training import Start
 
-    return request.labels(seed, lr, start=Start(source=request.pretraining(seed, lr)))
+    return request.labels(seed, rates.label, start=Start(source=request.pretraining(seed, rates.pretrain)))
 
 
-def _scratch_long(request: "Request", seed: int, lr: float) -> "Training":
+def _scratch_long(request: "Request", seed: int, rates: Rates) -> "Training":
     """Labels alone, with extra steps worth the FLOPs of self-pretraining."""
-    return request.labels(seed, lr, extra_steps=request.steps_for_pretraining)
+    return request.labels(seed, rates.label, extra_steps=request.steps_for_pretraining)
 
 
 free_arm = partial(Arm, contrasts=(Versus("scratch", "label compute"),), is_free=True)

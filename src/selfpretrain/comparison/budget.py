@@ -1,5 +1,6 @@
 """A request that fits a budget of time: steps are timed on this machine, then durations, rates and seeds are chosen."""
 
+import math
 import re
 import time
 from collections.abc import Callable, Collection
@@ -22,7 +23,7 @@ CHOICES = ((10, 3, 4.0), (5, 3, 1.0), (3, 3, 1.0), (3, 1, 0.0))
 """Seeds, rates, and the least steps as a multiple of the preset's; the first that fits is used (ours)."""
 CLOSING_SECONDS = 5.0
 """Reserved for drawing the report and ending processes (ours)."""
-MIN_SHARE, MAX_SHARE, SHRINK = 0.02, 1e5, 0.98
+MIN_SHARE, MAX_SHARE, PRECISION = 0.02, 1e5, 0.005
 """A budget that allows less than this share of the preset's steps is refused (ours); and how shares are searched."""
 
 
@@ -117,22 +118,17 @@ def _middle(grid: tuple[float, ...], n_rates: int) -> tuple[float, ...]:
 
 
 def _largest_share(scaled: Callable[[float], Plan], left: float) -> float:
-    """How many times the usual steps fit into the time that is left; 0 if not even the least does.
-
-    The time is nearly linear in the share: a straight line through two points gives it, and it is shrunk until it fits.
-    """
-
-    def seconds(share: float) -> float:
-        return scaled(share).seconds or 0.0
-
-    fixed = seconds(MIN_SHARE)
-    if fixed > left:
+    """How many times the usual steps fit into the time that is left; 0 if not even the least does."""
+    if (scaled(MIN_SHARE).seconds or 0.0) > left:
         return 0.0
-    slope = (seconds(1.0) - fixed) / (1.0 - MIN_SHARE)
-    share = MAX_SHARE if slope <= 0 else min(MAX_SHARE, MIN_SHARE + (left - fixed) / slope)
-    while share > MIN_SHARE and seconds(share) > left:
-        share *= SHRINK
-    return max(share, MIN_SHARE)
+    low, high = MIN_SHARE, MAX_SHARE
+    while high / low > 1 + PRECISION:
+        middle = math.sqrt(low * high)
+        if (scaled(middle).seconds or 0.0) > left:
+            high = middle
+        else:
+            low = middle
+    return low
 
 
 def _left_out(asked: Plan, plan: Plan) -> list[str]:

@@ -102,7 +102,7 @@ def compare(
         with engine(trainings, workers=workers, watch=watch, threads=train.threads, device=request.device) as running:
             for seeds in request.config.seeds_at_looks:
                 look = plan.at(seeds)
-                folder.write_request(look.request.config, list(look.tuning))
+                folder.write_request(look.request.config)
                 performed = perform(look, folder.runs, trainings, running, watch, snapshots=train.snapshots)
                 answer = judge(look.request, performed, folder.looks_taken)
                 folder.write_answer(answer)

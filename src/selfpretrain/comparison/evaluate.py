@@ -54,7 +54,6 @@ class EvaluateJob(Job):
 
     path: Path
     record: RunRecord
-    after: tuple[str, ...] = ()
     fitted: Fitted | None = None
 
     saves = False
@@ -87,7 +86,8 @@ class EvaluateJob(Job):
         write_json(self.path / RESULT, to_dict(run.result))
         seal(self.path, FILES)
         if run.result.test is not None:
-            tell(Note(f"test accuracy {run.result.test.acc:.3f}", self.record.name))
+            rate = "" if run.result.lr is None else f" at learning rate {run.result.lr:g}"
+            tell(Note(f"test accuracy {run.result.test.acc:.3f}{rate}", self.record.name))
         return run
 
     def _classical(self, task: Task) -> Run:
@@ -112,7 +112,11 @@ class EvaluateJob(Job):
         labels = parts[-1][1]
         rows = [row for _, part in parts for row in part.rows]
         result = RunResult(
-            arm=self.record.arm, seed=self.record.seed, lr=training.plan.lr, failure=labels.result.failure
+            arm=self.record.arm,
+            seed=self.record.seed,
+            lr=training.plan.lr,
+            lr_pretrain=None if training.source is None else training.source.plan.lr,
+            failure=labels.result.failure,
         )
         run = Run(self.record, result, rows, start=labels.start)
         if result.failure is not None:

@@ -11,7 +11,7 @@ report.html        the page
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +42,6 @@ class FolderRecord:
         source: where they came from; None from Python.
         store: the folder of trainings, relative to the comparison's.
         asked: fingerprint of the command under a budget whose resolved request this is; None without a budget.
-        trials: keys of the tuning trainings, and of those that they rest on.
     """
 
     request: CompareConfig
@@ -50,7 +49,6 @@ class FolderRecord:
     source: TaskConfig | None
     store: str = TRAININGS
     asked: str | None = None
-    trials: tuple[str, ...] = ()
 
     @property
     def run_names(self) -> list[str]:
@@ -120,13 +118,11 @@ class ComparisonFolder:
             reason = f"cannot be written to ({error.strerror}); name another"
             raise SettingError("out", self.path, reason) from None
         with self.locked():
-            # Until the first look is planned, the trials of the request before are kept from being cleaned.
-            trials = self._of_same_data(task).trials if self.is_comparison else ()
+            if self.is_comparison:
+                self._refuse_other_data(task)
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
-            record = FolderRecord(
-                request=config, task=task.fingerprint, source=task.source, store=shared, asked=asked, trials=trials
-            )
+            record = FolderRecord(request=config, task=task.fingerprint, source=task.source, store=shared, asked=asked)
             write_json(self.path / CONFIG, to_dict(record))
             yield
 
@@ -141,8 +137,7 @@ class ComparisonFolder:
         except ValueError:  # another drive
             return str(store.resolve())
 
-    def _of_same_data(self, task: Task) -> FolderRecord:
-        """The record, refused if it is of other data."""
+    def _refuse_other_data(self, task: Task) -> None:
         try:
             record = self.record
         except DamagedError:
@@ -152,7 +147,6 @@ class ComparisonFolder:
             difference = _difference(record.source, task.source)
             reason = f"belongs to other data ({difference}); name another folder, or delete this one"
             raise SettingError("out", self.path, reason)
-        return record
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -181,9 +175,9 @@ class ComparisonFolder:
         except RequestError:  # nothing was answered here, or it is damaged
             return {}
 
-    def write_request(self, config: CompareConfig, trials: Sequence[str]) -> None:
-        """Write what is done now, and the trainings that its rates are picked by."""
-        write_json(self.path / CONFIG, to_dict(replace(self.record, request=config, trials=tuple(trials))))
+    def write_request(self, config: CompareConfig) -> None:
+        """Write what is done now."""
+        write_json(self.path / CONFIG, to_dict(replace(self.record, request=config)))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         write_json(self.path / ENVIRONMENT, environment)
@@ -192,7 +186,7 @@ class ComparisonFolder:
         """Write the answer to the request; from now on it is finished."""
         write_json(self.path / SUMMARY, to_dict(summary))
 
-    def write_transplants(self, trainings: Sequence[str]) -> None:
+    def write_transplants(self, trainings: Iterable[str]) -> None:
         """Write down which trainings the transplants may use, before the first of them is made."""
         write_json(own_folder(self.transplants) / USED, sorted({*self._for_transplants, *trainings}))
 
@@ -206,8 +200,8 @@ class ComparisonFolder:
         """Keys of the trainings that the latest request and its diagnosis use."""
         record = self.record
         runs = [read_record(self.runs / name / CONFIG, RunRecord) for name in record.run_names]
-        parts = (part for run in runs if run.training is not None for part in run.training.chain)
-        return {*record.trials, *self._for_transplants, *(part.key for part in parts)}
+        parts = (part.key for run in runs if run.training is not None for part in run.training.chain)
+        return {*self._for_transplants, *parts, *(key for run in runs for key in run.trials)}
 
 
 def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:

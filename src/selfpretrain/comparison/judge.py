@@ -29,7 +29,8 @@ from selfpretrain.arms.builtin import contrasts_of
 from selfpretrain.comparison.caveats import LEARNT, caveats, learnt_nothing, observations
 from selfpretrain.comparison.claims import Contrast, claim, contrast_of, hits, look_at
 from selfpretrain.comparison.plateau import has_left
-from selfpretrain.comparison.run import Performed, Run, Tuned
+from selfpretrain.comparison.run import Performed, Run
+from selfpretrain.comparison.search import Picked
 from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Look, Summary
 from selfpretrain.comparison.words import sentences
 from selfpretrain.config import MIN_SEEDS
@@ -50,7 +51,7 @@ def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Lo
 
     Args:
         request: at one of its looks.
-        performed: its runs, and the learning rates that were picked.
+        performed: its runs, and how their learning rates were picked.
         taken: the looks that were taken in this folder before, by question.
     """
     config, task, question = request.config, request.task, request.question
@@ -60,7 +61,7 @@ def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Lo
         looks = (*looks, look)
     # The one run of a classical model stands for every seed.
     runs = {arm: [own[min(seed, len(own) - 1)] for seed in range(config.seeds)] for arm, own in performed.runs.items()}
-    arms = {arm: arm_summary(of_arm, task, performed.tuned.get(arm)) for arm, of_arm in runs.items()}
+    arms = {arm: arm_summary(of_arm, task, performed.picked.get(arm, ())) for arm, of_arm in runs.items()}
     declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
     made = [contrast_of(arm, versus, runs, task.test.y) for arm, versus in declared]
     contrasts = [
@@ -154,12 +155,12 @@ def entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> Co
     )
 
 
-def arm_summary(runs: Sequence[Run], task: Task, tuned: Tuned | None) -> ArmSummary:
+def arm_summary(runs: Sequence[Run], task: Task, picked: Sequence[Picked]) -> ArmSummary:
     """What the runs of an arm say together, by seed where that is of interest.
 
     Args:
         task: gives the classes of the validation and the test rows.
-        tuned: how its rate was picked; None for a classical model.
+        picked: how the rates of each run were picked; empty for a classical model.
     """
     results = [run.result for run in runs]
     finished = [result for result in results if result.failure is None]
@@ -188,8 +189,10 @@ def arm_summary(runs: Sequence[Run], task: Task, tuned: Tuned | None) -> ArmSumm
             max((memory for t in result.trainings if (memory := t.peak_memory_bytes) is not None), default=None)
             for result in results
         ),
-        lr=tuned.lr if tuned and finished else None,
-        lr_tried={f"{lr:g}": score for lr, score in tuned.tried.items()} if tuned else {},
+        lr=by_seed("lr"),
+        lr_pretrain=by_seed("lr_pretrain"),
+        lr_tried=_tried([{lr: _at(score, "acc") for lr, score in search.label.items()} for search in picked]),
+        lr_pretrain_tried=_tried([search.pretrain for search in picked]),
         steps_pretrain=mean("pretrain.steps"),
         steps_label=mean("label.steps"),
         flops_pretrain=mean("flops_pretrain"),
@@ -200,6 +203,11 @@ def arm_summary(runs: Sequence[Run], task: Task, tuned: Tuned | None) -> ArmSumm
         ),
         failures={str(result.seed): result.failure for result in results if result.failure is not None},
     )
+
+
+def _tried(searches: Sequence[Mapping[float, float | None]]) -> dict[str, tuple[float | None, ...]]:
+    """What each rate came to, by seed."""
+    return {f"{lr:g}": tuple(search[lr] for search in searches) for lr in (searches[0] if searches else ())}
 
 
 def _at(record: Any, path: str) -> Any:

@@ -1,19 +1,16 @@
-"""Do a plan: try the learning rates, pick one for each arm, train with the reported seeds, and test each run once."""
+"""Do a plan: search the rates of every run, and evaluate what is picked on the test split, once."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from selfpretrain.comparison.evaluate import EvaluateJob
 from selfpretrain.comparison.plan import Plan, chains
-from selfpretrain.comparison.run import Performed, Run, RunRecord, Tuned
+from selfpretrain.comparison.run import Performed, Run, RunRecord, run_name
+from selfpretrain.comparison.search import Picked
 from selfpretrain.engines.engine import Engine, Job
 from selfpretrain.errors import RequestError
 from selfpretrain.files import own_folder
-from selfpretrain.stats import accuracy_error
 from selfpretrain.train.store import Store
 from selfpretrain.train.training import Training, TrainingResult
 from selfpretrain.train.work import TrainJob
@@ -26,111 +23,115 @@ def perform(plan: Plan, folder: Path, store: Store, engine: Engine, watch: Watch
     Args:
         folder: gets a folder for each run.
         engine: does jobs; its shared object is the store.
-        snapshots: weights to keep along each reported training.
+        snapshots: weights to keep along each training.
     """
-    own_folder(store.folder)
-    grid, task = plan.request.config.train.lr, plan.request.task
-    bench = _Bench(plan, store, engine, watch)
-
-    trials = {f"{name}-seed{seed}-lr{lr:g}": training for (name, seed, lr), training in plan.trials.items()}
-    jobs = bench.missing(trials)
-    tuning = bool(jobs)
-    if tuning and (known := len(plan.tuning) - len(jobs)):
-        watch(Note(f"{known} of {len(plan.tuning)} tuning trainings are there"))
-    bench.do(jobs, later=sum(map(plan.flops, plan.final.values())))
-    tuned = {}
-    for name in (name for name, recipe in plan.recipes.items() if recipe is not None):
-        results = [(lr, store.finished(trial).result) for (own, _, lr), trial in plan.trials.items() if own == name]
-        tuned[name] = pick_lr(grid, results, len(task.val))
-        if tuning:
-            watch(Note(f"{name}: learning rate {tuned[name].lr:g} picked on validation"))
-
-    records = {
-        (name, seed): RunRecord(arm=name, seed=seed, task=task.fingerprint, training=training)
-        for (name, seed), training in plan.reported({name: choice.lr for name, choice in tuned.items()}).items()
-    }
-    trainings = {record.name: record.training for record in records.values() if record.training is not None}
-    jobs = bench.missing(trainings, snapshots)
-    every = chains([*trainings.values(), *(() if tuning else plan.trials.values())])
-    if known := len(every) - len(jobs):
-        watch(Note(f"{known} of {len(every)} {'reported ' if tuning else ''}trainings are there"))
-    runs, tests = dict[tuple[str, int], Run](), dict[tuple[str, int], EvaluateJob]()
-    own_folder(folder)
-    for key, record in records.items():
-        after = () if record.training is None or record.training.key not in jobs else (record.training.key,)
-        test = EvaluateJob(folder / record.name, record, after, plan.fitted.get(record.arm))
-        # What was fitted in this process stays here.
-        run = test.done if test.fitted is None else test.perform(store, watch, lambda: False)
-        if run is None:
-            tests[key] = test
-        else:
-            runs[key] = run
-    runs |= zip(tests, bench.do(jobs, tests.values()), strict=True)
-    return Performed({name: [runs[name, seed] for seed in plan.seeds[name]] for name in plan.recipes}, tuned)
+    for place in (store.folder, folder):
+        own_folder(place)
+    work = _Work(plan, folder, store, watch, snapshots)
+    engine.do(work.begin(), work.go_on)
+    return Performed(
+        runs={name: [work.runs[name, seed] for seed in seeds] for name, seeds in plan.seeds.items()},
+        picked={name: [work.picked[name, seed] for seed in plan.seeds[name]] for name in plan.trained},
+    )
 
 
-def pick_lr(grid: Sequence[float], trials: Sequence[tuple[float, TrainingResult]], n_val: int) -> Tuned:
-    """The learning rate to take.
+class _Work:
+    """The jobs of a plan. Every result that arrives may let a search go on, or end it."""
 
-    The best mean validation accuracy wins. Rates within one standard error of it count as equal (the rule of
-    Breiman et al. 1984); of equals the one nearest the middle of the grid is taken, the likeliest to do as well with
-    other seeds (ours).
+    def __init__(self, plan: Plan, folder: Path, store: Store, watch: Watch, snapshots: int) -> None:
+        self._plan, self._folder, self._store, self._watch, self._snapshots = plan, folder, store, watch, snapshots
+        self._open = dict(plan.searches)
+        self._results = dict[str, TrainingResult | None]()
+        """By key; None while a training is under way."""
+        self.picked = dict[tuple[str, int], Picked]()
+        self.runs = dict[tuple[str, int], Run]()
 
-    Args:
-        trials: rate and result of every tuning training.
-        n_val: validation rows.
-    """
-    tried: dict[float, float | None] = {}
-    for lr in sorted(grid) if trials else ():
-        scores = [result.val for rate, result in trials if rate == lr]
-        tried[lr] = float(np.mean([score.acc for score in scores if score])) if scores and all(scores) else None
-    means = {lr: mean for lr, mean in tried.items() if mean is not None}
-    best = max(means.values(), default=0.0)
-    equal = [lr for lr in grid if lr in means and means[lr] >= best - accuracy_error(best, n_val)]
-    middle = float(np.median(np.log(grid)))
-    return Tuned(min(equal or grid, key=lambda lr: abs(math.log(lr) - middle)), tried)
+    def begin(self) -> list[Job]:
+        """The jobs to begin with: classical models, what others wait for, and then what takes longest."""
+        plan = self._plan
+        fits = [
+            job
+            for arm, seeds in plan.seeds.items()
+            if arm not in plan.trained
+            for seed in seeds
+            for job in self._test(RunRecord(arm=arm, seed=seed, task=plan.request.task.fingerprint))
+        ]
+        ready = list(self._ready())
+        left = dict[str, tuple[str, Training]]()
+        for (arm, seed), search in self._open.items():
+            for part in chains(search.left(self._result)).values():
+                if self._result(part) is None:
+                    left.setdefault(part.key, (_name(arm, seed, part), part))
+        if known := len(plan.trainings) - len(left):
+            self._watch(Note(f"{known} of {len(plan.trainings)} trainings are there"))
+        self._watch(Planned({name: plan.flops(training) for name, training in left.values()}))
+        ready.sort(key=lambda job: plan.begins(job.training) if isinstance(job, TrainJob) else ())
+        return [*fits, *ready]
 
+    def go_on(self, job: Job, result: Any) -> list[Job]:
+        """What can begin now that a job has ended.
 
-class _Bench:
-    """The trainings of a store, and an engine that does those that are missing."""
+        Raises:
+            RequestError: a worker has finished a training, but it is not seen here.
+        """
+        if isinstance(job, EvaluateJob):
+            self.runs[job.record.arm, job.record.seed] = result
+            return []
+        if not self._store.shows(job.key):
+            raise RequestError(
+                f"{self._store.folder}: what a worker wrote there is not seen here; give --out a folder that all "
+                "machines share"
+            )
+        self._results[job.key] = result
+        return list(self._ready())
 
-    def __init__(self, plan: Plan, store: Store, engine: Engine, watch: Watch) -> None:
-        self._plan, self._store, self._engine, self._watch = plan, store, engine, watch
-        self._there: set[str] = set()
+    def _result(self, training: Training) -> TrainingResult | None:
+        """The result of a training, if it is there and whole; its files are read once."""
+        key = training.key
+        if key not in self._results and self._store.has(training, lambda text: self._watch(Note(text))):
+            self._results[key] = self._store.finished(training).result
+        return self._results.get(key)
 
-    def _has(self, training: Training) -> bool:
-        """Whether a training is there and whole; its files are read once."""
-        if training.key not in self._there and self._store.has(training, lambda text: self._watch(Note(text))):
-            self._there.add(training.key)
-        return training.key in self._there
-
-    def missing(self, trainings: Mapping[str, Training], snapshots: int = 0) -> dict[str, TrainJob]:
-        """Jobs by key for those of these trainings, by name, and of what they rest on, that are not there."""
-        settings, jobs = self._plan.request.config.train, dict[str, TrainJob]()
-        for name, training in trainings.items():
-            for part in training.chain:
-                if part.key not in jobs and not self._has(part):
-                    jobs[part.key] = TrainJob(
-                        name=f"{name} {part.phase}",
-                        training=part,
-                        after=(part.source.key,) if part.source is not None and part.source.key in jobs else (),
-                        snapshots=snapshots,
-                        checkpoint_seconds=settings.checkpoint_seconds,
-                        recompute=settings.recompute,
-                    )
-        return jobs
-
-    def do(self, jobs: Mapping[str, TrainJob], tests: Iterable[EvaluateJob] = (), later: float = 0.0) -> list[Run]:
-        """The runs that ``tests`` make, once ``jobs`` are done, before work that costs ``later`` FLOPs."""
-        self._watch(Planned({job.name: self._plan.flops(job.training) for job in jobs.values()}, later))
-
-        def check(job: Job, result: Any) -> None:
-            if isinstance(job, TrainJob) and not self._store.shows(job.key):
-                raise RequestError(
-                    f"{self._store.folder}: what a worker wrote there is not seen here; give --out a folder that all "
-                    "machines share"
+    def _ready(self) -> Iterator[Job]:
+        """The jobs that can begin now and have not begun."""
+        for (arm, seed), search in list(self._open.items()):
+            step = search.step(self._result)
+            if isinstance(step, Picked):
+                del self._open[arm, seed]
+                self.picked[arm, seed] = step
+                task = self._plan.request.task.fingerprint
+                yield from self._test(
+                    RunRecord(arm=arm, seed=seed, task=task, training=step.training, trials=step.trials)
                 )
+                continue
+            for part in chains(step).values():
+                if part.key not in self._results and self._result(part) is None:
+                    yield self._training(_name(arm, seed, part), part)
 
-        results = self._engine.do([*jobs.values(), *tests], check)
-        self._there.update(jobs)
-        return results[len(jobs) :]
+    def _training(self, name: str, training: Training) -> TrainJob:
+        settings, source = self._plan.request.config.train, training.source
+        under_way = source is not None and self._result(source) is None
+        self._results[training.key] = None
+        return TrainJob(
+            name=name,
+            training=training,
+            after=(source.key,) if source is not None and under_way else (),
+            snapshots=self._snapshots,
+            checkpoint_seconds=settings.checkpoint_seconds,
+            recompute=settings.recompute,
+        )
+
+    def _test(self, record: RunRecord) -> list[Job]:
+        """The job that makes a run; none if the run is there."""
+        job = EvaluateJob(self._folder / record.name, record, fitted=self._plan.fitted.get(record.arm))
+        # What was fitted in this process stays here.
+        run = job.done if job.fitted is None else job.perform(self._store, self._watch, lambda: False)
+        if run is None:
+            return [job]
+        self.runs[record.arm, record.seed] = run
+        return []
+
+
+def _name(arm: str, seed: int, training: Training) -> str:
+    """What a training is called in progress."""
+    return f"{run_name(arm, seed)} {training.phase} lr {training.plan.lr:g}"

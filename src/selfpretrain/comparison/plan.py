@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
+from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.classical import Fitted
 from selfpretrain.comparison.request import Request
+from selfpretrain.comparison.search import Search
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import expected_half_width
@@ -16,16 +18,13 @@ from selfpretrain.train.training import Training
 from selfpretrain.train.work import training_flops
 from selfpretrain.watch import duration_text
 
-FIRST_TUNING_SEED = 10_000
-"""Tuning seeds start here, so that no reported seed has helped to pick its own learning rate."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is trained: every rate of the grid with the tuning seeds, then every reported seed with the rate picked.
+    """What is trained: every rate of the grid with every seed.
 
     Attributes:
-        recipes: maps the name of an arm or transplant to a function (seed, learning rate) -> label training; None for
+        recipes: maps the name of an arm or transplant to a function (seed, rates) -> label training; None for
             classical models.
         seeds: the reported seeds of each.
         fitted: classical models that were fitted while planning.
@@ -34,7 +33,7 @@ class Plan:
     """
 
     request: Request
-    recipes: Mapping[str, Callable[[int, float], Training] | None]
+    recipes: Mapping[str, Callable[[int, Rates], Training] | None]
     seeds: Mapping[str, Sequence[int]]
     fitted: Mapping[str, Fitted] = field(default_factory=dict)
     seconds: float | None = None
@@ -54,65 +53,53 @@ class Plan:
         """The plan at one of the looks at the answer."""
         return replace(Plan.of(self.request.at(seeds)), fitted=self.fitted)
 
+    @property
+    def trained(self) -> list[str]:
+        """Names of what is trained; classical models are not."""
+        return [name for name, recipe in self.recipes.items() if recipe is not None]
+
     @cached_property
-    def trials(self) -> dict[tuple[str, int, float], Training]:
-        """The tuning trainings, by name, seed and rate; none where there is only one rate to take."""
-        settings = self.request.config.train
-        tuning = [FIRST_TUNING_SEED + k for k in range(settings.tune_seeds)] if len(settings.lr) > 1 else []
+    def searches(self) -> dict[tuple[str, int], Search]:
+        """The search for the rates of every run that trains, by name and seed."""
         return {
-            (name, seed, lr): recipe(seed, lr)
-            for seed in tuning
+            (name, seed): Search(recipe, seed, self.request.config.train.lr)
             for name, recipe in self.recipes.items()
             if recipe is not None
-            for lr in settings.lr
-        }
-
-    def reported(self, picked: Mapping[str, float]) -> dict[tuple[str, int], Training | None]:
-        """The reported trainings, by name and seed, with the rates picked; None for a classical model."""
-        return {
-            (name, seed): None if recipe is None else recipe(seed, picked[name])
-            for name, recipe in self.recipes.items()
             for seed in self.seeds[name]
         }
 
     @cached_property
-    def tuning(self) -> dict[str, Training]:
-        """All trainings that tuning needs, by key: the trials and the self-pretrainings that they start from."""
-        return chains(self.trials.values())
-
-    @cached_property
-    def final(self) -> dict[str, Training]:
-        """All reported trainings, by key. The first learning rate is a placeholder: the cost does not depend on it."""
-        return chains(self.reported(dict.fromkeys(self.recipes, self.request.config.train.lr[0])).values())
-
-    @property
     def trainings(self) -> dict[str, Training]:
-        return self.tuning | self.final
+        """All trainings, by key, in the order in which they begin (see ``Search.left`` for what stands in)."""
+        every = chains(training for search in self.searches.values() for training in search.left(lambda _: None))
+        return dict(sorted(every.items(), key=lambda item: self.begins(item[1])))
+
+    def begins(self, training: Training) -> tuple[bool, bool, float]:
+        """A key to sort by: what others wait for comes first, then what takes longest."""
+        return training.source is not None, training.phase != "pretrain", -self.flops(training)
 
     def flops(self, training: Training) -> float:
         """Cost of a training in FLOPs, excluding the trainings that it starts from."""
         return training_flops(training, self.request.task)
 
     def timed(self, timings: Mapping[str, Timing], workers: int) -> "Plan":
-        """The plan with the time that it takes, by the timing of every sort of training."""
-        spans = (self._makespan(part.values(), timings, workers) for part in (self.tuning, self.final))
-        return replace(self, seconds=sum(spans))
+        """The plan with the time that it takes if every worker takes the next training that is ready.
 
-    def _makespan(self, trainings: Iterable[Training], timings: Mapping[str, Timing], workers: int) -> float:
-        """When the last of these trainings ends, if every worker takes the next that is ready."""
+        Args:
+            timings: of every sort of training.
+        """
         ends: dict[str, float] = {}
         free = [0.0] * workers
-        # In the order of the engine: trainings that wait for nothing come first.
-        for training in sorted(trainings, key=lambda training: training.source is not None):
+        for training in self.trainings.values():
             ready = 0.0 if training.source is None else ends[training.source.key]
             begin = max(heapq.heappop(free), ready)
             ends[training.key] = begin + timings[cost_sort(training)].seconds(training, self.request.task)
             heapq.heappush(free, ends[training.key])
-        return max(ends.values(), default=0.0)
+        return replace(self, seconds=max(ends.values(), default=0.0))
 
     def steps(self, phase: str) -> int:
         """Steps of a phase in the longest chain of trainings (self-pretraining, then labels, if any arm does that)."""
-        chain = max((list(t.chain) for t in self.final.values() if t.phase == "label"), key=len, default=[])
+        chain = max((list(t.chain) for t in self.trainings.values() if t.phase == "label"), key=len, default=[])
         return next((training.plan.steps for training in reversed(chain) if training.phase == phase), 0)
 
     @property
@@ -136,6 +123,6 @@ class Plan:
         return [arms, steps + took, visible + cut, *left]
 
 
-def chains(trainings: Iterable[Training | None]) -> dict[str, Training]:
+def chains(trainings: Iterable[Training]) -> dict[str, Training]:
     """These trainings and those that they rest on, in order, by key; what several share stands once."""
-    return {part.key: part for training in trainings if training is not None for part in training.chain}
+    return {part.key: part for training in trainings for part in training.chain}

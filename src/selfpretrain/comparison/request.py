@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.builtin import expanded
 from selfpretrain.config import CompareConfig, ModelConfig
 from selfpretrain.data.kinds import KINDS
@@ -39,7 +40,7 @@ class Request:
         for name in request.config.arms:
             arm = ARMS[name]
             if arm.recipe is not None:
-                arm.recipe(request, 0, config.train.lr[0])
+                arm.recipe(request, 0, Rates(*config.train.lr[:1] * 2))
             if arm.obstacle is not None and (why := arm.obstacle(task)) is not None:
                 raise RequestError(f"the arm {name} {why}")
         return request
@@ -59,8 +60,7 @@ class Request:
     @cached_property
     def question(self) -> str:
         """What repeated looks have in common: the trainings but for their seed, whatever arms are reported."""
-        settings = self.config.train
-        return fingerprint(self.pretraining(0, 1.0), self.labels(0, 1.0), settings.lr, settings.tune_seeds)
+        return fingerprint(self.pretraining(0, 1.0), self.labels(0, 1.0), self.config.train.lr)
 
     def pretraining(self, seed: int, lr: float) -> Training:
         plan = PhasePlan.of("pretrain", self.config.pretrain, n_rows=len(self.task.pretrain_rows), lr=lr)

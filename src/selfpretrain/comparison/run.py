@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from selfpretrain.comparison.search import Picked
 from selfpretrain.config import PhaseName
 from selfpretrain.files import Sealed
 from selfpretrain.metrics import Metrics
@@ -39,12 +40,14 @@ class RunRecord:
     Attributes:
         task: fingerprint of the task.
         training: its label training, whose ``start`` holds what that starts from; None for a classical model.
+        trials: keys of the trainings that tried rates for it, itself included.
     """
 
     arm: str
     seed: int
     task: str
     training: Training | None = None
+    trials: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,7 +60,7 @@ class RunResult:
 
     Attributes:
         failure: why there is nothing else; None if there is.
-        lr: None for a classical model.
+        lr, lr_pretrain: the rates picked for labels and for self-pretraining; None where there is no such phase.
         choice: which classical model it is; None for a network.
         pretrain: of its self-pretraining; None without any.
         label: of its label training, or of fitting a classical model.
@@ -68,6 +71,7 @@ class RunResult:
     seed: int
     failure: str | None = None
     lr: float | None = None
+    lr_pretrain: float | None = None
     choice: str | None = None
     pretrain: TrainingResult | None = None
     label: TrainingResult = field(default_factory=TrainingResult)
@@ -101,18 +105,11 @@ class Run:
         return [row for row in self.rows if row["phase"] == phase]
 
 
-class Tuned(NamedTuple):
-    """The learning rate that was picked, and the mean validation accuracy of every rate; None where a trial failed."""
-
-    lr: float
-    tried: Mapping[float, float | None]
-
-
 class Performed(NamedTuple):
-    """The runs of each arm, by seed, and what was picked for each arm that trains."""
+    """The runs of each arm by seed, and what the searches for the rates of those that train ended with."""
 
     runs: Mapping[str, Sequence[Run]]
-    tuned: Mapping[str, Tuned]
+    picked: Mapping[str, Sequence[Picked]]
 
 
 def read_run(path: Path) -> Run:

@@ -39,7 +39,9 @@ class ArmSummary:
         best_train_acc: on the training sequences that are followed, at the best validation.
         learnt: whether each seed left the plateau; see ``plateau``.
         choice: which classical model it is.
-        lr_tried: mean validation accuracy of each rate on seeds that are not reported; None where a trial failed.
+        lr, lr_pretrain: the rates that each seed picked, for labels and for self-pretraining.
+        lr_tried: validation accuracy of each rate, by seed; None where the training failed.
+        lr_pretrain_tried: held-out loss of self-pretraining at each rate, by seed.
         failures: reason by seed.
     """
 
@@ -56,8 +58,10 @@ class ArmSummary:
     val_lowest: tuple[float | None, ...]
     choice: str | None
     peak_memory_bytes: tuple[int | None, ...]
-    lr: float | None
-    lr_tried: Mapping[str, float | None]
+    lr: tuple[float | None, ...]
+    lr_pretrain: tuple[float | None, ...]
+    lr_tried: Mapping[str, tuple[float | None, ...]]
+    lr_pretrain_tried: Mapping[str, tuple[float | None, ...]]
     steps_pretrain: int
     steps_label: int
     flops_pretrain: int

@@ -70,6 +70,15 @@ def points(share: float | None) -> str:
     return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
 
 
+def rates(picked: Sequence[float | None]) -> str:
+    """The learning rates that seeds picked, each once; a dash where there are none.
+
+    >>> rates((0.003, 0.001, 0.003)), rates((None,))
+    ('0.001, 0.003', '-')
+    """
+    return ", ".join(f"{lr:g}" for lr in sorted({lr for lr in picked if lr is not None})) or "-"
+
+
 def _counts(first: ContrastSummary, answer: Summary) -> str:
     """How many seeds of the arms left the plateau, where it is not the same for all; else nothing."""
     arms = [first.arm, *dict.fromkeys(c.against for c in answer.comparisons if c.arm == first.arm and c.primary)]

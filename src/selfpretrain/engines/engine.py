@@ -1,7 +1,7 @@
 """Engines run jobs, each as soon as the jobs that it depends on are done. Nothing here knows what a job is about."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Self
 
 from selfpretrain.watch import Watch
@@ -33,6 +33,9 @@ class Job(ABC):
         """
 
 
+Done = Callable[[Job, Any], Iterable[Job] | None]
+
+
 class Engine(ABC):
     """Runs jobs, several at a time. A context manager: its processes serve until the end.
 
@@ -56,12 +59,13 @@ class Engine(ABC):
     def __exit__(self, *exception: object) -> None:
         """Ask running jobs to stop, and wait for them."""
 
-    def do(self, jobs: Sequence[Job], done: Callable[[Job, Any], None] = lambda job, result: None) -> list[Any]:
+    def do(self, jobs: Sequence[Job], done: Done = lambda job, result: ()) -> list[Any]:
         """The results of ``jobs``, in their order.
 
         Args:
             jobs: to be done.
-            done: called with each job and its result in this process, soon after it ends, in any order.
+            done: called with each job and its result in this process, soon after it ends, in any order; gives the jobs
+                that follow from it, whose results only ``done`` gets.
 
         Raises:
             KeyboardInterrupt: passed on; every job saves its state.
@@ -69,7 +73,7 @@ class Engine(ABC):
         """
         waiting, running = list(jobs), self._running
         results: dict[str, Any] = {}
-        while len(results) < len(jobs):
+        while waiting or running:
             ready = [job for job in waiting if all(key in results for key in job.after)]
             assert ready or running, "jobs wait for each other, or for one that is not there"
             ready.sort(key=lambda job: bool(job.after))  # first those for which others may wait
@@ -80,7 +84,7 @@ class Engine(ABC):
             for handle in self._ended():
                 job = running.pop(handle)
                 results[job.key] = self._result(handle)  # raises a failure before others are waited for
-                done(job, results[job.key])
+                waiting += done(job, results[job.key]) or ()
         return [results[job.key] for job in jobs]
 
     @abstractmethod

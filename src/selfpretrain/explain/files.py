@@ -57,7 +57,6 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
     common = {
         "task": subject.task.fingerprint,
         "lr": list(subject.request.config.train.lr),
-        "tune_seeds": subject.request.config.train.tune_seeds,
         "runs": {run.name: run.labels.key for run in subject.runs},
         "selfpretrain": metadata.version("selfpretrain"),
     }

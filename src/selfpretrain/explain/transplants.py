@@ -6,15 +6,16 @@ label training. "Nothing taken" is the arm scratch and "everything taken, free" 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
 from pandas import DataFrame
 
+from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.builtin import SLOPE
 from selfpretrain.comparison.perform import perform
-from selfpretrain.comparison.plan import Plan
+from selfpretrain.comparison.plan import Plan, chains
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.run import Run
 from selfpretrain.engines.engine import MakeEngine
@@ -31,7 +32,7 @@ from selfpretrain.watch import Note, Watch
 def conduct(
     subject: Subject, known: DataFrame | None, workers: int, engine: MakeEngine, watch: Watch
 ) -> list[Measurement] | None:
-    """Train every cell with every learning rate on tuning seeds, then with the reported seeds, and give accuracies.
+    """Train every cell with every seed, each with the rates that its own validation picks, and give accuracies.
 
     Trainings that exist are used again; a second call goes on where the first stopped. Cells that are known stay.
 
@@ -55,18 +56,15 @@ def conduct(
         watch(Note(why))
         return None
     request, seeds = subject.request, _seeds(subject)
-    lr = next(run.labels.plan.lr for run in subject.runs if run.arm == "spt")
     chosen = {cell.name: cell for cell in matrix(request) if cell.name in asked | measured}
-    plan = plan_of(request, list(chosen.values()), seeds, lr)
+    plan = plan_of(request, list(chosen.values()), seeds)
     # Before the first is made, so that nobody takes for unused what an interrupted diagnosis goes on from.
     subject.comparison.write_transplants(
         [
             part.key
-            for recipe in plan.recipes.values()
-            if recipe is not None
-            for seed in (*seeds, *{seed for _, seed, _ in plan.trials})
-            for rate in request.config.train.lr
-            for part in recipe(seed, rate).chain
+            for search in plan.searches.values()
+            for rate in search.grid
+            for part in chains([*search.pretrainings.values(), *search.labels(rate).values()]).values()
         ]
     )
     threads = request.config.train.threads
@@ -76,7 +74,7 @@ def conduct(
         measurement
         for name, runs in performed.runs.items()
         for run in runs
-        for measurement in _measurements(chosen[name], run, performed.tuned[name].lr)
+        for measurement in _measurements(chosen[name], run)
     ]
 
 
@@ -108,10 +106,10 @@ def _seeds(subject: Subject) -> list[int]:
     return both[: subject.config.transplant_seeds]
 
 
-def _measurements(cell: Cell, run: Run, lr: float) -> Iterator[Measurement]:
+def _measurements(cell: Cell, run: Run) -> Iterator[Measurement]:
     """Accuracies of one cell with one seed, and the rate that was picked for it; NaN where the run failed."""
     result = run.result
-    one = Measurement(name="transplant_lr", values=lr, unit="1", seed=run.record.seed, cell=cell.name)
+    one = Measurement(name="transplant_lr", values=result.lr, unit="1", seed=run.record.seed, cell=cell.name)
     accuracies = {
         "transplant_test_acc": None if result.test is None else result.test.acc,
         "transplant_train_acc": result.label.best_train_sample_acc,
@@ -139,25 +137,23 @@ def matrix(request: Request, names: Sequence[str] | None = None) -> list[Cell]:
     return every if names is None else [cell for cell in every if cell.name in names]
 
 
-def plan_of(request: Request, cells: Sequence[Cell], seeds: Sequence[int], lr: float) -> Plan:
+def plan_of(request: Request, cells: Sequence[Cell], seeds: Sequence[int]) -> Plan:
     """The plan of transplants.
 
     Args:
         request: the comparison's.
         cells: those to make.
         seeds: reported seeds of each.
-        lr: the rate of the donors' self-pretraining, the one that was picked for the arm spt.
     """
-    recipes: dict[str, Callable[[int, float], Training] | None]
-    recipes = {cell.name: partial(_train, request, cell, lr) for cell in cells}
+    recipes = {cell.name: partial(_train, request, cell) for cell in cells}
     return Plan(request=request, recipes=recipes, seeds={cell.name: seeds for cell in cells})
 
 
-def _train(request: Request, cell: Cell, donor_lr: float, seed: int, rate: float) -> Training:
+def _train(request: Request, cell: Cell, seed: int, rates: Rates) -> Training:
     if cell.donor == "handmade":
-        return request.labels(seed, rate, proximity_bias=SLOPE, frozen=cell.frozen)
-    donor = request.pretraining(seed, donor_lr)
+        return request.labels(seed, rates.label, proximity_bias=SLOPE, frozen=cell.frozen)
+    donor = request.pretraining(seed, rates.pretrain)
     if cell.donor == "shuffled":
         donor = replace(donor, settings={**donor.settings, "control": "shuffled"})
     start = Start(source=donor, groups=cell.taken, noise=cell.donor == "random", maps=cell.donor == "maps")
-    return request.labels(seed, rate, start=start, frozen=cell.frozen)
+    return request.labels(seed, rates.label, start=start, frozen=cell.frozen)

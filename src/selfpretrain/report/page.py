@@ -1,6 +1,7 @@
 """The page of a report: pictures, tables and the words around them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -9,7 +10,7 @@ import numpy as np
 from selfpretrain.comparison.judge import MARGIN
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import ArmSummary
-from selfpretrain.comparison.words import CAUSES, points
+from selfpretrain.comparison.words import CAUSES, points, rates
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.data.builtin import Published
 from selfpretrain.data.kinds import KINDS
@@ -70,6 +71,7 @@ def page_of(template: str, **content: Any) -> str:
     environment.filters |= {
         "percent": percent,
         "points": points,
+        "rates": rates,
         "p_value": p_value,
         "cell": lambda cell: from_dict(Cell, cell).words,
     }
@@ -104,16 +106,13 @@ def _published(content: Content) -> Sequence[Published]:
 
 def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
     """What the table says of an arm."""
-    lr = None if entry.lr is None else f"{entry.lr:g}"
-    tried = list(entry.lr_tried)
     memory = [value for value in entry.peak_memory_bytes if value is not None]
     seconds = [value for value in entry.seconds if value is not None]
     return {
         "name": name,
         "says": ARMS[name].says,
-        "lr": lr,
-        "tried": entry.lr_tried,
-        "edge": len(tried) > 1 and lr in (tried[0], tried[-1]),
+        "tried": _tried(entry.lr_tried, entry.lr, percent),
+        "pretrain_tried": _tried(entry.lr_pretrain_tried, entry.lr_pretrain, lambda loss: f"{loss:.3f}"),
         "choice": entry.choice,
         "train": _mean(entry.train_sample_acc),
         "reached": _mean(entry.best_train_acc),
@@ -126,6 +125,18 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
         "flops_label": f"{entry.flops_label / flops_size:.3g}",
         "seconds": float(np.mean(seconds)) if seconds else None,
         "memory": max(memory) if memory else None,
+    }
+
+
+def _tried(
+    tried: Mapping[str, Sequence[float | None]], picked: Sequence[float | None], text: Callable[[float], str]
+) -> dict[str, str]:
+    """What each rate came to, as a mean over seeds, and how many seeds picked it."""
+    means = {lr: _mean(scores) for lr, scores in tried.items()}
+    counts = Counter(f"{lr:g}" for lr in picked if lr is not None)
+    return {
+        lr: "failed" if mean is None else f"{text(mean)}{f' ({counts[lr]})' if counts[lr] else ''}"
+        for lr, mean in means.items()
     }
 
 

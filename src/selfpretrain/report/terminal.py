@@ -10,7 +10,7 @@ from rich.text import Text
 
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.comparison.words import points
+from selfpretrain.comparison.words import points, rates
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
@@ -39,7 +39,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         seconds = [value for value in entry.seconds if value is not None]
         arms.add_row(
             name,
-            "-" if entry.lr is None else f"{entry.lr:g}",
+            rates(entry.lr),
             percent(sum(train) / len(train) if train else None),
             "{}/{}".format(*counted(entry.learnt)),
             percent(sum(test) / len(test)),

@@ -170,9 +170,11 @@ def _table(answer: StudyAnswer, results: Results) -> str:
                     "task": summary.task.name,
                     "arm": arm,
                     "seed": seed,
-                    "lr": entry.lr,
                     "flops": entry.flops_pretrain + entry.flops_label,
-                    **{name: getattr(entry, name)[seed] for name in ("train_acc", "val_acc", "test_acc", "seconds")},
+                    **{
+                        name: getattr(entry, name)[seed]
+                        for name in ("lr", "train_acc", "val_acc", "test_acc", "seconds")
+                    },
                 }
                 writer.writerow(row)
     return text.getvalue()

@@ -139,7 +139,7 @@ def _costs(cases: Sequence[Case], tasks: Mapping[str, Task], folder: StudyFolder
         if case.diagnosis is not None and case.looks_at("transplants"):
             seeds = range(case.request.seeds)[: case.diagnosis.transplant_seeds]
             cells = matrix(request, case.diagnosis.cells)
-            trainings |= plan_of(request, cells, seeds, case.request.train.lr[0]).trainings
+            trainings |= plan_of(request, cells, seeds).trainings
         new = [part for key, part in trainings.items() if key not in seen and not folder.has_training(key)]
         costs[number] = sum(map(plan.flops, new))
         seen |= trainings.keys()
