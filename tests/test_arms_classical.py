@@ -21,7 +21,7 @@ def few_trees(monkeypatch):
 
 
 def accuracy(fitted, task):
-    return np.mean(fitted.test_probabilities().argmax(1) == task.test.y)
+    return np.mean(fitted.probabilities(task.test).argmax(1) == task.test.y)
 
 
 def test_pairs_of_neighbours_give_proximity_away():
@@ -29,8 +29,8 @@ def test_pairs_of_neighbours_give_proximity_away():
     fitted = fit_classical(task)
     assert accuracy(fitted, task) > 0.95
     assert fitted.choice.startswith("1-5-gram tf-idf")
-    assert fitted.test_probabilities().shape == (90, 2)
-    assert fitted.test_probabilities().sum(axis=1) == pytest.approx(1)
+    assert fitted.probabilities(task.test).shape == (90, 2)
+    assert fitted.probabilities(task.test).sum(axis=1) == pytest.approx(1)
 
 
 def test_positions_give_away_what_n_grams_cannot_see():
@@ -58,8 +58,9 @@ def test_digits_are_easy():
 
 @pytest.mark.parametrize("kind", ["symbols", "values"])
 def test_sequences_of_all_lengths_and_kinds_are_taken(kind):
-    fitted = fit_classical(ragged_task(kind))
-    assert np.isfinite(fitted.test_probabilities()).all()
+    task = ragged_task(kind)
+    fitted = fit_classical(task)
+    assert np.isfinite(fitted.probabilities(task.test)).all()
     assert "raw" not in fitted.choice and "one-hot" not in fitted.choice
 
 
@@ -67,7 +68,7 @@ def test_nothing_in_it_is_random():
     task = load_task("skew", sequences=200)
     first, second = fit_classical(task), fit_classical(task)
     assert (first.choice, first.train, first.val) == (second.choice, second.train, second.val)
-    assert (first.test_probabilities() == second.test_probabilities()).all()
+    assert (first.probabilities(task.test) == second.probabilities(task.test)).all()
 
 
 # Classifiers of time series, from the package aeon.
@@ -108,7 +109,7 @@ def test_a_classifier_of_aeon_is_given_series_by_channel_with_padding_at_the_mea
         np.testing.assert_array_equal(given[row, :, :length], train.x[row, :length].T)
         assert not given[row, :, length:].any()
     assert fitted.choice == f"{name} of aeon"
-    assert fitted.test_probabilities().shape == (len(task.test), 3)
+    assert fitted.probabilities(task.test).shape == (len(task.test), 3)
     for split, metrics in ((task.train, fitted.train), (task.val, fitted.val)):
         x = np.where(np.arange(7) < split.lengths[:, None, None], split.x.transpose(0, 2, 1), 0)
         model = NearestMean(0)

@@ -106,7 +106,7 @@ def test_a_second_command_with_more_seeds_says_what_is_there(tmp_path, capsys):
     assert main([*common, "--seeds=3"]) == 0
     error = capsys.readouterr().err
     assert "12 of 18 trainings are there" in error  # 3 a rate and a seed
-    assert "[3/3]" in error and "[4/" not in error
+    assert "[6/6]" in error and "[7/" not in error
     assert json.loads((tmp_path / "o/config.json").read_text())["request"]["seeds"] == 3
 
 

@@ -103,7 +103,7 @@ def test_a_refusal_leaves_nothing_behind_and_touches_no_test_data(tmp_path, tiny
 
     def watched(task):
         touched.append("fitted")
-        return made(classical.Fitted, test_probabilities=lambda: touched.append("tested"))
+        return made(classical.Fitted, probabilities=lambda split: touched.append("tested"))
 
     monkeypatch.setattr(classical, "fit_classical", watched)
     with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give more time"):

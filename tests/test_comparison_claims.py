@@ -64,11 +64,22 @@ def test_fewer_than_three_seeds_test_nothing(n):
     assert outcomes([planted(0.4, 0.4, n_seeds=n)]) == ["not tested"]
 
 
-def test_primary_claims_are_taken_in_their_order_at_the_full_level():
-    both = claim([with_p(0.04, primary=True), with_p(0.03, primary=True)])
+def test_primary_claims_share_a_level_and_neither_waits_for_the_other():
+    both = claim([with_p(0.04, primary=True), with_p(0.02, primary=True)])
     assert [(c.outcome, c.p_adjusted) for c in both] == [("helps", 0.04)] * 2
-    not_first = claim([with_p(0.06, primary=True), with_p(0.001, primary=True)])
-    assert [(c.outcome, c.p_adjusted) for c in not_first] == [("no detectable effect", 0.06)] * 2
+    neither = claim([with_p(0.04, primary=True), with_p(0.03, primary=True)])
+    assert [(c.outcome, c.p_adjusted) for c in neither] == [("no detectable effect", 0.06)] * 2
+    second = claim([with_p(0.06, primary=True), with_p(0.001, primary=True)])
+    assert [(c.outcome, c.p_adjusted) for c in second] == [("no detectable effect", 0.06), ("helps", 0.002)]
+
+
+@pytest.mark.parametrize(
+    ("half", "p", "outcome"),
+    [(0.009, 0.9, "equal"), (0.021, 0.9, "no detectable effect"), (0.009, 0.01, "helps")],
+)
+def test_equal_takes_an_interval_within_the_margin_and_no_difference_that_shows(half, p, outcome):
+    test = Interval(0.005, 0.005 - half, 0.005 + half, p, 5)
+    assert outcomes([replace(planted(0.0, 0.0), test=test)]) == [outcome]
 
 
 def test_secondary_claims_share_a_level_and_take_nothing_from_primary_ones():
@@ -78,11 +89,11 @@ def test_secondary_claims_share_a_level_and_take_nothing_from_primary_ones():
     assert outcomes([with_p(0.04, -0.02, primary=False)]) == ["loses"]
 
 
-def test_what_has_no_p_claims_nothing_and_stops_the_order():
+def test_what_has_no_p_claims_nothing():
     nothing = replace(with_p(0.01, primary=True), test=Interval(0.1, None, None, None, 5))
     first, second = claim([nothing, with_p(0.01, primary=True)])
     assert (first.outcome, first.p_adjusted) == ("no detectable effect", None)
-    assert second.outcome == "no detectable effect"
+    assert (second.outcome, second.p_adjusted) == ("helps", 0.02)
 
 
 PLAN = (3, 5, 10)

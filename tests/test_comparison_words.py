@@ -7,30 +7,39 @@ import pytest
 from made_up import TASK, TOTAL, planted
 from selfpretrain.comparison.claims import ALPHA, claim
 from selfpretrain.comparison.judge import entry
-from selfpretrain.comparison.summary import ArmSummary, Caveat, Summary
-from selfpretrain.comparison.words import AHEAD, CAUSES, sentences
+from selfpretrain.comparison.summary import ArmSummary, Caveat, Recommendation, Summary
+from selfpretrain.comparison.words import AHEAD, CAUSES, verdict_of
 from selfpretrain.registry import ARMS as REGISTERED
 from selfpretrain.stats import Interval
 from stand_in import made
 
+USE = Recommendation(
+    arm="classical", seed=0, choice="extra trees", learnt=True, val_acc=0.84, test_acc=0.838, seconds=1.04
+)
 
-def arm_summary(failures=()):
+
+def arm_summary(failures=(), learnt=(True,) * 5):
     failed = dict.fromkeys(map(str, failures), "loss")
-    return made(ArmSummary, best_train_acc=(0.51, None), learnt=(True,) * 5, failures=failed)
+    return made(ArmSummary, best_train_acc=(0.51, None), test_acc=(0.6, None), learnt=learnt, failures=failed)
 
 
 ARMS = {name: arm_summary() for name in REGISTERED}
 
 
-def said(contrasts, cause="none", arms=ARMS, caveats=(), observations=(), level=ALPHA, look=1):
+def verdict(contrasts, cause="none", arms=ARMS, caveats=(), observations=(), level=ALPHA, look=1, use=None):
     comparisons = tuple(replace(entry(contrast, [], level), cause=cause) for contrast in contrasts)
-    about = {"arms": arms, "warnings": caveats, "observations": observations, "level": level}
-    return sentences(made(Summary, task=TASK.describe(), comparisons=comparisons, **about), look)
+    about = {"arms": arms, "warnings": caveats, "observations": observations, "level": level, "recommended": use}
+    return verdict_of(made(Summary, task=TASK.describe(), comparisons=comparisons, **about), look)
+
+
+def said(*arguments, **how):
+    return str(verdict(*arguments, **how))
 
 
 def rival(against, mean, half_width, outcome):
     test = Interval(mean, mean - half_width, mean + half_width, 0.01, 5)
-    return replace(planted(0.0, 0.0), against=against, test=test, outcome=outcome)
+    primary = against in ("scratch", "scratch-long")
+    return replace(planted(0.0, 0.0), against=against, test=test, outcome=outcome, primary=primary, p_adjusted=0.02)
 
 
 @pytest.mark.parametrize(
@@ -57,15 +66,58 @@ def test_it_is_said_whether_a_free_start_does_as_well(rivals, expected):
     assert any(phrase in text for phrase in ("does as well", "do as well", "do worse")) is bool(expected)
 
 
-def test_the_sentences_say_numbers_seeds_and_plateau():
+def test_the_answer_comes_first_then_what_to_do_then_the_claims_then_what_to_know():
     contrasts = claim([planted(0.4, 0.4), replace(planted(0.3, 0.3, TOTAL), against="scratch-long")])
-    text = said(contrasts, "optimization")
-    assert text.startswith("Self-pretraining helps here: +")
-    for part in ("equal label compute", "5 seeds, 400 test sequences", "equal total compute", "51%", "plateau"):
-        assert part in text
+    caveat = Caveat(code="still-improving", text="spt was still improving.", cure="More steps may change this.")
+    whole = verdict(contrasts, "optimization", caveats=[caveat], use=USE)
+    assert whole.answer == "Self-pretraining helps (60.0% against 60.0% on test), also at equal total compute."
+    assert whole.advice == "Use the classical model (validation 84.0%, test 83.8%, trained in 1.04 s)."
+    first, second = whole.claims
+    assert first.startswith("+") and "against scratch at equal label compute" in first
+    assert "5 seeds, 400 test sequences): ahead." in first and "against scratch-long at equal total compute" in second
+    assert whole.notes[0].startswith("Why: optimisation. scratch fits only 51%")
+    assert whole.notes[-1] == "spt was still improving. More steps may change this."
+    assert str(whole).splitlines() == whole.lines == [whole.answer, whole.advice, *whole.claims, *whole.notes]
 
 
-@pytest.mark.parametrize("effect", [0.3, -0.3, 0.0])
+def test_of_an_open_answer_what_would_change_it_belongs_to_what_to_do():
+    caveat = Caveat(code="could-not-see", text="It could be missed.", cure="Take more seeds.")
+    whole = verdict([rival("scratch", 0.0, 0.1, "no detectable effect")], caveats=[caveat], use=USE)
+    assert "makes no difference that could be shown" in whole.answer
+    assert whole.advice.endswith("in 1.04 s). Take more seeds.")
+    assert "It could be missed." in whole.notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"learnt": False}, "Use none of these models yet: on validation none is better than the commonest class."),
+        ({"arm": "spt", "seed": 3, "choice": None}, "Use spt, seed 3 (validation 84.0%"),
+        (
+            {"average_val_acc": 0.9, "average_test_acc": 0.89},
+            "The mean probabilities of all its seeds: validation 90.0%, test 89.0%.",
+        ),
+    ],
+)
+def test_which_model_to_use_is_said(changes, text):
+    assert text in verdict(claim([planted(0.4, 0.4)]), use=replace(USE, **changes)).advice
+
+
+@pytest.mark.parametrize(
+    ("second", "answer"),
+    [
+        ("loses", "; at equal total compute it is behind scratch-long."),
+        ("equal", "; at equal total compute scratch-long does as well."),
+        ("no detectable effect", "; at equal total compute no difference from scratch-long shows."),
+    ],
+)
+def test_what_more_compute_for_labels_does_is_part_of_the_answer(second, answer):
+    contrasts = [rival("scratch", 0.3, 0.1, "helps"), rival("scratch-long", 0.0, 0.1, second)]
+    contrasts[1] = replace(contrasts[1], matched="total compute")
+    assert verdict(contrasts).answer.endswith(answer)
+
+
+@pytest.mark.parametrize("effect", [0.3, -0.3])
 def test_every_cause_is_put_in_words_of_its_own(effect):
     contrasts = claim([planted(effect, effect)])
     assert len({said(contrasts, cause) for cause in CAUSES}) == len(CAUSES)
@@ -92,7 +144,8 @@ def test_no_verdict_without_a_pair_of_spt_or_with_fewer_than_three_seeds():
         ({}, {"level": 0.025, "look": 2}, ["look 2", "0.025"]),
         ({}, {"arms": ARMS | {"spt": arm_summary(failures=(0, 3))}}, ["left out: 2 of spt."]),
         ({"test": Interval(0.1, None, None, None, 5)}, {}, ["no interval from 400 test sequences"]),
-        ({"test": Interval(-0.1, -0.2, -0.05, 0.001, 5)}, {}, ["loses to scratch here"]),
+        ({"test": Interval(-0.1, -0.2, -0.05, 0.001, 5)}, {}, ["Self-pretraining hurts", "): behind."]),
+        ({"test": Interval(0.001, -0.01, 0.012, 0.8, 5)}, {}, ["equal within 2 points", "at least 48% do"]),
     ],
 )
 def test_what_a_reader_must_know_is_said(changes, how, parts):
@@ -101,24 +154,31 @@ def test_what_a_reader_must_know_is_said(changes, how, parts):
     assert all(part in text and part not in said(plain, "undetermined") for part in parts)
 
 
-def test_caveats_and_observations_are_part_of_the_verdict():
+def test_observations_come_before_caveats():
     caveat = Caveat(code="still-improving", text="spt was still improving.")
     text = said(claim([planted(0.4, 0.4)]), caveats=[caveat], observations=["It is faster."])
     assert text.index("It is faster.") < text.index(caveat.text)
 
 
-def test_what_was_not_tested_says_so_first_and_once():
-    caveat = Caveat(code="pretraining-learnt-nothing", text="Self-pretraining has learnt nothing.")
-    text = said([replace(claim([planted(0.0, 0.0)])[0], outcome="not tested")], caveats=[caveat])
-    assert text.startswith("Not tested: self-pretraining has learnt nothing.")
-    assert text.count("learnt nothing") == 1
-    assert "no detectable effect" not in text
+@pytest.mark.parametrize(
+    ("outcome", "code", "answer"),
+    [
+        ("not tested", "pretraining-learnt-nothing", "Not tested: self-pretraining has learnt nothing."),
+        ("too short", "too-short", "Too short to say whether it helps."),
+    ],
+)
+def test_what_says_nothing_says_so_first_and_once_and_what_to_do(outcome, code, answer):
+    caveat = Caveat(code=code, text="Self-pretraining has learnt nothing.", cure="Give it more.")
+    whole = verdict([replace(claim([planted(0.0, 0.0)])[0], outcome=outcome)], caveats=[caveat])
+    assert (whole.answer, whole.advice) == (answer, "Give it more.")
+    assert str(whole).count("Give it more.") == 1
+    assert "no difference" not in str(whole)
 
 
 def counts(**left):
     """Arms of which so many of five seeds left the plateau."""
     arms = {arm.replace("_", "-"): (True,) * number + (False,) * (5 - number) for arm, number in left.items()}
-    return ARMS | {arm: made(ArmSummary, best_train_acc=(0.5,), learnt=learnt) for arm, learnt in arms.items()}
+    return ARMS | {arm: arm_summary(learnt=learnt) for arm, learnt in arms.items()}
 
 
 @pytest.mark.parametrize(
@@ -129,17 +189,18 @@ def counts(**left):
         (
             (5, 0, 5),
             "Self-pretraining left the plateau in 5 of 5 seeds, scratch in 0 of 5 (at most 52% would, with 95% "
-            "confidence), scratch-long in 5 of 5 (exact test against scratch: p 0.008).",
+            "confidence), scratch-long in 5 of 5; exact test against scratch: p 0.008.",
         ),
         (
             (4, 5, 5),
             "Self-pretraining left the plateau in 4 of 5 seeds (28% to 99% would), scratch in 5 of 5, scratch-long in "
-            "5 of 5 (exact test against scratch: p 1.000).",
+            "5 of 5; exact test against scratch: p 1.000.",
         ),
     ],
 )
-def test_plateaus_lead_the_verdict_where_seeds_differ_in_them(left, sentence):
+def test_plateaus_lead_the_claims_where_seeds_differ_in_them(left, sentence):
     contrasts = claim([planted(0.4, 0.4), replace(planted(0.3, 0.3, TOTAL), against="scratch-long")])
-    text = said(contrasts, "undetermined", arms=counts(spt=left[0], scratch=left[1], scratch_long=left[2]))
-    assert text.startswith("Self-pretraining helps here" if sentence is None else sentence)
-    assert ("for seeds like these" in text) == (sentence is not None)
+    arms = counts(spt=left[0], scratch=left[1], scratch_long=left[2])
+    first, *rest = verdict(contrasts, "undetermined", arms=arms).claims
+    assert (first == sentence) if sentence else ("left the plateau" not in first)
+    assert any("for seeds like these" in line for line in rest) == (sentence is not None)

@@ -56,7 +56,7 @@ def test_summaries_of_values_by_loops():
     table = np.array([_summary(x, n) for x, n in zip(task.train.x, task.train.lengths, strict=True)])
     table = (table - table.mean(0)) / np.where(table.std(0) > 0, table.std(0), 1)
     assert (features.name, features.trees) == ("summaries", True)
-    np.testing.assert_allclose(features.tables[0], table, atol=1e-6)
+    np.testing.assert_allclose(features.transformer.fit_transform(features.rows(task.train)), table, atol=1e-6)
 
 
 def _summary(x, n):
@@ -72,11 +72,12 @@ def _summary(x, n):
 
 def test_n_grams_and_positions_of_symbols():
     task = ragged_task()
-    (grams,) = KINDS["symbols"].features(task)  # lengths differ, so there are no positions
+    (features,) = KINDS["symbols"].features(task)  # lengths differ, so there are no positions
+    grams = features.transformer.fit_transform(features.rows(task.train))
     runs = {tuple(x[i : i + k]) for x, n in zip(task.train.x, task.train.lengths, strict=True)
             for k in range(1, 6) for i in range(n - k + 1)}  # fmt: skip
-    assert grams.tables[0].shape == (len(task.train), len(runs))
-    assert (grams.tables[0].getnnz(1) == [
+    assert grams.shape == (len(task.train), len(runs))
+    assert (grams.getnnz(1) == [
         len({tuple(x[i : i + k]) for k in range(1, 6) for i in range(n - k + 1)})
         for x, n in zip(task.train.x, task.train.lengths, strict=True)
     ]).all()  # fmt: skip

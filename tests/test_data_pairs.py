@@ -262,7 +262,7 @@ def test_the_classical_model_sees_what_a_pair_shares(tmp_path):
         b = a if i % 2 else "".join(rng.choice(list("abcdefgh"), size=2)) * 4
         rows.append({"sequence": f"{a}", "sequence2": f"{b}{'x' * (i % 5)}", "label": str(i % 2)})
     task = load_task(written(tmp_path / "p.jsonl", rows), pair="sequence2", kind="bytes")
-    probabilities = fit_classical(task).test_probabilities()
+    probabilities = fit_classical(task).probabilities(task.test)
     assert probabilities.shape == (len(task.test), 2)
     assert Metrics.of_probabilities(probabilities, task.test.y).acc > 0.9
 

@@ -33,6 +33,7 @@ def numbers(folder):
         del contrast["seeds_needed"]
     for entry in summary["arms"].values():
         del entry["seconds"], entry["peak_memory_bytes"]
+    del summary["recommended"]["seconds"]
     rows = {}
     for path in sorted(folder.glob("*/*/metrics.jsonl")):
         lines = [json.loads(line) for line in path.read_text().splitlines()]

@@ -118,11 +118,16 @@ def test_sequences_that_share_everything_leave_the_interval_over_seeds():
     assert (interval.low, interval.high, interval.p) == pytest.approx((expected.low, expected.high, expected.p))
 
 
-def test_what_has_no_spread_has_no_interval_or_one_of_no_width():
+def test_hits_that_are_all_alike_have_an_exact_interval_and_of_one_seed_or_sequence_there_is_none():
     assert crossed_interval(np.ones((1, 5))) == Interval(1.0, None, None, None, 1)
     assert crossed_interval(np.ones((4, 1))) == Interval(1.0, None, None, None, 4)
-    assert crossed_interval(np.ones((3, 9))) == Interval(1.0, 1.0, 1.0, 0.0, 3)
-    assert crossed_interval(np.zeros((3, 9))) == Interval(0.0, 0.0, 0.0, 1.0, 3)
+    for hits in (np.ones((3, 40)), np.zeros((3, 40))):
+        exact = stats.binomtest(int(hits[0].sum()), 40).proportion_ci(0.95, method="exact")
+        interval = crossed_interval(hits).clipped(0, 1)
+        assert (interval.low, interval.high) == pytest.approx((exact.low, exact.high))
+    sure, same = crossed_interval(np.ones((3, 9)), np.zeros((3, 9))), crossed_interval(np.ones((3, 9)), np.ones((3, 9)))
+    assert sure.p == pytest.approx(stats.binomtest(9, 9).pvalue) and same.p == 1.0
+    assert (same.mean, -same.low) == (0.0, same.high) and same.high == pytest.approx(1 - 0.025 ** (1 / 9))
     assert not crossed_interval(np.ones((1, 5))).above(0)
 
 

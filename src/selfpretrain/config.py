@@ -305,6 +305,8 @@ class TrainConfig:
 
 FITTED = 0.9
 """Clean training accuracy from which the training set counts as fitted (ours)."""
+LEARNT = 0.02
+"""Share of the loss without context by which self-pretraining must be below it, to count as having learnt (ours)."""
 GAIN = 0.03
 """A lead below 3 points counts as none, where a rival or a claim of a study is judged (ours)."""
 BLIND = 0.1

@@ -78,6 +78,18 @@ def _student(mean: float, error: float, df: float, n: int) -> Interval:
     return Interval(mean, mean - half, mean + half, p, n)
 
 
+def _all_alike(mean: float, n_seeds: int, n: int) -> Interval:
+    """The exact interval around hits that are all 0 or all 1, or differences of hits that are all -1, 0 or 1.
+
+    A share of 0 of ``n`` sequences is below ``u = 1 - 0.025^(1/n)`` (Clopper and Pearson). p is that of the sign test.
+
+    >>> [round(bound, 3) for bound in _all_alike(1.0, 3, 40).bounds]
+    [0.912, 1.0]
+    """
+    u = float(1 - (0.5 - LEVEL / 2) ** (1 / n))
+    return Interval(mean, max(-1.0, mean - u), min(1.0, mean + u), min(1.0, 2 * 0.5**n) if mean else 1.0, n_seeds)
+
+
 @dataclass(frozen=True)
 class Crossed:
     """Mean squares of scores of S seeds on N sequences, both drawn at random: two-way random effects.
@@ -119,9 +131,12 @@ class Crossed:
         """``m +- t_{.975, df} sqrt(V)``, and p of "the mean is 0".
 
         ``V = (seeds + sequences - rest) / (S N)``, at least ``max(seeds, sequences) / (S N)``; df by Satterthwaite.
+        Hits, or differences of hits, that are all alike have no spread: then the interval is exact (``_all_alike``).
         """
         s, n = self.n_seeds, self.n_sequences
         total = max(self.seeds + self.sequences - self.rest, self.seeds, self.sequences)
+        if not total and self.mean in (-1.0, 0.0, 1.0):
+            return _all_alike(self.mean, s, n)
         parts = ((self.seeds, s - 1), (self.sequences, n - 1), (self.rest, (s - 1) * (n - 1)))
         df = total**2 / sum(square**2 / freedom for square, freedom in parts) if total else 1.0
         return _student(self.mean, math.sqrt(total / (s * n)), df, s)

@@ -7,8 +7,9 @@ The arm ``classical`` is the best of logistic regression and extra trees on the 
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -29,18 +30,18 @@ LEAVES, TREES = (1, 3, 10), 300
 
 @dataclass(frozen=True)
 class Fitted:
-    """A classical model that was fitted and tuned; its test predictions are made when they are asked for.
+    """A classical model that was fitted and tuned.
 
     Attributes:
         choice: which model it is.
-        test_probabilities: gives those of the test rows, (N, classes).
+        probabilities: gives those of the rows of a split, (N, classes).
     """
 
     choice: str
     train: Metrics
     val: Metrics
     seconds: float
-    test_probabilities: "Callable[[], NDArray[Any]]"
+    probabilities: "Callable[[Split], NDArray[Any]]"
 
 
 def fit_classical(task: "Task") -> Fitted:
@@ -48,32 +49,42 @@ def fit_classical(task: "Task") -> Fitted:
     from selfpretrain.data.kinds import KINDS
 
     begun = time.monotonic()
-    best: tuple[tuple[float, float], Any, Features, str] | None = None
+    best: tuple[tuple[float, float], str, Any, Callable[[Split], Any]] | None = None
+    table_of: Callable[[Split], Any]
     for features in KINDS[task.kind].features(task):
-        if task.inputs.per_row == 2:
-            features = features._replace(tables=tuple(map(_of_pairs, features.tables)))
+        table_of = partial(_table, features, task.inputs.per_row)
+        train = _in_pairs(features.transformer.fit_transform(features.rows(task.train)), task.inputs.per_row)
+        val = table_of(task.val)
         for name, model in _models(features):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of weak penalties that do not converge, and then lose
-                model.fit(features.tables[0], task.train.y)
-            metrics = Metrics.of_probabilities(model.predict_proba(features.tables[1]), task.val.y)
+                model.fit(train, task.train.y)
+            metrics = Metrics.of_probabilities(model.predict_proba(val), task.val.y)
             score = metrics.acc, -metrics.loss
             if best is None or score > best[0]:
-                best = score, model, features, name
+                best = score, f"{features.name}, {name}", model, table_of
     assert best is not None, "every kind of data has models"
-    _, model, features, name = best
-    return _fitted(f"{features.name}, {name}", model, features.tables, task, begun)
+    _, choice, model, table_of = best
+    return _fitted(choice, model, table_of, task, begun)
 
 
-def _fitted(choice: str, model: Any, tables: Sequence[Any], task: "Task", begun: float) -> Fitted:
-    train, val, test = tables
+def _fitted(choice: str, model: Any, table_of: "Callable[[Split], Any]", task: "Task", begun: float) -> Fitted:
+    def probabilities(split: "Split") -> "NDArray[Any]":
+        predicted: NDArray[Any] = model.predict_proba(table_of(split))
+        return predicted
+
     return Fitted(
         choice=choice,
-        train=Metrics.of_probabilities(model.predict_proba(train), task.train.y),
-        val=Metrics.of_probabilities(model.predict_proba(val), task.val.y),
+        train=Metrics.of_probabilities(probabilities(task.train), task.train.y),
+        val=Metrics.of_probabilities(probabilities(task.val), task.val.y),
         seconds=time.monotonic() - begun,
-        test_probabilities=lambda: model.predict_proba(test),
+        probabilities=probabilities,
     )
+
+
+def _table(features: "Features", per_row: int, split: "Split") -> Any:
+    """The table of a split, by a transformer that was fitted."""
+    return _in_pairs(features.transformer.transform(features.rows(split)), per_row)
 
 
 def _models(features: "Features") -> Iterator[tuple[str, Any]]:
@@ -86,8 +97,10 @@ def _models(features: "Features") -> Iterator[tuple[str, Any]]:
         yield f"extra trees, leaves of {leaf}", ExtraTreesClassifier(TREES, min_samples_leaf=leaf, random_state=0)
 
 
-def _of_pairs(table: Any) -> Any:
-    """Features of pairs, from those of their sequences (2 N, F): (N, 4 F), as sparse as they were."""
+def _in_pairs(table: Any, per_row: int) -> Any:
+    """Features of rows: of pairs those of their sequences (2 N, F) as (N, 4 F), as sparse as they were."""
+    if per_row == 1:
+        return table
     import numpy as np
     from scipy import sparse
 
@@ -112,9 +125,8 @@ def fit_aeon(module: str, name: str, task: "Task") -> Fitted:
     """A classifier of aeon with its own settings; shorter series are padded with the channels' means."""
     begun = time.monotonic()
     model = getattr(import_module(f"aeon.classification.{module}"), name)(random_state=0)
-    tables = [_series(split) for split in (task.train, task.val, task.test)]
-    model.fit(tables[0], task.train.y)
-    return _fitted(f"{name} of aeon", model, tables, task, begun)
+    model.fit(_series(task.train), task.train.y)
+    return _fitted(f"{name} of aeon", model, _series, task, begun)
 
 
 def _series(split: "Split") -> "NDArray[Any]":

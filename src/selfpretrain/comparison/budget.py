@@ -10,6 +10,7 @@ from operator import attrgetter
 
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
+from selfpretrain.comparison.summary import Shortened
 from selfpretrain.config import CompareConfig
 from selfpretrain.errors import SettingError
 from selfpretrain.machine import cores, processes, threads
@@ -94,7 +95,9 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
         share = _largest_share(partial(scaled, trial), seconds - spent)
         if share >= max(min_share, MIN_SHARE):
             plan = scaled(trial, share)
-            return replace(plan, fitted=fitted, left_out=_left_out(asked, plan))
+            full = spent + (scaled(trial, 1.0).seconds or 0.0)
+            shortened = Shortened(share, full) if share < 1 and steps else None
+            return replace(plan, fitted=fitted, left_out=_left_out(asked, plan), shortened=shortened)
     needed = duration_text(spent + (scaled(trial, MIN_SHARE).seconds or 0.0))
     reason = f"is too short: the minimum that makes sense here takes about {needed}; give more time"
     raise SettingError("budget", budget, f"{reason}, or ask for less: a smaller model, fewer --seeds or steps")

@@ -2,15 +2,19 @@
 
 | code                       | when                                                                                  |
 |----------------------------|---------------------------------------------------------------------------------------|
-| pretraining-learnt-nothing | the reconstruction loss is not reliably 2% below the best loss without context        |
+| too-short                  | a budget left out half of the preset's steps, and every network was still improving   |
+| pretraining-learnt-nothing | in every seed, or reliably, the reconstruction loss is not 2% below the one by table  |
+| pretraining-unreliable     | so it is in some seeds, and not in others                                             |
 | commonest-class            | every arm answers the commonest class nearly always, and is no better than that       |
-| still-improving            | accuracy rose by a point between the last two thirds of label training, over seeds    |
+| rates-at-edge              | most seeds of an arm picked the lowest or the highest rate                            |
+| still-improving            | validation accuracy rose by a point between the last two thirds of label training     |
 | nothing-to-gain            | the other arm fits its training labels and scores 98% or more                         |
 | could-not-see              | no effect is claimed, and one of a point or more could have been missed               |
 | classical-model-better     | a classical model is reliably ahead of the best network                               |
 | mixed-versions             | the trainings were made by different versions of selfpretrain or torch                |
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -18,7 +22,8 @@ import numpy as np
 
 from selfpretrain.comparison.claims import Contrast, hits
 from selfpretrain.comparison.run import Run
-from selfpretrain.comparison.summary import ArmSummary, Caveat, WarningCode
+from selfpretrain.comparison.summary import ArmSummary, Caveat, Shortened, WarningCode
+from selfpretrain.config import LEARNT
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.task import Task
 from selfpretrain.registry import ARMS
@@ -26,22 +31,24 @@ from selfpretrain.stats import crossed_interval, t_interval
 from selfpretrain.train.training import Row
 
 NOTHING: WarningCode = "pretraining-learnt-nothing"
-LEARNT = 0.02
-"""Share of the loss without context by which self-pretraining must be below it, to count as having learnt (ours)."""
 CEILING = 0.98
 """Accuracy from which there is next to nothing to gain (ours)."""
 NEARLY_ALWAYS = 0.98
 """A model that gives this share of its answers to one class gives nearly all (ours)."""
+MIN_SHARE = 0.5
+"""Of the preset's steps; runs with fewer may be too short (ours)."""
 POINT = 0.01
 """Differences in accuracy below a point are not spoken of (ours)."""
 
 
 def learnt_nothing(entry: ArmSummary) -> bool:
-    """Whether an arm self-pretrained, and is not reliably better at it than a table of frequencies."""
-    if not entry.reconstruction_gains:
-        return False
-    share = t_interval(entry.reconstruction_gains)
-    return not share.above(LEARNT) if share.n > 1 else share.mean <= LEARNT
+    """Whether an arm self-pretrained, and with every seed, or reliably, no better than a table of frequencies.
+
+    Seeds that have learnt something are not outvoted by others: self-pretraining that works in two seeds of three was
+    tested.
+    """
+    learnt, seeds = entry.pretrained
+    return seeds > 0 and (not learnt or t_interval(entry.reconstruction_gains).below(LEARNT))
 
 
 def caveats(
@@ -49,7 +56,9 @@ def caveats(
     runs: Mapping[str, Sequence[Run]],
     arms: Mapping[str, ArmSummary],
     contrasts: Sequence[Contrast],
-    level: float,
+    *,
+    next_level: float,
+    grid: Sequence[float],
 ) -> list[Caveat]:
     """Everything to know, the gravest first.
 
@@ -57,33 +66,46 @@ def caveats(
         runs: of each arm, by seed.
         arms: the same in numbers.
         contrasts: with what is claimed of them, in the order of interest.
-        level: significance level of a claim.
+        next_level: significance level of a claim at the next look, with more seeds.
+        grid: rates that were tried.
     """
-    known = [_nothing_learnt(arm, entry, task) for arm, entry in arms.items() if learnt_nothing(entry)]
-    known += _commonest_class(runs, task)
+    known = [caveat for arm, entry in arms.items() for caveat in _pretraining(arm, entry, task)]
+    known += [*_commonest_class(runs, task), *_rates_at_edge(arms, grid)]
     rising = [arm for arm, of_arm in runs.items() if still_improving([run.phase("label") for run in of_arm])]
     if rising:
         were = "was" if len(rising) == 1 else "were"
-        text = f"{_and(rising)} {were} still improving: more label steps (--label.duration) may change this."
-        known.append(Caveat(code="still-improving", text=text))
+        text = f"{_and(rising)} {were} still improving on validation."
+        cure = "More label steps (--label.duration) may change this."
+        known.append(Caveat(code="still-improving", text=text, cure=cure))
     if contrasts:
         against = contrasts[0].against
-        known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], level, task)]
+        known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], next_level, task)]
     return [*known, *_classical_better(runs, task), *_mixed_versions(runs)]
 
 
 def still_improving(curves: Sequence[Sequence[Row]]) -> bool:
-    """Whether accuracy still rises at the end, on the training sample or on validation.
+    """Whether validation accuracy still rises at the end. (That on training data rises in models that overfit.)
 
     Of each seed the mean of the last third of its validations is compared with that of the third before; they rise if
     the mean difference over seeds is a point or more and its 95% interval lies above 0.
     """
-    for name in ("train_sample_acc", "val_acc"):
-        thirds = [(len(curve) // 3, [row[name] for row in curve]) for curve in curves if len(curve) >= 3]
-        rises = [np.mean(acc[-n:]) - np.mean(acc[-2 * n : -n]) for n, acc in thirds]
-        if len(rises) > 1 and (rise := t_interval(rises)).mean >= POINT and rise.above(0):
-            return True
-    return False
+    thirds = [(len(curve) // 3, [row["val_acc"] for row in curve]) for curve in curves if len(curve) >= 3]
+    rises = [np.mean(acc[-n:]) - np.mean(acc[-2 * n : -n]) for n, acc in thirds]
+    return len(rises) > 1 and (rise := t_interval(rises)).mean >= POINT and rise.above(0)
+
+
+def too_short(runs: Mapping[str, Sequence[Run]], shortened: Shortened) -> bool:
+    """Whether a budget left out so many steps that the runs say nothing about the preset."""
+    networks = [own for arm, own in runs.items() if ARMS[arm].fit is None]
+    return shortened.share < MIN_SHARE and all(still_improving([run.phase("label") for run in own]) for own in networks)
+
+
+def hurry(shortened: Shortened) -> Caveat:
+    """That runs were too short, and how long they would take."""
+    left_out = f"{100 * (1 - shortened.share):.0f}% of the preset's steps"
+    text = f"The budget left out {left_out}, and every network was still improving on validation at its end."
+    minutes = math.ceil(shortened.full_seconds / 60)
+    return Caveat(code="too-short", text=text, cure=f"Give about {minutes}m (--budget {minutes}m).")
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:
@@ -95,16 +117,49 @@ def observations(contrasts: Sequence[Contrast]) -> list[str]:
     return [f"{arm} fits 90% of its training labels in {ours} label steps, {against} in {theirs}."]
 
 
-def _mean(values: Sequence[float | None]) -> float:
+def mean(values: Sequence[float | None]) -> float:
+    """Of those that are there."""
     return float(np.mean([value for value in values if value is not None]))
 
 
-def _nothing_learnt(arm: str, entry: ArmSummary, task: Task) -> Caveat:
+def _pretraining(arm: str, entry: ArmSummary, task: Task) -> list[Caveat]:
+    """Whether self-pretraining has learnt nothing, or not with every seed."""
+    learnt, seeds = entry.pretrained
+    if learnt == seeds and not learnt_nothing(entry):
+        return []
+    cure = "More of it (--pretrain.duration) or other rates (--lr) may change this."
+    if not learnt_nothing(entry):
+        text = f"{ARMS[arm].title} is unreliable: it has learnt something in {learnt} of {seeds} seeds."
+        return [Caveat(code="pretraining-unreliable", text=text, cure=cure)]
     kind = KINDS[task.kind]
     unit = f" {kind.loss_unit}" if kind.loss_unit else ""
-    losses = f"{_mean(entry.val_reconstruction):.3f} against {_mean(entry.val_without_context):.3f}{unit}"
-    more = "More of it (--pretrain.duration), or other rates, may change this."
-    return Caveat(code=NOTHING, text=f"{ARMS[arm].title} has learnt no more than {kind.table_words} ({losses}). {more}")
+    losses = f"{mean(entry.val_reconstruction):.3f} against {mean(entry.val_without_context):.3f}{unit}"
+    text = f"{ARMS[arm].title} has learnt no more than {kind.table_words} ({losses})."
+    return [Caveat(code=NOTHING, text=text, cure=cure)]
+
+
+def _rates_at_edge(arms: Mapping[str, ArmSummary], grid: Sequence[float]) -> list[Caveat]:
+    """Whether most seeds of an arm would perhaps have picked a rate beyond the grid."""
+    if len(grid) < 2:
+        return []
+    rates = sorted(grid)
+    at_edge, lower, higher = [], "", ""
+    for edge, lr in (("lowest", rates[0]), ("highest", rates[-1])):
+        phases = [
+            name if phase == "lr" else f"self-pretraining of {name}"
+            for name, entry in arms.items()
+            for phase in ("lr", "lr_pretrain")
+            if 2 * sum(picked == lr for picked in getattr(entry, phase)) > len(entry.test_acc)
+            and (phase == "lr_pretrain" or mean(entry.val_acc) < CEILING)
+        ]
+        if phases:
+            at_edge.append(f"the {edge} rate, {lr:g}, for {_and(phases)}")
+            lower = f"{rates[0] ** 2 / rates[1]:.1g}," if edge == "lowest" else lower
+            higher = f",{rates[-1] ** 2 / rates[-2]:.1g}" if edge == "highest" else higher
+    if not at_edge:
+        return []
+    cure = f"A wider grid (--lr {lower}{','.join(f'{lr:g}' for lr in rates)}{higher}) may change this."
+    return [Caveat(code="rates-at-edge", text=f"Most seeds picked {' and '.join(at_edge)}.", cure=cure)]
 
 
 def _commonest_class(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Caveat]:
@@ -118,40 +173,47 @@ def _commonest_class(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Cave
         return []
     text = (
         f"Every arm answers the commonest class, {task.classes[commonest]}, nearly always, which is right for "
-        f"{100 * share:.1f}% of the test rows: none has learnt to tell the classes apart. More label steps "
-        "(--label.duration), or rows of the rarer classes, may change this."
+        f"{100 * share:.1f}% of the test rows: none has learnt to tell the classes apart."
     )
-    return [Caveat(code="commonest-class", text=text)]
+    cure = "More label steps (--label.duration), or rows of the rarer classes, may change this."
+    return [Caveat(code="commonest-class", text=text, cure=cure)]
 
 
 def _nothing_to_gain(arm: str, entry: ArmSummary) -> list[Caveat]:
-    test = _mean(entry.test_acc)
-    if min(test, _mean(entry.best_train_acc)) < CEILING:
+    test = mean(entry.test_acc)
+    if min(test, mean(entry.best_train_acc)) < CEILING:
         return []
     text = f"{arm} alone scores {100 * test:.1f}%: there is next to nothing to gain here."
     return [Caveat(code="nothing-to-gain", text=text)]
 
 
-def _could_not_see(contrast: Contrast, level: float, task: Task) -> list[Caveat]:
+def _could_not_see(contrast: Contrast, next_level: float, task: Task) -> list[Caveat]:
     """What the interval leaves open, and the way out."""
     test = contrast.test
     if contrast.outcome != "no detectable effect" or test.low is None or test.high is None:
         return []
-    half = (test.high - test.low) / 2
-    if half < POINT:
+    missed = max(test.high, -test.low)
+    if missed < POINT:
         return []
     rows = task.describe().rows
     rested = f"{test.n} seeds and {contrast.n_test} test {rows}"
-    text = f"With {rested} a difference of {100 * half:.1f} points could have been missed."
-    if abs(test.mean) >= POINT and all(lead * test.mean > 0 for lead in contrast.leads):
+    text = f"With {rested} a difference of up to {100 * missed:.1f} points could have been missed."
+    if abs(test.mean) < POINT:
+        return [Caveat(code="could-not-see", text=text)]
+    if all(lead * test.mean > 0 for lead in contrast.leads):
         where = "ahead" if test.mean > 0 else "behind"
         text = (
             f"{contrast.arm} is {where} in all {test.n} seeds, by {100 * abs(test.mean):.1f} points on average; "
             f"{rested} cannot exclude chance."
         )
-        needed = contrast.seeds_needed(level)
-        text += f" About {needed} seeds would (--seeds {needed})." if needed else f" More test {rows} might."
-    return [Caveat(code="could-not-see", text=text)]
+    needed = contrast.seeds_needed(next_level)
+    cure = f"More test {rows} may decide it."
+    if needed:
+        cure = (
+            f"About {needed} seeds would decide it: the same command with --seeds {needed}, which is another look and "
+            f"asks for p below {next_level:g}. Next time name a range beforehand (--seeds {test.n}-{needed})."
+        )
+    return [Caveat(code="could-not-see", text=text, cure=cure)]
 
 
 def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Caveat]:
@@ -181,8 +243,8 @@ def _mixed_versions(runs: Mapping[str, Sequence[Run]]) -> list[Caveat]:
     mixed = [f"{package} {_and(sorted(versions))}" for package, versions in made_by.items() if len(versions) > 1]
     if not mixed:
         return []
-    text = f"The trainings were made by different versions ({'; '.join(mixed)}); a new --out makes them all anew."
-    return [Caveat(code="mixed-versions", text=text)]
+    text = f"The trainings were made by different versions ({'; '.join(mixed)})."
+    return [Caveat(code="mixed-versions", text=text, cure="A new --out makes them all anew.")]
 
 
 def _and(names: Sequence[str]) -> str:

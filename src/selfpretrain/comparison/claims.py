@@ -1,8 +1,7 @@
 """Two arms, paired by seed: how much they differ, and what may be claimed of several such contrasts together.
 
-Primary claims are taken in the order in which they are declared, each at the full level, and each only if the ones
-before it hold. That keeps the chance of any false claim among them at the level. All other contrasts are secondary and
-share another level by Holm's rule.
+Primary claims share one level by Holm's rule, and all other contrasts share another. "Equal" is a claim, too: the whole
+interval lies within ``MARGIN``. That no difference shows is none.
 
 An answer that is looked at more than once has more chances to be wrong. Looks that were planned share the level of
 0.05 (``PLANNED``). A look that was not planned, at seeds that were added after a result was seen, makes the next claim
@@ -12,7 +11,6 @@ harder: at look k the level is ``0.05 / 2^(k-1)``, so that all looks together st
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from operator import attrgetter
 
 import numpy as np
@@ -25,6 +23,8 @@ from selfpretrain.config import MIN_SEEDS
 from selfpretrain.stats import Crossed, Interval, crossed_interval, holm, t_interval
 
 ALPHA = 0.05
+MARGIN = 0.02
+"""Accuracies that differ by less count as equal (ours)."""
 PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
 """Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
 do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
@@ -42,7 +42,7 @@ class Contrast:
 
     Attributes:
         matched: what is equal between the two.
-        primary: whether it is one of the claims that are made in a fixed order.
+        primary: whether it is one of the claims that the comparison is made for.
         test: test accuracy, over seeds and test sequences.
         squares: what that interval is made of; None where there is none.
         leads: difference in test accuracy of each seed.
@@ -76,7 +76,7 @@ class Contrast:
 
     def seeds_needed(self, level: float) -> int | None:
         """About so many seeds would show the difference; None where none more are needed, or none would do."""
-        if self.outcome in ("helps", "loses") or self.squares is None:
+        if self.outcome in ("helps", "loses", "equal") or self.squares is None:
             return None
         return self.squares.seeds_needed(level)
 
@@ -139,14 +139,15 @@ def look_at(n_seeds: int, before: Sequence[Look], planned: Sequence[int]) -> Loo
 
 
 def adjusted_p(p_values: Sequence[float], primary: Sequence[bool]) -> list[float]:
-    """Adjusted p-values, in the order given: of primary claims the largest up to each, of the others Holm's.
+    """Holm's adjusted p-values, in the order given: among the primary claims, and among the others.
 
     >>> adjusted_p([0.01, 0.04, 0.02, 0.03], [True, True, False, False])
-    [0.01, 0.04, 0.04, 0.04]
+    [0.02, 0.04, 0.04, 0.04]
     """
-    ours = iter(accumulate((p for p, first in zip(p_values, primary, strict=True) if first), max))
-    rest = iter(holm([p for p, first in zip(p_values, primary, strict=True) if not first]))
-    return [next(ours if first else rest) for first in primary]
+    ours, rest = (
+        iter(holm([p for p, own in zip(p_values, primary, strict=True) if own is kind])) for kind in (True, False)
+    )
+    return [next(ours if own else rest) for own in primary]
 
 
 def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]:
@@ -159,5 +160,7 @@ def claim(contrasts: Sequence[Contrast], level: float = ALPHA) -> list[Contrast]
             outcome = "not tested"
         elif p < level:
             outcome = "helps" if c.test.mean > 0 else "loses"
+        elif c.test.within(MARGIN):
+            outcome = "equal"
         claims.append(replace(c, p_adjusted=None if c.test.p is None else p, outcome=outcome))
     return claims

@@ -93,7 +93,8 @@ def compare(
     folder = _folder(out, task)
     plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)
     request = plan.request
-    with folder.claimed(request.config, task, None if store is None else Path(store), asked):
+    shared = None if store is None else Path(store)
+    with folder.claimed(request.config, task, shared, asked, plan.shortened):
         folder.write_environment(environment(request.device))
         for text in (*task.notes, *plan.lines):
             watch(Note(text))
@@ -104,7 +105,7 @@ def compare(
                 look = plan.at(seeds)
                 folder.write_request(look.request.config)
                 performed = perform(look, folder.runs, trainings, running, watch, snapshots=train.snapshots)
-                answer = judge(look.request, performed, folder.looks_taken)
+                answer = judge(look.request, performed, folder.looks_taken, plan.shortened)
                 folder.write_answer(answer)
                 if is_clear(answer):
                     break
@@ -143,11 +144,22 @@ def _folder(out: Path | str | None, task: Task) -> ComparisonFolder:
 def _plan(
     request: Request, folder: ComparisonFolder, budget: str | None, keep: Collection[str], **how: Any
 ) -> tuple[Plan, str | None]:
-    """The plan and, with a budget, a fingerprint of the command. The same command later reuses the stored plan."""
+    """The plan and, with a budget, a fingerprint of the command.
+
+    The same command later goes on with the same plan, with more seeds or another arm, too.
+    """
     if budget is None:
         return Plan.of(request), None
-    asked = fingerprint(request.config, budget, sorted(set(keep) & set(CHOSEN)), request.task.fingerprint)
-    resolved = folder.resolved(asked)
-    if resolved is not None:
-        return Plan.of(replace(request, config=resolved)), asked
-    return within(request, budget, keep, **how), asked
+    config = request.config
+    kept = sorted(set(keep) & set(CHOSEN) - {"seeds"})
+    timeless = replace(config, seeds=1, looks=(), arms=("scratch",))
+    asked = fingerprint(timeless, budget, kept, request.task.fingerprint)
+    record = folder.resolved(asked)
+    if record is None:
+        return within(request, budget, keep, **how), asked
+    known = record.request
+    seeds, looks = known.seeds_at_looks[-1], known.looks
+    if "seeds" in keep or config.looks:
+        seeds, looks = config.seeds, config.looks
+    plan = Plan.of(replace(request, config=replace(known, arms=config.arms, seeds=seeds, looks=looks)))
+    return replace(plan, shortened=record.shortened), asked

@@ -1,10 +1,11 @@
 """The job that follows a run's trainings: evaluate it on the test split, once, and write its folder."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,14 +20,16 @@ from selfpretrain.comparison.run import (
     METRICS,
     MODEL,
     PREDICTIONS,
+    PREFIXES,
     RESULT,
     START,
     Run,
     RunRecord,
     RunResult,
+    SplitName,
     read_run,
 )
-from selfpretrain.data.task import Task
+from selfpretrain.data.task import Split, Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.errors import DamagedError
 from selfpretrain.files import own_folder, remove_half_written, seal, to_dict, unseal, write_atomically, write_json
@@ -95,7 +98,8 @@ class EvaluateJob(Job):
         assert fit is not None, "a run has a training or a fit"
         with threads(1):
             fitted = self.fitted or fit(task)
-            predicted, test = self._predictions(fitted.test_probabilities(), task)
+            predictions = self._predictions(fitted.probabilities, task)
+        assert predictions is not None, "classical models predict numbers"
         train = fitted.train.acc
         label = TrainingResult(
             seconds=fitted.seconds,
@@ -104,8 +108,10 @@ class EvaluateJob(Job):
             train_sample_acc=train,
             best_train_sample_acc=train,
         )
-        result = RunResult(arm=self.record.arm, seed=self.record.seed, choice=fitted.choice, label=label, test=test)
-        return Run(self.record, result, predicted=predicted)
+        result = RunResult(
+            arm=self.record.arm, seed=self.record.seed, choice=fitted.choice, label=label, test=predictions.scores
+        )
+        return Run(self.record, result, predicted=predictions.classes, probabilities=predictions.probabilities)
 
     def _network(self, store: Store, task: Task, training: Training) -> Run:
         parts = [(part, store.finished(part)) for part in training.chain]
@@ -125,10 +131,11 @@ class EvaluateJob(Job):
         model.load_state_dict(labels.weights)
         model.to(training.device)
         with threads(training.threads):
-            probabilities = probabilities_of(model, task.test, torch.device(training.device))
-        if not np.isfinite(probabilities).all():
-            return replace(run, result=replace(result, failure="predictions of the test split are not finite"))
-        predicted, test = self._predictions(probabilities, task)
+            predictions = self._predictions(
+                partial(probabilities_of, model, device=torch.device(training.device)), task
+            )
+        if predictions is None:
+            return replace(run, result=replace(result, failure="predictions are not finite"))
         if isinstance(model, SequenceModel):  # one that borrows attention is an experiment, and nothing to take away
             save_model(self.path / MODEL, model, task.codec)
         flops = {"pretrain": 0, "label": 0}
@@ -138,19 +145,33 @@ class EvaluateJob(Job):
             result,
             pretrain=next((done.result for part, done in parts if part.phase == "pretrain"), None),
             label=labels.result,
-            test=test,
+            test=predictions.scores,
             flops_pretrain=flops["pretrain"],
             flops_label=flops["label"],
         )
-        return replace(run, result=result, predicted=predicted)
+        return replace(run, result=result, predicted=predictions.classes, probabilities=predictions.probabilities)
 
-    def _predictions(self, probabilities: NDArray[Any], task: Task) -> tuple[NDArray[np.int64], Metrics]:
-        """Write the predictions; the predicted classes (N,) and their scores."""
-        predicted = probabilities.argmax(axis=1).astype(np.int64)
-        tensors = {
-            "row": task.test.numbers,
-            "predicted": predicted,
-            "probabilities": np.ascontiguousarray(probabilities, dtype=np.float64),
-        }
+    def _predictions(self, probabilities_of: "Callable[[Split], NDArray[Any]]", task: Task) -> "Predictions | None":
+        """Predict both splits and write the predictions; None, and nothing written, where some are not finite."""
+        tensors = dict[str, NDArray[Any]]()
+        for split, prefix in PREFIXES.items():
+            rows: Split = getattr(task, split)
+            probabilities = np.ascontiguousarray(probabilities_of(rows), dtype=np.float64)
+            if not np.isfinite(probabilities).all():
+                return None
+            own = {"row": rows.numbers, "predicted": probabilities.argmax(axis=1), "probabilities": probabilities}
+            tensors |= {prefix + name: tensor for name, tensor in own.items()}
         write_atomically(self.path / PREDICTIONS, save(tensors, {"classes": json.dumps(task.classes)}))
-        return predicted, Metrics.of_probabilities(probabilities, task.test.y)
+        return Predictions(
+            tensors["predicted"],
+            {split: tensors[f"{prefix}probabilities"].astype(np.float32) for split, prefix in PREFIXES.items()},
+            Metrics.of_probabilities(tensors["probabilities"], task.test.y),
+        )
+
+
+class Predictions(NamedTuple):
+    """Classes and scores of the test rows, and probabilities of the validation and the test rows."""
+
+    classes: NDArray[np.int64]
+    probabilities: Mapping[SplitName, NDArray[np.float32]]
+    scores: Metrics

@@ -20,7 +20,7 @@ from typing import Any
 import filelock
 
 from selfpretrain.comparison.run import RESULT, RunRecord, run_name
-from selfpretrain.comparison.summary import Look, Summary
+from selfpretrain.comparison.summary import Look, Shortened, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
 from selfpretrain.errors import DamagedError, RequestError, SettingError
@@ -42,6 +42,7 @@ class FolderRecord:
         source: where they came from; None from Python.
         store: the folder of trainings, relative to the comparison's.
         asked: fingerprint of the command under a budget whose resolved request this is; None without a budget.
+        shortened: what that budget made of the preset's steps.
     """
 
     request: CompareConfig
@@ -49,6 +50,7 @@ class FolderRecord:
     source: TaskConfig | None
     store: str = TRAININGS
     asked: str | None = None
+    shortened: Shortened | None = None
 
     @property
     def run_names(self) -> list[str]:
@@ -97,12 +99,19 @@ class ComparisonFolder:
         return content
 
     @contextmanager
-    def claimed(self, config: CompareConfig, task: Task, store: Path | None, asked: str | None) -> Iterator[None]:
+    def claimed(
+        self,
+        config: CompareConfig,
+        task: Task,
+        store: Path | None,
+        asked: str | None,
+        shortened: Shortened | None = None,
+    ) -> Iterator[None]:
         """Make the folder ours for a request; holds a lock while work is going on.
 
         Args:
             store: a shared folder of trainings; None: the folder's own.
-            asked: see ``FolderRecord``.
+            asked, shortened: see ``FolderRecord``.
 
         Raises:
             RequestError: it holds something else, or other data, or somebody is at work there.
@@ -122,7 +131,14 @@ class ComparisonFolder:
                 self._refuse_other_data(task)
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
-            record = FolderRecord(request=config, task=task.fingerprint, source=task.source, store=shared, asked=asked)
+            record = FolderRecord(
+                request=config,
+                task=task.fingerprint,
+                source=task.source,
+                store=shared,
+                asked=asked,
+                shortened=shortened,
+            )
             write_json(self.path / CONFIG, to_dict(record))
             yield
 
@@ -158,14 +174,13 @@ class ComparisonFolder:
         with lock:
             yield
 
-    def resolved(self, asked: str) -> CompareConfig | None:
-        """What a command under a budget was resolved to here; None if it was not."""
+    def resolved(self, asked: str) -> FolderRecord | None:
+        """The record, if it is what a command under this budget was resolved to; else None."""
         try:
             record = self.record
         except RequestError:  # nothing is there, or it is refused where the folder is claimed
             return None
-        request = record.request
-        return replace(request, seeds=request.seeds_at_looks[-1]) if record.asked == asked else None
+        return record if record.asked == asked else None
 
     @property
     def looks_taken(self) -> Mapping[str, tuple[Look, ...]]:

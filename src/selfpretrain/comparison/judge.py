@@ -4,19 +4,19 @@ The cause follows a decision table. "Trains better" compares the best clean trai
 in evaluation mode, not that of the selected checkpoint: early stopping may have selected one from before the training
 set was fitted.
 
-| outcome       | what the runs show                                                        | cause          |
-|---------------|---------------------------------------------------------------------------|----------------|
-| helps         | the arm trains better, and that carries at least half of the gain:         |                |
-|               | - and the other stays behind when it gets the same total compute           | optimization   |
-|               | - but the other catches up when it gets the same total compute             | speed          |
-|               | - and nobody gave the other more compute                                   | undetermined   |
-| loses         | the arm trains worse (nobody gave it more compute)                         | undetermined   |
-| helps, loses  | both train equally well (interval within +-margin, +-half of the gain)     | generalization |
-| helps, loses  | anything else                                                              | undetermined   |
-| no effect     | equal test and training accuracy at equal label steps, and one fits the    | speed          |
-|               | training set in fewer of them                                              |                |
-| no effect     | anything else                                                              | none           |
-| not tested    | anything                                                                   | none           |
+| outcome      | what the runs show                                                         | cause          |
+|--------------|----------------------------------------------------------------------------|----------------|
+| helps        | the arm trains better, and that carries at least half of the gain:          |                |
+|              | - and it is ahead of the other with the same total compute, too             | optimization   |
+|              | - but the other is equal to it then                                         | speed          |
+|              | - but the other is ahead of it then                                         | compute        |
+|              | - and nobody gave the other more compute, or it is open what that does      | undetermined   |
+| loses        | the arm trains worse (nobody gave it more compute)                          | undetermined   |
+| helps, loses | both train equally well (interval within +-margin, +-half of the gain)      | generalization |
+| helps, loses | anything else                                                               | undetermined   |
+| equal        | equal training accuracy, too, at equal label steps, and one fits the        | speed          |
+|              | training set in fewer of them                                               |                |
+| anything     | anything else                                                               | none           |
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,13 +26,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfpretrain.arms.builtin import contrasts_of
-from selfpretrain.comparison.caveats import LEARNT, caveats, learnt_nothing, observations
-from selfpretrain.comparison.claims import Contrast, claim, contrast_of, hits, look_at
+from selfpretrain.comparison.caveats import caveats, hurry, learnt_nothing, observations, too_short
+from selfpretrain.comparison.claims import ALPHA, MARGIN, Contrast, claim, contrast_of, hits, look_at
 from selfpretrain.comparison.plateau import has_left
+from selfpretrain.comparison.recommend import recommend
 from selfpretrain.comparison.run import Performed, Run
 from selfpretrain.comparison.search import Picked
-from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Look, Summary
-from selfpretrain.comparison.words import sentences
+from selfpretrain.comparison.summary import (
+    ArmSummary,
+    Cause,
+    ContrastSummary,
+    Look,
+    Outcome,
+    Shortened,
+    Summary,
+    Verdict,
+)
+from selfpretrain.comparison.words import verdict_of
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.data.task import Task
 from selfpretrain.files import fingerprint
@@ -42,17 +52,20 @@ from selfpretrain.stats import crossed_interval
 if TYPE_CHECKING:
     from selfpretrain.comparison.request import Request
 
-MARGIN = 0.02
-"""Accuracies that differ by less count as equal (ours)."""
 
-
-def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Look, ...]]) -> Summary:
+def judge(
+    request: "Request",
+    performed: Performed,
+    taken: Mapping[str, tuple[Look, ...]],
+    shortened: Shortened | None = None,
+) -> Summary:
     """The answer.
 
     Args:
         request: at one of its looks.
         performed: its runs, and how their learning rates were picked.
         taken: the looks that were taken in this folder before, by question.
+        shortened: how far a budget cut the preset's steps.
     """
     config, task, question = request.config, request.task, request.question
     looks = taken.get(question, ())
@@ -64,24 +77,43 @@ def judge(request: "Request", performed: Performed, taken: Mapping[str, tuple[Lo
     arms = {arm: arm_summary(of_arm, task, performed.picked.get(arm, ())) for arm, of_arm in runs.items()}
     declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
     made = [contrast_of(arm, versus, runs, task.test.y) for arm, versus in declared]
-    contrasts = [
-        # An arm whose self-pretraining has learnt nothing tests nothing, unless it is ahead all the same.
-        replace(c, outcome="not tested") if c.outcome != "helps" and learnt_nothing(arms[c.arm]) else c
-        for c in claim([c for c in made if c is not None], look.level)
-    ]
+    hurried = shortened is not None and too_short(runs, shortened)
+    contrasts = [decided(c, arms, hurried) for c in claim([c for c in made if c is not None], look.level)]
+    known = caveats(task, runs, arms, contrasts, next_level=ALPHA / 2 ** len(looks), grid=config.train.lr)
+    if hurried and shortened is not None:
+        known = [hurry(shortened), *(caveat for caveat in known if caveat.code != "still-improving")]
     answer = Summary(
         request=fingerprint(config),
         task=task.describe(),
         arms=arms,
-        comparisons=tuple(entry(contrast, contrasts, look.level) for contrast in contrasts),
-        tested=bool(contrasts) and contrasts[0].outcome != "not tested",
-        warnings=tuple(caveats(task, runs, arms, contrasts, look.level)),
+        comparisons=tuple(entry(contrast, contrasts, ALPHA / 2 ** len(looks)) for contrast in contrasts),
+        tested=bool(contrasts) and contrasts[0].outcome not in ("not tested", "too short"),
+        warnings=tuple(known),
         observations=tuple(observations(contrasts)),
         looks={**taken, question: looks},
         level=look.level,
-        verdict="",
+        recommended=recommend(performed.runs, task),
+        verdict=Verdict(answer=""),
     )
-    return replace(answer, verdict=sentences(answer, looks.index(look) + 1))
+    return replace(answer, verdict=verdict_of(answer, looks.index(look) + 1))
+
+
+def decided(contrast: Contrast, arms: Mapping[str, ArmSummary], hurried: bool) -> Contrast:
+    """What may be claimed of a contrast, given how its arms have learnt.
+
+    A lead that shows is a lead. Anything else says nothing where self-pretraining has learnt nothing or the runs were
+    too short. Arms are equal only if every seed of both left the plateau: else nobody knows how often they would.
+    """
+    if contrast.outcome == "helps" or contrast.test.n < MIN_SEEDS:
+        return contrast
+    if learnt_nothing(arms[contrast.arm]):
+        return replace(contrast, outcome="not tested")
+    if hurried:
+        return replace(contrast, outcome="too short")
+    if contrast.outcome == "equal":
+        learnt = (has for arm in (contrast.arm, contrast.against) for has in arms[arm].learnt if has is not None)
+        return contrast if all(learnt) else replace(contrast, outcome="no detectable effect")
+    return contrast
 
 
 def is_clear(answer: Summary) -> bool:
@@ -99,8 +131,8 @@ def is_clear(answer: Summary) -> bool:
     # A primary contrast is missing where no pair of its runs has ended well.
     wanted = [c for c in answer.comparisons if not primary or (c.arm, c.against) in primary]
     claimed = all(c.outcome in ("helps", "loses") for c in wanted) and len(wanted) >= len(primary)
-    shares = [answer.arms[c.arm].reconstruction_gains for c in wanted if c.outcome == "not tested"]
-    return bool(wanted) and (claimed or any(of_arm and max(of_arm) <= LEARNT for of_arm in shares))
+    idle = [answer.arms[c.arm].pretrained for c in wanted if c.outcome == "not tested"]
+    return bool(wanted) and (claimed or any(seeds and not learnt for learnt, seeds in idle))
 
 
 def cause_of(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
@@ -112,15 +144,14 @@ def cause_of(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
     """
     if contrast.test.n < MIN_SEEDS:
         return "undetermined"
-    if contrast.outcome == "not tested":
+    if contrast.outcome == "equal":
+        return "speed" if contrast.train.within(MARGIN) and contrast.speeds_differ else "none"
+    if contrast.outcome not in ("helps", "loses"):
         return "none"
-    if contrast.outcome == "no detectable effect":
-        equal = contrast.test.within(MARGIN) and contrast.train.within(MARGIN)
-        return "speed" if equal and contrast.speeds_differ else "none"
     if contrast.outcome == "helps" and contrast.train.above(0) and contrast.train.mean >= contrast.test.mean / 2:
-        if with_more_compute is None:
-            return "undetermined"
-        return "optimization" if with_more_compute.outcome == "helps" else "speed"
+        outcome = None if with_more_compute is None else with_more_compute.outcome
+        causes: dict[Outcome | None, Cause] = {"helps": "optimization", "equal": "speed", "loses": "compute"}
+        return causes.get(outcome, "undetermined")
     equal = contrast.train.within(min(MARGIN, abs(contrast.test.mean) / 2))
     return "generalization" if equal else "undetermined"
 

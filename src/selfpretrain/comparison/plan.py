@@ -10,6 +10,7 @@ from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.classical import Fitted
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.search import Search
+from selfpretrain.comparison.summary import Shortened
 from selfpretrain.config import MIN_SEEDS
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import expected_half_width
@@ -30,6 +31,7 @@ class Plan:
         fitted: classical models that were fitted while planning.
         seconds: expected, with all workers; None: not timed.
         left_out: what was cut to fit a budget.
+        shortened: how far steps were cut for it; None: they were not.
     """
 
     request: Request
@@ -38,6 +40,7 @@ class Plan:
     fitted: Mapping[str, Fitted] = field(default_factory=dict)
     seconds: float | None = None
     left_out: Sequence[str] = ()
+    shortened: Shortened | None = None
 
     @classmethod
     def of(cls, request: Request) -> "Plan":

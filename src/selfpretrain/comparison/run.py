@@ -5,7 +5,8 @@ runs/<arm>-seed<k>/
   metrics.jsonl            the validations of its trainings
   start.json               which weights came from self-pretraining, if any did
   model/                   the trained model (see ``classifier``)
-  predictions.safetensors  of the test split: row numbers, predicted classes, probabilities; class names as metadata
+  predictions.safetensors  of the test split: row numbers, predicted classes, probabilities; class names as metadata;
+                           and of the validation split, with "val." before these names
   result.json              the numbers
   manifest.json, DONE      the checksums of all of these, sealed (see ``files``)
 """
@@ -13,19 +14,23 @@ runs/<arm>-seed<k>/
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.comparison.search import Picked
 from selfpretrain.config import PhaseName
+from selfpretrain.errors import DamagedError
 from selfpretrain.files import Sealed
 from selfpretrain.metrics import Metrics
 from selfpretrain.train.training import Row, Training, TrainingResult
 
 CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "result.json"
 MODEL, PREDICTIONS = "model", "predictions.safetensors"
+SplitName = Literal["val", "test"]
+PREFIXES: Mapping[SplitName, str] = {"test": "", "val": "val."}
+"""Of the names in a run's predictions."""
 
 
 def run_name(arm: str, seed: int) -> str:
@@ -91,6 +96,7 @@ class Run:
     Attributes:
         rows: the validations of its trainings; none for a classical model.
         predicted: the class of every test row (N,); None where it failed.
+        probabilities: of the validation and the test rows, (N, classes) each, by the name of the split.
         start: which weights came from self-pretraining; None where none did.
     """
 
@@ -98,6 +104,7 @@ class Run:
     result: RunResult
     rows: Sequence[Row] = ()
     predicted: NDArray[np.int64] | None = None
+    probabilities: Mapping[SplitName, NDArray[np.float32]] = field(default_factory=dict)
     start: Any = None
 
     def phase(self, phase: PhaseName) -> list[Row]:
@@ -122,10 +129,16 @@ def read_run(path: Path) -> Run:
 
     files = Sealed(path)
     files.check()
+    tensors = load(files.read(PREDICTIONS)) if PREDICTIONS in files.names else {}
+    if tensors and not {f"{prefix}probabilities" for prefix in PREFIXES.values()} <= tensors.keys():
+        raise DamagedError(path / PREDICTIONS)  # of another version
     return Run(
         record=files.record(CONFIG, RunRecord),
         result=files.record(RESULT, RunResult),
         rows=files.lines(METRICS),
-        predicted=load(files.read(PREDICTIONS))["predicted"] if PREDICTIONS in files.names else None,
+        predicted=tensors.get("predicted"),
+        probabilities={
+            split: tensors[f"{prefix}probabilities"].astype(np.float32) for split, prefix in PREFIXES.items() if tensors
+        },
         start=files.json(START) if START in files.names else None,
     )

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from selfpretrain.config import LEARNT
 from selfpretrain.data.task import TaskSummary
 
-Outcome = Literal["helps", "loses", "no detectable effect", "not tested"]
-Cause = Literal["optimization", "generalization", "speed", "undetermined", "none"]
+Outcome = Literal["helps", "loses", "equal", "no detectable effect", "too short", "not tested"]
+Cause = Literal["optimization", "generalization", "speed", "compute", "undetermined", "none"]
 WarningCode = Literal[
     "pretraining-learnt-nothing",
+    "pretraining-unreliable",
+    "too-short",
     "commonest-class",
+    "rates-at-edge",
     "still-improving",
     "nothing-to-gain",
     "could-not-see",
@@ -28,6 +32,14 @@ class Look:
 
     n_seeds: int
     level: float
+
+
+@dataclass(frozen=True)
+class Shortened:
+    """What a budget made of the preset's label steps: the share that is left, and the seconds that all would take."""
+
+    share: float
+    full_seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +82,12 @@ class ArmSummary:
     failures: Mapping[str, str]
 
     @property
+    def pretrained(self) -> tuple[int, int]:
+        """In how many seeds self-pretraining has learnt something, and of how many."""
+        gains = self.reconstruction_gains
+        return sum(gain > LEARNT for gain in gains), len(gains)
+
+    @property
     def reconstruction_gains(self) -> list[float]:
         """By what share of the best loss without context self-pretraining is below it, with each seed."""
         pairs = zip(self.val_reconstruction, self.val_without_context, strict=True)
@@ -81,9 +99,9 @@ class ContrastSummary:
     """Two arms, paired by seed; differences are arm minus against.
 
     Attributes:
-        primary: one of the two claims of the comparison, taken in a fixed order; all others are secondary.
+        primary: one of the claims that the comparison is made for; all others are secondary.
         ci95, p: over other seeds and other test sequences.
-        p_adjusted: what decides: in their order for primary claims, after Holm for the others.
+        p_adjusted: what decides: after Holm, among the primary claims and among the others.
         seeds_ahead: seeds in which the arm is ahead.
         seeds_needed: about so many seeds would show this difference; None where no number of seeds would, or none more
             are needed.
@@ -110,10 +128,54 @@ class ContrastSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Caveat:
-    """Something to know before the answer is believed: a name for scripts, and a sentence."""
+    """Something to know before the answer is believed: a name for scripts, a sentence, and what to do about it."""
 
     code: WarningCode
     text: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} {self.cure}".strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recommendation:
+    """The model to use: of all arms the cheapest among those that are best on validation.
+
+    Accuracies are of this model, and of the average of the probabilities of all its arm's seeds.
+
+    Attributes:
+        learnt: whether it is better than always answering the commonest class (see ``plateau``).
+        seconds: of its trainings, without those at other rates.
+        average_val_acc, average_test_acc: None where the average is no better on validation.
+    """
+
+    arm: str
+    seed: int
+    choice: str | None
+    learnt: bool
+    val_acc: float
+    test_acc: float
+    seconds: float
+    average_val_acc: float | None = None
+    average_test_acc: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The answer in words: first in one line, then what to do, the primary claims, and what to know."""
+
+    answer: str
+    advice: str = ""
+    claims: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        return [line for line in (self.answer, self.advice, *self.claims, *self.notes) if line]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +184,9 @@ class Summary:
 
     Attributes:
         request: fingerprint of the settings that it answers.
-        tested: whether the runs could say anything about self-pretraining: it has learnt something, with three seeds.
+        tested: whether the runs could say anything about self-pretraining: it has learnt something, within enough steps
+            and in three seeds.
+        recommended: None where no run ended well.
         looks: numbers of seeds at which the result was looked at, by question (a fingerprint of all other settings);
             each look makes the next claim harder.
         level: significance level of this look.
@@ -137,7 +201,8 @@ class Summary:
     observations: tuple[str, ...]
     looks: Mapping[str, tuple[Look, ...]]
     level: float
-    verdict: str
+    recommended: Recommendation | None
+    verdict: Verdict
 
     def contrast(self, arm: str, against: str) -> ContrastSummary | None:
         """The contrast of two arms, if they were compared."""

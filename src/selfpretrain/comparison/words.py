@@ -1,13 +1,20 @@
-"""The verdict in words: of outcomes, causes and what should be known before either is believed."""
+"""The verdict in words: the answer in one line, what to do, the primary claims, and what to know."""
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from selfpretrain.comparison.caveats import NOTHING
-from selfpretrain.comparison.claims import ALPHA
+from selfpretrain.comparison.caveats import NOTHING, mean
+from selfpretrain.comparison.claims import ALPHA, MARGIN
 from selfpretrain.comparison.plateau import Count, counted, difference_p
-from selfpretrain.comparison.summary import ArmSummary, Cause, ContrastSummary, Outcome, Summary
+from selfpretrain.comparison.summary import (
+    ArmSummary,
+    Cause,
+    Caveat,
+    ContrastSummary,
+    Outcome,
+    Recommendation,
+    Summary,
+    Verdict,
+)
 from selfpretrain.config import GAIN, MIN_SEEDS
 from selfpretrain.registry import ARMS
 
@@ -16,49 +23,20 @@ COMPUTE_TOLERANCE = 0.02
 CAUSES: Mapping[Cause, str] = {
     "optimization": "optimisation: the weaker arm does not fit its training labels, also with the same total compute",
     "generalization": "generalisation: both fit their training labels equally, and one does better on new sequences",
-    "speed": "only speed: given the compute, both arrive at the same place",
+    "speed": "only speed: given the same total compute, both arrive at the same place",
+    "compute": "compute: labels alone do better with what self-pretraining costs",
     "undetermined": "undetermined: these runs do not decide it",
     "none": "nothing to explain",
 }
 """Each cause for a table."""
 AHEAD: Mapping[Outcome, str] = {
-    "helps": "it is ahead",
-    "loses": "it is behind",
+    "helps": "ahead",
+    "loses": "behind",
+    "equal": "equal",
     "no detectable effect": "no difference shows",
-    "not tested": "nothing was tested",
+    "too short": "too short to say",
+    "not tested": "not tested",
 }
-
-
-def sentences(answer: Summary, look: int) -> str:
-    """The verdict: claims, their cause, what was seen beside them, and what to know.
-
-    The first contrast carries it and, where it is of the same arm, the one at equal total compute.
-
-    Args:
-        answer: all but the verdict.
-        look: how often the result has been looked at, this time included.
-    """
-    contrasts = answer.comparisons
-    failed = [f"{len(entry.failures)} of {arm}" for arm, entry in answer.arms.items() if entry.failures]
-    lost = f"Runs that failed are left out: {', '.join(failed)}." if failed else ""
-    if not contrasts or ("spt" in answer.arms and contrasts[0].arm != "spt"):
-        return f"No verdict: no two arms that can be compared have finished runs. {lost}".strip()
-    first = contrasts[0]
-    known = [caveat.text for caveat in answer.warnings if first.outcome != "not tested" or caveat.code != NOTHING]
-    if first.n_seeds < MIN_SEEDS:
-        too_few = f"No verdict from {first.n_seeds} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
-        return " ".join([too_few, *known])
-    counts = _counts(first, answer)
-    parts = [counts, _claim(first, answer, conditional=bool(counts))]
-    second = next((c for c in contrasts[1:] if c.arm == first.arm and c.matched == "total compute"), None)
-    if second is not None and first.outcome != "not tested":
-        parts.append(_claim(second, answer, follows=True))
-    if first.outcome == "helps":
-        parts.append(_rivals(contrasts))
-    parts += [_because(first, answer.arms), *answer.observations, *known, lost]
-    if answer.level < ALPHA:
-        parts.append(f"This is look {look} at this result, so a claim takes p below {answer.level:g}.")
-    return " ".join(part for part in parts if part)
 
 
 def points(share: float | None) -> str:
@@ -79,20 +57,119 @@ def rates(picked: Sequence[float | None]) -> str:
     return ", ".join(f"{lr:g}" for lr in sorted({lr for lr in picked if lr is not None})) or "-"
 
 
-def _counts(first: ContrastSummary, answer: Summary) -> str:
-    """How many seeds of the arms left the plateau, where it is not the same for all; else nothing."""
+def verdict_of(answer: Summary, look: int) -> Verdict:
+    """The verdict.
+
+    Args:
+        answer: all but the verdict.
+        look: how often the result has been looked at, this time included.
+    """
+    contrasts = answer.comparisons
+    failed = [f"{len(entry.failures)} of {arm}" for arm, entry in answer.arms.items() if entry.failures]
+    lost = [f"Runs that failed are left out: {', '.join(failed)}."] if failed else []
+    if not contrasts or ("spt" in answer.arms and contrasts[0].arm != "spt"):
+        text = "No verdict: no two arms that can be compared have finished runs."
+        return Verdict(answer=text, advice=_advice(answer, ""), notes=tuple(lost))
+    first = contrasts[0]
+    if first.n_seeds < MIN_SEEDS:
+        text = f"No verdict from {first.n_seeds} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
+        notes = [*map(str, answer.warnings), *lost]
+        return Verdict(answer=text, advice=_advice(answer, ""), notes=tuple(notes))
+    primary = [c for c in contrasts if c.primary and c.arm == first.arm] or [first]
+    said = {"not tested": NOTHING, "too short": "too-short"}.get(first.outcome)
+    why = next((caveat for caveat in answer.warnings if caveat.code == said), None)
+    others = [caveat for caveat in answer.warnings if caveat is not why]
+    # What would change an answer that is open belongs to what to do; of one that is not, it is a note.
+    is_open = first.outcome not in ("helps", "loses", "equal")
+    to_do = next((caveat for caveat in answer.warnings if caveat.cure and is_open), None) if why is None else why
+    looks = f"This is look {look} at this result, so a claim takes p below {answer.level:g}."
+    notes = [
+        _because(first, answer.arms),
+        _rivals(contrasts) if first.outcome == "helps" else "",
+        *answer.observations,
+        *(caveat.text if caveat is to_do else str(caveat) for caveat in others),
+        *lost,
+        looks if answer.level < ALPHA else "",
+    ]
+    return Verdict(
+        answer=_answer(primary, answer, why),
+        advice=_advice(answer, "" if to_do is None else to_do.cure),
+        claims=(*_counts(first, answer), *(_claim(contrast, answer) for contrast in primary)),
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | None) -> str:
+    """The answer in one line."""
+    first, title = primary[0], ARMS[primary[0].arm].title
+    more = next((c for c in primary[1:] if c.matched == "total compute"), None)
+    if first.outcome == "not tested":
+        return f"Not tested: {why.text[0].lower()}{why.text[1:]}" if why else "Not tested."
+    if first.outcome == "too short":
+        return "Too short to say whether it helps."
+    scores = " against ".join(f"{100 * mean(answer.arms[arm].test_acc):.1f}%" for arm in (first.arm, first.against))
+    text = {
+        "helps": f"{title} helps",
+        "loses": f"{title} hurts",
+        "equal": f"{title} makes no difference: equal within {100 * MARGIN:g} points",
+        "no detectable effect": f"{title} makes no difference that could be shown",
+    }[first.outcome]
+    text = f"{text} ({scores} on test)"
+    if more is None or more.outcome == first.outcome:
+        both = ", also at equal total compute" if more is not None and more.outcome in ("helps", "loses") else ""
+        return f"{text}{both}."
+    return (
+        f"{text}; at equal total compute "
+        + {
+            "helps": f"it is ahead of {more.against}.",
+            "loses": f"it is behind {more.against}.",
+            "equal": f"{more.against} does as well.",
+            "no detectable effect": f"no difference from {more.against} shows.",
+            "not tested": "nothing was tested.",
+            "too short": "it is too short to say.",
+        }[more.outcome]
+    )
+
+
+def _advice(answer: Summary, cure: str) -> str:
+    """What to do now: which model to use, and what would change the answer."""
+    use = answer.recommended
+    if use is None:
+        return cure
+    if not use.learnt:
+        return f"Use none of these models yet: on validation none is better than the commonest class. {cure}".strip()
+    return f"{_use(use)} {cure}".strip()
+
+
+def _use(use: Recommendation) -> str:
+    name = f"the {use.arm} model" if use.choice else f"{use.arm}, seed {use.seed}"
+    scores = f"validation {100 * use.val_acc:.1f}%, test {100 * use.test_acc:.1f}%, trained in {use.seconds:.3g} s"
+    average = ""
+    if use.average_val_acc is not None and use.average_test_acc is not None:
+        average = (
+            f" The mean probabilities of all its seeds: validation {100 * use.average_val_acc:.1f}%, "
+            f"test {100 * use.average_test_acc:.1f}%."
+        )
+    return f"Use {name} ({scores}).{average}"
+
+
+def _counts(first: ContrastSummary, answer: Summary) -> list[str]:
+    """How many seeds of the arms left the plateau, where it is not the same for all."""
     arms = [first.arm, *dict.fromkeys(c.against for c in answer.comparisons if c.arm == first.arm and c.primary)]
     arms += [first.against] if first.against not in arms else []
     counts = {arm: counted(answer.arms[arm].learnt) for arm in arms}
     counts = {arm: count for arm, count in counts.items() if count.seeds}
-    if first.arm not in counts or first.against not in counts:
-        return ""
-    if not any(count.differs for count in counts.values()) and len({count.left > 0 for count in counts.values()}) == 1:
-        return ""
+    if first.arm not in counts or first.against not in counts or not _differ(counts):
+        return []
     parts = [f"{ARMS[first.arm].title} left the plateau in {_count(counts[first.arm], ' seeds')}"]
     parts += [f"{arm} in {_count(count)}" for arm, count in counts.items() if arm != first.arm]
     p = difference_p(counts[first.arm], counts[first.against])
-    return f"{', '.join(parts)} (exact test against {first.against}: p {p:.3f})."
+    return [f"{', '.join(parts)}; exact test against {first.against}: p {p:.3f}."]
+
+
+def _differ(counts: Mapping[str, Count]) -> bool:
+    """Whether some seeds left the plateau and others did not, of one arm or of different ones."""
+    return any(count.differs for count in counts.values()) or len({count.left > 0 for count in counts.values()}) > 1
 
 
 def _count(count: Count, seeds: str = "") -> str:
@@ -102,24 +179,23 @@ def _count(count: Count, seeds: str = "") -> str:
     return f"{count.left} of {count.seeds}{seeds}{chance}"
 
 
-def _claim(contrast: ContrastSummary, answer: Summary, *, follows: bool = False, conditional: bool = False) -> str:
+def _claim(contrast: ContrastSummary, answer: Summary) -> str:
+    """One contrast in a line."""
     low, high = contrast.ci95
+    counts = {arm: counted(answer.arms[arm].learnt) for arm in (contrast.arm, contrast.against)}
     interval = f"no interval from {contrast.n_test} test {answer.task.rows}"
     if low is not None:
-        rested = f"{contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
-        interval = f"95% interval {points(low)} to {points(high)}; {rested}"
-        interval += "; for seeds like these" if conditional else ""
-    gain = f"{points(contrast.effect)} points of test accuracy against {contrast.against}"
-    doubt = _doubt(contrast, answer.level)
-    if follows:
-        return f"At equal {contrast.matched} {AHEAD[contrast.outcome]}: {gain} ({interval}).{doubt}"
-    if contrast.outcome == "not tested":
-        why = next(caveat.text for caveat in answer.warnings if caveat.code == NOTHING)
-        return f"Not tested: {why[0].lower()}{why[1:]} As it is: {gain} ({interval})."
-    verb = {"no detectable effect": "has no detectable effect", "loses": f"loses to {contrast.against}"}
-    does = verb.get(contrast.outcome, contrast.outcome)
-    title = ARMS[contrast.arm].title
-    return f"{title} {does} here: {gain} at equal {contrast.matched} ({interval}).{doubt}"
+        interval = (
+            f"{points(low)} to {points(high)}; {contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
+        )
+        interval += ", for seeds like these" if _differ(counts) else ""
+    gain = f"{points(contrast.effect)} points against {contrast.against} at equal {contrast.matched}"
+    outcome = AHEAD[contrast.outcome]
+    if contrast.outcome == "equal":
+        outcome += (
+            f" for seeds like these, which left the plateau; at least {100 * counts[contrast.arm].ci95[0]:.0f}% do"
+        )
+    return f"{gain} ({interval}): {outcome}.{_doubt(contrast, answer.level)}"
 
 
 def _rivals(contrasts: Sequence[ContrastSummary]) -> str:
@@ -144,25 +220,23 @@ def _doubt(contrast: ContrastSummary, level: float) -> str:
             f" But early stopping made their {contrast.matched} unequal: {contrast.arm} spent "
             f"{contrast.compute_ratio:.2f} times what {contrast.against} spent."
         )
-    if contrast.outcome != "no detectable effect" or contrast.p is None or contrast.p >= ALPHA:
+    if contrast.outcome not in ("no detectable effect", "equal") or contrast.p is None or contrast.p >= ALPHA:
         return ""
-    if contrast.primary and contrast.p < level:
-        return " The interval excludes zero, but a claim at equal label compute comes first, and it does not hold."
     several = f"with several claims or looks that is no surprise (adjusted p {contrast.p_adjusted:.3f})"
     return f" The interval excludes zero, but {several}."
 
 
 def _because(contrast: ContrastSummary, arms: Mapping[str, ArmSummary]) -> str:
     weaker = contrast.arm if contrast.outcome == "loses" else contrast.against
-    reached = f"{100 * np.mean([acc for acc in arms[weaker].best_train_acc if acc is not None]):.0f}%"
-    if contrast.cause == "speed" and contrast.outcome == "no detectable effect":
+    reached = f"{100 * mean(arms[weaker].best_train_acc):.0f}%"
+    if contrast.cause == "speed" and contrast.outcome == "equal":
         return "One of them needs fewer label steps to fit the training set."
     return {
-        "optimization": f"The cause is optimisation: within its budget {weaker} fits only {reached} of its own "
-        "training labels. This is a plateau, not a hard limit: "
-        "more steps or a different initialisation may get past it.",
-        "generalization": "The cause is generalisation: both arms fit their training labels equally well.",
-        "speed": "The cause is speed: with the same total compute the other arrives at the same place.",
-        "undetermined": f"These runs do not decide the cause ({weaker} reaches {reached} on its training labels).",
+        "optimization": f"Why: optimisation. {weaker} fits only {reached} of its own training labels: a plateau, not a "
+        "limit, which more steps or a different initialisation may get past.",
+        "generalization": "Why: generalisation. Both arms fit their training labels equally well.",
+        "speed": "Why: only speed. With the same total compute the other arrives at the same place.",
+        "compute": "Why: compute. Labels alone do better with what self-pretraining costs.",
+        "undetermined": f"Why: these runs do not decide it ({weaker} reaches {reached} on its training labels).",
         "none": "",
     }[contrast.cause]

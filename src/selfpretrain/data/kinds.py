@@ -9,9 +9,12 @@
 Shapes: N sequences, B batch, T positions, D width, V symbols, C channels, M masked positions.
 """
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from selfpretrain.data.codec import Codec
-    from selfpretrain.data.task import Task
+    from selfpretrain.data.task import Split, Task
 
 BYTES = 256
 LARGEST = 1e30
@@ -43,6 +46,7 @@ NGRAMS, MAX_NGRAMS = (1, 5), 20_000
 MAX_RAW = 4096
 """A classical model sees single positions of sequences with up to this many numbers (ours)."""
 QUANTILES, LAGS = (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4, 5)
+WORD = r"(?u)\w+"
 FIRST_CHARACTER = 0x10000
 """For n-grams ids become characters from here on, beyond white space and surrogates."""
 
@@ -84,10 +88,18 @@ class Parsed(NamedTuple):
 
 
 class Features(NamedTuple):
-    """Tables of the three splits for a classical model, and whether trees may be fitted to them."""
+    """What a classical model sees of sequences.
+
+    Attributes:
+        name: in the name of a model.
+        rows: what the transformer reads of a split.
+        transformer: of scikit-learn, not fitted yet: gives a table (sequences, features).
+        trees: whether trees may be fitted to the table.
+    """
 
     name: str
-    tables: tuple[Any, Any, Any]
+    rows: "Callable[[Split], Any]"
+    transformer: Any
     trees: bool
 
 
@@ -196,7 +208,7 @@ class Kind(ABC):
 
     @abstractmethod
     def features(self, task: "Task") -> Iterator[Features]:
-        """Tables for classical models."""
+        """What classical models of a task see, one after the other."""
 
 
 class Discrete(Kind):
@@ -235,24 +247,35 @@ class Discrete(Kind):
 
     def features(self, task: "Task") -> Iterator[Features]:
         """tf-idf of n-grams; the symbol at each position, where all training sequences are equally long."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.preprocessing import OneHotEncoder
 
-        splits = (task.train, task.val, task.test)
-        documents = [
-            ["".join(map(chr, x[:n] + FIRST_CHARACTER)) for x, n in zip(s.x.astype(np.int64), s.lengths, strict=True)]
-            for s in splits
-        ]
-        vectorizer = TfidfVectorizer(
-            analyzer="char", lowercase=False, ngram_range=NGRAMS, sublinear_tf=True, max_features=MAX_NGRAMS
-        )
-        train = vectorizer.fit_transform(documents[0])
-        val, test = map(vectorizer.transform, documents[1:])
-        yield Features(f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf", (train, val, test), trees=False)
+        yield Features(f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf", _symbols_as_text, _tf_idf("char", NGRAMS), trees=False)
         if int(task.train.lengths.min()) == task.length <= MAX_RAW:
-            encoder = OneHotEncoder(handle_unknown="ignore").fit(task.train.x)
-            train, val, test = (encoder.transform(split.x) for split in splits)
-            yield Features("one-hot positions", (train, val, test), trees=True)
+            yield Features("one-hot positions", attrgetter("x"), OneHotEncoder(handle_unknown="ignore"), trees=True)
+
+
+def _tf_idf(analyzer: str, ngrams: tuple[int, int]) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        analyzer=analyzer,
+        lowercase=False,
+        ngram_range=ngrams,
+        sublinear_tf=True,
+        max_features=MAX_NGRAMS,
+        token_pattern=WORD if analyzer == "word" else None,
+    )
+
+
+def _symbols_as_text(split: "Split") -> list[str]:
+    """Each sequence as a text, a character for each symbol."""
+    rows = zip(split.x.astype(np.int64), split.lengths, strict=True)
+    return ["".join(map(chr, x[:n] + FIRST_CHARACTER)) for x, n in rows]
+
+
+def _bytes_as_text(split: "Split") -> list[str]:
+    """Each sequence as the text that it was, a replacement character for what was cut in the middle."""
+    return [bytes(x[:n].tolist()).decode(errors="replace") for x, n in zip(split.x, split.lengths, strict=True)]
 
 
 class Symbols(Discrete):
@@ -313,6 +336,14 @@ class Bytes(Discrete):
 
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         return sequences.entries
+
+    def features(self, task: "Task") -> Iterator[Features]:
+        """Also n-grams that end at the edges of words, and words with their neighbours."""
+        yield from super().features(task)
+        within = f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf within words"
+        yield Features(within, _bytes_as_text, _tf_idf("char_wb", NGRAMS), trees=False)
+        if any(re.search(WORD, text) for text in _bytes_as_text(task.train)):
+            yield Features("1-2-word tf-idf", _bytes_as_text, _tf_idf("word", (1, 2)), trees=False)
 
 
 class Values(Kind):
@@ -434,13 +465,12 @@ class Values(Kind):
         from sklearn.preprocessing import StandardScaler
 
         raw = int(task.train.lengths.min()) == task.length and task.train.x[0].size <= MAX_RAW
-        tables = [
-            np.stack([_summary(x, n, raw=raw) for x, n in zip(split.x, split.lengths, strict=True)])
-            for split in (task.train, task.val, task.test)
-        ]
-        scaler = StandardScaler().fit(tables[0])
-        train, val, test = map(scaler.transform, tables)
-        yield Features("summaries and raw values" if raw else "summaries", (train, val, test), trees=True)
+        name = "summaries and raw values" if raw else "summaries"
+        yield Features(name, partial(_summaries, raw=raw), StandardScaler(), trees=True)
+
+
+def _summaries(split: "Split", *, raw: bool) -> NDArray[np.float64]:
+    return np.stack([_summary(x, n, raw=raw) for x, n in zip(split.x, split.lengths, strict=True)])
 
 
 def _summary(x: NDArray[np.float32], n: int, *, raw: bool) -> NDArray[np.float64]:

@@ -271,6 +271,10 @@ def _without_gain(evidence: Evidence) -> str:
         return f"With fewer than {MIN_SEEDS} seeds no gain is claimed, and so none is explained."
     if evidence.outcome == "loses":
         return "Self-pretraining loses here; there is no gain whose carrier could be named."
+    if evidence.outcome == "equal":
+        return "With and without self-pretraining the accuracy is the same here; there is no gain to explain."
+    if evidence.outcome == "too short":
+        return "The runs were too short to say whether self-pretraining helps; there is no gain to explain."
     if evidence.outcome == "not tested":
         return "Self-pretraining has learnt nothing here that could help; there is no gain to explain."
     return "Self-pretraining has no detectable gain here, so there is none to explain."

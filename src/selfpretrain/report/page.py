@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from selfpretrain.comparison.judge import MARGIN
+from selfpretrain.comparison.claims import MARGIN
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import ArmSummary
 from selfpretrain.comparison.words import CAUSES, points, rates

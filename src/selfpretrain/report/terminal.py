@@ -17,6 +17,9 @@ from selfpretrain.files import from_dict
 from selfpretrain.report.page import flops_unit, percent
 from selfpretrain.studies.study import StudyAnswer
 
+MAX_LINES = 8
+"""Of a verdict; the report has all."""
+
 
 def print_summary(console: Console, summary: Summary) -> None:
     """Print a table of arms, one of comparisons, and the verdict."""
@@ -32,7 +35,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     arms = Table("arm", "lr", "train %", "learnt", "test %", "95% interval", unit, "seconds", box=SIMPLE_HEAD)
     for name, entry in summary.arms.items():
         test = [value for value in entry.test_acc if value is not None]
-        train = [value for value in entry.train_sample_acc if value is not None]
+        train = [value for value in entry.best_train_acc if value is not None]
         if not test:
             arms.add_row(name, "-", "-", "-", "every seed failed", "-", "-", "-")
             continue
@@ -63,7 +66,10 @@ def print_summary(console: Console, summary: Summary) -> None:
     for name, entry in summary.arms.items():
         for seed, why in entry.failures.items():
             console.print(Text(f"{name}, seed {seed} failed: {why}"))
-    console.print(Panel(Text(summary.verdict), title="verdict"))
+    first, *rest = summary.verdict.lines
+    if len(rest) >= MAX_LINES:
+        rest = [*rest[: MAX_LINES - 2], f"{len(rest) - MAX_LINES + 2} more notes are in the report."]
+    console.print(Panel(Text("\n").join([Text(first, style="bold"), *map(Text, rest)]), title="verdict"))
 
 
 def _range(text: Callable[[float | None], str], bounds: tuple[float | None, float | None]) -> str:

@@ -48,6 +48,7 @@ class Claim(ABC):
         family: claims that are not primary are corrected together with those of the same family.
         least: effects below this count as none.
         section: section of the diagnosis that its cases must ask for.
+        of_accuracy: whether it is about how well arms do, which depends on who leaves the plateau.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Claim(ABC):
 
     least: ClassVar[float] = 0.0
     section: ClassVar[str | None] = None
+    of_accuracy: ClassVar[bool] = False
 
     @property
     def unit(self) -> str:
@@ -98,7 +100,7 @@ class Claim(ABC):
 
 def _is_idle(summary: "Summary", arm: str) -> bool:
     outcomes = {c.outcome for c in summary.comparisons if c.arm == arm and c.n_seeds >= MIN_SEEDS}
-    return outcomes == {"not tested"}
+    return bool(outcomes) and outcomes <= {"not tested", "too short"}
 
 
 def _leads(one: "ArmSummary", two: "ArmSummary", split: Literal["test", "train"] = "test") -> list[float]:
@@ -130,6 +132,7 @@ class Ahead(Claim):
     even_untested: bool = False
 
     least = GAIN
+    of_accuracy = True
     refuted_by = f"a lead that is reliably below {100 * GAIN:g} points"
 
     @property
@@ -169,6 +172,7 @@ class Changes(Claim):
     even_untested: bool = False
 
     least = PER_DOUBLING
+    of_accuracy = True
 
     @property
     def refuted_by(self) -> str:
@@ -336,6 +340,9 @@ class Blind(OfDiagnosis):
 def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> list[ClaimAnswer]:
     """What the comparisons say of each claim; the first two are primary, the others corrected in their families.
 
+    Where some seeds of an arm left the plateau and others did not, an interval over so few knows too little of those
+    that would, and no claim is refuted.
+
     A claim is made at the level of the latest looks at its comparisons (see ``comparison.claims``).
     """
     from selfpretrain.comparison.claims import ALPHA, adjusted_p
@@ -344,9 +351,9 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
     for number, claim in enumerate(claims):
         interval, why = _measured(claim, cases, results)
         enough = interval.n >= MIN_SEEDS
-        refuted = enough and interval.below(claim.least)
-        # Only what speaks for a claim counts for it, and for the claim that follows.
-        speaks_for_it = enough and not refuted and interval.mean > 0
+        too_small = enough and interval.below(claim.least)
+        refuted = too_small and not _mixed(claim, cases, results)
+        speaks_for_it = enough and not too_small and interval.mean > 0
         p_values.append(interval.p if speaks_for_it and interval.p is not None else 1.0)
         families.append(None if number < PRIMARY else claim.family)
         answers.append(
@@ -376,6 +383,13 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
                 outcome = "holds" if holds else answers[number].outcome
                 answers[number] = replace(answers[number], p_adjusted=p, outcome=outcome)
     return answers
+
+
+def _mixed(claim: Claim, cases: Sequence[Case], results: Results) -> bool:
+    """Whether seeds of an arm that a claim rests on differ in whether they left the plateau."""
+    rests_on = claim.needs(cases) if claim.of_accuracy else ()
+    known = [results[name].summary.arms[arm].learnt for name, arm in rests_on if name in results]
+    return any(True in learnt and False in learnt for learnt in known)
 
 
 def _measured(claim: Claim, cases: Sequence[Case], results: Results) -> "tuple[Interval, str | None]":

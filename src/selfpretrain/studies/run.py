@@ -215,7 +215,7 @@ def _answer(
 def _warnings(summary: Summary) -> tuple[str, ...]:
     """Runs that failed, and the caveats of a comparison."""
     lost = [f"{len(entry.failures)} runs of {arm} failed." for arm, entry in summary.arms.items() if entry.failures]
-    return (*lost, *(caveat.text for caveat in summary.warnings))
+    return (*lost, *map(str, summary.warnings))
 
 
 def _in_words(claim: ClaimAnswer) -> str:
