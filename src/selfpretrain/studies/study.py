@@ -26,7 +26,7 @@ class ClaimAnswer:
     """The answer to one claim of a study.
 
     Attributes:
-        primary: one of the first two, which are taken in their order; the others are corrected by Holm's rule.
+        primary: one of the first two, which share a level by Holm's rule; the others share another by family.
         unit: of the effect, times 100.
         least: effects below this count as none.
         effect: as the claim has it, above 0 in its favour; None where it was not measured.
@@ -257,7 +257,7 @@ class Study:
         name: as typed on the command line; also part of the folder's name.
         expected: what its authors expected before it ran.
         minutes: expected on two cores, profile small.
-        claims: the first two are primary and taken in their order; Holm's rule corrects the others.
+        claims: the first two are primary and share a level by Holm's rule; the others share another by family.
         cases: makes the comparisons.
         own_data: whether it can be run on the user's own data, instead of the tasks that it names.
         reading: sums up the answers in a sentence.
