@@ -63,12 +63,12 @@ class Fake:
         return "label"
 
 
-def picked(accuracy: NDArray, n_val: NDArray) -> int:
+def picked(accuracy: NDArray, losses: NDArray) -> int:
     """Which rate the project picks for a seed, given the validation accuracy and loss at each."""
     search = Search(lambda seed, rates: Fake(rates.label), 0, GRID)  # type: ignore[arg-type, return-value]
     results = {
         lr: TrainingResult(val=Metrics(acc=float(acc), loss=float(loss)))
-        for lr, acc, loss in zip(GRID, accuracy, n_val, strict=True)
+        for lr, acc, loss in zip(GRID, accuracy, losses, strict=True)
     }
     end = search.step(lambda training: results[training.lr])  # type: ignore[attr-defined]
     return GRID.index(end.training.lr)  # type: ignore[union-attr]

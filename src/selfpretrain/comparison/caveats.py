@@ -35,8 +35,8 @@ CEILING = 0.98
 """Accuracy from which there is next to nothing to gain (ours)."""
 NEARLY_ALWAYS = 0.98
 """A model that gives this share of its answers to one class gives nearly all (ours)."""
-MIN_SHARE = 0.5
-"""Of the preset's steps; runs with fewer may be too short (ours)."""
+SHORT = 0.5
+"""Runs with less than this share of the preset's steps may be too short (ours)."""
 POINT = 0.01
 """Differences in accuracy below a point are not spoken of (ours)."""
 
@@ -97,7 +97,7 @@ def still_improving(curves: Sequence[Sequence[Row]]) -> bool:
 def too_short(runs: Mapping[str, Sequence[Run]], shortened: Shortened) -> bool:
     """Whether a budget left out so many steps that the runs say nothing about the preset."""
     networks = [own for arm, own in runs.items() if ARMS[arm].fit is None]
-    return shortened.share < MIN_SHARE and all(still_improving([run.phase("label") for run in own]) for own in networks)
+    return shortened.share < SHORT and all(still_improving([run.phase("label") for run in own]) for own in networks)
 
 
 def hurry(shortened: Shortened) -> Caveat:
@@ -142,6 +142,12 @@ def _rates_at_edge(arms: Mapping[str, ArmSummary], grid: Sequence[float]) -> lis
     """Whether most seeds of an arm would perhaps have picked a rate beyond the grid."""
     if len(grid) < 2:
         return []
+
+    def finished(entry: ArmSummary, phase: str) -> list[tuple[float | None, float]]:
+        """What each seed picked, and its validation accuracy, without runs that failed: they picked nothing."""
+        pairs = zip(getattr(entry, phase), entry.val_acc, strict=True)
+        return [(picked, acc) for picked, acc in pairs if acc is not None]
+
     rates = sorted(grid)
     at_edge, lower, higher = [], "", ""
     for edge, lr in (("lowest", rates[0]), ("highest", rates[-1])):
@@ -149,7 +155,7 @@ def _rates_at_edge(arms: Mapping[str, ArmSummary], grid: Sequence[float]) -> lis
             name if phase == "lr" else f"self-pretraining of {name}"
             for name, entry in arms.items()
             for phase in ("lr", "lr_pretrain")
-            if 2 * sum(picked == lr for picked in getattr(entry, phase)) > len(entry.test_acc)
+            if 2 * sum(picked == lr for picked, _ in finished(entry, phase)) > len(finished(entry, phase))
             and (phase == "lr_pretrain" or mean(entry.val_acc) < CEILING)
         ]
         if phases:

@@ -6,7 +6,7 @@
 
 So what is reported is a method together with its tuning, and the luck of tuning is part of the spread between seeds. A
 rate that one seed picks for all others is luck that they share and that no interval over seeds can see: two identical
-methods then differ "significantly" in up to 38% of comparisons (see docs/statistics.md).
+methods then differ "significantly" in up to 30% of simulated comparisons (see docs/statistics.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence

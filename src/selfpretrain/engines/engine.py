@@ -33,7 +33,8 @@ class Job(ABC):
         """
 
 
-Done = Callable[[Job, Any], Iterable[Job] | None]
+Follow = Callable[[Job, Any], Iterable[Job] | None]
+"""Takes a job and its result; gives the jobs that follow from it, if there are any."""
 
 
 class Engine(ABC):
@@ -59,7 +60,7 @@ class Engine(ABC):
     def __exit__(self, *exception: object) -> None:
         """Ask running jobs to stop, and wait for them."""
 
-    def do(self, jobs: Sequence[Job], done: Done = lambda job, result: ()) -> list[Any]:
+    def do(self, jobs: Sequence[Job], done: Follow = lambda job, result: ()) -> list[Any]:
         """The results of ``jobs``, in their order.
 
         Args:

@@ -18,7 +18,7 @@ from multiprocessing.synchronize import Event as StopSignal
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.engines.engine import POLL_SECONDS, Done, Engine, Job
+from selfpretrain.engines.engine import POLL_SECONDS, Engine, Follow, Job
 from selfpretrain.errors import Interrupted, RequestError, WorkerKilled
 from selfpretrain.machine import processes
 from selfpretrain.watch import Event
@@ -42,7 +42,7 @@ class LocalEngine(Engine):
             self._memory.close()
             self._memory.unlink()
 
-    def do(self, jobs: Sequence[Job], done: Done = lambda job, result: ()) -> list[Any]:
+    def do(self, jobs: Sequence[Job], done: Follow = lambda job, result: ()) -> list[Any]:
         try:
             results = super().do(jobs, done)
         except BrokenProcessPool:
