@@ -1,16 +1,23 @@
 """A trained model on raw rows: the reported accuracy, from the raw file; damage refused."""
 
+import copy
 import json
+import os
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.preprocessing import FunctionTransformer
 
 from conftest import tiny_config
 from selfpretrain import load_model
+from selfpretrain.arms import classical
+from selfpretrain.arms.classical import ClassicalModel, fit_classical
+from selfpretrain.classifier import Classifier, save_model
 from selfpretrain.comparison.compare import compare
 from selfpretrain.config import ModelConfig, TrainConfig
+from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 
@@ -96,3 +103,80 @@ def test_what_is_no_model_and_what_are_no_rows_is_refused(finished, tmp_path):
         model.predict_proba("0 1 2 3")
     with pytest.raises(RequestError, match="there are no rows"):
         model.predict_proba([])
+
+
+def classical_of(kind, n=N):
+    rows, labels = rows_of(kind)
+    task = load_task(rows, labels, kind=kind)
+    return task, rows, fit_classical(task).model
+
+
+@pytest.mark.parametrize("features", ["1-5-gram tf-idf", "1-2-word tf-idf", "one-hot", "summaries"])
+def test_a_classical_model_is_the_same_when_it_is_read_again(tmp_path, monkeypatch, features):
+    monkeypatch.setattr(classical, "TREES", 5)
+    kind = {"one-hot": "symbols", "summaries": "values"}.get(features, "bytes")
+    task, rows, _ = classical_of(kind)
+    if features == "one-hot":  # of sequences that are equally long
+        rows = [(row * 3)[:4] for row in rows]
+        task = load_task(rows, [task.classes[i % 3] for i in range(N)], kind=kind)
+    seen = next(own for own in KINDS[kind].features(task) if own.name.startswith(features))
+    view = KINDS[kind].views[seen.name]
+    for _, estimator in classical._models(seen):
+        estimator.fit(seen.transformer.fit_transform(view(task.train)), task.train.y)
+        model = ClassicalModel(kind, seen.name, seen.transformer, estimator)
+        save_model(tmp_path / "model", model, task.codec)
+        again = load_model(tmp_path / "model")
+        assert again.classes == task.classes
+        expected = Classifier(task.codec, model).predict_proba(rows)
+        assert (again.predict_proba(rows) == expected).all()
+        assert expected.sum(1) == pytest.approx(np.ones(N))
+
+
+@pytest.mark.whole
+def test_best_holds_the_model_that_is_recommended(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    generator = np.random.default_rng(0)
+    pairs = [[generator.choice(WORDS, 6).tolist() for _ in "ab"] for _ in range(300)]
+    lines = [{"sequence": a, "sequence2": b, "label": int(a[0] == b[0])} for a, b in pairs]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    task = load_task(path, kind="symbols", pair="sequence2")
+    done = compare(
+        task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch", "classical"), seeds=1), out=tmp_path / "o"
+    )
+    use = done.answer.recommended
+    assert (use.arm, use.saved) == ("classical", True)
+    assert "in the folder best" in done.answer.verdict.advice
+    raw = [json.loads(line) for line in path.read_text().splitlines()]
+    test = [raw[number] for number in task.test.numbers]
+    predicted = load_model(tmp_path / "o").predict([(row["sequence"], row["sequence2"]) for row in test])
+    assert np.mean(predicted == [row["label"] for row in test]) == use.test_acc > 0.9
+    # What is somebody's own stays; what is ours follows the answer.
+    (tmp_path / "o/best/notes.txt").write_text("mine")
+    done = compare(task, tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=1), out=tmp_path / "o")
+    assert (tmp_path / "o/best/notes.txt").read_text() == "mine"
+    assert not (tmp_path / "o/best/model.skops").exists()
+    assert (tmp_path / "o/best/model.safetensors").exists()
+
+
+def test_files_that_would_run_code_or_read_beyond_an_array_are_refused(tmp_path, monkeypatch):
+    """Sealed by whoever made them: a seal shows damage, not intent."""
+    monkeypatch.setattr(classical, "TREES", 3)
+    task, _, _ = classical_of("values")
+    seen = next(KINDS["values"].features(task))
+    table = seen.transformer.fit_transform(KINDS["values"].views[seen.name](task.train))
+    *_, (_, forest) = classical._models(seen)
+    forest.fit(table, task.train.y)
+    for harm in ("feature", "children_left", "children_right", "cycle", "function"):
+        estimator = copy.deepcopy(forest)
+        if harm == "function":
+            estimator = FunctionTransformer(os.system)
+        else:
+            tree = estimator.estimators_[1].tree_
+            state = tree.__getstate__()
+            state["nodes"] = state["nodes"].copy()
+            name = "left_child" if harm in ("children_left", "cycle") else harm.replace("children_right", "right_child")
+            state["nodes"][name][0] = 0 if harm == "cycle" else 1_000_000
+            tree.__setstate__(state)
+        save_model(tmp_path / harm, ClassicalModel("values", seen.name, seen.transformer, estimator), task.codec)
+        with pytest.raises(RequestError, match="damaged"):
+            load_model(tmp_path / harm)

@@ -71,7 +71,9 @@ def test_the_answer_comes_first_then_what_to_do_then_the_claims_then_what_to_kno
     caveat = Caveat(code="still-improving", text="spt was still improving.", cure="More steps may change this.")
     whole = verdict(contrasts, "optimization", caveats=[caveat], use=USE)
     assert whole.answer == "Self-pretraining helps (60.0% against 60.0% on test), also at equal total compute."
-    assert whole.advice == "Use the classical model (validation 84.0%, test 83.8%, trained in 1.04 s)."
+    assert (
+        whole.advice == "Use the classical model, in the folder best (validation 84.0%, test 83.8%, trained in 1.04 s)."
+    )
     first, second = whole.claims
     assert first.startswith("+") and "against scratch at equal label compute" in first
     assert "5 seeds, 400 test sequences): ahead." in first and "against scratch-long at equal total compute" in second
@@ -92,7 +94,7 @@ def test_of_an_open_answer_what_would_change_it_belongs_to_what_to_do():
     ("changes", "text"),
     [
         ({"learnt": False}, "Use none of these models yet: on validation none is better than the commonest class."),
-        ({"arm": "spt", "seed": 3, "choice": None}, "Use spt, seed 3 (validation 84.0%"),
+        ({"arm": "spt", "seed": 3, "choice": None}, "Use spt, seed 3, in the folder best (validation 84.0%"),
         (
             {"average_val_acc": 0.9, "average_test_acc": 0.89},
             "The mean probabilities of all its seeds: validation 90.0%, test 89.0%.",

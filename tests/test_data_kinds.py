@@ -12,6 +12,10 @@ from selfpretrain.data.kinds import KINDS
 MASK = torch.tensor([[True, False, True]])
 
 
+def seen(task, features):
+    return KINDS[task.kind].views[features.name](task.train)
+
+
 def test_masked_symbols_show_the_masks_id():
     assert KINDS["symbols"].hide(torch.tensor([[1, 2, 3]]), MASK, spec()).tolist() == [[6, 2, 6]]
     assert KINDS["bytes"].hide(torch.tensor([[1, 2, 3]]), None, spec()).tolist() == [[1, 2, 3]]
@@ -56,7 +60,7 @@ def test_summaries_of_values_by_loops():
     table = np.array([_summary(x, n) for x, n in zip(task.train.x, task.train.lengths, strict=True)])
     table = (table - table.mean(0)) / np.where(table.std(0) > 0, table.std(0), 1)
     assert (features.name, features.trees) == ("summaries", True)
-    np.testing.assert_allclose(features.transformer.fit_transform(features.rows(task.train)), table, atol=1e-6)
+    np.testing.assert_allclose(features.transformer.fit_transform(seen(task, features)), table, atol=1e-6)
 
 
 def _summary(x, n):
@@ -73,7 +77,7 @@ def _summary(x, n):
 def test_n_grams_and_positions_of_symbols():
     task = ragged_task()
     (features,) = KINDS["symbols"].features(task)  # lengths differ, so there are no positions
-    grams = features.transformer.fit_transform(features.rows(task.train))
+    grams = features.transformer.fit_transform(seen(task, features))
     runs = {tuple(x[i : i + k]) for x, n in zip(task.train.x, task.train.lengths, strict=True)
             for k in range(1, 6) for i in range(n - k + 1)}  # fmt: skip
     assert grams.shape == (len(task.train), len(runs))

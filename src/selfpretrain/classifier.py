@@ -1,12 +1,15 @@
 """A trained model as a folder, and back: what a person takes away and uses on raw rows.
 
 model/
-  config.json           settings of the model, and its inputs
+  config.json           settings of the model, and its inputs; of a classical model which features it sees
   codec.json            how raw rows become numbers, and the class names
-  model.safetensors     the weights
+  model.safetensors     the weights; or of a classical model
+  model.skops           its transformer and estimator, as skops stores them: no pickle
   manifest.json, DONE   checksums
 """
 
+import copy
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load as tensors_from_bytes
 from scipy.special import softmax
 
+from selfpretrain.arms.classical import ClassicalModel
 from selfpretrain.config import ModelConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.feed import evaluation_batches
-from selfpretrain.data.kinds import InputSpec
+from selfpretrain.data.kinds import KINDS, InputSpec
 from selfpretrain.data.labels import typed_classes
 from selfpretrain.data.task import Split
 from selfpretrain.errors import DamagedError, RequestError
@@ -41,8 +45,12 @@ from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.train.objectives import predict_logits
 from selfpretrain.train.store import weights_to_bytes
 
-CONFIG, CODEC, WEIGHTS = "config.json", "codec.json", "model.safetensors"
-FILES = (CONFIG, CODEC, WEIGHTS, MANIFEST, DONE)
+CONFIG, CODEC, WEIGHTS, ESTIMATOR = "config.json", "codec.json", "model.safetensors", "model.skops"
+FILES = (CONFIG, CODEC, WEIGHTS, ESTIMATOR, MANIFEST, DONE)
+TREE = "sklearn.tree._tree.Tree"
+"""Read by skops only if it is trusted, since scikit-learn follows its indices unchecked; they are checked here."""
+LEAF = -1
+"""In the place of a child, in trees of scikit-learn."""
 CPU = torch.device("cpu")
 
 
@@ -62,7 +70,7 @@ class Classifier:
     """A trained model with its codec."""
 
     codec: Codec
-    model: SequenceModel
+    model: SequenceModel | ClassicalModel
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -83,6 +91,8 @@ class Classifier:
         x, lengths = self.codec.encode(rows)
         count = len(x) // self.codec.per_row
         coded = Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row)
+        if isinstance(self.model, ClassicalModel):
+            return self.model.probabilities(coded)
         return probabilities_of(self.model, coded, CPU)
 
     def predict(self, rows: Any) -> NDArray[Any]:
@@ -92,13 +102,29 @@ class Classifier:
         return classes
 
 
-def save_model(folder: Path, model: SequenceModel, codec: Codec) -> None:
+def save_model(folder: Path, model: SequenceModel | ClassicalModel, codec: Codec) -> None:
     """Write a model folder."""
     own_folder(folder)
-    write_json(folder / CONFIG, {"model": to_dict(model.config), "inputs": to_dict(model.inputs)})
     write_json(folder / CODEC, to_dict(codec))
-    write_atomically(folder / WEIGHTS, weights_to_bytes(model.state_dict()))
-    seal(folder, (CONFIG, CODEC, WEIGHTS))
+    if isinstance(model, SequenceModel):
+        write_json(folder / CONFIG, {"model": to_dict(model.config), "inputs": to_dict(model.inputs)})
+        write_atomically(folder / WEIGHTS, weights_to_bytes(model.state_dict()))
+    else:
+        _save_classical(folder, model)
+    seal(folder, [name for name in (CONFIG, CODEC, WEIGHTS, ESTIMATOR) if (folder / name).exists()])
+
+
+def _save_classical(folder: Path, model: ClassicalModel) -> None:
+    import skops.io
+
+    # Apart, since skops writes a vocabulary as one file a term: 20,000 terms take 40 s.
+    transformer, terms = copy.copy(model.transformer), None
+    if (vocabulary := vars(transformer).pop("vocabulary_", None)) is not None:
+        terms = sorted(vocabulary, key=vocabulary.__getitem__)
+    settings = {"kind": model.kind, "features": model.features, "per_row": model.per_row, "terms": terms}
+    write_json(folder / CONFIG, {"classical": settings})
+    data = skops.io.dumps([transformer, model.estimator], compression=zipfile.ZIP_DEFLATED)
+    write_atomically(folder / ESTIMATOR, data)
 
 
 def load_model(folder: Path | str) -> Classifier:
@@ -108,17 +134,55 @@ def load_model(folder: Path | str) -> Classifier:
         RequestError: there is none, or it is damaged.
     """
     folder = Path(folder)
-    if (folder / "model" / CODEC).exists():
-        folder = folder / "model"  # a run's folder was named
+    for inner in ("best", "model"):
+        if (folder / inner / CODEC).exists():
+            folder = folder / inner  # a comparison's or a run's folder was named
     if not folder.is_dir():
-        raise RequestError(f"{folder}: there is no such folder; name the model/ of a run")
+        raise RequestError(f"{folder}: there is no such folder; name a comparison, or the model/ of a run")
     if not (folder / CODEC).exists():
-        raise RequestError(f"{folder}: holds no model; name the model/ of a run that did not fail")
+        raise RequestError(f"{folder}: holds no model; name a comparison, or the model/ of a run that did not fail")
     files = Sealed(folder)
-    config = files.json(CONFIG)
+    config, codec = files.json(CONFIG), files.record(CODEC, Codec)
+    if isinstance(config, dict) and "classical" in config:
+        return Classifier(codec, _load_classical(files, config["classical"]))
     if not isinstance(config, dict) or not {"model", "inputs"} <= config.keys():
         raise DamagedError(folder / CONFIG)
     settings = read_record(folder / CONFIG, ModelConfig, config["model"])
     model = fresh_model(settings, read_record(folder / CONFIG, InputSpec, config["inputs"]), seed=0)
     model.load_state_dict(tensors_from_bytes(files.read(WEIGHTS)))
-    return Classifier(files.record(CODEC, Codec), model.eval())
+    return Classifier(codec, model.eval())
+
+
+def _load_classical(files: Sealed, settings: Any) -> ClassicalModel:
+    """A classical model; whatever skops does not know, and trees that point beyond their nodes, are refused."""
+    import skops.io
+
+    path = files.folder / ESTIMATOR
+    try:
+        transformer, estimator = skops.io.loads(files.read(ESTIMATOR), trusted=[TREE])
+        if settings["terms"] is not None:
+            transformer.vocabulary_ = {term: index for index, term in enumerate(settings["terms"])}
+        trees = getattr(estimator, "estimators_", ())
+        model = ClassicalModel(
+            settings["kind"], settings["features"], transformer, estimator, per_row=settings["per_row"]
+        )
+        if model.features not in KINDS[model.kind].views or not all(map(_is_whole, trees)):
+            raise DamagedError(path)
+    except DamagedError:
+        raise
+    except Exception as error:  # skops raises many
+        raise DamagedError(path) from error
+    return model
+
+
+def _is_whole(estimator: Any) -> bool:
+    """Whether the nodes of a tree point to later nodes and to features that it has, so that every walk ends."""
+    tree = estimator.tree_
+    inner = np.flatnonzero(tree.children_left != LEAF)
+    children, features = np.stack([tree.children_left, tree.children_right])[:, inner], tree.feature[inner]
+    return bool(
+        (children > inner).all()
+        and (children < tree.node_count).all()
+        and (features >= 0).all()
+        and (features < estimator.n_features_in_).all()
+    )

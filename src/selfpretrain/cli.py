@@ -340,6 +340,8 @@ def _finish(console: "Console", folder: Path, content: Any) -> None:
     if content is not None:
         sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
     console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+    if (best := folder / "best").is_dir() and any(best.iterdir()):
+        console.print(f"model:  {best}", soft_wrap=True, highlight=False)
 
 
 def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "tuple[MakeEngine, int]":

@@ -9,7 +9,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from selfpretrain.metrics import Metrics
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from selfpretrain.config import KindName
     from selfpretrain.data.kinds import Features
     from selfpretrain.data.task import Split, Task
 
@@ -29,12 +29,37 @@ LEAVES, TREES = (1, 3, 10), 300
 
 
 @dataclass(frozen=True)
+class ClassicalModel:
+    """Features of sequences, and an estimator of scikit-learn on them; both fitted.
+
+    Attributes:
+        features: name of what the transformer reads, of the views of the kind.
+        per_row: sequences of a row.
+    """
+
+    kind: "KindName"
+    features: str
+    transformer: Any
+    estimator: Any
+    per_row: int = 1
+
+    def probabilities(self, split: "Split") -> "NDArray[Any]":
+        """Of the classes of every row, (N, classes)."""
+        from selfpretrain.data.kinds import KINDS
+
+        table = self.transformer.transform(KINDS[self.kind].views[self.features](split))
+        predicted: NDArray[Any] = self.estimator.predict_proba(_in_pairs(table, self.per_row))
+        return predicted
+
+
+@dataclass(frozen=True)
 class Fitted:
     """A classical model that was fitted and tuned.
 
     Attributes:
         choice: which model it is.
         probabilities: gives those of the rows of a split, (N, classes).
+        model: to be saved; None for one that cannot be.
     """
 
     choice: str
@@ -42,49 +67,48 @@ class Fitted:
     val: Metrics
     seconds: float
     probabilities: "Callable[[Split], NDArray[Any]]"
+    model: ClassicalModel | None = None
 
 
 def fit_classical(task: "Task") -> Fitted:
     """The model that is best on validation, accuracy first and loss second; ties go to the first."""
     from selfpretrain.data.kinds import KINDS
 
-    begun = time.monotonic()
-    best: tuple[tuple[float, float], str, Any, Callable[[Split], Any]] | None = None
-    table_of: Callable[[Split], Any]
-    for features in KINDS[task.kind].features(task):
-        table_of = partial(_table, features, task.inputs.per_row)
-        train = _in_pairs(features.transformer.fit_transform(features.rows(task.train)), task.inputs.per_row)
-        val = table_of(task.val)
-        for name, model in _models(features):
+    begun, kind, per_row = time.monotonic(), KINDS[task.kind], task.inputs.per_row
+    best: tuple[tuple[float, float], str, ClassicalModel] | None = None
+    for features in kind.features(task):
+        view, transformer = kind.views[features.name], features.transformer
+        train = _in_pairs(transformer.fit_transform(view(task.train)), per_row)
+        val = _in_pairs(transformer.transform(view(task.val)), per_row)
+        for name, estimator in _models(features):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of weak penalties that do not converge, and then lose
-                model.fit(train, task.train.y)
-            metrics = Metrics.of_probabilities(model.predict_proba(val), task.val.y)
+                estimator.fit(train, task.train.y)
+            metrics = Metrics.of_probabilities(estimator.predict_proba(val), task.val.y)
             score = metrics.acc, -metrics.loss
             if best is None or score > best[0]:
-                best = score, f"{features.name}, {name}", model, table_of
+                model = ClassicalModel(task.kind, features.name, transformer, estimator, per_row)
+                best = score, f"{features.name}, {name}", model
     assert best is not None, "every kind of data has models"
-    _, choice, model, table_of = best
-    return _fitted(choice, model, table_of, task, begun)
+    _, choice, model = best
+    return _fitted(choice, model.probabilities, task, begun, model)
 
 
-def _fitted(choice: str, model: Any, table_of: "Callable[[Split], Any]", task: "Task", begun: float) -> Fitted:
-    def probabilities(split: "Split") -> "NDArray[Any]":
-        predicted: NDArray[Any] = model.predict_proba(table_of(split))
-        return predicted
-
+def _fitted(
+    choice: str,
+    probabilities: "Callable[[Split], NDArray[Any]]",
+    task: "Task",
+    begun: float,
+    model: ClassicalModel | None = None,
+) -> Fitted:
     return Fitted(
         choice=choice,
         train=Metrics.of_probabilities(probabilities(task.train), task.train.y),
         val=Metrics.of_probabilities(probabilities(task.val), task.val.y),
         seconds=time.monotonic() - begun,
         probabilities=probabilities,
+        model=model,
     )
-
-
-def _table(features: "Features", per_row: int, split: "Split") -> Any:
-    """The table of a split, by a transformer that was fitted."""
-    return _in_pairs(features.transformer.transform(features.rows(split)), per_row)
 
 
 def _models(features: "Features") -> Iterator[tuple[str, Any]]:
@@ -126,7 +150,7 @@ def fit_aeon(module: str, name: str, task: "Task") -> Fitted:
     begun = time.monotonic()
     model = getattr(import_module(f"aeon.classification.{module}"), name)(random_state=0)
     model.fit(_series(task.train), task.train.y)
-    return _fitted(f"{name} of aeon", model, _series, task, begun)
+    return _fitted(f"{name} of aeon", lambda split: model.predict_proba(_series(split)), task, begun)
 
 
 def _series(split: "Split") -> "NDArray[Any]":

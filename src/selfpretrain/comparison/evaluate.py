@@ -100,6 +100,8 @@ class EvaluateJob(Job):
             fitted = self.fitted or fit(task)
             predictions = self._predictions(fitted.probabilities, task)
         assert predictions is not None, "classical models predict numbers"
+        if fitted.model is not None:
+            save_model(self.path / MODEL, fitted.model, task.codec)
         train = fitted.train.acc
         label = TrainingResult(
             seconds=fitted.seconds,
@@ -109,7 +111,12 @@ class EvaluateJob(Job):
             best_train_sample_acc=train,
         )
         result = RunResult(
-            arm=self.record.arm, seed=self.record.seed, choice=fitted.choice, label=label, test=predictions.scores
+            arm=self.record.arm,
+            seed=self.record.seed,
+            choice=fitted.choice,
+            label=label,
+            test=predictions.scores,
+            saved=fitted.model is not None,
         )
         return Run(self.record, result, predicted=predictions.classes, probabilities=predictions.probabilities)
 
@@ -146,6 +153,7 @@ class EvaluateJob(Job):
             pretrain=next((done.result for part, done in parts if part.phase == "pretrain"), None),
             label=labels.result,
             test=predictions.scores,
+            saved=isinstance(model, SequenceModel),
             flops_pretrain=flops["pretrain"],
             flops_label=flops["label"],
         )

@@ -3,6 +3,7 @@
 config.json        the latest request, and the data it was made for
 environment.json   versions, device, command, commit
 summary.json       the answer
+best/              the model that it recommends (see ``classifier``)
 runs/              a folder for each arm and seed (see ``run``)
 trainings/         the store of trainings (see ``train.store``), unless another one is shared
 transplants/       the runs of the causal test, and which trainings they may use
@@ -19,12 +20,24 @@ from typing import Any
 
 import filelock
 
-from selfpretrain.comparison.run import RESULT, RunRecord, run_name
+from selfpretrain.comparison.run import MODEL, RESULT, RunRecord, run_name
 from selfpretrain.comparison.summary import Look, Shortened, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
 from selfpretrain.errors import DamagedError, RequestError, SettingError
-from selfpretrain.files import fingerprint, own_folder, read_json, read_record, remove_half_written, to_dict, write_json
+from selfpretrain.files import (
+    Sealed,
+    fingerprint,
+    own_folder,
+    read_json,
+    read_record,
+    remove_half_written,
+    seal,
+    to_dict,
+    unseal,
+    write_atomically,
+    write_json,
+)
 from selfpretrain.registry import ARMS
 
 CONFIG, ENVIRONMENT, SUMMARY = "config.json", "environment.json", "summary.json"
@@ -64,6 +77,7 @@ class ComparisonFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs, self.transplants, self.report = path / "runs", path / "transplants", path / "report.html"
+        self.best = path / "best"
 
     @property
     def is_comparison(self) -> bool:
@@ -198,7 +212,14 @@ class ComparisonFolder:
         write_json(self.path / ENVIRONMENT, environment)
 
     def write_answer(self, summary: Summary) -> None:
-        """Write the answer to the request; from now on it is finished."""
+        """Write the model that the answer recommends, and the answer; from now on it is finished."""
+        use = summary.recommended
+        model = Sealed(self.runs / run_name(use.arm, use.seed) / MODEL) if use is not None and use.saved else None
+        unseal(own_folder(self.best), () if model is None else model.names)
+        if model is not None:
+            for name in model.names:
+                write_atomically(self.best / name, model.read(name))
+            seal(self.best, model.names)
         write_json(self.path / SUMMARY, to_dict(summary))
 
     def write_transplants(self, trainings: Iterable[str]) -> None:

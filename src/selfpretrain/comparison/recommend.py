@@ -41,6 +41,7 @@ def recommend(runs: Mapping[str, Sequence[Run]], task: Task) -> Recommendation |
         val_acc=_val(run)[0],
         test_acc=run.result.test.acc,
         seconds=sum(training.seconds for training in run.result.trainings),
+        saved=run.result.saved,
         average_val_acc=average[0] if average and better else None,
         average_test_acc=average[1] if average and better else None,
     )

@@ -70,6 +70,7 @@ class RunResult:
         pretrain: of its self-pretraining; None without any.
         label: of its label training, or of fitting a classical model.
         flops_pretrain, flops_label: of the steps that were made.
+        saved: whether the folder holds its model.
     """
 
     arm: str
@@ -83,6 +84,7 @@ class RunResult:
     test: Metrics | None = None
     flops_pretrain: int = 0
     flops_label: int = 0
+    saved: bool = False
 
     @property
     def trainings(self) -> list[TrainingResult]:

@@ -147,6 +147,7 @@ class Recommendation:
     Attributes:
         learnt: whether it is better than always answering the commonest class (see ``plateau``).
         seconds: of its trainings, without those at other rates.
+        saved: whether the folder ``best`` holds it; classifiers of aeon cannot be saved.
         average_val_acc, average_test_acc: None where the average is no better on validation.
     """
 
@@ -157,6 +158,7 @@ class Recommendation:
     val_acc: float
     test_acc: float
     seconds: float
+    saved: bool = True
     average_val_acc: float | None = None
     average_test_acc: float | None = None
 

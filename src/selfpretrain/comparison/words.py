@@ -150,7 +150,8 @@ def _use(use: Recommendation) -> str:
             f" The mean probabilities of all its seeds: validation {100 * use.average_val_acc:.1f}%, "
             f"test {100 * use.average_test_acc:.1f}%."
         )
-    return f"Use {name} ({scores}).{average}"
+    where = ", in the folder best" if use.saved else ""
+    return f"Use {name}{where} ({scores}).{average}"
 
 
 def _counts(first: ContrastSummary, answer: Summary) -> list[str]:

@@ -11,7 +11,7 @@ Shapes: N sequences, B batch, T positions, D width, V symbols, C channels, M mas
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -46,6 +46,13 @@ NGRAMS, MAX_NGRAMS = (1, 5), 20_000
 MAX_RAW = 4096
 """A classical model sees single positions of sequences with up to this many numbers (ours)."""
 QUANTILES, LAGS = (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4, 5)
+N_GRAMS, IN_WORDS, WORDS = (
+    f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf",
+    f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf within words",
+    "1-2-word tf-idf",
+)
+POSITIONS, SUMMARIES, SUMMARIES_RAW = "one-hot positions", "summaries", "summaries and raw values"
+"""Names of what classical models see."""
 WORD = r"(?u)\w+"
 FIRST_CHARACTER = 0x10000
 """For n-grams ids become characters from here on, beyond white space and surrogates."""
@@ -91,14 +98,12 @@ class Features(NamedTuple):
     """What a classical model sees of sequences.
 
     Attributes:
-        name: in the name of a model.
-        rows: what the transformer reads of a split.
+        name: what it is called, in ``Kind.views`` and in the name of a model.
         transformer: of scikit-learn, not fitted yet: gives a table (sequences, features).
         trees: whether trees may be fitted to the table.
     """
 
     name: str
-    rows: "Callable[[Split], Any]"
     transformer: Any
     trees: bool
 
@@ -206,6 +211,11 @@ class Kind(ABC):
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
         """Floating-point operations of the embedding for one position, forward."""
 
+    @property
+    @abstractmethod
+    def views(self) -> "Mapping[str, Callable[[Split], Any]]":
+        """What the transformers of a classical model read of a split, by the name of the features."""
+
     @abstractmethod
     def features(self, task: "Task") -> Iterator[Features]:
         """What classical models of a task see, one after the other."""
@@ -245,13 +255,17 @@ class Discrete(Kind):
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
         return 0  # it is looked up
 
+    @property
+    def views(self) -> "Mapping[str, Callable[[Split], Any]]":
+        return {N_GRAMS: _symbols_as_text, POSITIONS: attrgetter("x")}
+
     def features(self, task: "Task") -> Iterator[Features]:
         """tf-idf of n-grams; the symbol at each position, where all training sequences are equally long."""
         from sklearn.preprocessing import OneHotEncoder
 
-        yield Features(f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf", _symbols_as_text, _tf_idf("char", NGRAMS), trees=False)
+        yield Features(N_GRAMS, _tf_idf("char", NGRAMS), trees=False)
         if int(task.train.lengths.min()) == task.length <= MAX_RAW:
-            yield Features("one-hot positions", attrgetter("x"), OneHotEncoder(handle_unknown="ignore"), trees=True)
+            yield Features(POSITIONS, OneHotEncoder(handle_unknown="ignore"), trees=True)
 
 
 def _tf_idf(analyzer: str, ngrams: tuple[int, int]) -> Any:
@@ -337,13 +351,16 @@ class Bytes(Discrete):
     def encode(self, codec: "Codec", sequences: Sequences) -> NDArray[Any]:
         return sequences.entries
 
+    @property
+    def views(self) -> "Mapping[str, Callable[[Split], Any]]":
+        return {**super().views, IN_WORDS: _bytes_as_text, WORDS: _bytes_as_text}
+
     def features(self, task: "Task") -> Iterator[Features]:
         """Also n-grams that end at the edges of words, and words with their neighbours."""
         yield from super().features(task)
-        within = f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf within words"
-        yield Features(within, _bytes_as_text, _tf_idf("char_wb", NGRAMS), trees=False)
+        yield Features(IN_WORDS, _tf_idf("char_wb", NGRAMS), trees=False)
         if any(re.search(WORD, text) for text in _bytes_as_text(task.train)):
-            yield Features("1-2-word tf-idf", _bytes_as_text, _tf_idf("word", (1, 2)), trees=False)
+            yield Features(WORDS, _tf_idf("word", (1, 2)), trees=False)
 
 
 class Values(Kind):
@@ -460,13 +477,16 @@ class Values(Kind):
     def embedding_flops(self, inputs: InputSpec, width: int) -> int:
         return 2 * (inputs.channels + 1) * width
 
+    @property
+    def views(self) -> "Mapping[str, Callable[[Split], Any]]":
+        return {SUMMARIES: partial(_summaries, raw=False), SUMMARIES_RAW: partial(_summaries, raw=True)}
+
     def features(self, task: "Task") -> Iterator[Features]:
         """Summaries of each channel, and the values themselves where all training sequences are equally long."""
         from sklearn.preprocessing import StandardScaler
 
         raw = int(task.train.lengths.min()) == task.length and task.train.x[0].size <= MAX_RAW
-        name = "summaries and raw values" if raw else "summaries"
-        yield Features(name, partial(_summaries, raw=raw), StandardScaler(), trees=True)
+        yield Features(SUMMARIES_RAW if raw else SUMMARIES, StandardScaler(), trees=True)
 
 
 def _summaries(split: "Split", *, raw: bool) -> NDArray[np.float64]:
