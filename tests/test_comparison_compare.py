@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 import selfpretrain
 from conftest import ARMS, tiny_config
 from selfpretrain.arms.builtin import contrasts_of
+from selfpretrain.comparison import plan
 from selfpretrain.comparison.clean import unused
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
@@ -372,3 +373,29 @@ def test_a_setting_that_there_is_not_is_refused_by_name(tmp_path):
     with pytest.raises(SettingError, match=r"lr 0\.003 is no setting of compare; they are"):
         compare("noise", lr=0.003, out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
+
+
+def test_rows_of_ones_own_are_compared_with_the_preset_small_and_timed_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "LONG_FLOPS", 1e9)
+    class Stop(Exception):
+        pass
+
+    lines = []
+
+    def stop(event):
+        if isinstance(event, Planned):
+            raise Stop
+        if isinstance(event, Note):
+            lines.append(event.text)
+
+    task = load_task([[k % 3, 1, 2, k % 5] for k in range(60)], [k % 2 for k in range(60)], kind="symbols")
+    for given in ({}, {"config": tiny_config()}):
+        lines.clear()
+        with pytest.raises(Stop):
+            compare(task, **given, seeds=1, arms=("scratch",), out=tmp_path / str(len(given)), watch=stop)
+        steps = next(line for line in lines if line.startswith("steps: "))
+        expected = "9 of label training" if given else "2000 of label training"
+        assert expected in steps
+        assert ("; about " in steps) == (not given)
+    summary = compare(task, seeds=1, arms=("classical",), out=tmp_path / "classical").summary
+    assert list(summary["arms"]) == ["classical"]

@@ -20,6 +20,7 @@ from selfpretrain.config import ARGUMENT, PYTHON, TASK_OPTIONS, CompareConfig, D
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.files import to_dict
 from selfpretrain.options import explained, filled, parse, read, task_help
+from selfpretrain.presets import preset_of
 from selfpretrain.registry import ARMS, PRESETS, SECTIONS, STUDIES, TASKS
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ class CompareArguments(_Training):
 
     task: TaskConfig = field(default_factory=TaskConfig)
     config: CompareConfig = field(default_factory=CompareConfig)
-    preset: str = "minimal"
+    preset: str | None = None
     """A named set of model and training settings (see below); individual options override it.
-    Long Range Arena tasks use presets of their own unless another is given."""
+    If not given: small for a file, and for a built-in task its own (minimal for the built-in example)."""
     profile: Literal["full", "small"] = "full"
     """small: use the short version of a long task and a small model; minutes on two cores instead of days."""
     budget: str | None = None
@@ -224,8 +225,7 @@ def compare_arguments(argv: list[str]) -> CompareArguments:
             small = ", ".join(name for name in TASKS if TASKS[name].small)
             raise SettingError("profile", "small", f"needs one of {small} as DATA")
         task["data"] = data = TASKS[data].small
-    own = TASKS[data].preset if data in TASKS else CompareArguments.preset
-    preset = PRESETS[given.get("preset", own)]
+    preset = PRESETS[given.get("preset") or preset_of(data)]
     ground = CompareArguments(task=preset.task, config=preset.config, preset=preset.name)
     names = tuple(_names(given.get("config", {})))
     arguments: CompareArguments = filled(ground, {**given, "given": names})

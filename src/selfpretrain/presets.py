@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TaskConfig, TrainConfig
-from selfpretrain.registry import register
+from selfpretrain.registry import TASKS, register
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,11 @@ class Preset:
     name: str
     config: CompareConfig = field(default_factory=CompareConfig)
     task: TaskConfig = field(default_factory=TaskConfig)
+
+
+def preset_of(data: str) -> str:
+    """The name of the preset for a built-in task, or for a file, frame or arrays of one's own, if none is named."""
+    return TASKS[data].preset if data in TASKS else "small"
 
 
 register(Preset("minimal"))  # the smallest model that shows the effect (ours)

@@ -43,10 +43,9 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
-def differing(config: CompareConfig) -> set[str]:
-    """Which of the settings that a budget chooses differ from their defaults."""
-    default = CompareConfig()
-    return {name for name in CHOSEN if attrgetter(name)(config) != attrgetter(name)(default)}
+def differing(config: CompareConfig, usual: CompareConfig) -> set[str]:
+    """Which of the settings that a budget chooses differ from the usual ones."""
+    return {name for name in CHOSEN if attrgetter(name)(config) != attrgetter(name)(usual)}
 
 
 def timed(plan: Plan, *, workers: int, watch: Watch) -> Plan:

@@ -22,6 +22,8 @@ from selfpretrain.engines.local import LocalEngine, require_guard
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import fingerprint, to_dict
 from selfpretrain.machine import environment
+from selfpretrain.presets import preset_of
+from selfpretrain.registry import PRESETS
 from selfpretrain.train.store import Store
 from selfpretrain.watch import Note, Watch, ignore
 
@@ -59,12 +61,13 @@ def compare(
 
     Args:
         task: a ``Task``, or anything that ``load_task`` accepts.
-        config: the request; None is the default.
+        config: the request; None is the preset ``small``, and for a built-in task its own preset.
         out: the folder; None is ``runs/<task>``.
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
         budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.
         keep: names of settings that the budget must not change, of seeds, train.lr, pretrain.duration and
-            label.duration; None: those that differ from their default, and seeds if it is among ``settings``.
+            label.duration; None: those that differ from their default, or from the preset where ``config`` is None,
+            and seeds if it is among ``settings``.
         workers: trainings at a time; above 1, a script needs the ``if __name__ == "__main__"`` guard.
         engine: class of the engine that runs them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
         watch: gets progress.
@@ -79,9 +82,10 @@ def compare(
     known = [field.name for field in fields(CompareConfig)]
     for name in (name for name in settings if name not in known):
         raise SettingError(name, settings[name], f"is no setting of compare; they are {', '.join(known)}")
-    config = replace(config or CompareConfig(), **settings)
+    usual = CompareConfig() if config is not None else PRESETS[preset_of(_data(task))].config
+    config = replace(config or usual, **settings)
     if keep is None:
-        keep = differing(config) | ({"seeds"} & settings.keys())
+        keep = differing(config, usual) | ({"seeds"} & settings.keys())
     if budget is not None:
         seconds_of(budget)  # refuses what is no time before anything is read
     if workers < 1:
@@ -92,6 +96,8 @@ def compare(
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
     folder = _folder(out, task)
     plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)
+    if plan.seconds is None and watch is not ignore and plan.is_long and not folder.is_comparison:
+        plan = timed(plan, workers=workers, watch=watch)
     request = plan.request
     shared = None if store is None else Path(store)
     with folder.claimed(request.config, task, shared, asked, plan.shortened):
@@ -131,10 +137,16 @@ def planned(
     Raises:
         RequestError: settings that cannot be used.
     """
-    keep = differing(config) if keep is None else keep
+    keep = differing(config, CompareConfig()) if keep is None else keep
     how: dict[str, Any] = {"workers": workers, "watch": ignore}
     plan, _ = _plan(Request.of(task, config), _folder(out, task), budget, keep, begun=time.monotonic(), **how)
     return plan if plan.seconds is not None else timed(plan, **how)
+
+
+def _data(task: Task | TaskConfig | str | Path) -> str:
+    """What was named as the data; nothing for a task that was made from arrays."""
+    source = task.source if isinstance(task, Task) else task
+    return "" if source is None else str(source.data if isinstance(source, TaskConfig) else source)
 
 
 def _folder(out: Path | str | None, task: Task) -> ComparisonFolder:
