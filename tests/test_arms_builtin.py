@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import ragged_task, tiny_config, tiny_training
-from selfpretrain.arms.builtin import SLOPE, contrasts_of, expanded
+from selfpretrain.arms.builtin import SLOPE, contrasts_of, expanded, lacking
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import CompareConfig, PhaseConfig
 from selfpretrain.errors import RequestError, SettingError
@@ -17,7 +17,9 @@ from selfpretrain.train.work import step_flops
 def test_rivals_stands_for_the_default_and_every_free_arm_and_self_pretraining_is_held_against_them():
     free = [name for name, arm in ARMS.items() if arm.is_free]
     assert free == ["mimetic", "mimetic-qk", "impulse", "bias", "rotary", "cutmix", "smoothing", "augment"]
-    assert expanded(("rivals", "joint", "bias")) == (*CompareConfig().arms, *free, "joint")
+    usual = ("scratch", "spt", "scratch-long", "classical")
+    assert expanded(CompareConfig().arms) == usual
+    assert expanded(("rivals", "joint", "bias")) == (*usual, *free, "joint")
     assert {versus.against for versus in contrasts_of("spt")} >= set(free)
     assert [versus.against for versus in contrasts_of("bias")] == ["scratch"]
     with pytest.raises(SettingError, match=r"did you mean joint\W+the arms are scratch, spt, scratch-long, joint, "):
@@ -56,7 +58,18 @@ def test_a_classical_model_has_one_run_for_all_seeds():
     assert (ARMS["spt"].reported_seeds(4), ARMS["classical"].reported_seeds(4)) == (range(4), range(1))
 
 
-@pytest.mark.parametrize("arm", ["quant", "rocket"])
+def test_minirocket_is_a_usual_arm_wherever_it_can_be_used(monkeypatch):
+    series, symbols = ragged_task("values"), ragged_task()
+    for there in (True, False):
+        monkeypatch.setattr("selfpretrain.arms.classical.find_spec", lambda name, there=there: there or None)
+        assert ("minirocket" in Request.of(series, CompareConfig()).config.arms) is there
+        assert [arm.name for arm in lacking(("scratch",), series)] == ([] if there else ["minirocket"])
+        assert "minirocket" not in Request.of(symbols, CompareConfig()).config.arms
+        assert lacking(("scratch",), symbols) == []
+        assert Request.of(series, CompareConfig(arms=("scratch", "spt"))).config.arms == ("scratch", "spt")
+
+
+@pytest.mark.parametrize("arm", ["quant", "rocket", "minirocket"])
 def test_a_missing_package_is_said_with_what_installs_it(arm, monkeypatch):
     monkeypatch.setattr("selfpretrain.arms.classical.find_spec", lambda name: None)
     with pytest.raises(RequestError, match=r"pip install 'selfpretrain\[aeon\]'"):

@@ -3,6 +3,7 @@
 import pickle
 import sys
 import types
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from conftest import ragged_task
 from selfpretrain.arms import classical
-from selfpretrain.arms.classical import fit_classical
+from selfpretrain.arms.classical import LEAVES, STRENGTHS, fit_classical
+from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.load import load_task
 from selfpretrain.registry import ARMS
 
@@ -64,6 +66,28 @@ def test_sequences_of_all_lengths_and_kinds_are_taken(kind):
     assert "raw" not in fitted.choice and "one-hot" not in fitted.choice
 
 
+def test_rows_without_a_label_tell_which_words_go_together():
+    """Each class has 60 words of its own; six labelled rows hold few of them, and the others link the rest to these."""
+    generator = np.random.default_rng(0)
+    words = np.array([[f"w{generator.integers(1e6)}" for _ in range(60)] for _ in range(2)])
+    y = np.arange(700) % 2
+    x = [" ".join(generator.choice(words[c], 5)) for c in y]
+    split = ["train"] * 500 + ["val"] * 100 + ["test"] * 100
+    labels = [None if 6 <= k < 500 else int(c) for k, c in enumerate(y)]
+    fitted = fit_classical(task := load_task(x, labels, split=split, kind="bytes"))
+    alone = fit_classical(replace(task, unlabelled=None))
+    assert "self-trained naive Bayes" in fitted.choice
+    assert accuracy(fitted, task) > accuracy(alone, task) + 0.05
+
+
+def test_self_training_of_values_is_a_model_like_others():
+    task = ragged_task("values")
+    more = replace(task, unlabelled=task.test)
+    names = [one.name for features in KINDS["values"].features(more) for one in classical._candidates(features, more)]
+    assert names[-1].startswith("summaries, self-trained ")
+    assert len(names) == len(STRENGTHS) + len(LEAVES) + 1
+
+
 def test_nothing_in_it_is_random():
     task = load_task("skew", sequences=200)
     first, second = fit_classical(task), fit_classical(task)
@@ -95,6 +119,7 @@ class NearestMean:
     [
         ("quant", "interval_based", "QUANTClassifier"),
         ("rocket", "convolution_based", "MultiRocketHydraClassifier"),
+        ("minirocket", "convolution_based", "MiniRocketClassifier"),
     ],
 )
 def test_a_classifier_of_aeon_is_given_series_by_channel_with_padding_at_the_mean(arm, module, name, monkeypatch):

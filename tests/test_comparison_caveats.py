@@ -21,13 +21,14 @@ from selfpretrain.train.training import TrainingResult
 from stand_in import made
 
 
-def said(runs, kind="symbols"):
+def said(runs, kind="symbols", **changes):
     """Codes of the caveats, with their sentences."""
     n = len(next(run.predicted for run in runs["spt"] if run.predicted is not None))
     task = replace(
         TASK,
         codec=replace(TASK.codec, kind=kind),
         test=replace(TASK.test, y=np.zeros(n, dtype=np.int64), numbers=np.arange(n)),
+        **changes,
     )
     contrasts = claim([contrast_of("spt", LABEL, runs, task.test.y)])
     arms = {arm: arm_summary(own, task, ()) for arm, own in runs.items()}
@@ -224,3 +225,12 @@ def test_speed_is_an_observation_whatever_the_accuracies():
     assert observations(faster)[0].startswith("spt fits 90% of its training labels in 17")
     assert observations(claim([planted(0.0, 0.0, steps=(175, 175))])) == []
     assert observations(claim([planted(0.0, 0.0)])) == observations([]) == []
+
+
+def test_rows_that_self_pretraining_alone_saw_and_rivals_that_are_not_there_are_said(monkeypatch):
+    runs = planted_runs(0.3, 0.3)
+    monkeypatch.setattr("selfpretrain.arms.classical.aeon_obstacle", lambda task: "needs the package aeon")
+    assert not {"more-rows", "rival-missing"} & said(runs).keys()
+    texts = said({**runs, "classical": runs["scratch"]}, unlabelled=TASK.train)
+    assert f"saw {len(TASK.train)} rows without a label, beside {len(TASK.train)} with one" in texts["more-rows"]
+    assert "MiniRocket, a strong rival on series, was not compared. pip install" in texts["rival-missing"]

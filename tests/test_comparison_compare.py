@@ -52,7 +52,7 @@ def asked(task, out, **settings):
 
 def test_the_folder_holds_what_is_promised(everything):
     result, _ = everything
-    names = {"summary.json", "config.json", "environment.json", "runs", "trainings"}
+    names = {"summary.json", "config.json", "environment.json", "best", "runs", "trainings"}
     assert {p.name for p in result.folder.iterdir() if p.name[0] != "."} == names
     for arm in ARMS:
         for seed in REGISTERED[arm].reported_seeds(3):
@@ -377,6 +377,7 @@ def test_a_setting_that_there_is_not_is_refused_by_name(tmp_path):
 
 def test_rows_of_ones_own_are_compared_with_the_preset_small_and_timed_first(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "LONG_FLOPS", 1e9)
+
     class Stop(Exception):
         pass
 

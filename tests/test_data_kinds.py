@@ -76,7 +76,7 @@ def _summary(x, n):
 
 def test_n_grams_and_positions_of_symbols():
     task = ragged_task()
-    (features,) = KINDS["symbols"].features(task)  # lengths differ, so there are no positions
+    features, ends = KINDS["symbols"].features(task)  # lengths differ, so there are no positions
     grams = features.transformer.fit_transform(seen(task, features))
     runs = {tuple(x[i : i + k]) for x, n in zip(task.train.x, task.train.lengths, strict=True)
             for k in range(1, 6) for i in range(n - k + 1)}  # fmt: skip
@@ -85,3 +85,7 @@ def test_n_grams_and_positions_of_symbols():
         len({tuple(x[i : i + k]) for k in range(1, 6) for i in range(n - k + 1)})
         for x, n in zip(task.train.x, task.train.lengths, strict=True)
     ]).all()  # fmt: skip
+    for row, x, n in zip(seen(task, ends), task.train.x, task.train.lengths, strict=True):
+        own = x[:n].tolist()
+        first, last = (own + [-1] * 3)[:3], (own[::-1] + [-1] * 3)[:3]
+        assert row.tolist() == first + last

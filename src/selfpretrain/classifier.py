@@ -162,17 +162,30 @@ def _load_classical(files: Sealed, settings: Any) -> ClassicalModel:
         transformer, estimator = skops.io.loads(files.read(ESTIMATOR), trusted=[TREE])
         if settings["terms"] is not None:
             transformer.vocabulary_ = {term: index for index, term in enumerate(settings["terms"])}
-        trees = getattr(estimator, "estimators_", ())
         model = ClassicalModel(
             settings["kind"], settings["features"], transformer, estimator, per_row=settings["per_row"]
         )
-        if model.features not in KINDS[model.kind].views or not all(map(_is_whole, trees)):
+        if model.features not in KINDS[model.kind].views or not _is_safe(estimator):
             raise DamagedError(path)
     except DamagedError:
         raise
     except Exception as error:  # skops raises many
         raise DamagedError(path) from error
     return model
+
+
+def _is_safe(estimator: Any) -> bool:
+    """Whether an estimator is of a type that is saved here, and its trees are whole."""
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.semi_supervised import SelfTrainingClassifier
+    from sklearn.tree import ExtraTreeClassifier
+
+    inner = estimator.estimator_ if type(estimator) is SelfTrainingClassifier else estimator
+    if type(inner) is ExtraTreesClassifier:
+        return all(type(tree) is ExtraTreeClassifier and _is_whole(tree) for tree in inner.estimators_)
+    return type(inner) in (LogisticRegression, MultinomialNB)
 
 
 def _is_whole(estimator: Any) -> bool:

@@ -9,13 +9,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import selfpretrain
-from selfpretrain.arms.builtin import RIVALS
+from selfpretrain.arms.builtin import SETS
 from selfpretrain.config import ARGUMENT, PYTHON, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.files import to_dict
@@ -249,7 +249,8 @@ def _compare(argv: list[str]) -> None:
     from selfpretrain.machine import cores
     from selfpretrain.watch import Watcher
 
-    config = replace(arguments.config, arms=expanded(arguments.config.arms))
+    config = arguments.config
+    expanded(config.arms)  # refuses an unknown one
     console = _console()
     with Watcher(console) as watch:
         workers = _workers(arguments.workers, cores()) if arguments.engine == "local" else cores()
@@ -276,8 +277,7 @@ def _compare(argv: list[str]) -> None:
 
 def _compare_help() -> str:
     arms = {name: arm.says for name, arm in ARMS.items()}
-    arms[RIVALS] = "the default arms and every arm that costs no more than scratch"
-    return f"{_table('arms', arms)}{_table('presets', dict.fromkeys(PRESETS, ''))}\n{task_help()}"
+    return f"{_table('arms', arms | SETS)}{_table('presets', dict.fromkeys(PRESETS, ''))}\n{task_help()}"
 
 
 def _diagnose(argv: list[str]) -> None:

@@ -339,7 +339,7 @@ def looks_of(seeds: str) -> tuple[int, ...]:
 class CompareConfig:
     """Arms x seeds on one task, paired by seed: the request of ``selfpretrain compare``."""
 
-    arms: tuple[str, ...] = ("scratch", "spt", "scratch-long", "classical")
+    arms: tuple[str, ...] = ("usual",)
     """Arms (ways to train) to compare, separated by commas; see below."""
     seeds: int = field(default=5, metadata={"text": True})
     """Number of seeds, which is the number of reported runs of each arm. With fewer than three, no verdict is given.

@@ -44,6 +44,7 @@ class Arm:
         recipe: describes its label training; None for a classical model.
         fit: fits a classical model instead, without randomness.
         obstacle: for a classical model: why it cannot be fitted to a task (follows the arm's name), or None.
+        is_usual: compared unless others are named, wherever nothing stands in its way.
         own_start: initialised differently from the other arms, in its weights or in what is built in.
         is_free: costs nothing beyond ``scratch``: a rival that self-pretraining should beat.
     """
@@ -58,6 +59,7 @@ class Arm:
     recipe: Recipe | None = None
     fit: "Callable[[Task], Fitted] | None" = None
     obstacle: "Callable[[Task], str | None] | None" = None
+    is_usual: bool = False
     own_start: bool = False
     is_free: bool = False
 

@@ -1,23 +1,28 @@
 """The built-in arms. Imports no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from selfpretrain.arms.arm import Arm, Rates, Recipe, Versus, later
-from selfpretrain.config import ABSOLUTE, CompareConfig
+from selfpretrain.config import ABSOLUTE
 from selfpretrain.errors import RequestError
 from selfpretrain.registry import ARMS, register
 
 if TYPE_CHECKING:
     from selfpretrain.comparison.request import Request
+    from selfpretrain.data.task import Task
     from selfpretrain.train.training import Training
 
 SLOPE = 2.0
 """Score that the arm ``bias`` takes off for each position of distance (ours: picked on the validation data of the
 built-in task, over four seeds that are never reported)."""
-RIVALS = "rivals"
-"""Stands for the arms that are compared by default, and every arm that is free."""
+USUAL, RIVALS = "usual", "rivals"
+SETS = {
+    USUAL: "the default: scratch, spt, scratch-long, classical, and minirocket where it can be used",
+    RIVALS: "these, and every arm that costs no more than scratch",
+}
+"""Names that stand for several arms, for the help."""
 
 
 def labels(unless: "Callable[[Request], bool]" = lambda request: False, why: str = "", **changes: Any) -> Recipe:
@@ -59,6 +64,7 @@ for _arm in (
         colour="#D55E00",
         marker="o",
         recipe=labels(),
+        is_usual=True,
     ),
     Arm(
         name="spt",
@@ -73,6 +79,7 @@ for _arm in (
             *(Versus(arm, "data") for arm in ("classical", "quant", "rocket")),
         ),
         recipe=_spt,
+        is_usual=True,
     ),
     Arm(
         name="scratch-long",
@@ -81,6 +88,7 @@ for _arm in (
         colour="#E69F00",
         marker="s",
         recipe=_scratch_long,
+        is_usual=True,
     ),
     Arm(
         name="joint",
@@ -188,6 +196,17 @@ for _arm in (
         colour="#666666",
         marker="P",
         fit=later(CLASSICAL, "fit_classical"),
+        is_usual=True,
+    ),
+    Arm(
+        name="minirocket",
+        title="MiniRocket",
+        says="fixed convolutions of the series, with a ridge classifier (Dempster et al. 2021)",
+        colour="#000000",
+        marker="1",
+        fit=later(CLASSICAL, "fit_aeon", "convolution_based", "MiniRocketClassifier"),
+        obstacle=later(CLASSICAL, "aeon_obstacle"),
+        is_usual=True,
     ),
     Arm(
         name="quant",
@@ -217,8 +236,11 @@ def contrasts_of(name: str) -> tuple[Versus, ...]:
     return (*ARMS[name].contrasts, *free)
 
 
-def expanded(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of arms, with those for which ``rivals`` stands; each once.
+def expanded(names: Sequence[str], task: "Task | None" = None) -> tuple[str, ...]:
+    """Names of arms, with those for which ``usual`` and ``rivals`` stand; each once.
+
+    Args:
+        task: what they are compared on; None: arms that cannot be used with every task are not among the usual ones.
 
     Raises:
         SettingError: a name that no arm has.
@@ -226,6 +248,17 @@ def expanded(names: Sequence[str]) -> tuple[str, ...]:
     >>> expanded(("joint", "rivals"))[:6]
     ('joint', 'scratch', 'spt', 'scratch-long', 'classical', 'mimetic')
     """
-    free = [name for name, arm in ARMS.items() if arm.is_free]
-    named = [name for given in names for name in ((*CompareConfig().arms, *free) if given == RIVALS else (given,))]
+
+    def stands_back(arm: Arm) -> bool:
+        return arm.obstacle is not None and (task is None or arm.obstacle(task) is not None)
+
+    usual = [name for name, arm in ARMS.items() if arm.is_usual and not stands_back(arm)]
+    sets = {USUAL: usual, RIVALS: [*usual, *(name for name, arm in ARMS.items() if arm.is_free)]}
+    named = [name for given in names for name in sets.get(given, [given])]
     return tuple(ARMS[name].name for name in dict.fromkeys(named))
+
+
+def lacking(names: Collection[str], task: "Task") -> list[Arm]:
+    """The usual arms that are not among these because a package is not installed."""
+    usual = [arm for arm in ARMS.values() if arm.is_usual and arm.obstacle is not None and arm.name not in names]
+    return [arm for arm in usual if ((arm.obstacle and arm.obstacle(task)) or "").startswith("needs the package")]

@@ -1,8 +1,10 @@
 """Classical models: what no network should lose to. Each is tuned on validation over a grid of its own.
 
 The arm ``classical`` is the best of logistic regression and extra trees on the features of the kind of data (see
-``data.kinds``). Of a pair a, b the features are those of a and of b, how far they are apart, and their products:
-[a, b, |a - b|, a b]. ``quant`` and ``rocket`` are classifiers of time series from the package aeon, an extra.
+``data.kinds``). Where there are training rows without a label, which self-pretraining sees too, self-training joins
+them: a model labels the rows that it is sure of, and is fitted again (Yarowsky 1995). Of a pair a, b the features are
+those of a and of b, how far they are apart, and their products: [a, b, |a - b|, a b]. ``quant`` and ``rocket`` are
+classifiers of time series from the package aeon, an extra.
 """
 
 import time
@@ -11,7 +13,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from selfpretrain.metrics import Metrics
 
@@ -26,6 +31,10 @@ STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Inverse penalties C of logistic regression (ours)."""
 LEAVES, TREES = (1, 3, 10), 300
 """Minimum sequences in a leaf, and number of trees (ours)."""
+SMOOTHING = (0.001, 0.01, 0.1)
+"""Counts added to every feature of a class by naive Bayes (ours)."""
+SURE = 0.9
+"""Probability from which self-training takes a prediction for a label (ours)."""
 
 
 @dataclass(frozen=True)
@@ -70,28 +79,48 @@ class Fitted:
     model: ClassicalModel | None = None
 
 
+class _Candidate(NamedTuple):
+    score: tuple[float, float]
+    name: str
+    model: ClassicalModel
+
+
 def fit_classical(task: "Task") -> Fitted:
     """The model that is best on validation, accuracy first and loss second; ties go to the first."""
     from selfpretrain.data.kinds import KINDS
 
-    begun, kind, per_row = time.monotonic(), KINDS[task.kind], task.inputs.per_row
-    best: tuple[tuple[float, float], str, ClassicalModel] | None = None
-    for features in kind.features(task):
-        view, transformer = kind.views[features.name], features.transformer
-        train = _in_pairs(transformer.fit_transform(view(task.train)), per_row)
-        val = _in_pairs(transformer.transform(view(task.val)), per_row)
-        for name, estimator in _models(features):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of weak penalties that do not converge, and then lose
-                estimator.fit(train, task.train.y)
-            metrics = Metrics.of_probabilities(estimator.predict_proba(val), task.val.y)
-            score = metrics.acc, -metrics.loss
-            if best is None or score > best[0]:
-                model = ClassicalModel(task.kind, features.name, transformer, estimator, per_row)
-                best = score, f"{features.name}, {name}", model
-    assert best is not None, "every kind of data has models"
-    _, choice, model = best
-    return _fitted(choice, model.probabilities, task, begun, model)
+    begun = time.monotonic()
+    candidates = (one for features in KINDS[task.kind].features(task) for one in _candidates(features, task))
+    best = max(candidates, key=attrgetter("score"))
+    return _fitted(best.name, best.model.probabilities, task, begun, best.model)
+
+
+def _candidates(features: "Features", task: "Task") -> Iterator[_Candidate]:
+    """The models of some features, each fitted."""
+    from selfpretrain.data.kinds import KINDS
+    from selfpretrain.data.split import UNLABELLED
+
+    view, transformer, per_row = KINDS[task.kind].views[features.name], features.transformer, task.inputs.per_row
+    train = _in_pairs(transformer.fit_transform(view(task.train)), per_row)
+    val = _in_pairs(transformer.transform(view(task.val)), per_row)
+
+    def fitted(name: str, estimator: Any, table: Any, y: "NDArray[np.int64]") -> _Candidate:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of weak penalties that do not converge, and then lose
+            estimator.fit(table, y)
+        metrics = Metrics.of_probabilities(estimator.predict_proba(val), task.val.y)
+        model = ClassicalModel(task.kind, features.name, transformer, estimator, per_row)
+        return _Candidate((metrics.acc, -metrics.loss), f"{features.name}, {name}", model)
+
+    supervised = [fitted(name, estimator, train, task.train.y) for name, estimator in _models(features)]
+    yield from supervised
+    if task.unlabelled is None:
+        return
+    table = _stacked(train, _in_pairs(transformer.transform(view(task.unlabelled)), per_row))
+    y = np.concatenate([task.train.y, np.full(len(task.unlabelled), UNLABELLED)])
+    best = max(supervised, key=attrgetter("score"))
+    for name, estimator in _self_training(features, best.model.estimator):
+        yield fitted(f"self-trained {name}", estimator, table, y)
 
 
 def _fitted(
@@ -121,11 +150,29 @@ def _models(features: "Features") -> Iterator[tuple[str, Any]]:
         yield f"extra trees, leaves of {leaf}", ExtraTreesClassifier(TREES, min_samples_leaf=leaf, random_state=0)
 
 
+def _self_training(features: "Features", best: Any) -> Iterator[tuple[str, Any]]:
+    """Self-training of the best estimator; of naive Bayes for n-grams, where others are slow, and worse when tried."""
+    from sklearn.base import clone
+    from sklearn.naive_bayes import MultinomialNB
+    from sklearn.semi_supervised import SelfTrainingClassifier
+
+    bases = [(type(best).__name__, clone(best))]
+    if not features.trees:
+        bases = [(f"naive Bayes, alpha {alpha:g}", MultinomialNB(alpha=alpha)) for alpha in SMOOTHING]
+    for name, base in bases:
+        yield name, SelfTrainingClassifier(base, threshold=SURE)
+
+
+def _stacked(table: Any, more: Any) -> Any:
+    from scipy import sparse
+
+    return sparse.vstack((table, more), format="csr") if sparse.issparse(table) else np.concatenate((table, more))
+
+
 def _in_pairs(table: Any, per_row: int) -> Any:
     """Features of rows: of pairs those of their sequences (2 N, F) as (N, 4 F), as sparse as they were."""
     if per_row == 1:
         return table
-    import numpy as np
     from scipy import sparse
 
     a, b = table[0::2], table[1::2]
@@ -155,7 +202,5 @@ def fit_aeon(module: str, name: str, task: "Task") -> Fitted:
 
 def _series(split: "Split") -> "NDArray[Any]":
     """(N, C, T), as aeon reads them; values are standardised, so a mean is 0."""
-    import numpy as np
-
     real = np.arange(split.x.shape[1]) < split.lengths[:, None]
     return np.ascontiguousarray(np.where(real[..., None], split.x, 0).transpose(0, 2, 1), dtype=np.float64)

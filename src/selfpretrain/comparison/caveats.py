@@ -11,15 +11,18 @@
 | nothing-to-gain            | the other arm fits its training labels and scores 98% or more                         |
 | could-not-see              | no effect is claimed, and one of a point or more could have been missed               |
 | classical-model-better     | a classical model is reliably ahead of the best network                               |
+| more-rows                  | self-pretraining saw rows without a label, and the other arms did not                 |
+| rival-missing              | a usual arm needs a package that is not installed                                     |
 | mixed-versions             | the trainings were made by different versions of selfpretrain or torch                |
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from selfpretrain.arms.builtin import lacking
 from selfpretrain.comparison.claims import Contrast, hits
 from selfpretrain.comparison.run import Run
 from selfpretrain.comparison.summary import ArmSummary, Caveat, Shortened, WarningCode
@@ -80,7 +83,13 @@ def caveats(
     if contrasts:
         against = contrasts[0].against
         known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], next_level, task)]
-    return [*known, *_classical_better(runs, task), *_mixed_versions(runs)]
+    return [
+        *known,
+        *_classical_better(runs, task),
+        *_more_rows(contrasts, task),
+        *_missing(arms, task),
+        *_mixed_versions(runs),
+    ]
 
 
 def still_improving(curves: Sequence[Sequence[Row]]) -> bool:
@@ -238,6 +247,27 @@ def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Cav
         scores = f"{100 * matrix.mean():.1f}%, the best network, {best}, {100 * right[best].mean():.1f}%"
         ahead.append(Caveat(code="classical-model-better", text=f"The {arm} model{choice} scores {scores}."))
     return ahead
+
+
+def _more_rows(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
+    """Whether a gain may come from more rows, and not from how they are used."""
+    if task.unlabelled is None or not contrasts or contrasts[0].arm != "spt":
+        return []
+    more, own = len(task.unlabelled), len(task.train)
+    text = f"Self-pretraining also saw {more} rows without a label, beside {own} with one: the data were not equal."
+    return [Caveat(code="more-rows", text=text, cure="A file without them says what equal data do.")]
+
+
+def _missing(arms: Collection[str], task: Task) -> list[Caveat]:
+    """Usual rivals that are not there."""
+    return [
+        Caveat(
+            code="rival-missing",
+            text=f"{arm.title}, a strong rival on series, was not compared.",
+            cure="pip install 'selfpretrain[aeon]' adds it.",
+        )
+        for arm in (lacking(arms, task) if "classical" in arms else ())
+    ]
 
 
 def _mixed_versions(runs: Mapping[str, Sequence[Run]]) -> list[Caveat]:

@@ -33,7 +33,7 @@ class Request:
         Raises:
             RequestError: an arm, an objective or a device cannot be used.
         """
-        request = cls(replace(config, arms=expanded(config.arms)), task)
+        request = cls(replace(config, arms=expanded(config.arms, task)), task)
         if OBJECTIVES[config.objective.objective].phase != "pretrain":
             known = ", ".join(name for name, objective in OBJECTIVES.items() if objective.phase == "pretrain")
             raise SettingError("objective", config.objective.objective, f"is not one of self-pretraining: {known}")

@@ -22,6 +22,8 @@ WarningCode = Literal[
     "nothing-to-gain",
     "could-not-see",
     "classical-model-better",
+    "more-rows",
+    "rival-missing",
     "mixed-versions",
 ]
 

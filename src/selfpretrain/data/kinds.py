@@ -45,13 +45,16 @@ NGRAMS, MAX_NGRAMS = (1, 5), 20_000
 """Lengths of the n-grams of a classical model, and how many of the commonest are counted (ours)."""
 MAX_RAW = 4096
 """A classical model sees single positions of sequences with up to this many numbers (ours)."""
+AT_ENDS = 3
+"""Symbols at each end of a sequence (ours); the first of an expression of ListOps is the operator at its root."""
 QUANTILES, LAGS = (0.0, 0.25, 0.5, 0.75, 1.0), (1, 2, 3, 4, 5)
 N_GRAMS, IN_WORDS, WORDS = (
     f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf",
     f"{NGRAMS[0]}-{NGRAMS[1]}-gram tf-idf within words",
     "1-2-word tf-idf",
 )
-POSITIONS, SUMMARIES, SUMMARIES_RAW = "one-hot positions", "summaries", "summaries and raw values"
+POSITIONS, ENDS = "one-hot positions", "first and last symbols"
+SUMMARIES, SUMMARIES_RAW = "summaries", "summaries and raw values"
 """Names of what classical models see."""
 WORD = r"(?u)\w+"
 FIRST_CHARACTER = 0x10000
@@ -257,15 +260,17 @@ class Discrete(Kind):
 
     @property
     def views(self) -> "Mapping[str, Callable[[Split], Any]]":
-        return {N_GRAMS: _symbols_as_text, POSITIONS: attrgetter("x")}
+        return {N_GRAMS: _symbols_as_text, POSITIONS: attrgetter("x"), ENDS: _ends}
 
     def features(self, task: "Task") -> Iterator[Features]:
-        """tf-idf of n-grams; the symbol at each position, where all training sequences are equally long."""
+        """tf-idf of n-grams; the symbol at each position, or at the ends where the lengths of sequences differ."""
         from sklearn.preprocessing import OneHotEncoder
 
         yield Features(N_GRAMS, _tf_idf("char", NGRAMS), trees=False)
         if int(task.train.lengths.min()) == task.length <= MAX_RAW:
             yield Features(POSITIONS, OneHotEncoder(handle_unknown="ignore"), trees=True)
+        else:
+            yield Features(ENDS, OneHotEncoder(handle_unknown="ignore"), trees=True)
 
 
 def _tf_idf(analyzer: str, ngrams: tuple[int, int]) -> Any:
@@ -290,6 +295,17 @@ def _symbols_as_text(split: "Split") -> list[str]:
 def _bytes_as_text(split: "Split") -> list[str]:
     """Each sequence as the text that it was, a replacement character for what was cut in the middle."""
     return [bytes(x[:n].tolist()).decode(errors="replace") for x, n in zip(split.x, split.lengths, strict=True)]
+
+
+def _ends(split: "Split") -> NDArray[Any]:
+    """The first and the last ``AT_ENDS`` symbols of each sequence, (N, 2 * AT_ENDS); -1 where it is shorter."""
+    inwards = np.arange(AT_ENDS)
+    lengths = split.lengths[:, None]
+    places = np.concatenate([np.broadcast_to(inwards, (len(lengths), AT_ENDS)), lengths - 1 - inwards], axis=1)
+    is_there = (places >= 0) & (places < lengths)
+    symbols = np.take_along_axis(split.x.astype(np.int64), np.where(is_there, places, 0), axis=1)
+    ends: NDArray[Any] = np.where(is_there, symbols, -1)
+    return ends
 
 
 class Symbols(Discrete):
