@@ -1,5 +1,7 @@
 """A request that fits a budget of time, on a machine on which every step takes 10 ms."""
 
+import collections
+import re
 import time
 from dataclasses import replace
 from operator import attrgetter
@@ -15,8 +17,10 @@ from selfpretrain.comparison.budget import CHOSEN, CLOSING_SECONDS, seconds_of
 from selfpretrain.comparison.compare import compare, planned
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.request import Request
-from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
+from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
+from selfpretrain.engines.engine import Engine
 from selfpretrain.errors import SettingError
+from selfpretrain.train.timing import Timing
 from selfpretrain.watch import Done, Note, ignore
 from stand_in import made
 from test_comparison_plan import ONE_RATE, Always
@@ -106,9 +110,9 @@ def test_a_refusal_leaves_nothing_behind_and_touches_no_test_data(tmp_path, tiny
         return made(classical.Fitted, probabilities=lambda split: touched.append("tested"))
 
     monkeypatch.setattr(classical, "fit_classical", watched)
-    with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give more time"):
+    with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give more time, or"):
         compare(tiny_task, tiny_config(arms=("scratch", "classical")), out=tmp_path / "o", budget="6s")
-    assert touched == ["fitted"]
+    assert touched == []  # what is hopeless is refused before classical models are fitted
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,3 +143,77 @@ def test_the_same_command_goes_on_with_the_plan_that_was_made(tmp_path, tiny_tas
     assert compared() == first
     assert [event for event in events if isinstance(event, Done)] == []
     assert folder.record == record
+
+
+def test_a_refusal_names_all_that_would_help_and_how_much(tiny_task):
+    config = tiny_config(train=THREE_RATES, seeds=5, arms=("scratch", "spt", "scratch-long"))
+    big = replace(config, model=ModelConfig(width=64, heads=4, depth=2))
+    with pytest.raises(SettingError) as caught:
+        within(tiny_task, big, "6s", {"seeds", "train.lr"})
+    text = str(caught.value)
+    shares = {way: int(share) for way, share in re.findall(r"(?:: |, )([^:()]+?) \(leaves (\d+)%\)", text)}
+    ways = ["--max-length 4", "--arms scratch,spt", "the model of --preset minimal", "--seeds 3", "--lr with one rate"]
+    assert list(shares) == ways
+    assert shares["--seeds 3"] == 60 and shares["--lr with one rate"] == 33
+    assert 40 < shares["--max-length 4"] < 60
+
+
+def test_what_no_machine_can_do_is_refused_before_anything_is_timed(tiny_task, monkeypatch):
+    monkeypatch.setattr(budget, "time_trainings", pytest.fail)
+    config = tiny_config(label=PhaseConfig(duration="1000000000"), arms=("scratch",))
+    with pytest.raises(SettingError, match="is too short: the minimum that makes sense here takes about"):
+        within(tiny_task, config, "10s", {"label.duration"})
+
+
+class Simulated(Engine):
+    """Two workers on a clock of their own: a training takes what was timed, times the pace of the hour."""
+
+    now, slowness, timing = 0.0, staticmethod(lambda now: 1.0), Timing(step=0.4, validation=0.1, sequence=0.001)
+
+    def __exit__(self, *exception):
+        pass
+
+    def _begin(self, job):
+        work = self.timing.seconds(job.training, self._shared.tasks[job.training.task]) if job.saves else 0.0
+        end = Simulated.now
+        while work > 0:
+            end, work = end + 0.1, work - 0.1 / Simulated.slowness(end)
+        self._jobs = {**getattr(self, "_jobs", {}), job.key: (job, end)}
+        return job.key
+
+    def _ended(self):
+        first = min(self._running, key=lambda key: self._jobs[key][1])
+        Simulated.now = max(Simulated.now, self._jobs[first][1])
+        return [first]
+
+    def _result(self, handle):
+        return self._jobs[handle][0].perform(self._shared, self._watch, lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("slowness", "seeds", "took"),
+    [
+        (lambda now: 1.0, (3, 4, 5), (0.75, 1.1)),
+        (lambda now: 2.0 if now > 45 else 1.0, (3, 4), (0.8, 1.2)),  # half the speed from the middle on
+        (lambda now: 0.3, (10,), (0.4, 1.1)),  # much faster than timed: more seeds, up to ten
+    ],
+)
+def test_the_number_of_seeds_follows_the_clock(tmp_path, tiny_task, monkeypatch, slowness, seeds, took):
+    timings = collections.defaultdict(lambda: Simulated.timing)
+    monkeypatch.setattr(budget, "time_trainings", lambda *rest, **how: (timings, 0.0))
+    monkeypatch.setattr(Simulated, "now", 0.0)
+    monkeypatch.setattr(Simulated, "slowness", staticmethod(slowness))
+    monkeypatch.setattr(time, "monotonic", lambda: Simulated.now)
+    config, notes = tiny_config(train=ONE_RATE, seeds=5, arms=("scratch", "spt")), []
+    config = replace(config, pretrain=PhaseConfig(duration="800"), label=PhaseConfig(duration="800"))
+    how = {"out": tmp_path / "o", "budget": "90s", "keep": (), "workers": 2, "engine": Simulated}
+    done = compare(tiny_task, config, **how, watch=notes.append)
+    count = len(done.answer.arms["scratch"].test_acc)
+    assert count in seeds
+    assert took[0] * 90 < Simulated.now < took[1] * 90
+    assert all(len(entry.test_acc) == len(entry.lr) == count for entry in done.answer.arms.values())
+    assert ComparisonFolder(done.folder).record.request.seeds == count
+    said = [event.text for event in notes if isinstance(event, Note) and "the budget was enough for" in event.text]
+    assert len(said) <= 1
+    again = compare(tiny_task, config, **how)  # what is there is what was decided, whatever the time
+    assert again.summary == done.summary

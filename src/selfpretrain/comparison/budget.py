@@ -4,17 +4,24 @@ import math
 import re
 import time
 from collections.abc import Callable, Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
+from typing import Any
 
-from selfpretrain.comparison.plan import Plan
+import numpy as np
+
+from selfpretrain.arms.classical import Fitted
+from selfpretrain.comparison.plan import Deadline, Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Shortened
-from selfpretrain.config import CompareConfig
+from selfpretrain.config import MIN_SEEDS, CompareConfig
+from selfpretrain.data.task import Task
+from selfpretrain.engines.engine import Job
+from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import SettingError
 from selfpretrain.machine import cores, processes, threads
-from selfpretrain.registry import ARMS
+from selfpretrain.registry import ARMS, PRESETS
 from selfpretrain.train.timing import Timing, time_trainings
 from selfpretrain.watch import Note, Watch, duration_text
 
@@ -22,8 +29,17 @@ CHOSEN = ("seeds", "train.lr", "pretrain.duration", "label.duration")
 """Settings of ``CompareConfig`` that a budget chooses, unless they were asked for."""
 CHOICES = ((10, 3, 4.0), (5, 3, 1.0), (3, 3, 1.0), (3, 1, 0.0))
 """Seeds, rates, and the least steps as a multiple of the preset's; the first that fits is used (ours)."""
+MOST_SEEDS = max(n_seeds for n_seeds, _, _ in CHOICES)
+"""However much time there is."""
+SPARE = 0.2
+"""Share of the time that stays free where no seed can be left out later; a machine that is slowed by half in the middle
+then ends a fifth too late (ours)."""
 CLOSING_SECONDS = 5.0
 """Reserved for drawing the report and ending processes (ours)."""
+FASTEST = 1e11
+"""FLOPs per second and process that no CPU reaches here, to refuse what is hopeless before anything is timed (ours)."""
+WORTH_SAYING = 0.9
+"""A way out that leaves more of the work than this is not named (ours)."""
 MIN_SHARE, MAX_SHARE, PRECISION = 0.02, 1e5, 0.005
 """A budget that allows less than this share of the preset's steps is refused (ours); and how shares are searched."""
 
@@ -59,7 +75,9 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     """The plan whose durations, grid and seeds fill the budget, the same for every arm. Writes nothing.
 
     The first of ``CHOICES`` that fits is taken: more seeds where the budget allows for enough steps, and fewer rates
-    last. Classical models are fitted first, since nobody can say how long they take; test data are not used.
+    last. Steps are then fixed; how many seeds there is time for shows while they run (see ``perform``), unless their
+    number was asked for. Classical models are fitted first, since nobody can say how long they take; test data are not
+    used.
 
     Args:
         budget: a time, like 10m.
@@ -70,36 +88,117 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
         SettingError: the time is too short; the message says what would do.
     """
     config, seconds = request.config, seconds_of(budget)
-    watch(Note(f"timing some steps, to fit {budget}"))
-    with threads(1):
-        fitted = {name: fit(request.task) for name in config.arms if (fit := ARMS[name].fit) is not None}
-    asked = Plan.of(request)
-    timings, starting, workers = _timings(asked, workers, watch)
-    spent = time.monotonic() - begun + starting + CLOSING_SECONDS
+    is_open = "seeds" not in keep and not config.looks
     phases = {"pretrain": request.pretraining(0, config.train.lr[0]), "label": request.labels(0, config.train.lr[0])}
     steps = {phase: labels.plan.steps for phase, labels in phases.items() if f"{phase}.duration" not in keep}
 
-    def scaled(trial: Request, share: float) -> Plan:
-        """The timed plan of a request with ``share`` times its steps."""
+    def trial(n_seeds: int, n_rates: int) -> Request:
+        lr = config.train.lr if "train.lr" in keep else _middle(config.train.lr, n_rates)
+        return replace(
+            request,
+            config=replace(config, seeds=n_seeds if is_open else config.seeds, train=replace(config.train, lr=lr)),
+        )
+
+    def scaled(wanted: Request, share: float) -> Plan:
+        """The plan of a request with ``share`` times the usual steps."""
         durations = {
             phase: replace(getattr(config, phase), duration=f"{max(1, round(share * n))}steps")
             for phase, n in steps.items()
         }
-        return Plan.of(replace(trial, config=replace(trial.config, **durations))).timed(timings, workers)
+        return Plan.of(replace(wanted, config=replace(wanted.config, **durations)))
 
+    least = scaled(trial(*CHOICES[-1][:2]), MIN_SHARE)
+
+    def too_short(needed: float) -> SettingError:
+        problem = f"is too short: the minimum that makes sense here takes about {duration_text(needed)}"
+        return SettingError("budget", budget, f"{problem}; give more time, or less to do: {_ways_out(least, keep)}")
+
+    hopeless = least.total_flops / (workers * FASTEST)
+    if request.device == "cpu" and hopeless > seconds:
+        raise too_short(hopeless)
+    watch(Note(f"timing some steps, to fit {budget}"))
+    asked = Plan.of(request)
+    timings, starting, workers = _timings(asked, workers, watch)
+
+    def timed_at(wanted: Request, share: float) -> Plan:
+        return scaled(wanted, share).timed(timings, workers)
+
+    def spent() -> float:
+        return time.monotonic() - begun + starting + CLOSING_SECONDS
+
+    needed = (least.timed(timings, workers).seconds or 0.0) / (1 - SPARE)
+    if spent() + needed > seconds:
+        raise too_short(spent() + needed)
+    fits = [FitJob(name) for name in config.arms if ARMS[name].fit is not None]
+    with LocalEngine(request.task, workers=max(1, min(workers, len(fits))), watch=watch) as engine:
+        fitted = dict(zip([job.key for job in fits], engine.do(fits), strict=True))
+    left = seconds - spent()
     for n_seeds, n_rates, min_share in CHOICES:
-        lr = config.train.lr if "train.lr" in keep else _middle(config.train.lr, n_rates)
-        n_seeds = config.seeds if "seeds" in keep or config.looks else n_seeds
-        trial = replace(request, config=replace(config, seeds=n_seeds, train=replace(config.train, lr=lr)))
-        share = _largest_share(partial(scaled, trial), seconds - spent)
+        wanted = trial(n_seeds, n_rates)
+        spare = 0.0 if is_open and n_seeds > MIN_SEEDS else SPARE
+        share = _largest_share(partial(timed_at, wanted), (1 - spare) * left)
         if share >= max(min_share, MIN_SHARE):
-            plan = scaled(trial, share)
-            full = spent + (scaled(trial, 1.0).seconds or 0.0)
-            shortened = Shortened(share, full) if share < 1 and steps else None
-            return replace(plan, fitted=fitted, left_out=_left_out(asked, plan), shortened=shortened)
-    needed = duration_text(spent + (scaled(trial, MIN_SHARE).seconds or 0.0))
-    reason = f"is too short: the minimum that makes sense here takes about {needed}; give more time"
-    raise SettingError("budget", budget, f"{reason}, or ask for less: a smaller model, fewer --seeds or steps")
+            break
+    else:
+        raise too_short(spent() + needed)
+    plan, full = timed_at(wanted, share), timed_at(trial(MIN_SEEDS, len(config.train.lr)), 1.0)
+    dropped = len(config.train.lr) - len(wanted.config.train.lr)
+    shortened = None
+    if dropped or (share < 1 and steps):
+        shortened = Shortened(min(1.0, share), spent() + (full.seconds or 0.0) / (1 - SPARE), dropped)
+    deadline = None
+    if is_open and plan.trained:
+        first, one = (plan.at(n).timed(timings, workers).seconds or 0.0 for n in (MIN_SEEDS, 1))
+        deadline = Deadline(begun + seconds - CLOSING_SECONDS, MOST_SEEDS, one / first)
+    return replace(plan, fitted=fitted, left_out=_left_out(asked, plan), shortened=shortened, deadline=deadline)
+
+
+@dataclass(frozen=True)
+class FitJob(Job):
+    """Fit a classical model.
+
+    Attributes:
+        key: name of its arm.
+    """
+
+    key: str
+    saves = False
+
+    def perform(self, shared: Task, tell: Watch, stop: Callable[[], bool]) -> Fitted:
+        """Fit it."""
+        fit = ARMS[self.key].fit
+        assert fit is not None, "only classical models are fitted"
+        with threads(1):
+            return fit(shared)
+
+
+def _ways_out(least: Plan, keep: Collection[str]) -> str:
+    """What would make the least plan cheaper, each with the share of its work that would be left."""
+    request, config = least.request, least.request.config
+    half, small = request.task.length // 2, PRESETS["minimal"].config.model
+    pair = tuple(name for name in ("scratch", "spt") if name in config.arms)
+    ways = {
+        f"--max-length {half}": replace(request, task=_cut(request.task, half)),
+        f"--arms {','.join(pair)}": replace(request, config=replace(config, arms=pair)),
+        "the model of --preset minimal": replace(request, config=replace(config, model=small)),
+    }
+    if "seeds" in keep and config.seeds > MIN_SEEDS:
+        ways[f"--seeds {MIN_SEEDS}"] = request.at(MIN_SEEDS)
+    if "train.lr" in keep and len(config.train.lr) > 1:
+        one = replace(config.train, lr=_middle(config.train.lr, 1))
+        ways["--lr with one rate"] = replace(request, config=replace(config, train=one))
+    shares = {way: Plan.of(cheaper).total_flops / least.total_flops for way, cheaper in ways.items()}
+    return ", ".join(f"{way} (leaves {100 * share:.0f}%)" for way, share in shares.items() if share < WORTH_SAYING)
+
+
+def _cut(task: Task, length: int) -> Task:
+    """The task with the first positions of its sequences alone, to count its cost."""
+    parts: dict[str, Any] = {
+        name: replace(split, x=split.x[:, :length], lengths=np.minimum(split.lengths, length))
+        for name in ("train", "val", "test", "unlabelled")
+        if (split := getattr(task, name)) is not None
+    }
+    return replace(task, codec=replace(task.codec, length=length), **parts)
 
 
 def _timings(plan: Plan, workers: int, watch: Watch) -> tuple[dict[str, Timing], float, int]:

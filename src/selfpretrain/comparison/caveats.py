@@ -3,6 +3,7 @@
 | code                       | when                                                                                  |
 |----------------------------|---------------------------------------------------------------------------------------|
 | too-short                  | a budget left out half of the preset's steps, and every network was still improving   |
+| untuned                    | a budget left out learning rates                                                      |
 | pretraining-learnt-nothing | in every seed, or reliably, the reconstruction loss is not 2% below the one by table  |
 | pretraining-unreliable     | so it is in some seeds, and not in others                                             |
 | commonest-class            | every arm answers the commonest class nearly always, and is no better than that       |
@@ -113,8 +114,19 @@ def hurry(shortened: Shortened) -> Caveat:
     """That runs were too short, and how long they would take."""
     left_out = f"{100 * (1 - shortened.share):.0f}% of the preset's steps"
     text = f"The budget left out {left_out}, and every network was still improving on validation at its end."
+    return Caveat(code="too-short", text=text, cure=_more_time(shortened))
+
+
+def untuned(shortened: Shortened, tried: int) -> Caveat:
+    """That a budget left out learning rates."""
+    rates = f"{shortened.rates} of {shortened.rates + tried} learning rates"
+    text = f"The budget left out {rates}{': nothing was tuned' if tried == 1 else ''}."
+    return Caveat(code="untuned", text=text, cure=_more_time(shortened))
+
+
+def _more_time(shortened: Shortened) -> str:
     minutes = math.ceil(shortened.full_seconds / 60)
-    return Caveat(code="too-short", text=text, cure=f"Give about {minutes}m (--budget {minutes}m).")
+    return f"Give about {minutes}m (--budget {minutes}m)."
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:

@@ -111,6 +111,10 @@ def compare(
                 look = plan.at(seeds)
                 folder.write_request(look.request.config)
                 performed = perform(look, folder.runs, trainings, running, watch, snapshots=train.snapshots)
+                if look.deadline is not None and performed.n_seeds != seeds:
+                    watch(Note(f"the budget was enough for {performed.n_seeds} seeds; {seeds} were planned"))
+                    look = look.at(performed.n_seeds)
+                    folder.write_request(look.request.config)
                 answer = judge(look.request, performed, folder.looks_taken, plan.shortened)
                 folder.write_answer(answer)
                 if is_clear(answer):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from selfpretrain.arms.builtin import contrasts_of
-from selfpretrain.comparison.caveats import caveats, hurry, learnt_nothing, observations, too_short
+from selfpretrain.comparison.caveats import caveats, hurry, learnt_nothing, observations, too_short, untuned
 from selfpretrain.comparison.claims import ALPHA, MARGIN, Contrast, claim, contrast_of, hits, look_at
 from selfpretrain.comparison.plateau import has_left
 from selfpretrain.comparison.recommend import recommend
@@ -65,7 +65,7 @@ def judge(
         request: at one of its looks.
         performed: its runs, and how their learning rates were picked.
         taken: the looks that were taken in this folder before, by question.
-        shortened: how far a budget cut the preset's steps.
+        shortened: what a budget cut of the preset's steps and rates.
     """
     config, task, question = request.config, request.task, request.question
     looks = taken.get(question, ())
@@ -82,6 +82,8 @@ def judge(
     known = caveats(task, runs, arms, contrasts, next_level=ALPHA / 2 ** len(looks), grid=config.train.lr)
     if hurried and shortened is not None:
         known = [hurry(shortened), *(caveat for caveat in known if caveat.code != "still-improving")]
+    if shortened is not None and shortened.rates:
+        known.append(untuned(shortened, len(config.train.lr)))
     answer = Summary(
         request=fingerprint(config),
         task=task.describe(),

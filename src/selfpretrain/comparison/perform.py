@@ -1,13 +1,15 @@
 """Do a plan: search the rates of every run, and evaluate what is picked on the test split, once."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from selfpretrain.comparison.evaluate import EvaluateJob
 from selfpretrain.comparison.plan import Plan, chains
 from selfpretrain.comparison.run import Performed, Run, RunRecord, run_name
-from selfpretrain.comparison.search import Picked
+from selfpretrain.comparison.search import Picked, Search
+from selfpretrain.config import MIN_SEEDS
 from selfpretrain.engines.engine import Engine, Job
 from selfpretrain.errors import RequestError
 from selfpretrain.files import own_folder
@@ -20,6 +22,8 @@ from selfpretrain.watch import Note, Planned, Watch
 def perform(plan: Plan, folder: Path, store: Store, engine: Engine, watch: Watch, *, snapshots: int = 0) -> Performed:
     """Do what is left of a plan. Trainings and runs that are there are taken as they are, whoever made them.
 
+    With a deadline, seeds begin one after the other as long as there is time for another one.
+
     Args:
         folder: gets a folder for each run.
         engine: does jobs; its shared object is the store.
@@ -27,20 +31,32 @@ def perform(plan: Plan, folder: Path, store: Store, engine: Engine, watch: Watch
     """
     for place in (store.folder, folder):
         own_folder(place)
-    work = _Work(plan, folder, store, watch, snapshots)
+    work = _Work(plan, folder, store, watch, snapshots, engine.workers)
     engine.do(work.begin(), work.go_on)
+    done = plan.at(work.n_seeds) if plan.deadline is not None else plan
     return Performed(
-        runs={name: [work.runs[name, seed] for seed in seeds] for name, seeds in plan.seeds.items()},
-        picked={name: [work.picked[name, seed] for seed in plan.seeds[name]] for name in plan.trained},
+        runs={name: [work.runs[name, seed] for seed in seeds] for name, seeds in done.seeds.items()},
+        picked={name: [work.picked[name, seed] for seed in done.seeds[name]] for name in done.trained},
     )
 
 
 class _Work:
     """The jobs of a plan. Every result that arrives may let a search go on, or end it."""
 
-    def __init__(self, plan: Plan, folder: Path, store: Store, watch: Watch, snapshots: int) -> None:
-        self._plan, self._folder, self._store, self._watch, self._snapshots = plan, folder, store, watch, snapshots
-        self._open = dict(plan.searches)
+    def __init__(self, plan: Plan, folder: Path, store: Store, watch: Watch, snapshots: int, workers: int) -> None:
+        self._folder, self._store, self._watch = folder, store, watch
+        self._snapshots, self._workers = snapshots, workers
+        self._deadline, self._planned = plan.deadline, plan.request.config.seeds
+        self._plan = plan if self._deadline is None else plan.at(self._deadline.most)
+        self.n_seeds = self._planned if self._deadline is None else MIN_SEEDS
+        """Those that have begun."""
+        self._begun = self._latest = time.monotonic()
+        """When the first seeds began, and the latest."""
+        self._took = 0.0
+        """Seconds that a seed takes, at most, of those after the first."""
+        self._jobs = 0
+        """Under way."""
+        self._open = {key: search for key, search in self._plan.searches.items() if self._has_begun(key[1])}
         self._results = dict[str, TrainingResult | None]()
         """By key; None while a training is under way."""
         self.picked = dict[tuple[str, int], Picked]()
@@ -56,16 +72,14 @@ class _Work:
             for seed in seeds
             for job in self._test(RunRecord(arm=arm, seed=seed, task=plan.request.task.fingerprint))
         ]
+        searches = dict(self._open)
         ready = list(self._ready())
-        left = dict[str, tuple[str, Training]]()
-        for (arm, seed), search in self._open.items():
-            for part in chains(search.left(self._result)).values():
-                if self._result(part) is None:
-                    left.setdefault(part.key, (_name(arm, seed, part), part))
-        if known := len(plan.trainings) - len(left):
-            self._watch(Note(f"{known} of {len(plan.trainings)} trainings are there"))
-        self._watch(Planned({name: plan.flops(training) for name, training in left.values()}))
+        left = self._announce(searches)
+        every = chains(part for search in searches.values() for part in search.left(lambda _: None))
+        if known := len(every) - left:
+            self._watch(Note(f"{known} of {len(every)} trainings are there"))
         ready.sort(key=lambda job: plan.begins(job.training) if isinstance(job, TrainJob) else ())
+        self._jobs = len(fits) + len(ready)
         return [*fits, *ready]
 
     def go_on(self, job: Job, result: Any) -> list[Job]:
@@ -74,6 +88,53 @@ class _Work:
         Raises:
             RequestError: a worker has finished a training, but it is not seen here.
         """
+        jobs = self._follow(job, result)
+        self._jobs += len(jobs) - 1
+        while self._jobs < self._workers and self._is_time_for_another:
+            more = self._another_seed()
+            self._jobs += len(more)
+            jobs += more
+        return jobs
+
+    @property
+    def _is_time_for_another(self) -> bool:
+        """Whether another seed would end in time, at the pace of those before it."""
+        now = time.monotonic()
+        if self._deadline is None or self.n_seeds >= self._deadline.most:
+            return False
+        if self.n_seeds == MIN_SEEDS:
+            self._took = self._deadline.alone * (now - self._begun)
+        else:
+            self._took = max(self._took, now - self._latest)
+        return now + self._took <= self._deadline.ends
+
+    def _another_seed(self) -> list[Job]:
+        """The jobs with which the next seed begins."""
+        seed, self._latest = self.n_seeds, time.monotonic()
+        self.n_seeds += 1
+        searches = {key: search for key, search in self._plan.searches.items() if key[1] == seed}
+        self._open |= searches
+        jobs = list(self._ready())
+        self._announce(searches)
+        return jobs
+
+    def _has_begun(self, seed: int) -> bool:
+        return self._deadline is None or seed < self.n_seeds
+
+    def _announce(self, searches: Mapping[tuple[str, int], Search]) -> int:
+        """Say what searches still need, and what later seeds will; gives the number of trainings."""
+        left = dict[str, tuple[str, Training]]()
+        for (arm, seed), search in searches.items():
+            for part in chains(search.left(self._result)).values():
+                if self._result(part) is None:
+                    left.setdefault(part.key, (_name(arm, seed, part), part))
+        costs = {name: self._plan.flops(training) for name, training in left.values()}
+        seeds = len({seed for _, seed in searches})
+        later = sum(costs.values()) / seeds * (self._planned - self.n_seeds) if self.n_seeds < self._planned else 0.0
+        self._watch(Planned(costs, later=later))
+        return len(left)
+
+    def _follow(self, job: Job, result: Any) -> list[Job]:
         if isinstance(job, EvaluateJob):
             self.runs[job.record.arm, job.record.seed] = result
             return []

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import NamedTuple
 
 from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.classical import Fitted
@@ -23,6 +24,20 @@ LONG_FLOPS = 2e13
 """Five minutes or more on two cores (ours; the built-in example has 1.5e13)."""
 
 
+class Deadline(NamedTuple):
+    """Until when seeds begin, as long as there is time for another one: alike for all arms, whatever they show.
+
+    Attributes:
+        ends: on the monotonic clock.
+        most: seeds at most. ``MIN_SEEDS`` run in any case.
+        alone: what one more seed takes, as a share of the time of the first ``MIN_SEEDS``.
+    """
+
+    ends: float
+    most: int
+    alone: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What is trained: every rate of the grid with every seed.
@@ -34,7 +49,8 @@ class Plan:
         fitted: classical models that were fitted while planning.
         seconds: expected, with all workers; None: not timed.
         left_out: what was cut to fit a budget.
-        shortened: how far steps were cut for it; None: they were not.
+        shortened: what was cut for it of steps and rates; None: nothing was.
+        deadline: None where the number of seeds is fixed.
     """
 
     request: Request
@@ -44,6 +60,7 @@ class Plan:
     seconds: float | None = None
     left_out: Sequence[str] = ()
     shortened: Shortened | None = None
+    deadline: Deadline | None = None
 
     @classmethod
     def of(cls, request: Request) -> "Plan":
@@ -57,7 +74,7 @@ class Plan:
 
     def at(self, seeds: int) -> "Plan":
         """The plan at one of the looks at the answer."""
-        return replace(Plan.of(self.request.at(seeds)), fitted=self.fitted)
+        return replace(Plan.of(self.request.at(seeds)), fitted=self.fitted, deadline=self.deadline)
 
     @property
     def trained(self) -> list[str]:
@@ -91,7 +108,12 @@ class Plan:
     @property
     def is_long(self) -> bool:
         """Whether it takes so long that timing it beforehand costs next to nothing."""
-        return sum(map(self.flops, self.trainings.values())) > LONG_FLOPS
+        return self.total_flops > LONG_FLOPS
+
+    @property
+    def total_flops(self) -> float:
+        """Cost of all trainings."""
+        return sum(map(self.flops, self.trainings.values()))
 
     def timed(self, timings: Mapping[str, Timing], workers: int) -> "Plan":
         """The plan with the time that it takes if every worker takes the next training that is ready.

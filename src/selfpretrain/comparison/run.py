@@ -120,6 +120,11 @@ class Performed(NamedTuple):
     runs: Mapping[str, Sequence[Run]]
     picked: Mapping[str, Sequence[Picked]]
 
+    @property
+    def n_seeds(self) -> int:
+        """The most that anything has."""
+        return max(map(len, self.runs.values()))
+
 
 def read_run(path: Path) -> Run:
     """The run in a folder; every file is checked.

@@ -16,6 +16,7 @@ WarningCode = Literal[
     "pretraining-learnt-nothing",
     "pretraining-unreliable",
     "too-short",
+    "untuned",
     "commonest-class",
     "rates-at-edge",
     "still-improving",
@@ -38,10 +39,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Shortened:
-    """What a budget made of the preset's label steps: the share that is left, and the seconds that all would take."""
+    """What a budget made of a request.
+
+    Attributes:
+        share: of its label steps, how much is left.
+        full_seconds: what all of its steps and rates would take with three seeds.
+        rates: learning rates that are left out.
+    """
 
     share: float
     full_seconds: float
+    rates: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

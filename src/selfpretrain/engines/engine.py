@@ -53,6 +53,11 @@ class Engine(ABC):
         self._threads, self._device = threads, device
         self._running: dict[Any, Job] = {}
 
+    @property
+    def workers(self) -> int:
+        """Jobs at a time."""
+        return self._workers
+
     def __enter__(self) -> Self:
         return self
 
