@@ -127,7 +127,7 @@ def test_a_classifier_of_aeon_is_given_series_by_channel_with_padding_at_the_mea
     monkeypatch.setattr(NearestMean, "seen", [])
     task = ragged_task("values")
     fit = pickle.loads(pickle.dumps(ARMS[arm].fit))  # as it is sent to another process
-    fitted, train = fit(task), task.train
+    fitted, train = fit(task, "accuracy", "none"), task.train
     (given,) = NearestMean.seen
     assert given.shape == (len(train), 2, train.x.shape[1])
     for row, length in enumerate(train.lengths):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
+from sklearn.metrics import f1_score, log_loss
 
 import selfpretrain
 from conftest import ARMS, tiny_config
@@ -400,3 +401,40 @@ def test_rows_of_ones_own_are_compared_with_the_preset_small_and_timed_first(tmp
         assert ("; about " in steps) == (not given)
     summary = compare(task, seeds=1, arms=("classical",), out=tmp_path / "classical").summary
     assert list(summary["arms"]) == ["classical"]
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "log_loss"])
+def test_the_metric_that_was_asked_for_picks_and_decides(tmp_path, metric):
+    generator = np.random.default_rng(0)
+    y = generator.choice(3, 240, p=(0.6, 0.3, 0.1))
+    rows = [[int(generator.integers(4)) if generator.random() < 0.5 else int(c) for _ in range(6)] for c in y]
+    task = load_task(rows, y.tolist(), kind="symbols")
+    config = tiny_config(arms=("scratch", "spt", "classical"), metric=metric, class_weights="balanced")
+    done = compare(task, config, out=tmp_path / "o")
+    summary = done.summary
+
+    def score(labels, p):
+        return f1_score(labels, p.argmax(1), average="macro") if metric == "macro_f1" else -log_loss(labels, p)
+
+    test, val = {}, {}
+    for arm in config.arms:
+        for seed in range(1 if arm == "classical" else 3):
+            run = done.folder / f"runs/{arm}-seed{seed}"
+            tensors = load_file(run / "predictions.safetensors")
+            test[arm, seed] = score(task.test.y, tensors["probabilities"])
+            val[arm, seed] = score(task.val.y, tensors["val.probabilities"])
+            rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+            if labels := [row["val_score"] for row in rows if row["phase"] == "label"]:
+                assert val[arm, seed] == pytest.approx(max(labels), abs=1e-6)  # the best checkpoint by the metric
+        given = [abs(value) for (of_arm, _), value in test.items() if of_arm == arm]
+        assert summary["arms"][arm]["scores"][metric][: len(given)] == pytest.approx(given)
+        confusion = np.array(summary["arms"][arm]["confusion"])
+        assert confusion.sum(1).tolist() == (3 * np.bincount(task.test.y)).tolist()
+    first = summary["comparisons"][0]
+    assert (summary["metric"], first["arm"], first["against"]) == (metric, "spt", "scratch")
+    assert first["effect"] == pytest.approx(np.mean([test["spt", k] - test["scratch", k] for k in range(3)]))
+    use = done.answer.recommended
+    assert use.val == pytest.approx(val[use.arm, use.seed], abs=1e-6)
+    assert use.test == pytest.approx(test[use.arm, use.seed])
+    page = write_report(done.folder).read_text()
+    assert "What spt takes each class for" in page and "calibration" in page

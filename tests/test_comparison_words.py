@@ -13,9 +13,7 @@ from selfpretrain.registry import ARMS as REGISTERED
 from selfpretrain.stats import Interval
 from stand_in import made
 
-USE = Recommendation(
-    arm="classical", seed=0, choice="extra trees", learnt=True, val_acc=0.84, test_acc=0.838, seconds=1.04
-)
+USE = Recommendation(arm="classical", seed=0, choice="extra trees", learnt=True, val=0.84, test=0.838, seconds=1.04)
 
 
 def arm_summary(failures=(), learnt=(True,) * 5):
@@ -28,7 +26,14 @@ ARMS = {name: arm_summary() for name in REGISTERED}
 
 def verdict(contrasts, cause="none", arms=ARMS, caveats=(), observations=(), level=ALPHA, look=1, use=None):
     comparisons = tuple(replace(entry(contrast, [], level), cause=cause) for contrast in contrasts)
-    about = {"arms": arms, "warnings": caveats, "observations": observations, "level": level, "recommended": use}
+    about = {
+        "metric": "accuracy",
+        "arms": arms,
+        "warnings": caveats,
+        "observations": observations,
+        "level": level,
+        "recommended": use,
+    }
     return verdict_of(made(Summary, task=TASK.describe(), comparisons=comparisons, **about), look)
 
 
@@ -96,7 +101,7 @@ def test_of_an_open_answer_what_would_change_it_belongs_to_what_to_do():
         ({"learnt": False}, "Use none of these models yet: on validation none is better than the commonest class."),
         ({"arm": "spt", "seed": 3, "choice": None}, "Use spt, seed 3, in the folder best (validation 84.0%"),
         (
-            {"average_val_acc": 0.9, "average_test_acc": 0.89},
+            {"average_val": 0.9, "average_test": 0.89},
             "The mean probabilities of all its seeds: validation 90.0%, test 89.0%.",
         ),
     ],
@@ -147,7 +152,7 @@ def test_no_verdict_without_a_pair_of_spt_or_with_fewer_than_three_seeds():
         ({}, {"arms": ARMS | {"spt": arm_summary(failures=(0, 3))}}, ["left out: 2 of spt."]),
         ({"test": Interval(0.1, None, None, None, 5)}, {}, ["no interval from 400 test sequences"]),
         ({"test": Interval(-0.1, -0.2, -0.05, 0.001, 5)}, {}, ["Self-pretraining hurts", "): behind."]),
-        ({"test": Interval(0.001, -0.01, 0.012, 0.8, 5)}, {}, ["equal within 2 points", "at least 48% do"]),
+        ({"test": Interval(0.001, -0.01, 0.012, 0.8, 5)}, {}, ["equal within 2.0 points", "at least 48% do"]),
     ],
 )
 def test_what_a_reader_must_know_is_said(changes, how, parts):

@@ -197,6 +197,25 @@ def test_label_loss_and_metrics_by_loops():
     assert (metrics.loss, metrics.acc) == pytest.approx((float(np.mean(losses)), float(np.mean(hits))), rel=1e-9)
 
 
+def test_balanced_classes_count_alike_in_the_loss_by_loops():
+    task = ragged_task()
+    request = Request(tiny_config(class_weights="balanced", metric="auroc"), task)
+    settings = request.labels(0, 1e-3).settings
+    assert settings["metric"] == "auroc"
+    counts = np.bincount(task.train.y)
+    assert np.multiply(settings["class_weights"], counts) == pytest.approx([len(task.train) / 3] * 3)
+    assert request.pretraining(0, 1e-3).settings.keys().isdisjoint({"metric", "class_weights"})
+    model, batch = model_of(task).double().eval(), double(batch_of(task))
+    logits = class_logits(model, batch, model.inputs).detach().numpy()
+    weights = [settings["class_weights"][c] for c in batch.y]
+    losses = [
+        w * (math.log(sum(math.exp(v) for v in row)) - row[c])
+        for w, row, c in zip(weights, logits, batch.y, strict=True)
+    ]
+    loss = Labels(inputs=model.inputs, **settings).loss(model, batch).item()
+    assert loss == pytest.approx(sum(losses) / sum(weights))
+
+
 @BOTH_KINDS
 def test_the_mean_of_each_sequence_is_its_own_loss(kind):
     task = ragged_task(kind)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import selfpretrain
 from selfpretrain.arms.builtin import SETS
-from selfpretrain.config import ARGUMENT, PYTHON, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.config import ARGUMENT, PYTHON, RARE, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.files import to_dict
 from selfpretrain.options import explained, filled, parse, read, task_help
@@ -70,7 +70,7 @@ class _Parallel:
 class _Training(_Parallel):
     engine: Literal["local", "ray"] = "local"
     """local: worker processes on this machine; ray: Ray (an optional extra), on this machine or at --ray-address."""
-    ray_address: str | None = None
+    ray_address: str | None = field(default=None, metadata=RARE)
     """Address of a running Ray cluster, such as auto or ray://host:10001. All of its machines must be able to access
     the --out folder."""
     json: bool = False

@@ -20,6 +20,8 @@ from selfpretrain.errors import SettingError, require_at_least, require_between,
 KindName = Literal["symbols", "bytes", "values"]
 AllowMissing = bool | Literal["mean", "last", "mask"]
 """How gaps are filled; False refuses them, True is mean."""
+MetricName = Literal["accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss"]
+ClassWeights = Literal["none", "balanced"]
 Init = Literal["default", "tied", "mimetic-qk", "mimetic", "impulse"]
 PhaseName = Literal["pretrain", "label"]
 ABSOLUTE = ("sinusoidal", "learned")
@@ -152,7 +154,7 @@ class ModelConfig:
     Impulse: each head looks at one offset, as published by Zheng et al. (2025); needs absolute positions."""
     causal: bool = field(default=False, metadata=RARE)
     """Attention looks back only. Always so where the next position is predicted (objective causal)."""
-    attention_block: int | None = None
+    attention_block: int | None = field(default=None, metadata=RARE)
     """Block-local attention: each position attends to its own block of this many positions and to the two neighbouring
     blocks, so that time and memory grow linearly with the length. If not given, attention is global.
     Amos et al. use 4096 for 16,384 positions and 8192 for 65,536."""
@@ -346,6 +348,11 @@ class CompareConfig:
     With a range such as 3-10, the result is checked after 3, 5 and 10 seeds, and training stops once it is clear."""
     looks: tuple[int, ...] = field(default=(), metadata=PYTHON)
     """Where ``seeds`` was given as a range: the numbers of seeds at which the answer is looked at."""
+    metric: MetricName = "accuracy"
+    """What decides: it picks checkpoints, learning rates and models on validation, and the verdict is about it.
+    Plateaus and causes are about accuracy all the same. The report has all metrics."""
+    class_weights: ClassWeights = "none"
+    """balanced: in the label loss every class counts alike, however rare it is; in classical models, too."""
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     pretrain: PhaseConfig = field(default_factory=lambda: PhaseConfig(duration="800steps"))

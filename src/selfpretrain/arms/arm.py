@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 if TYPE_CHECKING:
     from selfpretrain.arms.classical import Fitted
     from selfpretrain.comparison.request import Request
+    from selfpretrain.config import ClassWeights, MetricName
     from selfpretrain.data.task import Task
     from selfpretrain.train.training import Training
 
@@ -42,7 +43,7 @@ class Arm:
         colour, marker: in figures; a palette that colour-blind readers can tell apart.
         contrasts: with other arms, in the order of interest.
         recipe: describes its label training; None for a classical model.
-        fit: fits a classical model instead, without randomness.
+        fit: fits a classical model instead, without randomness, tuned by a metric, perhaps with balanced classes.
         obstacle: for a classical model: why it cannot be fitted to a task (follows the arm's name), or None.
         is_usual: compared unless others are named, wherever nothing stands in its way.
         own_start: initialised differently from the other arms, in its weights or in what is built in.
@@ -57,7 +58,7 @@ class Arm:
     marker: str
     contrasts: tuple[Versus, ...] = ()
     recipe: Recipe | None = None
-    fit: "Callable[[Task], Fitted] | None" = None
+    fit: "Callable[[Task, MetricName, ClassWeights], Fitted] | None" = None
     obstacle: "Callable[[Task], str | None] | None" = None
     is_usual: bool = False
     own_start: bool = False

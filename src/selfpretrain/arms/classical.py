@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from operator import attrgetter
@@ -23,7 +24,7 @@ from selfpretrain.metrics import Metrics
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from selfpretrain.config import KindName
+    from selfpretrain.config import ClassWeights, KindName, MetricName
     from selfpretrain.data.kinds import Features
     from selfpretrain.data.task import Split, Task
 
@@ -80,22 +81,25 @@ class Fitted:
 
 
 class _Candidate(NamedTuple):
-    score: tuple[float, float]
+    rank: tuple[float, float]
     name: str
     model: ClassicalModel
 
 
-def fit_classical(task: "Task") -> Fitted:
-    """The model that is best on validation, accuracy first and loss second; ties go to the first."""
+def fit_classical(task: "Task", metric: "MetricName" = "accuracy", class_weights: "ClassWeights" = "none") -> Fitted:
+    """The model that is best on validation by the metric, the loss second; ties go to the first."""
     from selfpretrain.data.kinds import KINDS
 
     begun = time.monotonic()
-    candidates = (one for features in KINDS[task.kind].features(task) for one in _candidates(features, task))
-    best = max(candidates, key=attrgetter("score"))
-    return _fitted(best.name, best.model.probabilities, task, begun, best.model)
+    weight = None if class_weights == "none" else "balanced"
+    every = KINDS[task.kind].features(task)
+    best = max((one for seen in every for one in _candidates(seen, task, metric, weight)), key=attrgetter("rank"))
+    return _fitted(best.name, best.model.probabilities, task, metric, begun, best.model)
 
 
-def _candidates(features: "Features", task: "Task") -> Iterator[_Candidate]:
+def _candidates(
+    features: "Features", task: "Task", metric: "MetricName" = "accuracy", weight: str | None = None
+) -> Iterator[_Candidate]:
     """The models of some features, each fitted."""
     from selfpretrain.data.kinds import KINDS
     from selfpretrain.data.split import UNLABELLED
@@ -108,17 +112,17 @@ def _candidates(features: "Features", task: "Task") -> Iterator[_Candidate]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of weak penalties that do not converge, and then lose
             estimator.fit(table, y)
-        metrics = Metrics.of_probabilities(estimator.predict_proba(val), task.val.y)
+        metrics = Metrics.of_probabilities(estimator.predict_proba(val), task.val.y, metric)
         model = ClassicalModel(task.kind, features.name, transformer, estimator, per_row)
-        return _Candidate((metrics.acc, -metrics.loss), f"{features.name}, {name}", model)
+        return _Candidate(metrics.rank, f"{features.name}, {name}", model)
 
-    supervised = [fitted(name, estimator, train, task.train.y) for name, estimator in _models(features)]
+    supervised = [fitted(name, estimator, train, task.train.y) for name, estimator in _models(features, weight)]
     yield from supervised
     if task.unlabelled is None:
         return
     table = _stacked(train, _in_pairs(transformer.transform(view(task.unlabelled)), per_row))
     y = np.concatenate([task.train.y, np.full(len(task.unlabelled), UNLABELLED)])
-    best = max(supervised, key=attrgetter("score"))
+    best = max(supervised, key=attrgetter("rank"))
     for name, estimator in _self_training(features, best.model.estimator):
         yield fitted(f"self-trained {name}", estimator, table, y)
 
@@ -127,27 +131,29 @@ def _fitted(
     choice: str,
     probabilities: "Callable[[Split], NDArray[Any]]",
     task: "Task",
+    metric: "MetricName",
     begun: float,
     model: ClassicalModel | None = None,
 ) -> Fitted:
     return Fitted(
         choice=choice,
-        train=Metrics.of_probabilities(probabilities(task.train), task.train.y),
-        val=Metrics.of_probabilities(probabilities(task.val), task.val.y),
+        train=Metrics.of_probabilities(probabilities(task.train), task.train.y, metric),
+        val=Metrics.of_probabilities(probabilities(task.val), task.val.y, metric),
         seconds=time.monotonic() - begun,
         probabilities=probabilities,
         model=model,
     )
 
 
-def _models(features: "Features") -> Iterator[tuple[str, Any]]:
+def _models(features: "Features", weight: str | None = None) -> Iterator[tuple[str, Any]]:
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.linear_model import LogisticRegression
 
     for c in STRENGTHS:
-        yield f"logistic regression, C {c:g}", LogisticRegression(C=c, max_iter=500)
+        yield f"logistic regression, C {c:g}", LogisticRegression(C=c, max_iter=500, class_weight=weight)
     for leaf in LEAVES if features.trees else ():
-        yield f"extra trees, leaves of {leaf}", ExtraTreesClassifier(TREES, min_samples_leaf=leaf, random_state=0)
+        trees = ExtraTreesClassifier(TREES, min_samples_leaf=leaf, class_weight=weight, random_state=0)
+        yield f"extra trees, leaves of {leaf}", trees
 
 
 def _self_training(features: "Features", best: Any) -> Iterator[tuple[str, Any]]:
@@ -192,12 +198,20 @@ def aeon_obstacle(task: "Task") -> str | None:
     return None
 
 
-def fit_aeon(module: str, name: str, task: "Task") -> Fitted:
-    """A classifier of aeon with its own settings; shorter series are padded with the channels' means."""
+def fit_aeon(module: str, name: str, task: "Task", metric: "MetricName", class_weights: "ClassWeights") -> Fitted:
+    """A classifier of aeon with its own settings, whatever the metric and the weights; it is one model, not tuned.
+
+    Shorter series are padded with the channels' means.
+    """
     begun = time.monotonic()
     model = getattr(import_module(f"aeon.classification.{module}"), name)(random_state=0)
     model.fit(_series(task.train), task.train.y)
-    return _fitted(f"{name} of aeon", lambda split: model.predict_proba(_series(split)), task, begun)
+    return _fitted(f"{name} of aeon", partial(_aeon_probabilities, model), task, metric, begun)
+
+
+def _aeon_probabilities(model: Any, split: "Split") -> "NDArray[Any]":
+    probabilities: NDArray[Any] = model.predict_proba(_series(split))
+    return probabilities
 
 
 def _series(split: "Split") -> "NDArray[Any]":

@@ -15,7 +15,7 @@ from selfpretrain.arms.classical import Fitted
 from selfpretrain.comparison.plan import Deadline, Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Shortened
-from selfpretrain.config import MIN_SEEDS, CompareConfig
+from selfpretrain.config import MIN_SEEDS, ClassWeights, CompareConfig, MetricName
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
@@ -129,7 +129,7 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     needed = (least.timed(timings, workers).seconds or 0.0) / (1 - SPARE)
     if spent() + needed > seconds:
         raise too_short(spent() + needed)
-    fits = [FitJob(name) for name in config.arms if ARMS[name].fit is not None]
+    fits = [FitJob(name, config.metric, config.class_weights) for name in config.arms if ARMS[name].fit is not None]
     with LocalEngine(request.task, workers=max(1, min(workers, len(fits))), watch=watch) as engine:
         fitted = dict(zip([job.key for job in fits], engine.do(fits), strict=True))
     left = seconds - spent()
@@ -162,6 +162,8 @@ class FitJob(Job):
     """
 
     key: str
+    metric: MetricName
+    class_weights: ClassWeights
     saves = False
 
     def perform(self, shared: Task, tell: Watch, stop: Callable[[], bool]) -> Fitted:
@@ -169,7 +171,7 @@ class FitJob(Job):
         fit = ARMS[self.key].fit
         assert fit is not None, "only classical models are fitted"
         with threads(1):
-            return fit(shared)
+            return fit(shared, self.metric, self.class_weights)
 
 
 def _ways_out(least: Plan, keep: Collection[str]) -> str:

@@ -24,12 +24,13 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from selfpretrain.arms.builtin import lacking
-from selfpretrain.comparison.claims import Contrast, hits
+from selfpretrain.comparison.claims import Contrast, scores
 from selfpretrain.comparison.run import Run
 from selfpretrain.comparison.summary import ArmSummary, Caveat, Shortened, WarningCode
-from selfpretrain.config import LEARNT
+from selfpretrain.config import LEARNT, MetricName
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.task import Task
+from selfpretrain.metrics import UNITS, Unit
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import crossed_interval, t_interval
 from selfpretrain.train.training import Row
@@ -63,6 +64,7 @@ def caveats(
     *,
     next_level: float,
     grid: Sequence[float],
+    metric: MetricName = "accuracy",
 ) -> list[Caveat]:
     """Everything to know, the gravest first.
 
@@ -72,6 +74,7 @@ def caveats(
         contrasts: with what is claimed of them, in the order of interest.
         next_level: significance level of a claim at the next look, with more seeds.
         grid: rates that were tried.
+        metric: what decides.
     """
     known = [caveat for arm, entry in arms.items() for caveat in _pretraining(arm, entry, task)]
     known += [*_commonest_class(runs, task), *_rates_at_edge(arms, grid)]
@@ -83,10 +86,11 @@ def caveats(
         known.append(Caveat(code="still-improving", text=text, cure=cure))
     if contrasts:
         against = contrasts[0].against
-        known += [*_nothing_to_gain(against, arms[against]), *_could_not_see(contrasts[0], next_level, task)]
+        known += _nothing_to_gain(against, arms[against])
+        known += _could_not_see(contrasts[0], next_level, task, UNITS[metric])
     return [
         *known,
-        *_classical_better(runs, task),
+        *_classical_better(runs, task, metric),
         *_more_rows(contrasts, task),
         *_missing(arms, task),
         *_mixed_versions(runs),
@@ -214,7 +218,7 @@ def _nothing_to_gain(arm: str, entry: ArmSummary) -> list[Caveat]:
     return [Caveat(code="nothing-to-gain", text=text)]
 
 
-def _could_not_see(contrast: Contrast, next_level: float, task: Task) -> list[Caveat]:
+def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit) -> list[Caveat]:
     """What the interval leaves open, and the way out."""
     test = contrast.test
     if contrast.outcome != "no detectable effect" or test.low is None or test.high is None:
@@ -224,15 +228,13 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task) -> list[Ca
         return []
     rows = task.describe().rows
     rested = f"{test.n} seeds and {contrast.n_test} test {rows}"
-    text = f"With {rested} a difference of up to {100 * missed:.1f} points could have been missed."
+    text = f"With {rested} a difference of up to {unit.lead(missed)[1:]} {unit.unit} could have been missed."
     if abs(test.mean) < POINT:
         return [Caveat(code="could-not-see", text=text)]
     if all(lead * test.mean > 0 for lead in contrast.leads):
         where = "ahead" if test.mean > 0 else "behind"
-        text = (
-            f"{contrast.arm} is {where} in all {test.n} seeds, by {100 * abs(test.mean):.1f} points on average; "
-            f"{rested} cannot exclude chance."
-        )
+        by = f"{unit.lead(abs(test.mean))[1:]} {unit.unit}"
+        text = f"{contrast.arm} is {where} in all {test.n} seeds, by {by} on average; {rested} cannot exclude chance."
     needed = contrast.seeds_needed(next_level)
     cure = f"More test {rows} may decide it."
     if needed:
@@ -243,9 +245,9 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task) -> list[Ca
     return [Caveat(code="could-not-see", text=text, cure=cure)]
 
 
-def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Caveat]:
+def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName) -> list[Caveat]:
     """Whether a classical model is reliably ahead of the network that scores best."""
-    right = {arm: matrix for arm, of_arm in runs.items() if len(matrix := hits(of_arm, task.test.y))}
+    right = {arm: matrix for arm, of_arm in runs.items() if len(matrix := scores(of_arm, task.test.y, metric))}
     networks = [arm for arm in right if ARMS[arm].fit is None]
     if not networks:
         return []
@@ -256,8 +258,9 @@ def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task) -> list[Cav
         if arm in networks or not crossed_interval(matrix[:n], right[best][:n]).above(0):
             continue
         choice = next((f" ({run.result.choice})" for run in runs[arm] if run.result.choice), "")
-        scores = f"{100 * matrix.mean():.1f}%, the best network, {best}, {100 * right[best].mean():.1f}%"
-        ahead.append(Caveat(code="classical-model-better", text=f"The {arm} model{choice} scores {scores}."))
+        ours, theirs = UNITS[metric].level(float(matrix.mean())), UNITS[metric].level(float(right[best].mean()))
+        text = f"The {arm} model{choice} scores {ours}, the best network, {best}, {theirs}."
+        ahead.append(Caveat(code="classical-model-better", text=text))
     return ahead
 
 

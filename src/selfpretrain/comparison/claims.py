@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from selfpretrain.arms.arm import Versus
 from selfpretrain.comparison.run import Run
 from selfpretrain.comparison.summary import Look, Outcome
-from selfpretrain.config import MIN_SEEDS
+from selfpretrain.config import MIN_SEEDS, MetricName
+from selfpretrain.metrics import contributions
 from selfpretrain.stats import Crossed, Interval, crossed_interval, holm, t_interval
 
 ALPHA = 0.05
 MARGIN = 0.02
-"""Accuracies that differ by less count as equal (ours)."""
+"""Accuracies, or other metrics, that differ by less count as equal (ours)."""
 PLANNED: Mapping[int, Sequence[float]] = {1: (0.05,), 2: (0.02, 0.03), 3: (0.01, 0.015, 0.025)}
 """Level of each planned look, by how many are planned. They add up to ``ALPHA``, which holds whatever the looks have to
 do with each other (Bonferroni); the later ones, with more seeds, get more (ours)."""
@@ -43,10 +44,11 @@ class Contrast:
     Attributes:
         matched: what is equal between the two.
         primary: whether it is one of the claims that the comparison is made for.
-        test: test accuracy, over seeds and test sequences.
+        test: of the metric that decides on test data, over seeds and test sequences; above 0 is better.
         squares: what that interval is made of; None where there is none.
-        leads: difference in test accuracy of each seed.
+        leads: the same difference of each seed.
         train: best clean training accuracy, over seeds.
+        acc_lead: difference in test accuracy, which ``train`` is set against; None where ``test`` is that.
         fit_steps: label steps of either until the training set was fitted, by seed, where every run of both fitted it.
         compute_ratio: what the arm spent of what is to be equal, over what the other spent; off 1 after early stopping.
         p_adjusted: the p-value of ``test``, adjusted for the other claims.
@@ -62,6 +64,7 @@ class Contrast:
     leads: tuple[float, ...]
     train: Interval
     fit_steps: tuple[Sequence[float], Sequence[float]] | None
+    acc_lead: float | None = None
     compute_ratio: float = 1.0
     p_adjusted: float | None = None
     outcome: Outcome = "no detectable effect"
@@ -81,25 +84,32 @@ class Contrast:
         return self.squares.seeds_needed(level)
 
 
-def hits(runs: Sequence[Run], y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Whether each test row was classified correctly, 0 or 1 (S, N), in the runs that did not fail."""
-    return np.array([run.predicted == y for run in runs if run.predicted is not None], dtype=np.float64)
+def scores(runs: Sequence[Run], y: NDArray[np.int64], metric: MetricName) -> NDArray[np.float64]:
+    """What each test row adds to the metric (S, N), in the runs that did not fail; to accuracy 1 if it was right."""
+    finished = [run for run in runs if run.predicted is not None]
+    if metric == "accuracy":
+        return np.array([run.predicted == y for run in finished], dtype=np.float64)
+    return np.array([contributions(metric, run.probabilities["test"], y) for run in finished])
 
 
-def contrast_of(arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64]) -> Contrast | None:
+def contrast_of(
+    arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64], metric: MetricName = "accuracy"
+) -> Contrast | None:
     """Compare two arms over the seeds in which neither failed; None where there is none.
 
     Args:
         versus: the second arm, and what is equal between the two.
         runs: of each arm, by seed.
         y: classes of the test rows.
+        metric: what they are compared by.
     """
     pairs = zip(runs[arm], runs[versus.against], strict=True)
     finished = [(a, b) for a, b in pairs if a.predicted is not None and b.predicted is not None]
     if not finished:
         return None
     ours, theirs = zip(*finished, strict=True)
-    lead = hits(ours, y) - hits(theirs, y)
+    lead = scores(ours, y, metric) - scores(theirs, y, metric)
+    interval = crossed_interval(lead)
     spent = [attrgetter(name) for name in SPENT.get(versus.matched, ())]
     spent_ours, spent_theirs = (sum(field(run.result) for run in side for field in spent) for side in (ours, theirs))
     steps = _column(ours, "steps_to_fit"), _column(theirs, "steps_to_fit")
@@ -109,10 +119,13 @@ def contrast_of(arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: 
         matched=versus.matched,
         primary=versus.primary,
         compute_ratio=spent_ours / spent_theirs if spent_theirs else 1.0,
-        test=crossed_interval(lead).clipped(-1, 1),
+        test=interval if metric == "log_loss" else interval.clipped(-1, 1),
         squares=Crossed.of(lead),
         n_test=lead.shape[1],
         leads=tuple(lead.mean(axis=1).tolist()),
+        acc_lead=None
+        if metric == "accuracy"
+        else float(np.mean(scores(ours, y, "accuracy") - scores(theirs, y, "accuracy"))),
         train=t_interval(_column(ours, "best_train_sample_acc") - _column(theirs, "best_train_sample_acc")),
         fit_steps=None if np.isnan(steps).any() else (steps[0].tolist(), steps[1].tolist()),
     )

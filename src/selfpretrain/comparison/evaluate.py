@@ -97,7 +97,7 @@ class EvaluateJob(Job):
         fit = ARMS[self.record.arm].fit
         assert fit is not None, "a run has a training or a fit"
         with threads(1):
-            fitted = self.fitted or fit(task)
+            fitted = self.fitted or fit(task, self.record.metric, self.record.class_weights)
             predictions = self._predictions(fitted.probabilities, task)
         assert predictions is not None, "classical models predict numbers"
         if fitted.model is not None:
@@ -173,7 +173,7 @@ class EvaluateJob(Job):
         return Predictions(
             tensors["predicted"],
             {split: tensors[f"{prefix}probabilities"].astype(np.float32) for split, prefix in PREFIXES.items()},
-            Metrics.of_probabilities(tensors["probabilities"], task.test.y),
+            Metrics.of_probabilities(tensors["probabilities"], task.test.y, self.record.metric),
         )
 
 

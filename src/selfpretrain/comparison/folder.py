@@ -214,7 +214,8 @@ class ComparisonFolder:
     def write_answer(self, summary: Summary) -> None:
         """Write the model that the answer recommends, and the answer; from now on it is finished."""
         use = summary.recommended
-        model = Sealed(self.runs / run_name(use.arm, use.seed) / MODEL) if use is not None and use.saved else None
+        is_kept = use is not None and use.saved and use.learnt
+        model = Sealed(self.runs / run_name(use.arm, use.seed) / MODEL) if use is not None and is_kept else None
         unseal(own_folder(self.best), () if model is None else model.names)
         if model is not None:
             for name in model.names:

@@ -24,10 +24,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfpretrain.arms.builtin import contrasts_of
 from selfpretrain.comparison.caveats import caveats, hurry, learnt_nothing, observations, too_short, untuned
-from selfpretrain.comparison.claims import ALPHA, MARGIN, Contrast, claim, contrast_of, hits, look_at
+from selfpretrain.comparison.claims import ALPHA, MARGIN, Contrast, claim, contrast_of, look_at, scores
 from selfpretrain.comparison.plateau import has_left
 from selfpretrain.comparison.recommend import recommend
 from selfpretrain.comparison.run import Performed, Run
@@ -43,14 +44,18 @@ from selfpretrain.comparison.summary import (
     Verdict,
 )
 from selfpretrain.comparison.words import verdict_of
-from selfpretrain.config import MIN_SEEDS
+from selfpretrain.config import MIN_SEEDS, MetricName
 from selfpretrain.data.task import Task
 from selfpretrain.files import fingerprint
+from selfpretrain.metrics import all_scores
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import crossed_interval
 
 if TYPE_CHECKING:
     from selfpretrain.comparison.request import Request
+
+MAX_CONFUSION = 30
+"""A table of more classes is not read (ours)."""
 
 
 def judge(
@@ -74,12 +79,13 @@ def judge(
         looks = (*looks, look)
     # The one run of a classical model stands for every seed.
     runs = {arm: [own[min(seed, len(own) - 1)] for seed in range(config.seeds)] for arm, own in performed.runs.items()}
-    arms = {arm: arm_summary(of_arm, task, performed.picked.get(arm, ())) for arm, of_arm in runs.items()}
+    arms = {arm: arm_summary(own, task, performed.picked.get(arm, ()), config.metric) for arm, own in runs.items()}
     declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
-    made = [contrast_of(arm, versus, runs, task.test.y) for arm, versus in declared]
+    made = [contrast_of(arm, versus, runs, task.test.y, config.metric) for arm, versus in declared]
     hurried = shortened is not None and too_short(runs, shortened)
     contrasts = [decided(c, arms, hurried) for c in claim([c for c in made if c is not None], look.level)]
-    known = caveats(task, runs, arms, contrasts, next_level=ALPHA / 2 ** len(looks), grid=config.train.lr)
+    next_level = ALPHA / 2 ** len(looks)
+    known = caveats(task, runs, arms, contrasts, next_level=next_level, grid=config.train.lr, metric=config.metric)
     if hurried and shortened is not None:
         known = [hurry(shortened), *(caveat for caveat in known if caveat.code != "still-improving")]
     if shortened is not None and shortened.rates:
@@ -87,14 +93,15 @@ def judge(
     answer = Summary(
         request=fingerprint(config),
         task=task.describe(),
+        metric=config.metric,
         arms=arms,
-        comparisons=tuple(entry(contrast, contrasts, ALPHA / 2 ** len(looks)) for contrast in contrasts),
+        comparisons=tuple(entry(contrast, contrasts, next_level) for contrast in contrasts),
         tested=bool(contrasts) and contrasts[0].outcome not in ("not tested", "too short"),
         warnings=tuple(known),
         observations=tuple(observations(contrasts)),
         looks={**taken, question: looks},
         level=look.level,
-        recommended=recommend(performed.runs, task),
+        recommended=recommend(performed.runs, task, config.metric),
         verdict=Verdict(answer=""),
     )
     return replace(answer, verdict=verdict_of(answer, looks.index(look) + 1))
@@ -150,11 +157,12 @@ def cause_of(contrast: Contrast, with_more_compute: Contrast | None) -> Cause:
         return "speed" if contrast.train.within(MARGIN) and contrast.speeds_differ else "none"
     if contrast.outcome not in ("helps", "loses"):
         return "none"
-    if contrast.outcome == "helps" and contrast.train.above(0) and contrast.train.mean >= contrast.test.mean / 2:
+    lead = contrast.test.mean if contrast.acc_lead is None else contrast.acc_lead
+    if contrast.outcome == "helps" and contrast.train.above(0) and contrast.train.mean >= lead / 2:
         outcome = None if with_more_compute is None else with_more_compute.outcome
         causes: dict[Outcome | None, Cause] = {"helps": "optimization", "equal": "speed", "loses": "compute"}
         return causes.get(outcome, "undetermined")
-    equal = contrast.train.within(min(MARGIN, abs(contrast.test.mean) / 2))
+    equal = contrast.train.within(min(MARGIN, abs(lead) / 2))
     return "generalization" if equal else "undetermined"
 
 
@@ -188,7 +196,9 @@ def entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> Co
     )
 
 
-def arm_summary(runs: Sequence[Run], task: Task, picked: Sequence[Picked]) -> ArmSummary:
+def arm_summary(
+    runs: Sequence[Run], task: Task, picked: Sequence[Picked], metric: MetricName = "accuracy"
+) -> ArmSummary:
     """What the runs of an arm say together, by seed where that is of interest.
 
     Args:
@@ -197,7 +207,8 @@ def arm_summary(runs: Sequence[Run], task: Task, picked: Sequence[Picked]) -> Ar
     """
     results = [run.result for run in runs]
     finished = [result for result in results if result.failure is None]
-    right = hits(runs, task.test.y)
+    by_row = scores(runs, task.test.y, metric)
+    measured = [all_scores(run.probabilities["test"], task.test.y) if run.probabilities else {} for run in runs]
 
     def by_seed(path: str) -> tuple[Any, ...]:
         return tuple(_at(result, path) for result in results)
@@ -209,7 +220,9 @@ def arm_summary(runs: Sequence[Run], task: Task, picked: Sequence[Picked]) -> Ar
         train_acc=by_seed("label.train.acc"),
         val_acc=by_seed("label.val.acc"),
         test_acc=by_seed("test.acc"),
-        test_ci95=crossed_interval(right).clipped(0, 1).bounds if len(right) else (None, None),
+        test_ci95=_bounds(by_row, metric),
+        scores={name: tuple(own.get(name) for own in measured) for name in next(filter(None, measured), {})},
+        confusion=_confusion(runs, task),
         train_sample_acc=by_seed("label.train_sample_acc"),
         best_train_acc=by_seed("label.best_train_sample_acc"),
         learnt=tuple(has_left(result, task.val.y) for result in results),
@@ -236,6 +249,26 @@ def arm_summary(runs: Sequence[Run], task: Task, picked: Sequence[Picked]) -> Ar
         ),
         failures={str(result.seed): result.failure for result in results if result.failure is not None},
     )
+
+
+def _bounds(by_row: NDArray[np.float64], metric: MetricName) -> tuple[float | None, float | None]:
+    """The interval of an arm's metric, as it is usually given."""
+    if not len(by_row):
+        return None, None
+    low, high = crossed_interval(by_row).bounds
+    if metric == "log_loss" and low is not None and high is not None:
+        return max(0.0, -high), -low
+    return crossed_interval(by_row).clipped(0, 1).bounds
+
+
+def _confusion(runs: Sequence[Run], task: Task) -> tuple[tuple[int, ...], ...]:
+    """Test rows of every class (row) that are taken for every class (column), added up over the runs."""
+    predicted = [run.predicted for run in runs if run.predicted is not None]
+    if not predicted or len(task.classes) > MAX_CONFUSION:
+        return ()
+    n = len(task.classes)
+    matrix = sum(np.bincount(task.test.y * n + classes, minlength=n * n) for classes in predicted)
+    return tuple(map(tuple, np.reshape(matrix, (n, n)).tolist()))
 
 
 def _tried(searches: Sequence[Mapping[float, float | None]]) -> dict[str, tuple[float | None, ...]]:

@@ -70,7 +70,7 @@ class _Work:
             for arm, seeds in plan.seeds.items()
             if arm not in plan.trained
             for seed in seeds
-            for job in self._test(RunRecord(arm=arm, seed=seed, task=plan.request.task.fingerprint))
+            for job in self._test(self._record(arm, seed))
         ]
         searches = dict(self._open)
         ready = list(self._ready())
@@ -160,14 +160,22 @@ class _Work:
             if isinstance(step, Picked):
                 del self._open[arm, seed]
                 self.picked[arm, seed] = step
-                task = self._plan.request.task.fingerprint
-                yield from self._test(
-                    RunRecord(arm=arm, seed=seed, task=task, training=step.training, trials=step.trials)
-                )
+                yield from self._test(self._record(arm, seed, training=step.training, trials=step.trials))
                 continue
             for part in chains(step).values():
                 if part.key not in self._results and self._result(part) is None:
                     yield self._training(_name(arm, seed, part), part)
+
+    def _record(self, arm: str, seed: int, **of_training: Any) -> RunRecord:
+        request = self._plan.request
+        return RunRecord(
+            arm=arm,
+            seed=seed,
+            task=request.task.fingerprint,
+            metric=request.config.metric,
+            class_weights=request.config.class_weights,
+            **of_training,
+        )
 
     def _training(self, name: str, training: Training) -> TrainJob:
         settings, source = self._plan.request.config.train, training.source

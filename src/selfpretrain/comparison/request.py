@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.builtin import expanded
 from selfpretrain.config import CompareConfig, ModelConfig
@@ -58,6 +60,15 @@ class Request:
         return replace(self.config.model, causal=self.config.causal)
 
     @cached_property
+    def class_weights(self) -> list[float]:
+        """Rows of a class, times its weight, are equally many for all classes; empty where all rows count alike."""
+        if self.config.class_weights == "none":
+            return []
+        counts = np.bincount(self.task.train.y, minlength=len(self.task.classes))
+        weights: list[float] = (counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist()
+        return weights
+
+    @cached_property
     def question(self) -> str:
         """What repeated looks have in common: the trainings but for their seed, whatever arms are reported."""
         return fingerprint(self.pretraining(0, 1.0), self.labels(0, 1.0), self.config.train.lr)
@@ -105,7 +116,12 @@ class Request:
             task=self.task.fingerprint,
             model=model,
             objective=objective,
-            settings=OBJECTIVES[objective].settings(self.config.objective, KINDS[self.task.kind]),
+            settings=OBJECTIVES[objective].settings(
+                self.config.objective,
+                KINDS[self.task.kind],
+                metric=self.config.metric,
+                class_weights=self.class_weights,
+            ),
             plan=plan,
             seed=seed,
             clip=settings.clip,

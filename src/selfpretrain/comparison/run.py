@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.comparison.search import Picked
-from selfpretrain.config import PhaseName
+from selfpretrain.config import ClassWeights, MetricName, PhaseName
 from selfpretrain.errors import DamagedError
 from selfpretrain.files import Sealed
 from selfpretrain.metrics import Metrics
@@ -46,11 +46,14 @@ class RunRecord:
         task: fingerprint of the task.
         training: its label training, whose ``start`` holds what that starts from; None for a classical model.
         trials: keys of the trainings that tried rates for it, itself included.
+        metric: what picked it, and how classes are weighted.
     """
 
     arm: str
     seed: int
     task: str
+    metric: MetricName = "accuracy"
+    class_weights: ClassWeights = "none"
     training: Training | None = None
     trials: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 1. Self-pretraining tries every rate of the grid. The lowest held-out loss is picked; labels are not looked at.
 2. Label training tries every rate, from the checkpoint picked where there is one. The highest validation accuracy is
-   picked, among equals the lowest validation loss, then the lowest rate.
+   picked (or another metric, where that decides), among equals the lowest validation loss, then the lowest rate.
 
 So what is reported is a method together with its tuning, and the luck of tuning is part of the spread between seeds. A
 rate that one seed picks for all others is luck that they share and that no interval over seeds can see: two identical
@@ -83,7 +83,7 @@ class Search:
         if missing := [trials[lr] for lr, result in results.items() if result is None]:
             return missing
         scores = {lr: result.val if result else None for lr, result in results.items()}
-        best = _lowest(scores, lambda score: (-score.acc, score.loss), self.grid)
+        best = _lowest(scores, lambda score: tuple(-part for part in score.rank), self.grid)
         keys = [training.key for training in (*self.pretrainings.values(), *trials.values())]
         return Picked(trials[best], scores, losses, tuple(dict.fromkeys(keys)))
 

@@ -4,10 +4,10 @@ Accuracies and effects are fractions of 1, losses are in nats, tuples are per se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from selfpretrain.config import LEARNT
+from selfpretrain.config import LEARNT, MetricName
 from selfpretrain.data.task import TaskSummary
 
 Outcome = Literal["helps", "loses", "equal", "no detectable effect", "too short", "not tested"]
@@ -57,7 +57,9 @@ class ArmSummary:
     """One arm over its seeds; entries are None where a run failed. See also ``TrainingResult``.
 
     Attributes:
-        test_ci95: of the mean, over other seeds and other test sequences.
+        test_ci95: of the mean of the metric that decides, over other seeds and other test sequences.
+        scores: every metric of the test split, by its name; losses and errors are positive.
+        confusion: test rows of a class (row) taken for a class (column), over all seeds; empty for many classes.
         best_train_acc: on the training sequences that are followed, at the best validation.
         learnt: whether each seed left the plateau; see ``plateau``.
         choice: which classical model it is.
@@ -70,6 +72,8 @@ class ArmSummary:
     train_acc: tuple[float | None, ...]
     val_acc: tuple[float | None, ...]
     test_acc: tuple[float | None, ...]
+    scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
     test_ci95: tuple[float | None, float | None]
     train_sample_acc: tuple[float | None, ...]
     best_train_acc: tuple[float | None, ...]
@@ -90,6 +94,15 @@ class ArmSummary:
     flops_label: int
     seconds: tuple[float | None, ...]
     failures: Mapping[str, str]
+
+    def scored(self, metric: MetricName) -> tuple[float | None, ...]:
+        """A metric on the test split, by seed, as it is usually given; None where a run failed."""
+        return self.test_acc if metric == "accuracy" else self.scores[metric]
+
+    def mean_score(self, metric: MetricName) -> float | None:
+        """Its mean over the seeds that did not fail."""
+        values = [value for value in self.scored(metric) if value is not None]
+        return sum(values) / len(values) if values else None
 
     @property
     def pretrained(self) -> tuple[int, int]:
@@ -152,25 +165,26 @@ class Caveat:
 class Recommendation:
     """The model to use: of all arms the cheapest among those that are best on validation.
 
-    Accuracies are of this model, and of the average of the probabilities of all its arm's seeds.
+    Scores are of this model, and of the average of the probabilities of all its arm's seeds, by the metric that
+    decides: the larger the better, so a log-loss has a minus.
 
     Attributes:
         learnt: whether it is better than always answering the commonest class (see ``plateau``).
         seconds: of its trainings, without those at other rates.
         saved: whether the folder ``best`` holds it; classifiers of aeon cannot be saved.
-        average_val_acc, average_test_acc: None where the average is no better on validation.
+        average_val, average_test: None where the average is no better on validation.
     """
 
     arm: str
     seed: int
     choice: str | None
     learnt: bool
-    val_acc: float
-    test_acc: float
+    val: float
+    test: float
     seconds: float
     saved: bool = True
-    average_val_acc: float | None = None
-    average_test_acc: float | None = None
+    average_val: float | None = None
+    average_test: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +210,7 @@ class Summary:
 
     Attributes:
         request: fingerprint of the settings that it answers.
+        metric: what decides; effects are differences of it, above 0 where the arm is better.
         tested: whether the runs could say anything about self-pretraining: it has learnt something, within enough steps
             and in three seeds.
         recommended: None where no run ended well.
@@ -206,6 +221,7 @@ class Summary:
 
     request: str
     task: TaskSummary
+    metric: MetricName = "accuracy"
     arms: Mapping[str, ArmSummary]
     comparisons: tuple[ContrastSummary, ...]
     tested: bool

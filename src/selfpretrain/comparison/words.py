@@ -16,6 +16,7 @@ from selfpretrain.comparison.summary import (
     Verdict,
 )
 from selfpretrain.config import GAIN, MIN_SEEDS
+from selfpretrain.metrics import UNITS, Unit
 from selfpretrain.registry import ARMS
 
 COMPUTE_TOLERANCE = 0.02
@@ -107,11 +108,14 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
         return f"Not tested: {why.text[0].lower()}{why.text[1:]}" if why else "Not tested."
     if first.outcome == "too short":
         return "Too short to say whether it helps."
-    scores = " against ".join(f"{100 * mean(answer.arms[arm].test_acc):.1f}%" for arm in (first.arm, first.against))
+    unit = UNITS[answer.metric]
+    means = [answer.arms[arm].mean_score(answer.metric) for arm in (first.arm, first.against)]
+    scores = " against ".join(unit.level(score) for score in means if score is not None)
+    scores += "" if answer.metric == "accuracy" else f" {unit.title}"
     text = {
         "helps": f"{title} helps",
         "loses": f"{title} hurts",
-        "equal": f"{title} makes no difference: equal within {100 * MARGIN:g} points",
+        "equal": f"{title} makes no difference: equal within {unit.lead(MARGIN)[1:]} {unit.unit}",
         "no detectable effect": f"{title} makes no difference that could be shown",
     }[first.outcome]
     text = f"{text} ({scores} on test)"
@@ -138,17 +142,18 @@ def _advice(answer: Summary, cure: str) -> str:
         return cure
     if not use.learnt:
         return f"Use none of these models yet: on validation none is better than the commonest class. {cure}".strip()
-    return f"{_use(use)} {cure}".strip()
+    return f"{_use(use, UNITS[answer.metric])} {cure}".strip()
 
 
-def _use(use: Recommendation) -> str:
+def _use(use: Recommendation, unit: Unit) -> str:
     name = f"the {use.arm} model" if use.choice else f"{use.arm}, seed {use.seed}"
-    scores = f"validation {100 * use.val_acc:.1f}%, test {100 * use.test_acc:.1f}%, trained in {use.seconds:.3g} s"
+    title = "" if unit.title == "accuracy" else f"{unit.title}: "
+    scores = f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}, trained in {use.seconds:.3g} s"
     average = ""
-    if use.average_val_acc is not None and use.average_test_acc is not None:
+    if use.average_val is not None and use.average_test is not None:
         average = (
-            f" The mean probabilities of all its seeds: validation {100 * use.average_val_acc:.1f}%, "
-            f"test {100 * use.average_test_acc:.1f}%."
+            f" The mean probabilities of all its seeds: validation {unit.level(use.average_val)}, "
+            f"test {unit.level(use.average_test)}."
         )
     where = ", in the folder best" if use.saved else ""
     return f"Use {name}{where} ({scores}).{average}"
@@ -184,13 +189,13 @@ def _claim(contrast: ContrastSummary, answer: Summary) -> str:
     """One contrast in a line."""
     low, high = contrast.ci95
     counts = {arm: counted(answer.arms[arm].learnt) for arm in (contrast.arm, contrast.against)}
+    unit = UNITS[answer.metric]
     interval = f"no interval from {contrast.n_test} test {answer.task.rows}"
     if low is not None:
-        interval = (
-            f"{points(low)} to {points(high)}; {contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
-        )
+        rested = f"{contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
+        interval = f"{unit.lead(low)} to {unit.lead(high)}; {rested}"
         interval += ", for seeds like these" if _differ(counts) else ""
-    gain = f"{points(contrast.effect)} points against {contrast.against} at equal {contrast.matched}"
+    gain = f"{unit.lead(contrast.effect)} {unit.unit} against {contrast.against} at equal {contrast.matched}"
     outcome = AHEAD[contrast.outcome]
     if contrast.outcome == "equal":
         outcome += (

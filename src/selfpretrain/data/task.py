@@ -151,6 +151,7 @@ class TaskSummary:
     per_row: int = 1
     data: DataSummary | None = None
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def rows(self) -> str:
@@ -234,6 +235,7 @@ class Task:
             n_unlabelled=0 if self.unlabelled is None else len(self.unlabelled),
             length=self.length,
             classes=len(self.classes),
+            class_names=self.classes,
             majority=self.majority,
             fingerprint=self.fingerprint,
             per_row=self.codec.per_row,

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from selfpretrain.drawing import Picture, in_points, interval_bar
+from selfpretrain.drawing import Picture, interval_bar
+from selfpretrain.metrics import UNITS
 from selfpretrain.registry import ARMS
 from selfpretrain.report.content import Content, Curve
 
@@ -17,9 +18,9 @@ SPREAD = 0.05
 def accuracies(content: Content, figure: Figure) -> bool:
     """Test accuracy: every seed a point, with the mean and its interval."""
     ax = figure.subplots()
-    arms = content.arms
+    arms, metric = content.arms, content.summary.metric
     for place, arm in enumerate(arms):
-        every = content.summary.arms[arm].test_acc
+        every = content.summary.arms[arm].scored(metric)
         own = len(ARMS[arm].reported_seeds(len(every)))  # a classical model is fitted once
         points = [value for value in every[:own] if value is not None]
         if not points:
@@ -37,25 +38,28 @@ def accuracies(content: Content, figure: Figure) -> bool:
         interval_bar(ax, place + 0.28, float(np.mean(points)), bounds, fmt="_", markersize=12)
     ax.set_xticks(range(len(arms)), arms)
     ax.set_xlim(-0.5, len(arms) - 0.5)
-    ax.set_ylabel("test accuracy")
-    _accuracy_scale(content, ax)
+    ax.set_ylabel(f"test {UNITS[metric].title}")
+    if metric == "accuracy":
+        _accuracy_scale(content, ax)
     return True
 
 
 def differences(content: Content, figure: Figure) -> bool:
     """Paired differences in test accuracy: every seed a point, with the mean and its interval."""
     ax = figure.subplots()
-    contrasts = content.summary.comparisons
+    contrasts, metric = content.summary.comparisons, content.summary.metric
+    unit, sign = UNITS[metric], -1 if metric == "log_loss" else 100
     for place, contrast in enumerate(reversed(contrasts)):
-        pairs = [content.summary.arms[side].test_acc for side in (contrast.arm, contrast.against)]
-        points = [100 * (a - b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
+        pairs = [content.summary.arms[side].scored(metric) for side in (contrast.arm, contrast.against)]
+        points = [sign * (a - b) for a, b in zip(*pairs, strict=True) if a is not None and b is not None]
         ax.plot(points, [place + 0.12] * len(points), "o", color=ARMS[contrast.against].colour, alpha=0.65)
-        interval_bar(ax, place - 0.12, 100 * contrast.effect, in_points(contrast.ci95), across=True, fmt="|")
+        low, high = (None if bound is None else abs(sign) * bound for bound in contrast.ci95)
+        interval_bar(ax, place - 0.12, abs(sign) * contrast.effect, (low, high), across=True, fmt="|")
     ax.axvline(0, color="black", linewidth=1)
     names = [f"{c.arm} - {c.against}\n(equal {c.matched})" for c in reversed(contrasts)]
     ax.set_yticks(range(len(names)), names, fontsize=8.5)
     ax.set_ylim(-0.6, len(names) - 0.4)
-    ax.set_xlabel("difference in test accuracy, points")
+    ax.set_xlabel(f"difference in test {unit.title}, {unit.unit}{', above 0 is better' if sign < 0 else ''}")
     return bool(contrasts)
 
 

@@ -11,13 +11,14 @@ from selfpretrain.comparison.claims import MARGIN
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import ArmSummary
 from selfpretrain.comparison.words import CAUSES, points, rates
-from selfpretrain.config import MIN_SEEDS
+from selfpretrain.config import MIN_SEEDS, MetricName
 from selfpretrain.data.builtin import Published
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.drawing import Picture
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict, to_dict
+from selfpretrain.metrics import UNITS
 from selfpretrain.registry import ARMS, SECTIONS, TASKS
 from selfpretrain.report.content import Content
 from selfpretrain.report.figures import PICTURES
@@ -30,10 +31,13 @@ def render(content: Content) -> str:
     return page_of(
         "comparison.html",
         summary=summary,
+        metric=UNITS[summary.metric],
+        scores=[_score_row(name, entry) for name, entry in summary.arms.items() if entry.scores],
+        confusions=[_confusion(name, entry, summary.task.class_names) for name, entry in summary.arms.items()],
         kind=KINDS[summary.task.kind],
         contrasts=summary.comparisons,
         figures=drawn(PICTURES, content),
-        arms=[_arm_row(name, entry, size) for name, entry in summary.arms.items()],
+        arms=[_arm_row(name, entry, size, summary.metric) for name, entry in summary.arms.items()],
         flops_unit=unit,
         published=_published(content),
         reconstructions=[row for arm in summary.arms.items() if (row := _reconstruction(*arm)) is not None],
@@ -71,6 +75,8 @@ def page_of(template: str, **content: Any) -> str:
     environment.filters |= {
         "percent": percent,
         "points": points,
+        "lead": lambda difference, metric: metric.lead(difference),
+        "bare": lambda score, metric: metric.bare(score),
         "rates": rates,
         "p_value": p_value,
         "cell": lambda cell: from_dict(Cell, cell).words,
@@ -104,7 +110,7 @@ def _published(content: Content) -> Sequence[Published]:
     return TASKS[name].published()
 
 
-def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
+def _arm_row(name: str, entry: ArmSummary, flops_size: float, metric: MetricName) -> dict[str, Any]:
     """What the table says of an arm."""
     memory = [value for value in entry.peak_memory_bytes if value is not None]
     seconds = [value for value in entry.seconds if value is not None]
@@ -117,7 +123,7 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
         "train": _mean(entry.train_sample_acc),
         "reached": _mean(entry.best_train_acc),
         "learnt": "{} of {}".format(*counted(entry.learnt)),
-        "test": _mean(entry.test_acc),
+        "test": entry.mean_score(metric),
         "test_ci95": entry.test_ci95,
         "steps_pretrain": entry.steps_pretrain,
         "steps_label": entry.steps_label,
@@ -125,6 +131,32 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float) -> dict[str, Any]:
         "flops_label": f"{entry.flops_label / flops_size:.3g}",
         "seconds": float(np.mean(seconds)) if seconds else None,
         "memory": max(memory) if memory else None,
+    }
+
+
+def _score_row(name: str, entry: ArmSummary) -> dict[str, Any]:
+    """Every metric of an arm, as a mean over seeds."""
+    return {"name": name, **{metric: _mean(values) for metric, values in entry.scores.items()}}
+
+
+def _confusion(name: str, entry: ArmSummary, classes: Sequence[str]) -> dict[str, Any]:
+    """What an arm takes each class for, in shares of the class's test rows; precision, recall and F1 of each."""
+    matrix = np.array(entry.confusion, dtype=float).reshape(len(entry.confusion), len(entry.confusion))
+    rows, taken, right = matrix.sum(axis=1), matrix.sum(axis=0), matrix.diagonal()
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares, precision, f1 = matrix / rows[:, None], right / taken, 2 * right / (rows + taken)
+    return {
+        "name": name,
+        "classes": [
+            {
+                "name": label,
+                "shares": [None if np.isnan(share) else float(share) for share in shares[c]],
+                "precision": None if np.isnan(precision[c]) else float(precision[c]),
+                "recall": None if np.isnan(shares[c, c]) else float(shares[c, c]),
+                "f1": None if np.isnan(f1[c]) else float(f1[c]),
+            }
+            for c, label in enumerate(classes[: len(matrix)])
+        ],
     }
 
 

@@ -14,6 +14,7 @@ from selfpretrain.comparison.words import points, rates
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
+from selfpretrain.metrics import UNITS
 from selfpretrain.report.page import flops_unit, percent
 from selfpretrain.studies.study import StudyAnswer
 
@@ -32,11 +33,12 @@ def print_summary(console: Console, summary: Summary) -> None:
     )
     spent = {name: entry.flops_pretrain + entry.flops_label for name, entry in summary.arms.items()}
     unit, size = flops_unit(spent.values())
-    arms = Table("arm", "lr", "train %", "learnt", "test %", "95% interval", unit, "seconds", box=SIMPLE_HEAD)
+    metric, decides = UNITS[summary.metric], "test %" if summary.metric == "accuracy" else summary.metric
+    arms = Table("arm", "lr", "train %", "learnt", decides, "95% interval", unit, "seconds", box=SIMPLE_HEAD)
     for name, entry in summary.arms.items():
-        test = [value for value in entry.test_acc if value is not None]
+        test = entry.mean_score(summary.metric)
         train = [value for value in entry.best_train_acc if value is not None]
-        if not test:
+        if test is None:
             arms.add_row(name, "-", "-", "-", "every seed failed", "-", "-", "-")
             continue
         seconds = [value for value in entry.seconds if value is not None]
@@ -45,20 +47,20 @@ def print_summary(console: Console, summary: Summary) -> None:
             rates(entry.lr),
             percent(sum(train) / len(train) if train else None),
             "{}/{}".format(*counted(entry.learnt)),
-            percent(sum(test) / len(test)),
-            _range(percent, entry.test_ci95),
+            metric.bare(test),
+            _range(metric.bare, entry.test_ci95),
             "-" if entry.choice else f"{spent[name] / size:.3g}",
             f"{sum(seconds) / len(seconds):.1f}",
         )
     console.print(arms)
     if summary.comparisons:
-        contrasts = Table("comparison", "equal", "points", "95% interval", "outcome", "cause", box=SIMPLE_HEAD)
+        contrasts = Table("comparison", "equal", metric.unit, "95% interval", "outcome", "cause", box=SIMPLE_HEAD)
         for c in summary.comparisons:
             contrasts.add_row(
                 f"{c.arm} - {c.against}",
                 c.matched,
-                points(c.effect),
-                _range(points, c.ci95),
+                metric.lead(c.effect),
+                _range(metric.lead, c.ci95),
                 c.outcome,
                 c.cause,
             )

@@ -4,7 +4,7 @@ Shapes: B batch, T positions, C channels, M chosen positions, N rows, Y classes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from selfpretrain.config import ModelConfig, ObjectiveConfig, PhaseName
+from selfpretrain.config import MetricName, ModelConfig, ObjectiveConfig, PhaseName
 from selfpretrain.data.feed import Batch, Feed, over_positions
 from selfpretrain.data.kinds import KINDS, InputSpec, Kind
 from selfpretrain.data.task import Task
@@ -57,10 +57,14 @@ class Objective(ABC):
         return False
 
     @classmethod
-    def settings(cls, config: ObjectiveConfig, kind: Kind) -> dict[str, Any]:
-        """The settings of a training with this objective: those of its fields that the request sets."""
+    def settings(cls, config: ObjectiveConfig, kind: Kind, **of_labels: Any) -> dict[str, Any]:
+        """The settings of a training with this objective: those of its fields that the request sets.
+
+        Args:
+            **of_labels: settings of label training.
+        """
         names = [field.name for field in fields(cls) if field.name != "inputs"]
-        given = {**{field.name: getattr(config, field.name) for field in fields(config)}, **config.options}
+        given = {**{field.name: getattr(config, field.name) for field in fields(config)}, **of_labels, **config.options}
         given["loss_name"] = config.value_loss if config.value_loss in kind.losses else kind.losses[0]
         return {name: given[name] for name in names if name in given}
 
@@ -147,36 +151,55 @@ def predict_logits(model: Model, batches: Iterable[Batch], inputs: InputSpec) ->
     return torch.cat(logits).double(), torch.cat(classes)
 
 
-def label_metrics(model: Model, batches: Iterable[Batch], inputs: InputSpec) -> Metrics:
-    """Loss and accuracy of a model on batches."""
+def label_metrics(
+    model: Model, batches: Iterable[Batch], inputs: InputSpec, metric: MetricName = "accuracy"
+) -> Metrics:
+    """What a model scores on batches."""
     logits, classes = predict_logits(model, batches, inputs)
-    return Metrics.of_logits(logits.numpy(), classes.numpy())
+    return Metrics.of_logits(logits.numpy(), classes.numpy(), metric)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Labels(Objective):
-    """Cross-entropy of the label."""
+    """Cross-entropy of the label.
+
+    Attributes:
+        metric: selects the checkpoint.
+        class_weights: of the loss of a row, by its class; empty: all rows count alike.
+    """
 
     name = "labels"
+    metric: MetricName = "accuracy"
+    class_weights: Sequence[float] = ()
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
-        return label_losses(model, batch, self.inputs).mean()
+        return self.label_loss(class_logits(model, batch, self.inputs), batch.y)
+
+    def label_loss(self, logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Mean cross-entropy of a batch, weighted by class.
+
+        Args:
+            y: classes (B,), or their probabilities (B, Y).
+        """
+        weight = logits.new_tensor(self.class_weights) if self.class_weights else None
+        return F.cross_entropy(logits, y, weight=weight, label_smoothing=smoothing)
 
     def validate(self, model: Model, feed: Feed) -> dict[str, float]:
-        """Loss and accuracy on validation, and on a fixed sample of the clean training rows."""
-        val = label_metrics(model, feed.validation(), self.inputs)
+        """Scores on validation, and on a fixed sample of the clean training rows."""
+        val = label_metrics(model, feed.validation(), self.inputs, self.metric)
         sample = label_metrics(model, feed.train_sample(), self.inputs)
         return {
             "val_loss": val.loss,
             "val_acc": val.acc,
+            **({} if val.score is None else {"val_score": val.score}),
             "train_sample_loss": sample.loss,
             "train_sample_acc": sample.acc,
         }
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
-        """Validation accuracy; the loss decides ties."""
-        return metrics["val_acc"], -metrics["val_loss"]
+        """The metric on validation; the loss decides ties."""
+        return metrics.get("val_score", metrics["val_acc"]), -metrics["val_loss"]
 
     def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
         return flops.label_step(model, task.inputs, task.train.lengths, batch_size)
@@ -190,7 +213,7 @@ class Smoothing(Labels):
     name = "smoothing"
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
-        return F.cross_entropy(class_logits(model, batch, self.inputs), batch.y, label_smoothing=SMOOTHING)
+        return self.label_loss(class_logits(model, batch, self.inputs), batch.y, SMOOTHING)
 
 
 @register
@@ -202,7 +225,7 @@ class MaskedLabels(Labels):
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
         hidden = draw_mask(batch.draws.keys("label-masks"), batch.keep_mask, batch.x.shape[1], HIDDEN)
-        return F.cross_entropy(class_logits(model, batch, self.inputs, hidden), batch.y)
+        return self.label_loss(class_logits(model, batch, self.inputs, hidden), batch.y)
 
 
 @register
@@ -226,7 +249,7 @@ class CutMix(Labels):
     def loss(self, model: Model, batch: Batch) -> Tensor:
         mixed, labels = cut_and_mixed(batch, self.inputs.classes)
         logits = class_logits(model, mixed, self.inputs)
-        return F.cross_entropy(logits, labels.to(logits.dtype))
+        return self.label_loss(logits, labels.to(logits.dtype))
 
 
 def cut_and_mixed(batch: Batch, classes: int) -> tuple[Batch, Tensor]:
@@ -398,9 +421,9 @@ class Joint(Labels):
     joint_weight: float = 1.0
 
     @classmethod
-    def settings(cls, config: ObjectiveConfig, kind: Kind) -> dict[str, Any]:
+    def settings(cls, config: ObjectiveConfig, kind: Kind, **of_labels: Any) -> dict[str, Any]:
         inner = OBJECTIVES[config.objective].settings(config, kind)
-        return {**super().settings(config, kind), "reconstruction": inner}
+        return {**super().settings(config, kind, **of_labels), "reconstruction": inner}
 
     @property
     def inner(self) -> Objective:
@@ -440,7 +463,7 @@ class JointCorrupted(Labels):
         real = batch.real
         outputs = model(self.kind.hide(shown, masked, self.inputs), batch.keep_mask, real, batch.dropout_keys)
         assert outputs.predictions is not None, "positions were chosen"
-        label = F.cross_entropy(_wide(outputs.logits), batch.y)
+        label = self.label_loss(_wide(outputs.logits), batch.y)
         return label + self.kind.entry_losses(_wide(outputs.predictions), batch.x[real], self.loss_name).mean()
 
     def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:

@@ -173,7 +173,7 @@ def _scores(
         raise NonFiniteError("train loss", "label", best_step)
     return {
         "train": on_train,
-        "val": Metrics(acc=selected["val_acc"], loss=selected["val_loss"]),
+        "val": Metrics(acc=selected["val_acc"], loss=selected["val_loss"], score=selected.get("val_score")),
         "train_sample_acc": selected["train_sample_acc"],
         "best_train_sample_acc": max(row["train_sample_acc"] for row in rows),
         "steps_to_fit": next((row["step"] for row in rows if row["train_sample_acc"] >= FITTED), None),
