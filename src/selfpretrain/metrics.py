@@ -94,11 +94,11 @@ def contributions(metric: MetricName, p: "NDArray[Any]", y: "NDArray[np.int64]")
         return log_p
     columns = []
     for c in range(p.shape[1]):
-        own, said = y == c, predicted == c
+        own, taken = y == c, predicted == c
         if metric == "macro_f1":
-            if not (own | said).any():
+            if not (own | taken).any():
                 continue
-            doubled, size = 2.0 * (own & said), own.astype(np.float64) + said
+            doubled, size = 2.0 * (own & taken), own.astype(np.float64) + taken
             f1 = doubled.sum() / size.sum()
             columns.append(f1 + (doubled - f1 * size) * n / size.sum())
         elif metric == "balanced_accuracy" and own.any():

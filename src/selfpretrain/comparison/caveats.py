@@ -137,7 +137,8 @@ def observations(contrasts: Sequence[Contrast]) -> list[str]:
     """What is true beside the verdict: which arm of the first contrast fits its training labels sooner."""
     if not contrasts or contrasts[0].fit_steps is None or not contrasts[0].speeds_differ:
         return []
-    ours, theirs = (f"{min(steps):g} to {max(steps):g}" for steps in contrasts[0].fit_steps)
+    fastest, slowest = ([f"{pick(steps):g}" for steps in contrasts[0].fit_steps] for pick in (min, max))
+    ours, theirs = (low if low == high else f"{low} to {high}" for low, high in zip(fastest, slowest, strict=True))
     arm, against = contrasts[0].arm, contrasts[0].against
     return [f"{arm} fits 90% of its training labels in {ours} label steps, {against} in {theirs}."]
 

@@ -90,14 +90,13 @@ class _Work:
         """
         jobs = self._follow(job, result)
         self._jobs += len(jobs) - 1
-        while self._jobs < self._workers and self._is_time_for_another:
+        while self._jobs < self._workers and self._has_time():
             more = self._another_seed()
             self._jobs += len(more)
             jobs += more
         return jobs
 
-    @property
-    def _is_time_for_another(self) -> bool:
+    def _has_time(self) -> bool:
         """Whether another seed would end in time, at the pace of those before it."""
         now = time.monotonic()
         if self._deadline is None or self.n_seeds >= self._deadline.most:
