@@ -51,10 +51,15 @@ def asked(task, out, **settings):
     return numbers(result.summary), [event.job for event in events if isinstance(event, Done)]
 
 
-def test_the_folder_holds_what_is_promised(everything):
+def test_the_folder_holds_what_is_promised(everything, tiny_task):
     result, _ = everything
-    names = {"summary.json", "config.json", "environment.json", "best", "runs", "trainings"}
+    names = {"summary.json", "config.json", "environment.json", "splits.csv", "best", "runs", "trainings"}
     assert {p.name for p in result.folder.iterdir() if p.name[0] != "."} == names
+    header, *lines = (result.folder / "splits.csv").read_text().splitlines()
+    assert header == "row,split"
+    for name in ("train", "val", "test"):
+        rows = [int(line.split(",")[0]) for line in lines if line.endswith(f",{name}")]
+        assert rows == sorted(getattr(tiny_task, name).numbers)
     for arm in ARMS:
         for seed in REGISTERED[arm].reported_seeds(3):
             run = result.folder / "runs" / f"{arm}-seed{seed}"

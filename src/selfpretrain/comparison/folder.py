@@ -2,6 +2,7 @@
 
 config.json        the latest request, and the data it was made for
 environment.json   versions, device, command, commit
+splits.csv         the split of each row of the data, by its number from 0
 summary.json       the answer
 best/              the model that it recommends (see ``classifier``)
 runs/              a folder for each arm and seed (see ``run``)
@@ -40,7 +41,7 @@ from selfpretrain.files import (
 )
 from selfpretrain.registry import ARMS
 
-CONFIG, ENVIRONMENT, SUMMARY = "config.json", "environment.json", "summary.json"
+CONFIG, ENVIRONMENT, SPLITS, SUMMARY = "config.json", "environment.json", "splits.csv", "summary.json"
 TRAININGS = "trainings"
 USED = "trainings.json"
 """In the folder of transplants: keys of the trainings that they may use."""
@@ -154,6 +155,7 @@ class ComparisonFolder:
                 shortened=shortened,
             )
             write_json(self.path / CONFIG, to_dict(record))
+            write_atomically(self.path / SPLITS, _splits(task))
             yield
 
     def _relative(self, store: Path) -> str:
@@ -239,6 +241,13 @@ class ComparisonFolder:
         runs = [read_record(self.runs / name / CONFIG, RunRecord) for name in record.run_names]
         parts = (part.key for run in runs if run.training is not None for part in run.training.chain)
         return {*self._for_transplants, *parts, *(key for run in runs for key in run.trials)}
+
+
+def _splits(task: Task) -> str:
+    """Which row is in which split, as CSV. Rows that are left out have no line."""
+    splits = {"train": task.train, "val": task.val, "test": task.test, "unlabelled": task.unlabelled}
+    rows = [(number, name) for name, split in splits.items() if split is not None for number in split.numbers.tolist()]
+    return "".join(f"{row},{name}\n" for row, name in [("row", "split"), *sorted(rows)])
 
 
 def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:
