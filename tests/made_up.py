@@ -71,7 +71,7 @@ TASK = load_task("noise", sequences=2660, length=4)
 """A task with as many test rows."""
 
 
-def answer_of(runs, looks=(), **settings):
+def answer_of(runs, looks=(), shortened=None, **settings):
     """The answer to a request with these runs, which were right as often on ``TASK``."""
     config = CompareConfig(arms=tuple(runs), seeds=len(runs["scratch"]), **settings)
     y = TASK.test.y
@@ -79,4 +79,4 @@ def answer_of(runs, looks=(), **settings):
         arm: [replace(run, predicted=np.where(run.predicted == 0, y, 1 - y)) for run in runs_of_arm]
         for arm, runs_of_arm in runs.items()
     }
-    return judge(Request.of(TASK, config), Performed(own, {}), dict(looks))
+    return judge(Request.of(TASK, config), Performed(own, {}), dict(looks), shortened)

@@ -13,6 +13,7 @@ import pytest
 from made_up import N_TEST, TOTAL, answer_of, made_up, planted, planted_runs
 from selfpretrain.comparison.claims import ALPHA, claim
 from selfpretrain.comparison.judge import cause_of, is_clear, with_more_compute
+from selfpretrain.comparison.summary import Shortened
 from selfpretrain.config import PhaseConfig, TrainConfig
 from selfpretrain.files import to_dict
 from selfpretrain.stats import Interval
@@ -143,6 +144,14 @@ def test_it_is_clear_when_every_primary_claim_is_made_or_nothing_was_learnt(outc
     made = [replace(e, outcome=outcome) for e, outcome in zip(primary, outcomes, strict=True) if outcome is not None]
     changed = replace(answer, comparisons=(*made, *secondary), arms={**answer.arms, "spt": learnt})
     assert is_clear(changed) is clear
+
+
+@pytest.mark.parametrize("rates", [0, 2])
+def test_learning_rates_that_a_budget_left_out_are_said_and_come_first_in_what_to_do(rates):
+    answer = answer_of(planted_runs(0.0, 0.0), shortened=Shortened(0.9, 1590.0, rates), train=TrainConfig(lr=(1e-3,)))
+    text = "The budget left out 2 of 3 learning rates: nothing was tuned."
+    assert (text in answer.verdict.notes) is bool(rates)
+    assert ("Give about 27m (--budget 27m)." in answer.verdict.advice) is bool(rates)
 
 
 def test_of_a_single_arm_nothing_is_ever_clear():

@@ -280,7 +280,7 @@ def _missing(arms: Collection[str], task: Task) -> list[Caveat]:
         Caveat(
             code="rival-missing",
             text=f"{arm.title}, a strong rival on series, was not compared.",
-            cure="pip install 'selfpretrain[aeon]' adds it.",
+            cure=f"pip install 'selfpretrain[aeon]' adds {arm.title}.",
         )
         for arm in (lacking(arms, task) if "classical" in arms else ())
     ]

@@ -89,7 +89,7 @@ def judge(
     if hurried and shortened is not None:
         known = [hurry(shortened), *(caveat for caveat in known if caveat.code != "still-improving")]
     if shortened is not None and shortened.rates:
-        known.append(untuned(shortened, len(config.train.lr)))
+        known.insert(int(hurried), untuned(shortened, len(config.train.lr)))
     answer = Summary(
         request=fingerprint(config),
         task=task.describe(),
