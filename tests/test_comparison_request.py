@@ -1,11 +1,14 @@
 """What is asked for: what cannot be done is refused."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from conftest import tiny_config
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import ModelConfig, ObjectiveConfig
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, SettingError
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,10 @@ from selfpretrain.errors import RequestError
 def test_what_cannot_be_done_is_refused(tiny_task, arm, settings, why):
     with pytest.raises(RequestError, match=why):
         Request.of(tiny_task, tiny_config(arms=("spt", arm), **settings))
+
+
+def test_an_area_under_the_curve_takes_two_classes(tiny_task):
+    alike = replace(tiny_task, test=replace(tiny_task.test, y=np.zeros_like(tiny_task.test.y)))
+    Request.of(tiny_task, tiny_config(metric="auroc"))
+    with pytest.raises(SettingError, match="auroc needs two classes among the validation"):
+        Request.of(alike, tiny_config(metric="auroc"))

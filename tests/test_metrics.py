@@ -81,3 +81,9 @@ def test_classes_without_a_row_are_left_out():
     assert contributions("balanced_accuracy", p, y).mean() == pytest.approx(0.75)
     assert contributions("macro_f1", p, y).mean() == pytest.approx(2 / 3)
     assert np.isnan(contributions("auroc", p, np.zeros(3, dtype=int))).all()
+
+
+def test_rows_of_a_single_class_have_no_area_and_all_other_scores():
+    scores = all_scores(np.array([[0.75, 0.25], [0.25, 0.75]]), np.zeros(2, dtype=int))
+    assert scores["auroc"] is None
+    assert {name for name, score in scores.items() if score is None} == {"auroc"}

@@ -124,8 +124,11 @@ def _area(scores: "NDArray[np.float64]", own: "NDArray[np.bool_]") -> "NDArray[n
     return areas
 
 
-def all_scores(p: "NDArray[Any]", y: "NDArray[np.int64]") -> dict[str, float]:
-    """Every metric of a run, by name, as it is usually given: losses and errors are positive."""
+def all_scores(p: "NDArray[Any]", y: "NDArray[np.int64]") -> dict[str, float | None]:
+    """Every metric of a run, by name, as it is usually given: losses and errors are positive.
+
+    Of rows of a single class there is no area under the ROC curve: None.
+    """
     import numpy as np
 
     names: tuple[MetricName, ...] = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss")
@@ -133,7 +136,7 @@ def all_scores(p: "NDArray[Any]", y: "NDArray[np.int64]") -> dict[str, float]:
     p = np.asarray(p, dtype=np.float64)
     brier = np.square(p - np.eye(p.shape[1])[y]).sum(axis=1).mean()
     errors = {"log_loss": -scores["log_loss"], "brier": float(brier), "calibration_error": calibration_error(p, y)}
-    return scores | errors
+    return {name: None if np.isnan(score) else score for name, score in (scores | errors).items()}
 
 
 def calibration_error(p: "NDArray[np.float64]", y: "NDArray[np.int64]") -> float:

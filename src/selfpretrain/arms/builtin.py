@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SLOPE = 2.0
 """Score that the arm ``bias`` takes off for each position of distance (ours: picked on the validation data of the
 built-in task, over four seeds that are never reported)."""
+PACKAGE = "needs the package"
+"""How an obstacle begins that an installation takes away."""
 USUAL, RIVALS = "usual", "rivals"
 SETS = {
     USUAL: "the default: scratch, spt, scratch-long, classical, and minirocket where it can be used",
@@ -76,7 +78,7 @@ for _arm in (
             Versus("scratch", "label compute", primary=True),
             Versus("scratch-long", "total compute", primary=True),
             *(Versus(arm, "label steps") for arm in ("joint", "joint-corrupted")),
-            *(Versus(arm, "data") for arm in ("classical", "quant", "rocket")),
+            *(Versus(arm, "data") for arm in ("classical", "minirocket", "quant", "rocket")),
         ),
         recipe=_spt,
         is_usual=True,
@@ -260,5 +262,5 @@ def expanded(names: Sequence[str], task: "Task | None" = None) -> tuple[str, ...
 
 def lacking(names: Collection[str], task: "Task") -> list[Arm]:
     """The usual arms that are not among these because a package is not installed."""
-    usual = [arm for arm in ARMS.values() if arm.is_usual and arm.obstacle is not None and arm.name not in names]
-    return [arm for arm in usual if ((arm.obstacle and arm.obstacle(task)) or "").startswith("needs the package")]
+    away = {arm: arm.obstacle(task) for arm in ARMS.values() if arm.is_usual and arm.obstacle is not None}
+    return [arm for arm, why in away.items() if arm.name not in names and why is not None and why.startswith(PACKAGE)]

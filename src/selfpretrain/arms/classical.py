@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from selfpretrain.arms.builtin import PACKAGE
 from selfpretrain.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def fit_classical(task: "Task", metric: "MetricName" = "accuracy", class_weights
     weight = None if class_weights == "none" else "balanced"
     every = KINDS[task.kind].features(task)
     best = max((one for seen in every for one in _candidates(seen, task, metric, weight)), key=attrgetter("rank"))
-    return _fitted(best.name, best.model.probabilities, task, metric, begun, best.model)
+    return _fitted(f"{best.model.features}, {best.name}", best.model.probabilities, task, metric, begun, best.model)
 
 
 def _candidates(
@@ -114,7 +115,7 @@ def _candidates(
             estimator.fit(table, y)
         metrics = Metrics.of_probabilities(estimator.predict_proba(val), task.val.y, metric)
         model = ClassicalModel(task.kind, features.name, transformer, estimator, per_row)
-        return _Candidate(metrics.rank, f"{features.name}, {name}", model)
+        return _Candidate(metrics.rank, name, model)
 
     supervised = [fitted(name, estimator, train, task.train.y) for name, estimator in _models(features, weight)]
     yield from supervised
@@ -123,7 +124,7 @@ def _candidates(
     table = _stacked(train, _in_pairs(transformer.transform(view(task.unlabelled)), per_row))
     y = np.concatenate([task.train.y, np.full(len(task.unlabelled), UNLABELLED)])
     best = max(supervised, key=attrgetter("rank"))
-    for name, estimator in _self_training(features, best.model.estimator):
+    for name, estimator in _self_training(features, best):
         yield fitted(f"self-trained {name}", estimator, table, y)
 
 
@@ -156,13 +157,13 @@ def _models(features: "Features", weight: str | None = None) -> Iterator[tuple[s
         yield f"extra trees, leaves of {leaf}", trees
 
 
-def _self_training(features: "Features", best: Any) -> Iterator[tuple[str, Any]]:
-    """Self-training of the best estimator; of naive Bayes for n-grams, where others are slow, and worse when tried."""
+def _self_training(features: "Features", best: _Candidate) -> Iterator[tuple[str, Any]]:
+    """Self-training of the best model; of naive Bayes for n-grams, where others are slow, and worse when tried."""
     from sklearn.base import clone
     from sklearn.naive_bayes import MultinomialNB
     from sklearn.semi_supervised import SelfTrainingClassifier
 
-    bases = [(type(best).__name__, clone(best))]
+    bases = [(best.name, clone(best.model.estimator))]
     if not features.trees:
         bases = [(f"naive Bayes, alpha {alpha:g}", MultinomialNB(alpha=alpha)) for alpha in SMOOTHING]
     for name, base in bases:
@@ -194,7 +195,7 @@ def aeon_obstacle(task: "Task") -> str | None:
     if task.inputs.per_row > 1:
         return "reads one series a row, and these rows are pairs; leave it out"
     if find_spec("aeon") is None:
-        return "needs the package aeon: pip install 'selfpretrain[aeon]', or leave it out"
+        return f"{PACKAGE} aeon: pip install 'selfpretrain[aeon]', or leave it out"
     return None
 
 

@@ -172,7 +172,7 @@ class EvaluateJob(Job):
         write_atomically(self.path / PREDICTIONS, save(tensors, {"classes": json.dumps(task.classes)}))
         return Predictions(
             tensors["predicted"],
-            {split: tensors[f"{prefix}probabilities"].astype(np.float32) for split, prefix in PREFIXES.items()},
+            {split: tensors[f"{prefix}probabilities"] for split, prefix in PREFIXES.items()},
             Metrics.of_probabilities(tensors["probabilities"], task.test.y, self.record.metric),
         )
 
@@ -181,5 +181,5 @@ class Predictions(NamedTuple):
     """Classes and scores of the test rows, and probabilities of the validation and the test rows."""
 
     classes: NDArray[np.int64]
-    probabilities: Mapping[SplitName, NDArray[np.float32]]
+    probabilities: Mapping[SplitName, NDArray[np.float64]]
     scores: Metrics

@@ -255,10 +255,10 @@ def _bounds(by_row: NDArray[np.float64], metric: MetricName) -> tuple[float | No
     """The interval of an arm's metric, as it is usually given."""
     if not len(by_row):
         return None, None
-    low, high = crossed_interval(by_row).bounds
-    if metric == "log_loss" and low is not None and high is not None:
-        return max(0.0, -high), -low
-    return crossed_interval(by_row).clipped(0, 1).bounds
+    interval = crossed_interval(by_row)
+    if metric != "log_loss" or interval.low is None or interval.high is None:
+        return interval.clipped(0, 1).bounds
+    return max(0.0, -interval.high), -interval.low
 
 
 def _confusion(runs: Sequence[Run], task: Task) -> tuple[tuple[int, ...], ...]:

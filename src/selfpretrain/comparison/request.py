@@ -39,6 +39,8 @@ class Request:
         if OBJECTIVES[config.objective.objective].phase != "pretrain":
             known = ", ".join(name for name, objective in OBJECTIVES.items() if objective.phase == "pretrain")
             raise SettingError("objective", config.objective.objective, f"is not one of self-pretraining: {known}")
+        if config.metric == "auroc" and min(len(np.unique(split.y)) for split in (task.val, task.test)) < 2:
+            raise SettingError("metric", "auroc", "needs two classes among the validation and among the test rows")
         for name in request.config.arms:
             arm = ARMS[name]
             if arm.recipe is not None:

@@ -109,7 +109,7 @@ class Run:
     result: RunResult
     rows: Sequence[Row] = ()
     predicted: NDArray[np.int64] | None = None
-    probabilities: Mapping[SplitName, NDArray[np.float32]] = field(default_factory=dict)
+    probabilities: Mapping[SplitName, NDArray[np.float64]] = field(default_factory=dict)
     start: Any = None
 
     def phase(self, phase: PhaseName) -> list[Row]:
@@ -147,8 +147,6 @@ def read_run(path: Path) -> Run:
         result=files.record(RESULT, RunResult),
         rows=files.lines(METRICS),
         predicted=tensors.get("predicted"),
-        probabilities={
-            split: tensors[f"{prefix}probabilities"].astype(np.float32) for split, prefix in PREFIXES.items() if tensors
-        },
+        probabilities={split: tensors[f"{prefix}probabilities"] for split, prefix in PREFIXES.items() if tensors},
         start=files.json(START) if START in files.names else None,
     )
