@@ -11,12 +11,15 @@ from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.run import Performed, Run, RunRecord, RunResult
 from selfpretrain.config import CompareConfig
 from selfpretrain.data.load import load_task
+from selfpretrain.data.task import Split
 from selfpretrain.metrics import Metrics
 from selfpretrain.train.training import TrainingResult
 
 N_SEEDS, N_TEST = 5, 400
 Y = np.zeros(N_TEST, dtype=np.int64)
 """Classes of the test rows."""
+ROWS = Split(np.zeros((N_TEST, 1), dtype=np.uint8), np.ones(N_TEST, dtype=np.int64), Y)
+"""The test rows."""
 LABEL, TOTAL = Versus("scratch", "label compute", primary=True), Versus("scratch", "total compute", primary=True)
 
 
@@ -64,7 +67,7 @@ def planted_runs(test, train, steps=None, seed=0, n_seeds=N_SEEDS, losses=None):
 
 def planted(test, train, versus=LABEL, **how):
     """A contrast of an arm whose test and train accuracies exceed the other's by so much."""
-    return contrast_of("spt", versus, planted_runs(test, train, **how), Y)
+    return contrast_of("spt", versus, planted_runs(test, train, **how), ROWS)
 
 
 TASK = load_task("noise", sequences=2660, length=4)

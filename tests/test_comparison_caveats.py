@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from made_up import LABEL, N_TEST, TASK, Y, made_up, planted, planted_runs
+from made_up import LABEL, N_TEST, ROWS, TASK, made_up, planted, planted_runs
 from selfpretrain.comparison.caveats import (
     caveats,
     hurry,
@@ -17,6 +17,7 @@ from selfpretrain.comparison.caveats import (
 from selfpretrain.comparison.claims import ALPHA, claim, contrast_of
 from selfpretrain.comparison.judge import arm_summary
 from selfpretrain.comparison.summary import ArmSummary, Shortened
+from selfpretrain.data.task import DataSummary
 from selfpretrain.train.training import TrainingResult
 from stand_in import made
 
@@ -27,10 +28,10 @@ def said(runs, kind="symbols", **changes):
     task = replace(
         TASK,
         codec=replace(TASK.codec, kind=kind),
-        test=replace(TASK.test, y=np.zeros(n, dtype=np.int64), numbers=np.arange(n)),
-        **changes,
+        **{"test": TASK.test, **changes},
     )
-    contrasts = claim([contrast_of("spt", LABEL, runs, task.test.y)])
+    task = replace(task, test=replace(task.test, y=np.zeros(n, dtype=np.int64), numbers=np.arange(n)))
+    contrasts = claim([contrast_of("spt", LABEL, runs, task.test)])
     arms = {arm: arm_summary(own, task, ()) for arm, own in runs.items()}
     known = caveats(task, runs, arms, contrasts, next_level=ALPHA / 2, grid=(1e-3,))
     return {caveat.code: str(caveat) for caveat in known}
@@ -161,7 +162,7 @@ def test_it_is_said_if_every_arm_answers_the_commonest_class(wrong, tells_apart,
 
 def test_what_could_have_been_missed_is_the_larger_end_of_the_interval():
     runs = planted_runs(0.0, 0.0, seed=2, n_seeds=3)
-    contrast = contrast_of("spt", LABEL, runs, Y)
+    contrast = contrast_of("spt", LABEL, runs, ROWS)
     end = max(contrast.test.high, -contrast.test.low)
     assert end > (contrast.test.high - contrast.test.low) / 2
     text = said(runs)["could-not-see"]
@@ -184,7 +185,7 @@ def leading(n_seeds=3, n=2000):
 
 def test_ahead_in_every_seed_says_so_and_how_many_seeds_would_do():
     runs = leading()
-    contrast = claim([contrast_of("spt", LABEL, runs, np.zeros(2000, dtype=int))])[0]
+    contrast = claim([contrast_of("spt", LABEL, runs, replace(ROWS, y=np.zeros(2000, dtype=int)))])[0]
     assert contrast.outcome == "no detectable effect"
     needed = contrast.seeds_needed(ALPHA / 2)  # that is another look
     assert contrast.seeds_needed(ALPHA) < needed <= 12
@@ -234,3 +235,20 @@ def test_rows_that_self_pretraining_alone_saw_and_rivals_that_are_not_there_are_
     texts = said({**runs, "classical": runs["scratch"]}, unlabelled=TASK.train)
     assert f"saw {len(TASK.train)} rows without a label, beside {len(TASK.train)} with one" in texts["more-rows"]
     assert "MiniRocket, a strong rival on series, was not compared. pip install" in texts["rival-missing"]
+
+
+def test_what_groups_of_test_rows_mean_is_said_and_columns_that_look_like_them_are_named():
+    runs = planted_runs(0.3, 0.3)
+    about = made(DataSummary, group="person", perhaps_group=())
+    assert not {"groups", "perhaps-groups"} & said(runs).keys()
+    test = replace(TASK.test, groups=np.arange(len(TASK.test)) % 4)
+    texts = said(runs, test=test, data=about)
+    assert texts["groups"].startswith(
+        "Intervals are about new values of person: 4 of them in test count as 4, not as 400"
+    )
+    assert texts["groups"].endswith("more values of person are needed.")
+    many = said(runs, test=replace(test, groups=np.arange(len(TASK.test)) % 40), data=about)["groups"]
+    assert many.endswith("not as 400 rows.")
+    texts = said(runs, data=made(DataSummary, group="", perhaps_group=("person", "site")))
+    assert "Rows share values of person and site" in texts["perhaps-groups"]
+    assert "--group person keeps them in one split" in texts["perhaps-groups"]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from made_up import LABEL, N_TEST, Y, made_up, planted
+from made_up import LABEL, N_TEST, ROWS, made_up, planted
 from selfpretrain.comparison.claims import ALPHA, PLANNED, claim, contrast_of, look_at
 from selfpretrain.stats import Crossed, Interval
 
@@ -34,7 +34,7 @@ def test_an_accident_of_the_test_set_is_no_effect():
             ahead[np.flatnonzero(a)[seed]] = False
         runs["spt"].append(made_up("spt", seed, ahead, best_train_sample_acc=0.5))
         runs["scratch"].append(made_up("scratch", seed, b, best_train_sample_acc=0.5))
-    contrast = contrast_of("spt", LABEL, runs, Y)
+    contrast = contrast_of("spt", LABEL, runs, ROWS)
     assert np.std(contrast.leads) < 0.01 < abs(contrast.test.mean)  # certain over seeds
     assert contrast.test.low < 0 < contrast.test.high
     assert outcomes([contrast]) == ["no detectable effect"]
@@ -50,13 +50,13 @@ def test_a_failed_run_is_left_out_with_its_partner_and_without_any_pair_there_is
     failed = [made_up("spt", seed, failure="loss") for seed in range(4)]
     spt = runs("spt", range(4))
     every = {"spt": [*spt[:2], failed[2], spt[3]], "scratch": runs("scratch", (3, 2, 1, 0))}
-    contrast = contrast_of("spt", LABEL, every, Y)
+    contrast = contrast_of("spt", LABEL, every, ROWS)
     assert (contrast.test.n, contrast.compute_ratio) == (3, 1.0)
     leads = [hits[k].mean() - hits[3 - k].mean() for k in (0, 1, 3)]
     assert contrast.leads == pytest.approx(leads)
     assert contrast.test.mean == pytest.approx(np.mean(leads))
     assert contrast.squares == Crossed.of(np.array([hits[k].astype(float) - hits[3 - k] for k in (0, 1, 3)]))
-    assert contrast_of("spt", LABEL, {**every, "spt": failed}, Y) is None
+    assert contrast_of("spt", LABEL, {**every, "spt": failed}, ROWS) is None
 
 
 @pytest.mark.parametrize("n", [1, 2])

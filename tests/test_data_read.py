@@ -652,3 +652,123 @@ def test_what_can_be_taken_two_ways_is_refused_with_the_option_that_decides(tmp_
     with pytest.raises(RequestError, match=message) as caught:
         load_task(written(tmp_path / "a.csv", table))
     assert "--sequence" in str(caught.value) or "--label" in str(caught.value)
+
+
+# Rows that belong together.
+
+
+def people(path, n=60, own=6, **extra):
+    """Rows of persons, some of each class, with what else is asked for."""
+    rows = [(f"p{i // own}", *STEPS[i], LABELS[i], *(column[i] for column in extra.values())) for i in range(n)]
+    return write(path, rows, ("subject", *(f"t{k}" for k in range(6)), "label", *extra))
+
+
+def persons(task):
+    """The persons in each split, by the rows of the file."""
+    return [{number // 6 for number in split.numbers.tolist()} for split in splits(task)]
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    monkeypatch.setitem(globals(), "STEPS", RNG.normal(size=(60, 6)).round(3))
+    monkeypatch.setitem(globals(), "LABELS", [("a", "b")[i % 2] for i in range(60)])
+
+
+def test_a_person_is_in_one_split_and_no_step(steps, tmp_path):
+    task = load_task(people(tmp_path / "t.csv"), group="subject")
+    train, val, test = persons(task)
+    assert not (train & val or train & test or val & test) and len(train | val | test) == 10 and val and test
+    assert task.length == 6 and (task.test.groups == task.test.numbers // 6).all() and task.test.n_groups == len(test)
+    assert "10 groups from subject; splits: cut 70/15/15, by subject" in task.notes[0]
+    assert task.fingerprint != load_task(people(tmp_path / "t.csv")).fingerprint
+
+
+def test_equal_sequences_of_two_persons_keep_both_together(steps, tmp_path):
+    STEPS[6] = STEPS[0]
+    task = load_task(people(tmp_path / "t.csv"), group="subject")
+    assert sum({0, 1} <= part for part in persons(task)) == 1
+
+
+def test_arrays_and_frames_take_groups_too(steps, tmp_path):
+    own = [f"p{i // 6}" for i in range(60)]
+    of_file = load_task(people(tmp_path / "t.csv"), group="subject")
+    of_array = load_task(STEPS, LABELS, group=own)
+    frame = {"subject": own, **{f"t{k}": STEPS[:, k] for k in range(6)}}
+    of_frame = load_task(frame, LABELS, group="subject")
+    told_apart = load_task({name: frame[name] for name in frame if name != "subject"}, LABELS, group=own)
+    for task in (of_array, of_frame, told_apart):
+        assert [part.numbers.tolist() for part in splits(task)] == [part.numbers.tolist() for part in splits(of_file)]
+        assert (task.test.groups == of_file.test.groups).all()
+    assert of_array.data.group == "group"
+
+
+def test_series_of_a_person_stay_together(tmp_path):
+    rows = [(f"r{i}", f"p{i // 6}", t, round(float(RNG.normal()), 3), "ab"[i % 2]) for i in range(60) for t in range(5)]
+    path = write(tmp_path / "long.csv", rows, ("recording", "person", "t", "x", "label"))
+    task = load_task(path, series="recording", time="t", group="person")
+    assert task.codec.inputs.channels == 1
+    train, val, test = persons(task)
+    assert not (train & val or train & test or val & test)
+    rows[3] = (*rows[3][:1], "p9", *rows[3][2:])
+    with pytest.raises(RequestError, match="row 4: series 'r0' has p0 and p9 in column 'person'"):
+        load_task(write(path, rows, ("recording", "person", "t", "x", "label")), series="recording", group="person")
+
+
+def test_rows_without_a_label_of_persons_in_test_are_not_pretrained_on(steps, tmp_path):
+    path = people(tmp_path / "t.csv")
+    lines = path.read_text().splitlines()
+    more = [f"p{i % 10},{','.join(map(str, RNG.normal(size=6).round(3)))}," for i in range(20)]
+    path.write_text("\n".join([*lines, *more]))
+    task = load_task(path, group="subject")
+    train, *_ = persons(task)
+    assert {(number - 60) % 10 for number in task.unlabelled.numbers.tolist()} == train
+    assert any("their sequences or values of subject stand in validation or test" in note for note in task.notes)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"group": "persons"}, r"no column 'persons' \(--group\)"),
+        ({"group": "label"}, "--group names the column 'label', which is taken"),
+        ({"group": "half"}, "the validation split is empty: there are too few different values of half"),
+        ({"group": "gap"}, "row 5: column 'gap' says nothing of what the row shares"),
+        ({"group": "subject", "split": "part"}, r"the rows of 'p0' \(column 'subject'\) stand in train and in test"),
+    ],
+)
+def test_groups_that_cannot_be_kept_are_refused(steps, tmp_path, how, words):
+    extra = {
+        "half": [f"h{i % 2}" for i in range(60)],
+        "gap": ["" if i == 4 else "g" for i in range(60)],
+        "part": [("train", "train", "test")[i % 3] for i in range(60)],
+    }
+    used = {name: extra[name] for name in how.values() if name in extra}
+    with pytest.raises(RequestError, match=words):
+        load_task(people(tmp_path / "t.csv", **used), **how)
+
+
+def test_a_class_of_a_single_person_is_for_training_and_the_reader_is_told(steps, tmp_path):
+    who = ["q" if name == "b" else f"p{i}" for i, name in enumerate(LABELS)]
+    task = load_task(people(tmp_path / "t.csv", who=who), group="who", sequence="t*")
+    assert set(task.train.y) == {0, 1} and set(task.test.y) == {0}
+    assert "warning: class 'b' is not in test: too few values of who have rows of it" in task.notes
+
+
+def test_groups_of_a_test_file_are_its_own(steps, tmp_path):
+    train, test = people(tmp_path / "train.csv"), people(tmp_path / "test.csv")
+    with pytest.raises(RequestError, match=r"the rows of 'p0' \(column 'subject'\) stand in train and in test"):
+        load_task(train, group="subject", test=test)
+    STEPS[:] = RNG.normal(size=(60, 6)).round(3)
+    test.write_text(people(test).read_text().replace("\np", "\nq"))
+    task = load_task(train, group="subject", test=test)
+    assert task.test.n_groups == 10 and len(task.test) == 60
+    test.write_text(test.read_text().replace("subject", "person"))
+    with pytest.raises(RequestError, match="column 'subject' is missing, which training has"):
+        load_task(train, group="subject", test=test)
+
+
+def test_columns_that_look_like_persons_or_things_are_named(steps, tmp_path):
+    path = people(tmp_path / "t.csv", row_id=range(60), document=[i // 3 for i in range(60)], weather=["dry"] * 60)
+    task = load_task(path, sequence="t*")
+    assert task.data.perhaps_group == ("subject", "document")
+    assert any("subject, document have the same values in several rows" in note for note in task.notes)
+    assert load_task(path, sequence="t*", group="document").data.perhaps_group == ()

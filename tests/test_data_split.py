@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from selfpretrain.data.sequences import Sequences
 from selfpretrain.data.split import (
     SHARES,
+    balanced_split,
     duplicate_groups,
     leaks,
+    linked,
     parts_of,
     row_groups,
     share_of_training,
@@ -61,6 +63,45 @@ def test_given_parts_stay_and_missing_ones_are_cut_from_labelled_training_rows()
     assert (parts[:4] == 0).all()
     assert (parts == 1).sum() == 4  # 15/85 of 13 a class is 2.3
     assert parts_of(np.arange(40), y, ["train", "val", "test", "train"] * 10, 0).tolist() == [0, 1, 2, 0] * 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=60), st.integers(0, 3))
+def test_groups_of_several_classes_stay_whole_and_reach_every_part(rows, seed):
+    groups, y = (np.array(column) for column in zip(*rows, strict=True))
+    groups = np.unique(groups, return_inverse=True)[1]
+    parts = balanced_split(groups, y, SHARES, seed)
+    assert sorted(np.concatenate(parts)) == list(range(len(rows)))
+    held = [set(groups[part]) for part in parts]
+    assert sum(map(len, held)) == len(set(groups))
+    assert sum(map(bool, held)) == min(3, len(set(groups)))
+
+
+def test_groups_of_several_classes_are_cut_in_proportion_and_a_class_of_one_group_is_for_training():
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(60), 20)
+    for seed in range(5):
+        y = (generator.random(1200) < np.repeat(generator.random(60), 20)).astype(int)
+        y[groups == 7] = 2
+        train, val, test = balanced_split(groups, y, SHARES, seed)
+        assert {len(train), len(val), len(test)} <= {820, 840, 860, 160, 180, 200}
+        assert 7 in groups[train]
+        gaps = []
+        for _ in range(100):  # as many groups in each part, by chance
+            order = generator.permutation(60)[groups]
+            parts = order < 43, (order >= 43) & (order < 51), order >= 51
+            gaps.append(np.ptp([(y[part] == 1).mean() for part in parts]))
+        assert np.ptp([(y[part] == 1).mean() for part in (train, val, test)]) < np.quantile(gaps, 0.4)
+
+
+def test_links_are_followed_through_other_rows():
+    assert linked(np.array([0, 1, 2, 2, 3]), np.array([5, 5, 5, 6, 7])).tolist() == [0, 0, 0, 0, 1]
+    generator = np.random.default_rng(0)
+    a, b = generator.integers(0, 40, (2, 60))
+    same = (a[:, None] == a) | (b[:, None] == b)
+    for _ in range(6):
+        same = same @ same
+    got = linked(a, b)
+    assert ((got[:, None] == got) == same).all()
 
 
 def test_leaks_are_training_rows_that_stand_elsewhere_too():

@@ -16,6 +16,7 @@ from selfpretrain.stats import (
     Crossed,
     Interval,
     chance_snr,
+    clustered,
     crossed_interval,
     expected_half_width,
     holm,
@@ -105,6 +106,40 @@ def test_the_crossed_interval_has_the_error_of_a_mixed_model():
     )
 
 
+@pytest.mark.parametrize("sizes", [[1] * 40, [5] * 8, [1, 2, 30, 7, 3]])
+def test_groups_have_the_error_of_a_regression_with_clustered_errors(sizes):
+    import statsmodels.api as sm
+
+    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    d = np.random.default_rng(2).integers(-1, 2, (1, len(groups)))
+    own = clustered(d, groups)[0]
+    clusters = {"groups": groups, "use_correction": True}
+    theirs = sm.OLS(d[0], np.ones(len(groups))).fit(cov_type="cluster", cov_kwds=clusters)
+    assert own.mean() == pytest.approx(theirs.params[0], rel=1e-12, abs=1e-12)
+    assert own.std(ddof=1) / math.sqrt(len(own)) == pytest.approx(theirs.bse[0], rel=1e-9)
+
+
+def test_rows_by_themselves_stay_what_they_are():
+    d = np.random.default_rng(3).integers(0, 2, (3, 20))
+    assert (clustered(d, None) == d).all()
+    np.testing.assert_allclose(clustered(d, np.arange(20)), d, atol=1e-12)
+    assert (clustered(np.ones((3, 20)), np.arange(20) % 7) == 1).all()
+
+
+def test_an_interval_over_groups_covers_what_one_over_their_rows_does_not():
+    """No effect on average, but every group has one of its own, which its 20 rows share."""
+    generator, wrong = np.random.default_rng(4), {True: 0, False: 0}
+    groups, n = np.repeat(np.arange(15), 20), 400
+    for _ in range(n):
+        of_group = generator.normal(0, 0.1, 15)[groups]
+        d = of_group + generator.normal(0, 0.02, (5, 1)) + generator.normal(0, 0.4, (5, 300))
+        for by_group in wrong:
+            interval = crossed_interval(clustered(d, groups if by_group else None))
+            wrong[by_group] += not interval.low <= 0 <= interval.high
+    assert wrong[True] <= 0.05 * n + 2 * math.sqrt(n * 0.05 * 0.95)
+    assert wrong[False] > 0.2 * n
+
+
 def test_seeds_that_share_everything_leave_the_interval_over_sequences():
     d = np.tile(np.random.default_rng(0).integers(-1, 2, 200), (5, 1))
     interval = crossed_interval(d)
@@ -167,10 +202,19 @@ def test_the_components_of_more_seeds_are_those_of_fewer():
 
 
 def test_the_expected_half_width_falls_with_seeds_and_sequences():
-    widths = [expected_half_width(*sizes) for sizes in ((3, 100), (3, 1000), (10, 1000), (10, 100_000))]
+    def width(seeds, sequences):
+        return expected_half_width(seeds, sequences, sequences)
+
+    widths = [width(*sizes) for sizes in ((3, 100), (3, 1000), (10, 1000), (10, 100_000))]
     assert widths == sorted(widths, reverse=True)
-    assert 0.02 < expected_half_width(5, 600) < 0.06
-    assert expected_half_width(1, 600) == math.inf
+    assert 0.02 < width(5, 600) < 0.06
+    assert width(1, 600) == math.inf
+
+
+def test_the_expected_half_width_rises_as_sequences_share_groups():
+    widths = [expected_half_width(5, 600, groups) for groups in (600, 100, 20, 3)]
+    assert widths == sorted(widths)
+    assert expected_half_width(5, 600, 1) == math.inf
 
 
 def test_an_interval_is_cut_to_what_the_mean_can_be():

@@ -47,6 +47,9 @@ class TaskConfig:
     """For files: the column that holds the class."""
     split: str | None = None
     """For files: the column that holds train, val or test. A column named 'split' is used automatically."""
+    group: str | None = None
+    """For files: the column of what rows share, such as a person or a document. The rows of a group stay in one split,
+    and intervals take groups, not rows, as independent."""
     series: str | None = None
     """For files with one row per time step: the column that identifies the sequence of each row."""
     time: str | None = None
@@ -93,7 +96,7 @@ class TaskConfig:
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
         require_between(self, fraction=(1e-6, 1.0))
-        for name in ("sequence", "pair", "label", "split", "series", "time", "unlabelled"):
+        for name in ("sequence", "pair", "label", "split", "group", "series", "time", "unlabelled"):
             value = getattr(self, name)
             if isinstance(value, int | float | tuple):  # a column or a class that is no text in Python
                 object.__setattr__(self, name, str(value))
@@ -141,7 +144,7 @@ class ModelConfig:
     proximity_bias: float = field(default=0.0, metadata=PYTHON)
     """Slope of a fixed bias -slope |i - j| on the scores of every head; 0: none.
     It stands beside the position code, and instead of ALiBi's slopes."""
-    pooling: Literal["mean", "max", "cls", "last"] = "mean"
+    pooling: Literal["mean", "max", "cls", "last"] = field(default="mean", metadata=RARE)
     """How the outputs at all positions are pooled into one vector for the label head."""
     label_head: Literal["linear", "mlp"] = field(default="linear", metadata=RARE)
     """Label head: one linear layer, or two with a ReLU."""

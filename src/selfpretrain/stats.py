@@ -12,9 +12,9 @@ from scipy import stats
 LEVEL = 0.95
 MOST_SEEDS = 100
 """Beyond so many seeds nobody is told to go (ours)."""
-DISAGREEMENT, SEED_SPREAD = 0.2, 0.015
-"""What is supposed of two arms before they have run: share of sequences they answer differently, and standard deviation
-of one arm's accuracy over seeds (ours, a guess)."""
+DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.2, 0.015, 0.1
+"""What is supposed of two arms before they have run: share of sequences they answer differently, standard deviation of
+one arm's accuracy over seeds, and correlation of such differences within a group of sequences (ours, a guess)."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,31 @@ class Crossed:
         return next((s for s in more if (self.with_seeds(s).interval().p or 0.0) < alpha), None)
 
 
+def clustered(d: NDArray[Any], groups: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """Scores of rows (S, N) as scores of the groups that they belong to (S, G), with the same mean.
+
+    With the mean ``m_s`` of a seed, the sum ``t_sg`` of a group's scores and its ``n_g`` rows, a group scores
+    ``m_s + (t_sg - n_g m_s) G / N``. Groups as the sample, the variance of the mean is then that of a ratio of sums, or
+    that of a regression with clustered errors: ``G / (G - 1) sum_g (t_g - n_g m)^2 / N^2``.
+
+    Args:
+        groups: (N,); None leaves every row by itself.
+
+    Source: Liang and Zeger (1986), Biometrika 73; Cochran (1977), Sampling Techniques, chapter 2.
+
+    >>> clustered(np.array([[1, 1, 0, 1]]), np.array([0, 0, 0, 1])).tolist()  # 3/4 + (2 - 9/4) / 2, 3/4 + (1 - 3/4) / 2
+    [[0.625, 0.875]]
+    """
+    d = np.asarray(d, dtype=np.float64)
+    if groups is None:
+        return d
+    _, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(of_row, weights=row) for row in d])
+    mean = d.mean(axis=1, keepdims=True)
+    of_groups: NDArray[np.float64] = mean + (sums - sizes * mean) * (len(sizes) / len(groups))
+    return of_groups
+
+
 def crossed_interval(correct_a: NDArray[Any], correct_b: NDArray[Any] | float = 0.0) -> Interval:
     """Mean difference of two arms' scores and its 95 % interval: would other seeds *and* other test sequences say so?
 
@@ -177,22 +202,24 @@ def crossed_interval(correct_a: NDArray[Any], correct_b: NDArray[Any] | float = 
     return Interval(float(d.mean()), None, None, None, len(d)) if crossed is None else crossed.interval()
 
 
-def expected_half_width(n_seeds: int, n_sequences: int) -> float:
+def expected_half_width(n_seeds: int, n_sequences: int, n_groups: int) -> float:
     """Half the interval to expect of a difference in accuracy, before anything has run.
 
     Supposes that two arms answer ``DISAGREEMENT`` of the sequences differently, independently from seed to seed in
-    half of them, and that seeds alone scatter by ``SEED_SPREAD``.
+    half of them, that seeds alone scatter by ``SEED_SPREAD``, and that sequences of one group are correlated by
+    ``GROUP_CORRELATION``.
     """
-    rest = DISAGREEMENT / 2
+    size = n_sequences / n_groups
+    of_group = DISAGREEMENT / 2 * (1 + (size - 1) * GROUP_CORRELATION) / size
     crossed = Crossed(
         mean=0.0,
         n_seeds=n_seeds,
-        n_sequences=n_sequences,
-        seeds=rest + n_sequences * 2 * SEED_SPREAD**2,
-        sequences=rest + n_seeds * DISAGREEMENT / 2,
-        rest=rest,
+        n_sequences=n_groups,
+        seeds=of_group + n_groups * 2 * SEED_SPREAD**2,
+        sequences=of_group * (1 + n_seeds),
+        rest=of_group,
     )
-    return (crossed.interval().high or 0.0) if min(n_seeds, n_sequences) > 1 else math.inf
+    return (crossed.interval().high or 0.0) if min(n_seeds, n_groups) > 1 else math.inf
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

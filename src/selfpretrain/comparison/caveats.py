@@ -13,6 +13,8 @@
 | could-not-see              | no effect is claimed, and one of a point or more could have been missed               |
 | classical-model-better     | a classical model is reliably ahead of the best network                               |
 | more-rows                  | self-pretraining saw rows without a label, and the other arms did not                 |
+| groups                     | test rows belong to groups (``--group``), which intervals are about                   |
+| perhaps-groups             | they may: a column looks like it, and was not named                                   |
 | rival-missing              | a usual arm needs a package that is not installed                                     |
 | mixed-versions             | the trainings were made by different versions of selfpretrain or torch                |
 """
@@ -42,6 +44,8 @@ NEARLY_ALWAYS = 0.98
 """A model that gives this share of its answers to one class gives nearly all (ours)."""
 SHORT = 0.5
 """Runs with less than this share of the preset's steps may be too short (ours)."""
+FEW_GROUPS = 10
+"""Fewer groups of test rows say little about new ones (ours)."""
 POINT = 0.01
 """Differences in accuracy below a point are not spoken of (ours)."""
 
@@ -92,6 +96,7 @@ def caveats(
         *known,
         *_classical_better(runs, task, metric),
         *_more_rows(contrasts, task),
+        *_groups(contrasts, task),
         *_missing(arms, task),
         *_mixed_versions(runs),
     ]
@@ -227,8 +232,8 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
     missed = max(test.high, -test.low)
     if missed < POINT:
         return []
-    rows = task.describe().rows
-    rested = f"{test.n} seeds and {contrast.n_test} test {rows}"
+    summary = task.describe()
+    rested = f"{test.n} seeds and {summary.tested(contrast.n_test)}"
     text = f"With {rested} a difference of up to {unit.lead(missed)[1:]} {unit.unit} could have been missed."
     if abs(test.mean) < POINT:
         return [Caveat(code="could-not-see", text=text)]
@@ -237,7 +242,7 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
         by = f"{unit.lead(abs(test.mean))[1:]} {unit.unit}"
         text = f"{contrast.arm} is {where} in all {test.n} seeds, by {by} on average; {rested} cannot exclude chance."
     needed = contrast.seeds_needed(next_level)
-    cure = f"More test {rows} may decide it."
+    cure = f"More {f'values of {summary.group}' if summary.group else f'test {summary.rows}'} may decide it."
     if needed:
         cure = (
             f"About {needed} seeds would decide it: the same command with --seeds {needed}, which is another look and "
@@ -248,7 +253,7 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
 
 def _classical_better(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName) -> list[Caveat]:
     """Whether a classical model is reliably ahead of the network that scores best."""
-    right = {arm: matrix for arm, of_arm in runs.items() if len(matrix := scores(of_arm, task.test.y, metric))}
+    right = {arm: matrix for arm, of_arm in runs.items() if len(matrix := scores(of_arm, task.test, metric))}
     networks = [arm for arm in right if ARMS[arm].fit is None]
     if not networks:
         return []
@@ -272,6 +277,25 @@ def _more_rows(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
     more, own = len(task.unlabelled), len(task.train)
     text = f"Self-pretraining also saw {more} rows without a label, beside {own} with one: the data were not equal."
     return [Caveat(code="more-rows", text=text, cure="A file without them says what equal data do.")]
+
+
+def _groups(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
+    """Which new rows an interval is about."""
+    if not contrasts or task.data is None:
+        return []
+    if task.data.group:
+        n, name = contrasts[0].n_test, task.data.group
+        text = (
+            f"Intervals are about new values of {name}: {n} of them in test count as {n}, not as {len(task.test)} rows."
+        )
+        cure = f"So few say little, however many rows they have: more values of {name} are needed."
+        return [Caveat(code="groups", text=text, cure=cure if n < FEW_GROUPS else "")]
+    columns = task.data.perhaps_group
+    if not columns:
+        return []
+    text = f"Rows share values of {_and(columns)}, and were split and counted as if each stood alone."
+    cure = f"If they belong together, --group {columns[0]} keeps them in one split and widens the interval."
+    return [Caveat(code="perhaps-groups", text=text, cure=cure)]
 
 
 def _missing(arms: Collection[str], task: Task) -> list[Caveat]:

@@ -20,8 +20,9 @@ from selfpretrain.arms.arm import Versus
 from selfpretrain.comparison.run import Run
 from selfpretrain.comparison.summary import Look, Outcome
 from selfpretrain.config import MIN_SEEDS, MetricName
+from selfpretrain.data.task import Split
 from selfpretrain.metrics import contributions
-from selfpretrain.stats import Crossed, Interval, crossed_interval, holm, t_interval
+from selfpretrain.stats import Crossed, Interval, clustered, crossed_interval, holm, t_interval
 
 ALPHA = 0.05
 MARGIN = 0.02
@@ -46,6 +47,7 @@ class Contrast:
         primary: whether it is one of the claims that the comparison is made for.
         test: of the metric that decides on test data, over seeds and test sequences; above 0 is better.
         squares: what that interval is made of; None where there is none.
+        n_test: test rows, or groups of them, that are independent of each other.
         leads: the same difference of each seed.
         train: best clean training accuracy, over seeds.
         acc_lead: difference in test accuracy, which ``train`` is set against; None where ``test`` is that.
@@ -84,23 +86,28 @@ class Contrast:
         return self.squares.seeds_needed(level)
 
 
-def scores(runs: Sequence[Run], y: NDArray[np.int64], metric: MetricName) -> NDArray[np.float64]:
-    """What each test row adds to the metric (S, N), in the runs that did not fail; to accuracy 1 if it was right."""
+def scores(runs: Sequence[Run], test: Split, metric: MetricName) -> NDArray[np.float64]:
+    """What each test row adds to the metric (S, N), in the runs that did not fail; to accuracy 1 if it was right.
+
+    Where rows belong to groups, what each group adds (S, G): rows of one are no independent sample.
+    """
     finished = [run for run in runs if run.predicted is not None]
     if metric == "accuracy":
-        return np.array([run.predicted == y for run in finished], dtype=np.float64)
-    return np.array([contributions(metric, run.probabilities["test"], y) for run in finished])
+        rows = np.array([run.predicted == test.y for run in finished], dtype=np.float64)
+    else:
+        rows = np.array([contributions(metric, run.probabilities["test"], test.y) for run in finished])
+    return clustered(rows, test.groups) if len(rows) else rows
 
 
 def contrast_of(
-    arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], y: NDArray[np.int64], metric: MetricName = "accuracy"
+    arm: str, versus: Versus, runs: Mapping[str, Sequence[Run]], test: Split, metric: MetricName = "accuracy"
 ) -> Contrast | None:
     """Compare two arms over the seeds in which neither failed; None where there is none.
 
     Args:
         versus: the second arm, and what is equal between the two.
         runs: of each arm, by seed.
-        y: classes of the test rows.
+        test: the test rows.
         metric: what they are compared by.
     """
     pairs = zip(runs[arm], runs[versus.against], strict=True)
@@ -108,7 +115,7 @@ def contrast_of(
     if not finished:
         return None
     ours, theirs = zip(*finished, strict=True)
-    lead = scores(ours, y, metric) - scores(theirs, y, metric)
+    lead = scores(ours, test, metric) - scores(theirs, test, metric)
     interval = crossed_interval(lead)
     spent = [attrgetter(name) for name in SPENT.get(versus.matched, ())]
     spent_ours, spent_theirs = (sum(field(run.result) for run in side for field in spent) for side in (ours, theirs))
@@ -125,7 +132,7 @@ def contrast_of(
         leads=tuple(lead.mean(axis=1).tolist()),
         acc_lead=None
         if metric == "accuracy"
-        else float(np.mean(scores(ours, y, "accuracy") - scores(theirs, y, "accuracy"))),
+        else float(np.mean(scores(ours, test, "accuracy") - scores(theirs, test, "accuracy"))),
         train=t_interval(_column(ours, "best_train_sample_acc") - _column(theirs, "best_train_sample_acc")),
         fit_steps=None if np.isnan(steps).any() else (steps[0].tolist(), steps[1].tolist()),
     )

@@ -81,7 +81,7 @@ def judge(
     runs = {arm: [own[min(seed, len(own) - 1)] for seed in range(config.seeds)] for arm, own in performed.runs.items()}
     arms = {arm: arm_summary(own, task, performed.picked.get(arm, ()), config.metric) for arm, own in runs.items()}
     declared = [(arm, versus) for arm in ARMS for versus in contrasts_of(arm) if {arm, versus.against} <= runs.keys()]
-    made = [contrast_of(arm, versus, runs, task.test.y, config.metric) for arm, versus in declared]
+    made = [contrast_of(arm, versus, runs, task.test, config.metric) for arm, versus in declared]
     hurried = shortened is not None and too_short(runs, shortened)
     contrasts = [decided(c, arms, hurried) for c in claim([c for c in made if c is not None], look.level)]
     next_level = ALPHA / 2 ** len(looks)
@@ -207,7 +207,7 @@ def arm_summary(
     """
     results = [run.result for run in runs]
     finished = [result for result in results if result.failure is None]
-    by_row = scores(runs, task.test.y, metric)
+    by_row = scores(runs, task.test, metric)
     measured = [all_scores(run.probabilities["test"], task.test.y) if run.probabilities else {} for run in runs]
 
     def by_seed(path: str) -> tuple[Any, ...]:

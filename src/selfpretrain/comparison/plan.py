@@ -147,7 +147,8 @@ class Plan:
         steps = f"steps: {self.steps('pretrain')} of self-pretraining, {self.steps('label')} of label training"
         took = "" if self.seconds is None else f"; about {duration_text(self.seconds)}"
         visible = "a single seed has no interval, so no difference can be claimed"
-        if math.isfinite(half := expected_half_width(config.seeds, len(self.request.task.test))):
+        test = self.request.task.test
+        if math.isfinite(half := expected_half_width(config.seeds, len(test), test.n_groups)):
             visible = f"differences in test accuracy of about {100 * half:.1f} points or more can be detected"
         cuts = ["--lr to one rate"] if len(config.train.lr) > 1 else []
         cuts += [f"--seeds to {MIN_SEEDS}"] if config.seeds > MIN_SEEDS else []

@@ -11,7 +11,7 @@ from selfpretrain.comparison.summary import Recommendation
 from selfpretrain.config import MetricName
 from selfpretrain.data.task import Split, Task
 from selfpretrain.metrics import contributions
-from selfpretrain.stats import accuracy_error
+from selfpretrain.stats import accuracy_error, clustered
 
 
 def recommend(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName = "accuracy") -> Recommendation | None:
@@ -60,10 +60,12 @@ def _val(run: Run) -> tuple[float, float]:
 
 def _error(runs: Sequence[Run], mean: float, task: Task, metric: MetricName) -> float:
     """Standard error of a mean score from the validation rows, which are the same for all runs."""
-    if metric == "accuracy":
-        return accuracy_error(mean, len(task.val))
-    rows = np.mean([contributions(metric, run.probabilities["val"], task.val.y) for run in runs], axis=0)
-    return float(rows.std(ddof=1) / math.sqrt(len(rows)))
+    of_rows = accuracy_error(mean, len(task.val)) if metric == "accuracy" else 0.0
+    if metric == "accuracy" and task.val.groups is None:
+        return of_rows
+    rows = np.array([contributions(metric, run.probabilities["val"], task.val.y) for run in runs])
+    groups = clustered(rows, task.val.groups).mean(axis=0)
+    return max(of_rows, float(groups.std(ddof=1) / math.sqrt(len(groups))) if len(groups) > 1 else 0.0)
 
 
 def _flops(run: Run) -> int:

@@ -24,6 +24,8 @@ WarningCode = Literal[
     "could-not-see",
     "classical-model-better",
     "more-rows",
+    "groups",
+    "perhaps-groups",
     "rival-missing",
     "mixed-versions",
 ]
@@ -125,6 +127,7 @@ class ContrastSummary:
         primary: one of the claims that the comparison is made for; all others are secondary.
         ci95, p: over other seeds and other test sequences.
         p_adjusted: what decides: after Holm, among the primary claims and among the others.
+        n_test: test sequences; with ``--group`` the groups that they belong to.
         seeds_ahead: seeds in which the arm is ahead.
         seeds_needed: about so many seeds would show this difference; None where no number of seeds would, or none more
             are needed.

@@ -190,10 +190,10 @@ def _claim(contrast: ContrastSummary, answer: Summary) -> str:
     low, high = contrast.ci95
     counts = {arm: counted(answer.arms[arm].learnt) for arm in (contrast.arm, contrast.against)}
     unit = UNITS[answer.metric]
-    interval = f"no interval from {contrast.n_test} test {answer.task.rows}"
+    rested = answer.task.tested(contrast.n_test)
+    interval = f"no interval from {rested}"
     if low is not None:
-        rested = f"{contrast.n_seeds} seeds, {contrast.n_test} test {answer.task.rows}"
-        interval = f"{unit.lead(low)} to {unit.lead(high)}; {rested}"
+        interval = f"{unit.lead(low)} to {unit.lead(high)}; {contrast.n_seeds} seeds, {rested}"
         interval += ", for seeds like these" if _differ(counts) else ""
     gain = f"{unit.lead(contrast.effect)} {unit.unit} against {contrast.against} at equal {contrast.matched}"
     outcome = AHEAD[contrast.outcome]

@@ -20,7 +20,7 @@ from selfpretrain.files import from_dict, to_dict
 from selfpretrain.registry import TASKS
 from selfpretrain.watch import Watch, ignore
 
-TABLE_OPTIONS = ("sequence", "pair", "label", "split", "series", "time")
+TABLE_OPTIONS = ("sequence", "pair", "label", "split", "group", "series", "time")
 TEXT_OPTIONS = ("header", "separator", "encoding")
 ROW_OPTIONS = ("kind", "decimal", "dates", "axes", "unlabelled", "fold_case", "allow_missing")
 """Options of tables with named columns, of text files, and of all rows that are not made by a built-in task."""
@@ -41,7 +41,7 @@ def load_task(
         workers: processes that draw a task whose rows take long.
         watch: gets their progress.
         **options: fields of ``TaskConfig``, or options of the built-in task; with ``y``, ``split`` is a list of train,
-            val or test.
+            val or test, and ``group`` may be a list, too.
 
     Raises:
         RequestError: no such task or file, an option that does not apply, or data that cannot be used; the message
@@ -55,12 +55,14 @@ def load_task(
         rows_given = list(task) if isinstance(task, Iterator) else task
         frame = columns_of(rows_given)
         split = options.pop("split", None) if y is not None else None
+        group = options.pop("group", None) if y is not None and not isinstance(options.get("group"), str) else None
         elsewhere = {"data", "options", "test", "data_dir", *TEXT_OPTIONS, *(TABLE_OPTIONS if frame is None else ())}
         for name in [name for name in options if name not in own - elsewhere]:
-            listed = ", ".join(sorted(own - elsewhere | {"split"}))
+            listed = ", ".join(sorted(own - elsewhere | {"split", "group"}))
             raise SettingError(name, options[name], f"is no option of sequences in memory; they are {listed}")
         config = TaskConfig(data="arrays", **options)
-        rows = parsed("arrays", rows_in_memory(rows_given if frame is None else frame, y, split, config), config)
+        rows = rows_in_memory(rows_given if frame is None else frame, y, split, group, config)
+        rows = parsed("arrays", rows, config)
         return replace(assemble("arrays", "arrays", rows, config), source=None)
     if y is not None:
         raise RequestError(f"labels y go with sequences in memory, and the data are {task}; give {TAKEN}")

@@ -3,6 +3,7 @@
 The reading of the training rows holds for test files too, whose columns are found by name.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,18 @@ from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
 from selfpretrain.data.reading import Reading
-from selfpretrain.data.recognise import INDEX_NAMES, LABEL_NAMES, axes_among, recognised, told
+from selfpretrain.data.recognise import INDEX_NAMES, LABEL_NAMES, axes_among, perhaps_groups, recognised, told
 from selfpretrain.data.rows import Rows
 from selfpretrain.data.spelling import refuse, spelling
 from selfpretrain.data.table import Table
 from selfpretrain.errors import RequestError
 
 
-def rows_in_memory(x: Any, y: Any, split: Any, config: TaskConfig) -> Rows:
+def rows_in_memory(x: Any, y: Any, split: Any, group: Any, config: TaskConfig) -> Rows:
     """Rows of sequences and labels in memory, which get the checks that a file gets.
 
     Args:
-        x, y, split: as ``load_task`` takes them; ``y`` is also the label column of a frame that has none.
+        x, y, split, group: as ``load_task`` takes them; ``y`` is also the label column of a frame that has none.
         config: how to read them.
     """
     frame = columns_of(x)
@@ -35,26 +36,33 @@ def rows_in_memory(x: Any, y: Any, split: Any, config: TaskConfig) -> Rows:
         return rows_of_table("frame", Table(columns=frame), config)
     if y is None:
         raise RequestError("sequences in memory need their labels: load_task(x, y)")
-    labels, parts = _one_column("y", y), None if split is None else _one_column("split", split)
+    labels = _one_column("y", y)
+    told_apart = {"split": split, "group": group}
+    others = {role: _one_column(role, cells) for role, cells in told_apart.items() if cells is not None}
     cells = unwrapped(column("x", x)) if frame is None else []
     n = len(cells) if frame is None else len(Table(columns=frame))
-    if n != len(labels) or (parts is not None and len(parts) != n):
-        raise RequestError(f"{n} sequences, {len(labels)} labels; give one label, and one split, a sequence")
+    for what, column_given in {"label": labels, **others}.items():
+        if n != len(column_given):
+            raise RequestError(f"{n} sequences, {len(column_given)} {what}s; give one {what} a sequence")
     if not n:
         raise RequestError("there are no sequences; give some")
     if frame is not None:
         _refuse_second_label(frame, labels, config)
-        given = {"label": labels} if parts is None else {"label": labels, "split": parts}
+        given = {"label": labels, **others}
         asked = {role: next(name for name in (role, f"{role} of rows") if name not in frame) for role in given}
         table = Table(columns={**frame, **{asked[role]: given_cells for role, given_cells in given.items()}})
-        return rows_of_table("frame", table, replace(config, label=asked["label"], split=asked.get("split")))
+        group_name = asked.get("group", config.group)
+        named = replace(config, label=asked["label"], split=asked.get("split"), group=group_name)
+        return rows_of_table("frame", table, named)
     if are_numbers(cells[:SAMPLE_ROWS]):
         raise RequestError(f"x has one number a row ({n} rows); a row is a sequence: give (N, T), {TAKEN}")
     read = read_labels("arrays", "y", labels, config.unlabelled, typed=True)
     rows = Rows(
         columns=_pairs(cells) if any(isinstance(cell, tuple) and len(cell) == 2 for cell in cells) else [cells],
         labels=read.names,
-        split=None if parts is None else [str(part) for part in listed(parts)],
+        split=[str(part) for part in listed(others["split"])] if "split" in others else None,
+        groups=_groups("arrays", "group", listed(others["group"])) if "group" in others else None,
+        group_name="group" if "group" in others else "",
         reading=_with_labels(told(config), read),
         notes=list(read.notes),
     )
@@ -122,7 +130,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         plain_codes(where, name, table.columns[name])
     label_name = reading.roles["label"]
     columns, first = sequence_columns(where, table.columns, reading)
-    plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split")}
+    plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split", "group")}
     if reading.series is not None:
         plain = {role: _one_a_series(where, table, reading, role) for role in plain}
         notes.append(f"each row is a time step; column {reading.series} groups them into {len(first)} sequences")
@@ -133,20 +141,37 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if training is None:
         reading = _with_labels(reading, labels)
         notes += labels.notes
+    group_name = reading.group or ""
+    unused = [n for n in (*table.names, *table.unreadable) if n not in used and not INDEX_NAMES.fullmatch(n)]
+    shared = perhaps_groups(table, unused) if training is None and not (group_name or reading.series) else []
+    if shared:
+        one = f"{shared[0]} has the same value" if len(shared) == 1 else f"{some(shared)} have the same values"
+        notes.append(
+            f"{one} in several rows; if these belong together (a person, a document), give --group {shared[0]}"
+        )
     return Rows(
         columns=columns,
         labels=labels.names,
+        groups=_groups(where, group_name, listed(plain["group"])) if group_name else None,
+        group_name=group_name,
         split=[str(cell or "") for cell in listed(plain["split"])] if "split" in plain and training is None else None,
         numbers=np.arange(len(first)) if table.numbers is None or reading.series else table.numbers,
         file=str(getattr(where, "name", where)),
         source=f"{'pairs' if reading.pair else 'sequence'} from {_named(table, reading)}",
         label_name=label_name,
-        ignored=[
-            name for name in (*table.names, *table.unreadable) if name not in used and not INDEX_NAMES.fullmatch(name)
-        ],
+        ignored=unused,
+        perhaps_group=shared,
         notes=notes,
         reading=reading,
     )
+
+
+def _groups(where: Path | str, name: str, cells: Sequence[Any]) -> list[str]:
+    groups = list(map(spelling, cells))
+    if None in groups:
+        problem = f"column '{name}' says nothing of what the row shares with others"
+        refuse(where, groups.index(None), f"{problem}; fill it, or remove the row")
+    return [group for group in groups if group is not None]
 
 
 def _with_labels(reading: Reading, labels: Labels) -> Reading:
@@ -169,7 +194,7 @@ def _shape(cells: Any) -> tuple[int, ...]:
 
 
 def _one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:
-    """The label or the split of each series, which is that of all of its rows."""
+    """The label, split or group of each series, which is that of all of its rows."""
     name, series = reading.roles[role], reading.roles["series"]
     cells, numbers = listed(table.columns[name]), plain_codes(where, series, table.columns[series]).tolist()
     one: dict[int, Any] = {}

@@ -19,7 +19,7 @@ class Reading:
         sequence: names of the columns of the sequence; empty for sequences that have no column names.
         pair: the column of the second sequence of a row.
         form: what each column of ``sequence`` is.
-        label, split, series, time: the columns with one plain cell a row.
+        label, split, group, series, time: the columns with one plain cell a row.
         decimal: the sign before the fraction of a number in a text.
         axes: of arrays and lists with channels.
         dates: the order of day and month where a date does not show it.
@@ -36,6 +36,7 @@ class Reading:
     form: Form = "whole"
     label: str | None = None
     split: str | None = None
+    group: str | None = None
     series: str | None = None
     time: str | None = None
     decimal: Literal[".", ","] = "."
@@ -56,7 +57,7 @@ class Reading:
     @property
     def roles(self) -> dict[str, str]:
         """The columns with one plain cell a row, by what they hold."""
-        named = {role: getattr(self, role) for role in ("label", "split", "series", "time")}
+        named = {role: getattr(self, role) for role in ("label", "split", "group", "series", "time")}
         return {role: name for role, name in named.items() if name is not None}
 
 

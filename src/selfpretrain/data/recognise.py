@@ -38,6 +38,10 @@ WHO = re.compile(
 )
 WHEN = re.compile("timestamp|datetime|date|recorded|created|updated|ts")
 """Words in the names of identifiers and persons, and of times of recording, which are never steps unless asked for."""
+SHARED = re.compile(
+    "doc(?:ument)?|speaker|author|writer|machine|device|sensor|site|hospital|animal|family|group|source|file|batch|well"
+)
+"""Words in the names of what rows may share, beside persons."""
 PERHAPS = re.compile("name|key|index|idx|time|row|sample|case|fold|group|no|nr|num|number")
 """Words that say so only where the cells do: names, or whole numbers that are all different."""
 SAMPLED_CELLS = 2**17
@@ -75,12 +79,12 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         RequestError: a column that was asked for is not there, or columns can be taken two ways.
     """
     names, columns, reading = table.names, table.columns, told(config)
-    for role in ("series", "time", "label", "split", "pair"):
+    for role in ("series", "time", "label", "split", "group", "pair"):
         if (asked := getattr(config, role)) and asked not in (*names, *table.unreadable):
             close = get_close_matches(asked, names, n=1)
             meant = f"did you mean {close[0]}? The columns" if close else "the columns"
             refuse(where, None, f"no column '{asked}' (--{role}); {meant} are {_shown(names)}")
-    for name in filter(None, (config.series, config.time, config.split)):
+    for name in filter(None, (config.series, config.time, config.split, config.group)):
         plain_codes(where, name, columns[name])
     rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(names))))
     look = {name: _Column(name, columns[name], rows, reading.decimal) for name in names}
@@ -90,9 +94,11 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     if not is_told and not any(look[name].sequences for name in names if name not in labels):
         _refuse_long(where, table, look, config, split)
     label = config.label or _label(where, table, config, split, notes)
-    taken = {name for name in (label, split, config.pair) if name}
-    if config.pair in (label, split) and config.pair:
-        refuse(where, None, f"--pair names the column '{config.pair}', which is taken for something else already")
+    taken = {name for name in (label, split) if name}
+    for role in ("pair", "group"):
+        if (asked := getattr(config, role)) in taken:
+            refuse(where, None, f"--{role} names the column '{asked}', which is taken for something else already")
+        taken |= {asked} - {None}
     if config.time is not None and config.dates is None:
         reading = replace(reading, dates=date_order(where, config.time, listed(columns[config.time])))
     others = [name for name in names if name not in taken | {config.series, config.time}]
@@ -122,6 +128,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
         form=form,
         label=label,
         split=split,
+        group=config.group,
         series=config.series,
         time=config.time,
         reordered=form == "steps" and sequence != _in_order_of(names, sequence),
@@ -164,7 +171,7 @@ class _Column:
     @cached_property
     def role(self) -> str:
         """What name and cells say: ``who`` for identifiers and persons, ``when`` for times of recording, or nothing."""
-        words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", self._name).lower())
+        words = _words(self._name)
         sorts = {"who": WHO, "when": WHEN, "perhaps": PERHAPS}
         sort = next((sort for sort, known in sorts.items() if any(map(known.fullmatch, words))), "")
         if not sort or self._has_fractions:
@@ -210,6 +217,22 @@ class _Column:
 
 
 Look = Mapping[str, _Column]
+
+
+def perhaps_groups(table: Table, names: Iterable[str]) -> list[str]:
+    """Those of the columns which are called as persons or things are, and hold the same one in several rows."""
+    called = [name for name in names if any(WHO.fullmatch(word) or SHARED.fullmatch(word) for word in _words(name))]
+    codes = _codes_by_name(table, [name for name in called if name in table.columns][:MOST_ROLES])
+    return [name for name, own in codes.items() if 2 <= int(own.max(initial=-1)) + 1 < np.count_nonzero(own >= 0)]
+
+
+def _words(name: str) -> list[str]:
+    """The words of a column's name.
+
+    >>> _words("recorded_at"), _words("PatientID3")
+    (['recorded', 'at'], ['patient', 'id'])
+    """
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
 
 
 def _refuse_number(where: Path | str, name: str, column: _Column, config: TaskConfig) -> None:

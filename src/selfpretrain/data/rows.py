@@ -18,7 +18,16 @@ from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.data.spelling import MISSING, blanks_of, numbers_first, refuse
-from selfpretrain.data.split import PARTS, UNLABELLED, duplicate_groups, leaks, parts_of, row_groups, share_of_training
+from selfpretrain.data.split import (
+    PARTS,
+    UNLABELLED,
+    duplicate_groups,
+    leaks,
+    linked,
+    parts_of,
+    row_groups,
+    share_of_training,
+)
 from selfpretrain.data.table import SPLIT_NAMES
 from selfpretrain.data.task import DataSummary, Split, Task, sequences_of
 from selfpretrain.errors import RequestError
@@ -36,6 +45,8 @@ class Rows:
         columns: the cells of the sequence, or of both sequences of a pair; parsed, they become ``Sequences``.
         labels: (N,) class names; None where a row has none.
         split: train, val or test for each row; None leaves the cut to ``parts_of``.
+        groups: what each row shares with others, such as a person; None where nothing is known.
+        group_name: the column that says so.
         numbers: where each row stands in its file, from 0; by default 0 to N - 1.
         kind: None guesses it.
         classes: the order of the classes; None sorts the labels.
@@ -45,6 +56,7 @@ class Rows:
         source: the columns of the sequence, in words.
         label_name: the column of the labels.
         ignored: columns that are not used.
+        perhaps_group: those of them that look like ``group_name``.
         notes: what else a reader should know.
         reading: how they were read; it holds for later rows, too.
     """
@@ -52,6 +64,8 @@ class Rows:
     columns: Sequence[Any]
     labels: list[str | None]
     split: list[str] | None = None
+    groups: list[str] | None = None
+    group_name: str = ""
     numbers: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
     kind: KindName | None = None
     classes: tuple[str, ...] | None = None
@@ -61,6 +75,7 @@ class Rows:
     source: str = ""
     label_name: str = "y"
     ignored: Sequence[str] = ()
+    perhaps_group: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
     reading: Reading = AS_USUAL
 
@@ -162,6 +177,7 @@ def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -
         columns=[Sequences.joined(both) for both in zip(rows.columns, test.columns, strict=True)],
         labels=rows.labels + test.labels,
         split=split + ["test"] * len(test.labels),
+        groups=None if rows.groups is None else rows.groups + (test.groups or []),
         numbers=np.concatenate([rows.numbers, test.numbers]),
         notes=[*rows.notes, *of_test, *unused],
         file=f"{rows.file} and {test.file}",
@@ -184,22 +200,34 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         notes.append(f"{long} sequences were longer than --max-length {longest} and were cut")
         sequences = sequences.cut(longest)
     classes, y = rows.numbered_classes()
-    numbers, groups = rows.numbers, row_groups(sequences, per_row)
-    parts = parts_of(groups, y, rows.split, config.data_seed)
+    numbers, duplicates, groups = rows.numbers, row_groups(sequences, per_row), None
+    if rows.groups is None:
+        parts = parts_of(duplicates, y, rows.split, config.data_seed)
+    else:
+        _check_groups(where, rows)
+        groups = np.unique(rows.groups, return_inverse=True)[1]
+        parts = parts_of(linked(duplicates, groups), y, rows.split, config.data_seed)
     if config.fraction < 1:
-        stay = share_of_training(groups, y, parts, config.fraction, config.data_seed)
+        stay = share_of_training(duplicates, y, parts, config.fraction, config.data_seed)
         kept = f"{(parts[stay] == 0).sum()} of {(parts == 0).sum()}"
         notes.append(f"{kept} training {words} are used (fraction {config.fraction:g})")
         sequences = sequences.rows(sequences_of(np.flatnonzero(stay), per_row))
-        groups, y, parts, numbers = groups[stay], y[stay], parts[stay], numbers[stay]
+        duplicates, y, parts, numbers = duplicates[stay], y[stay], parts[stay], numbers[stay]
+        groups = None if groups is None else groups[stay]
 
     places = [np.flatnonzero((parts == part) & (y != UNLABELLED)) for part in range(len(PARTS))]
     for part, members in zip(("training", "validation", "test"), places, strict=True):
         if not len(members):
-            refuse(where, None, f"the {part} split is empty: there are too few different sequences; add rows")
+            what = f"different values of {rows.group_name}" if rows.groups else "different sequences"
+            refuse(where, None, f"the {part} split is empty: there are too few {what}; add rows")
+    few = f"too few values of {rows.group_name} have rows of it"
     for absent in np.setdiff1d(np.arange(len(classes)), y[places[0]]):
-        problem = f"class '{classes[absent]}' is not in training: its sequences equal those of other rows"
+        problem = f"class '{classes[absent]}' is not in training: "
+        problem += few if rows.groups else "its sequences equal those of other rows"
         refuse(where, None, f"{problem}; add rows of it, or remove the class")
+    for part, members in zip(PARTS[1:], places[1:], strict=True):
+        for absent in np.setdiff1d(np.arange(len(classes)), y[members]) if rows.groups and rows.split is None else ():
+            notes.append(f"warning: class '{classes[absent]}' is not in {part}: {few}")
     try:
         codec = Codec.fit(
             rows.kind or "symbols",
@@ -214,15 +242,17 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         raise RequestError(f"{where}: {error}") from None
     x, lengths = codec.arrays(sequences)
 
-    leaking = shared = leaks(groups, parts)
+    leaking = shared = leaks(duplicates, parts)
     if per_row > 1:
         shared = leaks(duplicate_groups(sequences).reshape(-1, per_row), parts)
     hidden, labelled = (parts == 0) & (y == UNLABELLED), y != UNLABELLED
-    unlabelled = np.flatnonzero(hidden & ~shared)
+    outside_too = shared if groups is None else shared | leaks(groups, parts)
+    unlabelled = np.flatnonzero(hidden & ~outside_too)
     outside = sequences.rows(sequences_of(np.flatnonzero(parts != 0), per_row)).cut(codec.length)
     known = {*codec.vocabulary, MISSING}
     strange = np.array([name not in known for name in outside.names or ()], dtype=np.bool_)
     unknown = strange[outside.entries] if codec.vocabulary else ()
+    kept_whole = "sequences" if groups is None else f"sequences or values of {rows.group_name}"
     counted = {
         f"{{}} sequences outside training are longer than any in it and were cut to {codec.length}": (
             sequences.lengths > codec.length
@@ -232,7 +262,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         "warning: of {} training pairs one sequence stands in a pair of validation or test, too": (
             shared & ~leaking & labelled
         ),
-        "{} rows without a label are left out: their sequences stand in validation or test": hidden & shared,
+        f"{{}} rows without a label are left out: their {kept_whole} stand in validation or test": hidden & outside_too,
         "{} training rows have no label; only self-pretraining uses them": unlabelled >= 0,
     }
     notes += [note.format(count) for note, which in counted.items() if (count := np.sum(which, dtype=int))]
@@ -240,7 +270,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         for number, members in enumerate(places):
             y[members] = numpy_stream(config.data_seed, "random-labels", number).permutation(y[members])
         notes.append("control: labels are permuted at random, so that they can only be memorised")
-    everything = Split(x, lengths, y, numbers, per_row)
+    everything = Split(x, lengths, y, numbers, per_row, groups)
     train, val, test = map(everything.rows, places)
     return Task(
         name,
@@ -254,6 +284,15 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         grid=rows.grid,
         data=summary,
     )
+
+
+def _check_groups(where: Path | str, rows: Rows) -> None:
+    """Given splits part no group."""
+    split_of: dict[str, str] = {}
+    for group, part in zip(rows.groups or (), rows.split or (), strict=False):
+        if (other := split_of.setdefault(group, part)) != part:
+            problem = f"the rows of '{group}' (column '{rows.group_name}') stand in {other} and in {part}"
+            refuse(where, None, f"{problem}; give them one split, or leave out --group")
 
 
 def _check_classes(where: Path | str, rows: Rows, config: TaskConfig) -> None:
@@ -289,6 +328,7 @@ def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSumm
     splits += f", {' and '.join(cut)} cut from train" if cut else ""
     told = {"sequence": config.sequence or not rows.reading.sequence, "kind": config.kind}
     told["label"] = config.label or not rows.reading.label
+    by = f"by {rows.group_name}" if rows.groups else "stratified by class"
     is_values = rows.kind == "values"
     return DataSummary(
         file=rows.file,
@@ -301,7 +341,10 @@ def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSumm
         label=rows.label_name,
         classes={name: counts[name] for name in sorted(counts, key=numbers_first)},
         unlabelled=len(rows.labels) - sum(counts.values()),
-        splits=splits if len(cut) < 2 else "cut 70/15/15, stratified by class",
+        splits=splits if len(cut) < 2 else f"cut 70/15/15, {by}",
+        group=rows.group_name,
+        groups=len(set(rows.groups or ())),
+        perhaps_group=tuple(rows.perhaps_group),
         unused=tuple(rows.ignored),
         guessed=tuple(option for option, value in told.items() if not value),
     )

@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from selfpretrain.data.sequences import Sequences
 from selfpretrain.streams import numpy_stream
 
 SHARES = (0.70, 0.15, 0.15)
 """Train, validation and test shares of a split made here (ours)."""
+MIXED_SHARE = 0.5
+"""With more of the rows in groups of several classes, groups are no longer cut class by class (ours)."""
 PARTS = ("train", "val", "test")
 """Names of the parts, which are 0, 1 and 2."""
 UNLABELLED = -1
@@ -37,6 +41,20 @@ def row_groups(sequences: Sequences, per_row: int) -> NDArray[np.int64]:
         return groups
     pairs = np.sort(groups.reshape(-1, per_row), axis=1)
     return duplicate_groups(Sequences(pairs.ravel(), np.full(len(pairs), per_row)))
+
+
+def linked(groups: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Group numbers of rows (N,) that are linked by either of two groupings, directly or through other rows.
+
+    >>> linked(np.array([0, 0, 1, 2]), np.array([0, 1, 1, 2])).tolist()
+    [0, 0, 0, 1]
+    """
+    rows, first = np.arange(len(groups)), int(groups.max(initial=-1)) + 1
+    n = first + int(others.max(initial=-1)) + 1
+    edges = np.concatenate([groups, first + others]), np.concatenate([rows, rows]) + n
+    graph = coo_array((np.ones(len(edges[0]), dtype=np.int8), edges), shape=(n + len(rows), n + len(rows)))
+    component = connected_components(graph, directed=False)[1][n:]
+    return np.unique(component, return_inverse=True)[1].astype(np.int64)
 
 
 def stratified_split(
@@ -70,6 +88,36 @@ def stratified_split(
     return tuple(np.flatnonzero(parts == part) for part in range(len(shares)))
 
 
+def balanced_split(
+    groups: NDArray[np.int64], y: NDArray[np.int64], shares: tuple[float, ...], data_seed: int
+) -> tuple[NDArray[np.int64], ...]:
+    """Row numbers of each part: groups stay whole, and each part gets its share of every class as nearly as they allow.
+
+    For groups with rows of several classes, which cannot be put in order class by class. The largest groups come
+    first, equal ones in random order; each goes where it most reduces ``sum (n - t)^2 / t``, with the rows ``n`` that a
+    part has of a class and the ``t`` that it should have. Every part gets a group, if there are enough.
+
+    >>> y = np.tile([0, 1], 10)
+    >>> [len(part) for part in balanced_split(np.arange(20) // 4, y, (0.6, 0.2, 0.2), data_seed=0)]
+    [12, 4, 4]
+    """
+    n = int(groups.max()) + 1
+    rows = np.zeros((n, int(y.max()) + 1))
+    np.add.at(rows, (groups, y), 1)
+    target = np.maximum(np.outer(shares, rows.sum(axis=0)), 1e-9)
+    missing, part_of_group = target.copy(), np.zeros(n, dtype=np.int64)
+    order = numpy_stream(data_seed, "split").permutation(n)
+    empty = set(range(len(shares)))
+    for place, group in enumerate(order[np.argsort(-rows[order].sum(axis=1), kind="stable")]):
+        cost = (rows[group] * (rows[group] - 2 * missing) / target).sum(axis=1)
+        allowed = sorted(empty) if empty and n - place <= len(empty) else range(len(shares))
+        part = min(allowed, key=cost.__getitem__)
+        missing[part] -= rows[group]
+        part_of_group[group] = part
+        empty.discard(part)
+    return tuple(np.flatnonzero(part_of_group[groups] == part) for part in range(len(shares)))
+
+
 def parts_of(
     groups: NDArray[np.int64], y: NDArray[np.int64], given: list[str] | None, data_seed: int
 ) -> NDArray[np.int64]:
@@ -78,7 +126,13 @@ def parts_of(
     wanted = [part for part in (0, 1, 2) if part == 0 or not (parts == part).any()]
     shares = tuple(SHARES[part] / sum(SHARES[p] for p in wanted) for part in wanted)
     labelled = np.flatnonzero((parts == 0) & (y != UNLABELLED))
-    cut = stratified_split(groups[labelled], y[labelled], shares, data_seed)
+    _, own, sizes = np.unique(groups[labelled], return_inverse=True, return_counts=True)
+    last = np.zeros(len(sizes), dtype=np.int64)
+    last[own] = y[labelled]  # the class of one of its rows
+    is_mixed = np.zeros(len(sizes), dtype=np.bool_)
+    is_mixed[own[last[own] != y[labelled]]] = True
+    cut_by = balanced_split if sizes[is_mixed].sum() > MIXED_SHARE * len(own) else stratified_split
+    cut = cut_by(own, y[labelled], shares, data_seed)
     for part, index in zip(wanted, cut, strict=True):
         parts[labelled[index]] = part
     return parts

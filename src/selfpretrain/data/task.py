@@ -35,6 +35,7 @@ class Split:
         y: (N,) class indices, or ``split.UNLABELLED``.
         numbers: (N,) where each row stands in its file, from 0; masks are drawn by it. By default 0 to N - 1.
         per_row: S.
+        groups: (N,) rows with the same number belong together, such as those of a person; None: each is by itself.
     """
 
     x: NDArray[Any]
@@ -42,6 +43,7 @@ class Split:
     y: NDArray[np.int64]
     numbers: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in below
     per_row: int = 1
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if self.numbers is None:
@@ -53,7 +55,8 @@ class Split:
     def rows(self, index: NDArray[Any]) -> "Split":
         """The rows of ``index``, in its order; a view where they follow each other."""
         rows, places = consecutive(index), consecutive(sequences_of(index, self.per_row))
-        return Split(self.x[places], self.lengths[places], self.y[rows], self.numbers[rows], self.per_row)
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(self.x[places], self.lengths[places], self.y[rows], self.numbers[rows], self.per_row, groups)
 
     @property
     def sequence_numbers(self) -> NDArray[np.int64]:
@@ -61,10 +64,16 @@ class Split:
         return sequences_of(self.numbers, self.per_row)
 
     def __add__(self, other: "Split") -> "Split":
+        """The rows of both, each by itself."""
         x, lengths, y, numbers = (
             np.concatenate([getattr(self, name), getattr(other, name)]) for name in ("x", "lengths", "y", "numbers")
         )
         return Split(x, lengths, y, numbers, self.per_row)
+
+    @property
+    def n_groups(self) -> int:
+        """How many rows, or groups of rows, are independent of each other."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
 
 def sequences_of(rows: NDArray[Any], per_row: int) -> NDArray[Any]:
@@ -91,8 +100,11 @@ class DataSummary:
         classes: rows of each class.
         unlabelled: rows without a class.
         splits: which were given, and which were cut.
+        group: the column of what rows share; empty where none was named.
+        groups: different values of it.
         unused: columns that are not used.
         guessed: options that would override what was guessed, without their dashes.
+        perhaps_group: columns of which nobody said so, whose names and repeats make them look like it.
     """
 
     file: str
@@ -108,6 +120,9 @@ class DataSummary:
     splits: str
     unused: tuple[str, ...]
     guessed: tuple[str, ...]
+    group: str = ""
+    groups: int = 0
+    perhaps_group: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:
@@ -117,12 +132,13 @@ class DataSummary:
         counts = ", ".join(f"{name} {count}" for name, count in list(self.classes.items())[:CLASSES_SHOWN])
         more = f", ... ({len(self.classes)} classes in all)" if len(self.classes) > CLASSES_SHOWN else ""
         hidden = f", {self.unlabelled} without" if self.unlabelled else ""
+        groups = f"; {self.groups} groups from {self.group}" if self.group else ""
         unused = f"; not used: {some(self.unused)}" if self.unused else ""
         guessed = f"; guessed; to change: {', '.join(f'--{option}' for option in self.guessed)}"
         return (
             f"{self.file}: {self.rows} rows, {self.source} as {self.kind} "
             f"({size.get(self.kind, f'{self.symbols} different')}), {steps} steps, "
-            f"classes from {self.label}: {counts}{more}{hidden}; splits: {self.splits}"
+            f"classes from {self.label}: {counts}{more}{hidden}{groups}; splits: {self.splits}"
             f"{unused}{guessed if self.guessed else ''}"
         )
 
@@ -156,6 +172,15 @@ class TaskSummary:
     @property
     def rows(self) -> str:
         return "sequences" if self.per_row == 1 else "pairs"
+
+    @property
+    def group(self) -> str:
+        """The column of what rows share; empty where none was named."""
+        return "" if self.data is None else self.data.group
+
+    def tested(self, n: int) -> str:
+        """What an interval rests on: so many test sequences, or groups of them."""
+        return f"{n} values of {self.group} in test" if self.group else f"{n} test {self.rows}"
 
 
 @dataclass(frozen=True)
@@ -219,7 +244,8 @@ class Task:
         """Short SHA-256 of every number of the task; equal for all arms of a comparison."""
         digest = hashlib.sha256(repr(self.codec).encode())
         for split in (self.train, self.val, self.test, self.unlabelled):
-            for array in () if split is None else (split.x, split.lengths, split.y, split.numbers):
+            arrays = () if split is None else (split.x, split.lengths, split.y, split.numbers, split.groups)
+            for array in (array for array in arrays if array is not None):
                 digest.update(repr((array.shape, array.dtype.str)).encode())
                 digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
