@@ -118,6 +118,11 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
         "equal": f"{title} makes no difference: equal within {unit.lead(MARGIN)[1:]} {unit.unit}",
         "no detectable effect": f"{title} makes no difference that could be shown",
     }[first.outcome]
+    counts = [counted(answer.arms[arm].learnt) for arm in (first.arm, first.against)]
+    if first.outcome == "no detectable effect" and counts[0].left != counts[1].left:
+        left, others = (f"{count.left} of {count.seeds}" for count in counts)
+        text = f"It is open whether {title[0].lower()}{title[1:]} helps: it left the plateau in {left} seeds, "
+        text += f"{first.against} in {others}"
     text = f"{text} ({scores} on test)"
     if more is None or more.outcome == first.outcome:
         both = ", also at equal total compute" if more is not None and more.outcome in ("helps", "loses") else ""
