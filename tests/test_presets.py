@@ -20,6 +20,13 @@ def test_minimal_is_the_default():
     assert PRESETS["minimal"] == Preset("minimal")
 
 
+def test_the_demo_is_minimal_with_half_the_self_pretraining():
+    plans = [
+        compare_arguments(argv).config for argv in ([], ["proximity", "--preset=minimal", "--pretrain.duration=400"])
+    ]
+    assert plans[0] == plans[1]
+
+
 def test_every_task_names_a_preset_that_there_is():
     assert {task.preset for task in TASKS.values()} <= set(PRESETS)
 

@@ -32,7 +32,7 @@ class Memory:
 
     def __init__(self, stop_at: int | None = None) -> None:
         self.rows, self.checkpoints, self.losses, self.stop_at = [], [], [], stop_at
-        self.snapshots = {}
+        self.snapshots, self.longer = {}, None
 
     def checkpoint_due(self):
         return False

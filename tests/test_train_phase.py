@@ -23,12 +23,12 @@ def test_a_percentage_is_of_the_phase_and_an_epoch_of_the_rows():
     assert [step for step in range(1, 41) if plan.validates_after(step)] == [12, 24, 36, 40]
 
 
-def test_a_longer_arm_warms_up_longer_and_is_looked_at_as_often():
+def test_a_longer_arm_begins_as_the_shorter_one_and_is_looked_at_as_often():
     config = PhaseConfig(duration="40", evaluate_every="10%", warmup="10%")
     plans = [plan_of(config, extra_steps=extra) for extra in (0, 80)]
     assert [plan.steps for plan in plans] == [40, 120]
     assert [plan.evaluate_every for plan in plans] == [4, 4]
-    assert [plan.warmup_steps for plan in plans] == [4, 12]
+    assert [plan.warmup_steps for plan in plans] == [4, 4]
 
 
 def test_the_rate_follows_its_schedule():

@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_info
 
 import selfpretrain
 from conftest import do, ragged_task, tiny_config, tiny_training
+from selfpretrain.comparison.request import Request
+from selfpretrain.config import PhaseConfig
 from selfpretrain.data import feed
 from selfpretrain.data.task import Split
 from selfpretrain.engines.local import LocalEngine
@@ -243,3 +245,69 @@ def test_a_signal_to_the_only_process_saves_the_training_which_goes_on_bit_for_b
     again = store.finished(training)
     assert numbers(again) == numbers(whole)
     assert all(torch.equal(weight, whole.weights[name]) for name, weight in again.weights.items())
+
+
+def long_and_short(task, **label):
+    """Two label trainings, of which one is the beginning of the other."""
+    settings = {"duration": "9steps", "batch_size": 16, "evaluate_every": "3steps", **label}
+    request = Request(tiny_config(label=PhaseConfig(**settings)), task)
+    return request.labels(0, 1e-2), request.labels(0, 1e-2, extra_steps=8)
+
+
+def step_by_step(folder, task, short, long, snapshots=3):
+    """The longer training, going on from the shorter one; and the steps that were made for it."""
+    store, steps = Store(folder, {task.fingerprint: task}), []
+    jobs = (
+        TrainJob(name="short", training=short, longer=long, snapshots=snapshots),
+        TrainJob(name="long", training=long, shorter=short, snapshots=snapshots),
+    )
+    for job in jobs:
+        steps.clear()
+        job.perform(store, lambda event: steps.append(event), lambda: False)
+    seen = [event.step for event in steps if isinstance(event, Progress)]
+    return store.finished(long), min(seen, default=0)
+
+
+@pytest.mark.parametrize(
+    ("label", "first"),
+    [
+        ({}, 10),
+        ({"evaluate_every": "4steps"}, 10),  # the shorter one validates at its end, and the longer one does not
+        ({"warmup": "100%", "optimizer": "muon"}, 10),
+        ({"evaluate_every": "1steps", "patience": 2}, 0),  # both stop early, at the same step
+    ],
+)
+def test_a_longer_training_goes_on_from_the_shorter_one_and_has_the_same_numbers(label, first, tmp_path, tiny_task):
+    short, long = long_and_short(tiny_task, **label)
+    assert short.beginning == long.beginning and short.key != long.key
+    alone = do(long, tiny_task, tmp_path / "alone", snapshots=3)
+    after, began = step_by_step(tmp_path / "after", tiny_task, short, long)
+    assert began == first
+    assert numbers(after) == numbers(alone)
+    strip = ("wall_seconds",)
+    rows = [[{k: v for k, v in row.items() if k not in strip} for row in own.rows] for own in (alone, after)]
+    assert rows[0] == rows[1]
+    assert after.snapshots == alone.snapshots
+    for step in alone.snapshots:
+        for name, tensor in alone.snapshot(step).items():
+            assert torch.equal(tensor, after.snapshot(step)[name])
+    assert all(torch.equal(tensor, after.weights[name]) for name, tensor in alone.weights.items())
+    assert numbers(Store(tmp_path / "after").finished(short)) == numbers(do(short, tiny_task, tmp_path / "alone"))
+    assert not list((tmp_path / "after").glob("*/checkpoint"))
+
+
+def test_where_the_schedule_knows_the_end_no_training_is_the_beginning_of_another(tiny_task):
+    short, long = long_and_short(tiny_task, schedule="cosine")
+    assert short.beginning != long.beginning
+
+
+def test_a_damaged_last_state_makes_the_longer_training_begin_anew(tmp_path, tiny_task):
+    short, long = long_and_short(tiny_task)
+    store = Store(tmp_path, {tiny_task.fingerprint: tiny_task})
+    TrainJob(name="short", training=short, longer=long).perform(store, ignore, lambda: False)
+    (state,) = tmp_path.glob("*/checkpoint/end-*.safetensors")
+    state.write_bytes(state.read_bytes()[:-1])
+    told = []
+    TrainJob(name="long", training=long, shorter=short).perform(store, told.append, lambda: False)
+    assert any("is damaged and is removed" in str(event) for event in told)
+    assert numbers(store.finished(long)) == numbers(do(long, tiny_task, tmp_path / "alone"))

@@ -89,7 +89,7 @@ class CompareArguments(_Training):
     config: CompareConfig = field(default_factory=CompareConfig)
     preset: str | None = None
     """A named set of model and training settings (see below); individual options override it.
-    If not given: small for a file, and for a built-in task its own (minimal for the built-in example)."""
+    If not given: small for a file, and for a built-in task its own (demo for the built-in example)."""
     profile: Literal["full", "small"] = "full"
     """small: use the short version of a long task and a small model; minutes on two cores instead of days."""
     budget: str | None = None

@@ -23,6 +23,9 @@ def preset_of(data: str) -> str:
 
 
 register(Preset("minimal"))  # the smallest model that shows the effect (ours)
+register(  # half as many steps of self-pretraining, which still are twice what it needs there (see docs/results.md)
+    Preset("demo", CompareConfig(pretrain=PhaseConfig(duration="400steps")))
+)
 register(
     Preset(  # a first model for real data (ours)
         "small",

@@ -177,13 +177,20 @@ class _Work:
         )
 
     def _training(self, name: str, training: Training) -> TrainJob:
-        settings, source = self._plan.request.config.train, training.source
-        under_way = source is not None and self._result(source) is None
+        settings, shorter, longer = (
+            self._plan.request.config.train,
+            self._plan.shorter.get(training.key),
+            self._plan.longer.get(training.key),
+        )
+        before = (other for other in (training.source, shorter) if other is not None)
+        after = tuple(other.key for other in before if self._result(other) is None)
         self._results[training.key] = None
         return TrainJob(
             name=name,
             training=training,
-            after=(source.key,) if source is not None and under_way else (),
+            after=after,
+            shorter=shorter,
+            longer=longer if longer is not None and self._result(longer) is None else None,
             snapshots=self._snapshots,
             checkpoint_seconds=settings.checkpoint_seconds,
             recompute=settings.recompute,

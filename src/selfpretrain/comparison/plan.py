@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 from selfpretrain.arms.arm import Rates
@@ -94,16 +95,37 @@ class Plan:
     @cached_property
     def trainings(self) -> dict[str, Training]:
         """All trainings, by key, in the order in which they begin (see ``Search.left`` for what stands in)."""
-        every = chains(training for search in self.searches.values() for training in search.left(lambda _: None))
-        return dict(sorted(every.items(), key=lambda item: self.begins(item[1])))
+        return dict(sorted(self._every.items(), key=lambda item: self.begins(item[1])))
+
+    @cached_property
+    def _every(self) -> dict[str, Training]:
+        return chains(training for search in self.searches.values() for training in search.left(lambda _: None))
+
+    @cached_property
+    def shorter(self) -> dict[str, Training]:
+        """The next shorter training that is the beginning of a training, by the key of the longer one."""
+        by_beginning = sorted(self._every.values(), key=lambda training: (training.beginning, training.plan.steps))
+        pairs = pairwise(by_beginning)
+        return {longer.key: shorter for shorter, longer in pairs if shorter.beginning == longer.beginning}
+
+    @cached_property
+    def longer(self) -> dict[str, Training]:
+        """The same by the key of the shorter one."""
+        return {shorter.key: self._every[key] for key, shorter in self.shorter.items()}
+
+    def done(self, training: Training) -> int:
+        """Steps that a training need not make, since the shorter one makes them."""
+        shorter = self.shorter.get(training.key)
+        return 0 if shorter is None else shorter.plan.steps
 
     def begins(self, training: Training) -> tuple[bool, bool, float]:
         """A key to sort by: what others wait for comes first, then what takes longest."""
-        return training.source is not None, training.phase != "pretrain", -self.flops(training)
+        waits = training.source is not None or training.key in self.shorter
+        return waits, training.phase != "pretrain", -self.flops(training)
 
     def flops(self, training: Training) -> float:
-        """Cost of a training in FLOPs, excluding the trainings that it starts from."""
-        return training_flops(training, self.request.task)
+        """Cost of a training in FLOPs, excluding the trainings that it starts from, or goes on from."""
+        return training_flops(training, self.request.task, self.done(training))
 
     @property
     def is_long(self) -> bool:
@@ -124,9 +146,10 @@ class Plan:
         ends: dict[str, float] = {}
         free = [0.0] * workers
         for training in self.trainings.values():
-            ready = 0.0 if training.source is None else ends[training.source.key]
-            begin = max(heapq.heappop(free), ready)
-            ends[training.key] = begin + timings[cost_sort(training)].seconds(training, self.request.task)
+            before = filter(None, (training.source, self.shorter.get(training.key)))
+            begin = max(heapq.heappop(free), *(ends[other.key] for other in before), 0.0)
+            took = timings[cost_sort(training)].seconds(training, self.request.task, self.done(training))
+            ends[training.key] = begin + took
             heapq.heappush(free, ends[training.key])
         return replace(self, seconds=max(ends.values(), default=0.0))
 

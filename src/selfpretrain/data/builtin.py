@@ -125,6 +125,7 @@ class Proximity(BuiltinTask):
     """
 
     name = "proximity"
+    preset = "demo"
     size = "4,000 x 80"
     symbols: int = 8
     """Number of symbols K."""

@@ -133,6 +133,12 @@ def train(
         state.seconds = time.monotonic() - begun
         recorder.checkpoint(state.step, *state.dump(model))
 
+    def hand_over() -> None:
+        """Keep the state for a longer training, which validates at this step only if that is regular."""
+        if recorder.longer is not None:
+            state.seconds = time.monotonic() - begun
+            recorder.hand_over(*state.dump(model))
+
     while state.step < plan.steps and (plan.patience is None or state.stale < plan.patience):
         if recorder.stop_requested():
             checkpoint()
@@ -142,6 +148,10 @@ def train(
         state.step += 1
         if plan.keeps_after(state.step, snapshots):
             recorder.snapshot(state.step, model.state_dict())
+        if recorder.longer is not None and recorder.longer.plan.keeps_after(state.step, snapshots):
+            recorder.snapshot(state.step, model.state_dict(), recorder.longer)
+        if state.step == plan.steps and not plan.is_regular(state.step):
+            hand_over()
         if plan.validates_after(state.step):
             shown = _validate(model, objective, feed, plan, state, forward)
             state.seconds = time.monotonic() - begun
@@ -150,6 +160,8 @@ def train(
         if recorder.checkpoint_due():
             checkpoint()
         recorder.progress(state.step, plan.steps, {**shown, "loss": loss})
+    if plan.is_regular(state.step):
+        hand_over()
     if snapshots and state.step and not plan.keeps_after(state.step, snapshots):  # stopped early
         recorder.snapshot(state.step, model.state_dict())
     if state.best_weights:

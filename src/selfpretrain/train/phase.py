@@ -26,13 +26,14 @@ class PhasePlan:
     def of(cls, phase: PhaseName, config: PhaseConfig, *, n_rows: int, lr: float, extra_steps: int = 0) -> "PhasePlan":
         """Resolve a phase's durations for ``n_rows`` sequences.
 
-        With ``extra_steps`` the warm-up keeps its share of the whole. Validation keeps its distance in steps: an arm
-        that trains longer is looked at as often, so that arms can be compared step by step.
+        ``extra_steps`` come after a phase that is otherwise the same: warm-up and the distance of validations are those
+        of the phase without them, so that arms can be compared step by step, and the shorter phase is the beginning of
+        the longer one.
 
         >>> config = PhaseConfig(duration="2epochs", batch_size=10, warmup="40%", evaluate_every="20%")
         >>> plan = PhasePlan.of("label", config, n_rows=25, lr=0.1, extra_steps=5)
         >>> plan.steps, plan.warmup_steps, plan.evaluate_every
-        (10, 4, 1)
+        (10, 2, 1)
         """
         batch_size = min(config.batch_size, n_rows)
 
@@ -47,7 +48,7 @@ class PhasePlan:
             steps=own + extra_steps,
             batch_size=batch_size,
             lr=lr,
-            warmup_steps=steps(config.warmup, own + extra_steps, 0),
+            warmup_steps=steps(config.warmup, own, 0),
             schedule=config.schedule,
             optimizer=config.optimizer,
             weight_decay=config.weight_decay,
@@ -57,7 +58,11 @@ class PhasePlan:
 
     def validates_after(self, step: int) -> bool:
         """Whether a validation follows the ``step``-th step (counted from 1)."""
-        return step % self.evaluate_every == 0 or step == self.steps
+        return self.is_regular(step) or step == self.steps
+
+    def is_regular(self, step: int) -> bool:
+        """Whether a validation follows that step however long the phase is."""
+        return step % self.evaluate_every == 0
 
     def keeps_after(self, step: int, snapshots: int) -> bool:
         """Whether the weights after the ``step``-th step (counted from 1) are one of so many snapshots.

@@ -3,7 +3,7 @@
     <store>/<key>/
       config.json           what the training is
       metrics.jsonl         one validation a line; while it trains, as of the latest checkpoint
-      checkpoint/           the two latest states, until the end
+      checkpoint/           the two latest states, until the end; the last one, until a longer training goes on from it
       snapshots/            weights along the training, by step
       start.json            which weights came from another training, if any did
       weights.safetensors   the selected checkpoint
@@ -47,6 +47,8 @@ from selfpretrain.watch import Note, Progress, Watch, ignore
 
 CONFIG, METRICS, START, RESULT = "config.json", "metrics.jsonl", "start.json", "result.json"
 WEIGHTS, CHECKPOINTS, SNAPSHOTS = "weights.safetensors", "checkpoint", "snapshots"
+END = "end"
+"""Begins the file name of the last state of a training, where a longer one goes on from it."""
 KEPT_CHECKPOINTS = 2
 """The latest, and one to fall back on when it is damaged."""
 SEEN_TRIES, SEEN_SECONDS = 60, 1.0
@@ -145,6 +147,8 @@ class TrainingFolder:
         name: what to call it in progress events.
         checkpoint_seconds: minimum time between two states.
         stop_requested: whether to save the state and stop.
+        shorter: a training that is the beginning of this one; where its last state is kept, this one goes on from it.
+        longer: a training of which this one is the beginning, and which will go on from its last state.
         rows: its validations so far.
     """
 
@@ -154,6 +158,8 @@ class TrainingFolder:
     checkpoint_seconds: float = 0.0
     tell: Watch = ignore
     stop_requested: Callable[[], bool] = lambda: False
+    shorter: Training | None = None
+    longer: Training | None = None
     rows: list[Row] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -182,9 +188,11 @@ class TrainingFolder:
     def is_finished(self) -> bool:
         return is_sealed(self.path)
 
-    def snapshot(self, step: int, weights: dict[str, Tensor]) -> None:
-        """Keep the weights as they are now, for a later look along the training."""
-        write_atomically(self.path / _snapshot(step), weights_to_bytes(weights))
+    def snapshot(self, step: int, weights: dict[str, Tensor], training: Training | None = None) -> None:
+        """Keep the weights as they are now, for a later look along this training, or the longer one."""
+        path = self.store.path(training or self.training)
+        own_folder(own_folder(path) / SNAPSHOTS)
+        write_atomically(path / _snapshot(step), weights_to_bytes(weights))
 
     def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Tell how far it is, now and then."""
@@ -197,21 +205,34 @@ class TrainingFolder:
         return time.monotonic() - self._saved >= self.checkpoint_seconds
 
     def checkpoint(self, step: int, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
-        """Keep a state from which training can go on. Its name ends in its checksum, so that damage shows."""
-        state = json.dumps({"meta": meta, "rows": self.rows, "training": self.training.key})
-        data = tensors_to_bytes({k: t.contiguous().cpu() for k, t in tensors.items()}, {"state": state})
-        write_atomically(self.path / CHECKPOINTS / f"{step:09d}-{checksum(data)[:16]}.safetensors", data)
+        """Keep a state from which training can go on."""
+        self._keep(f"{step:09d}", tensors, meta)
         self._saved = time.monotonic()
         for old in self._checkpoints()[KEPT_CHECKPOINTS:]:
             old.unlink()
         if len(self.rows) != self._written:  # a new validation
             self._write_rows()
 
+    def hand_over(self, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Keep the last state, for the longer training."""
+        self._keep(END, tensors, meta)
+
+    def _keep(self, name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
+        """Write a state. Its file's name ends in its checksum, so that damage shows."""
+        state = json.dumps({"meta": meta, "rows": self.rows, "training": self.training.key})
+        data = tensors_to_bytes({k: t.contiguous().cpu() for k, t in tensors.items()}, {"state": state})
+        write_atomically(self.path / CHECKPOINTS / f"{name}-{checksum(data)[:16]}.safetensors", data)
+
     def latest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest good state as (tensors, meta), or None; a damaged one is told of and removed."""
-        for path in self._checkpoints():
+        """The newest good state as (tensors, meta), or None; a damaged one is told of and removed.
+
+        Where there is none of its own, it is the last one of the shorter training.
+        """
+        handed = [] if self.shorter is None else self._handed_over(self.shorter)
+        keys = {self.training.key} if self.shorter is None else {self.training.key, self.shorter.key}
+        for path in (*self._checkpoints(), *handed):
             state = _read_checkpoint(path)
-            if state is not None and state[1]["training"] == self.training.key:
+            if state is not None and state[1]["training"] in keys:
                 self.rows = state[1]["rows"]
                 return state[0], state[1]["meta"]
             self.tell(Note(f"checkpoint {path.name} is damaged and is removed; going on from before it", self.name))
@@ -221,6 +242,9 @@ class TrainingFolder:
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.path / CHECKPOINTS).glob("[0-9]*-*.safetensors"), reverse=True)
+
+    def _handed_over(self, training: Training) -> list[Path]:
+        return sorted((self.store.path(training) / CHECKPOINTS).glob(f"{END}-*.safetensors"))
 
     def _write_rows(self) -> None:
         write_atomically(self.path / METRICS, rows_to_text(self.rows))
@@ -244,10 +268,11 @@ class TrainingFolder:
         write_json(self.path / RESULT, to_dict(result))
         snapshots = (f"{SNAPSHOTS}/{path.name}" for path in (self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
         seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))
-        for path in self._checkpoints():
-            path.unlink()
-        with contextlib.suppress(OSError):  # somebody may have put something there
-            (self.path / CHECKPOINTS).rmdir()
+        for path in (*self._checkpoints(), *([] if self.shorter is None else self._handed_over(self.shorter))):
+            path.unlink(missing_ok=True)
+        for training in filter(None, (self.training, self.shorter)):
+            with contextlib.suppress(OSError):  # somebody may have put something there
+                (self.store.path(training) / CHECKPOINTS).rmdir()
 
 
 def rows_to_text(rows: list[Row]) -> str:

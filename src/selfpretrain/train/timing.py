@@ -38,12 +38,12 @@ class Timing:
     validation: float
     sequence: float
 
-    def seconds(self, training: Training, task: Task) -> float:
-        """Of a whole training."""
-        plan = training.plan
+    def seconds(self, training: Training, task: Task, done: int = 0) -> float:
+        """Of a whole training, or of what is left after its first steps."""
+        plan, steps = training.plan, training.plan.steps - done
         evaluated = 0 if training.phase == "pretrain" else len(task.train)
-        validations = -(-plan.steps // plan.evaluate_every)
-        return FIXED_SECONDS + plan.steps * self.step + validations * self.validation + evaluated * self.sequence
+        validations = -(-steps // plan.evaluate_every)
+        return FIXED_SECONDS + steps * self.step + validations * self.validation + evaluated * self.sequence
 
 
 def cost_sort(training: Training) -> str:

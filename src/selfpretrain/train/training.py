@@ -6,7 +6,7 @@ a grid, the number of seeds, snapshot and checkpoint intervals.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -66,6 +66,12 @@ class Training:
     def key(self) -> str:
         """Its name in a store, from its values after a round trip through JSON, where 4 and 4.0 are one number."""
         return fingerprint(from_dict(Training, to_dict(self)))
+
+    @cached_property
+    def beginning(self) -> str:
+        """Equal for trainings of which the shorter is the beginning of the longer."""
+        steps = 0 if self.plan.schedule == "constant" else self.plan.steps
+        return replace(self, plan=replace(self.plan, steps=steps)).key
 
     @property
     def phase(self) -> PhaseName:

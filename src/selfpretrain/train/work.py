@@ -37,6 +37,7 @@ class TrainJob(Job):
     Attributes:
         name: in progress events.
         recompute: see ``SequenceModel``.
+        shorter, longer: see ``TrainingFolder``.
     """
 
     name: str
@@ -45,6 +46,8 @@ class TrainJob(Job):
     snapshots: int = 0
     checkpoint_seconds: float = 0.0
     recompute: bool = False
+    shorter: Training | None = None
+    longer: Training | None = None
 
     @property
     def key(self) -> str:  # type: ignore[override]
@@ -58,7 +61,8 @@ class TrainJob(Job):
         Raises:
             Interrupted: it was asked to stop, and its state is saved.
         """
-        with TrainingFolder(shared, self.training, self.name, self.checkpoint_seconds, tell, stop) as folder:
+        places = {"shorter": self.shorter, "longer": self.longer}
+        with TrainingFolder(shared, self.training, self.name, self.checkpoint_seconds, tell, stop, **places) as folder:
             if folder.is_finished:  # by somebody else
                 result = shared.finished(self.training).result
             else:
@@ -150,9 +154,13 @@ def step_flops(training: Training, task: Task) -> int:
     return flops
 
 
-def training_flops(training: Training, task: Task) -> float:
-    """Operations of a training as planned, without those that it rests on."""
-    return float(training.plan.steps * step_flops(training, task))
+def training_flops(training: Training, task: Task, done: int = 0) -> float:
+    """Operations of a training as planned, without those that it rests on.
+
+    Args:
+        done: its first steps, which are there.
+    """
+    return float((training.plan.steps - done) * step_flops(training, task))
 
 
 def _scores(
