@@ -55,8 +55,15 @@ _TOKEN = re.compile(
 _MEND_LIST = "mend it, or give --kind bytes if the column holds text"
 
 
+IN_MEMORY = ("arrays", "frame", "rows")
+"""What sequences in memory are called in messages, which then name arguments and no options of the command line."""
+_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+
+
 def refuse(where: Path | str, row: int | None, problem: str) -> NoReturn:
     """Raise a ``RequestError`` about a file, or about a zero-based row of it."""
+    if where in IN_MEMORY:
+        problem = _OPTION.sub(lambda option: option[1].replace("-", "_"), problem)
     raise RequestError(f"{where}: {problem}" if row is None else f"{where}: row {row + 1}: {problem}")
 
 
