@@ -178,7 +178,7 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--dept=3"], ["unknown option --dept=3; did you mean --depth?", "--help-all lists"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
-        (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, small, lra-listops-small"]),
+        (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, demo, small, lra-listops-small"]),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
         (["compare", "--clip=inf"], ["--clip inf is no number to work with"]),
         (["compare", "--out=/proc/x"], ["--out /proc/x cannot be written to", "name another"]),

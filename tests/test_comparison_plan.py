@@ -11,7 +11,7 @@ from selfpretrain.comparison import budget
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
-from selfpretrain.config import TrainConfig
+from selfpretrain.config import PhaseConfig, TrainConfig
 from selfpretrain.registry import ARMS
 from selfpretrain.train.timing import FIXED_SECONDS, Timing
 from selfpretrain.watch import Note
@@ -53,9 +53,23 @@ def test_the_plan_counts_trainings_steps_and_what_can_be_seen(tiny_task):
 def test_what_others_wait_for_comes_first_and_then_what_takes_longest(tiny_task):
     plan = plan_of(tiny_task, arms=("scratch", "spt", "scratch-long"), seeds=1)
     kinds = [(t.phase, t.plan.steps, t.source is not None) for t in plan.trainings.values()]
-    long = 9 + plan.request.steps_for_pretraining
-    expected = [("pretrain", 12, False), ("label", long, False), ("label", 9, False), ("label", 9, True)]
+    long = 9 + plan.request.steps_for_pretraining  # of which the shorter one makes 9
+    expected = [("pretrain", 12, False), ("label", 9, False), ("label", 9, True), ("label", long, False)]
     assert kinds == [kind for kind in expected for _ in plan.request.config.train.lr]
+
+
+def test_what_a_shorter_training_does_is_not_counted_again(tiny_task):
+    """scratch-long goes on from scratch with the same rate and seed; without scratch it makes all of its steps."""
+    plan = plan_of(tiny_task, arms=("scratch", "scratch-long"), seeds=2)
+    pairs = [(training, plan.shorter.get(training.key)) for training in plan.trainings.values()]
+    assert [None if shorter is None else (shorter.seed, shorter.plan.lr) for _, shorter in pairs] == [
+        None if training.plan.steps == 9 else (training.seed, training.plan.lr) for training, _ in pairs
+    ]
+    assert all(plan.longer[shorter.key] == training for training, shorter in pairs if shorter is not None)
+    alone = plan_of(tiny_task, arms=("scratch-long",), seeds=2)
+    assert plan.total_flops == alone.total_flops
+    cosine = PhaseConfig(duration="9steps", batch_size=16, evaluate_every="3steps", schedule="cosine")
+    assert plan_of(tiny_task, arms=("scratch", "scratch-long"), seeds=2, label=cosine).shorter == {}
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,10 @@ class Watched:
     def __init__(self, model):
         self.model, self.calls = model, []
 
-    def __call__(self, x, keep, chosen, keys):
+    def __call__(self, x, keep, chosen, keys, *, labels=True):
         self.calls.append([x.shape[1]] * len(x) if keep is None else keep.sum(1).tolist())
         assert max(self.calls[-1]) == x.shape[1]  # trimmed to the longest
-        return self.model(x, keep, chosen, keys)
+        return self.model(x, keep, chosen, keys, labels=labels)
 
 
 def outputs_and_gradients(model, calls):

@@ -127,7 +127,75 @@ def test_predictions_are_of_the_chosen_positions_in_their_order(kind, pooling, d
     logits, predictions = model(x, keep, chosen)
     torch.testing.assert_close(predictions, expected)
     torch.testing.assert_close(logits, model.label_head(model.pool(h, keep)))
-    assert torch.equal(model(x, keep).logits, logits) and model(x, keep).predictions is None
+    torch.testing.assert_close(model(x, keep).logits, logits)
+    assert model(x, keep).predictions is None
+
+
+# The last block where something is read
+
+
+def everywhere(model, x, keep, keys, chosen):
+    """Predictions and logits with all blocks at all positions."""
+    h = model.encode(x, keep, keys)
+    return model.reconstruction_head(h[:, -x.shape[1] :][chosen]), model.pool(h, keep)
+
+
+@pytest.mark.parametrize("kind", ["symbols", "values"])
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"positions": positions} for positions in POSITIONS),
+        {"causal": True},
+        {"attention_block": 2},
+        {"proximity_bias": 1.0},
+        {"attention": "eager"},
+        {"dropout": 0.3},
+        {"depth": 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("recompute", [False, True])
+def test_the_last_block_where_something_is_read_gives_what_it_gives_everywhere(kind, pooling, settings, recompute):
+    """Values and gradients in float64, with padding."""
+    if pooling == "cls" and {"causal", "attention_block"} & settings.keys():
+        pytest.skip("no class token there")
+    model = tiny_model(config(pooling=pooling, **settings), kind).double().train()
+    model.recompute = recompute
+    x, keep = values().double() if kind == "values" else symbols(), KEEP
+    chosen = keep & (torch.rand(BATCH, LENGTH, generator=torch.Generator().manual_seed(1)) < 0.6)
+    chosen[2] = False  # nothing of one sequence
+    reference = everywhere(model, x, keep, KEYS, chosen)
+    short = model(x, keep, chosen, KEYS, labels=False)
+    assert short.logits is None
+    single = model(x, keep, None, KEYS).logits
+    pairs = ((short.predictions, reference[0]), (single, model.label_head(reference[1])))
+    for ours, theirs in pairs:
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        a, b = (
+            torch.autograd.grad(out.square().sum(), weights, allow_unused=True, retain_graph=True)
+            for out in (ours, theirs)
+        )
+        for one, other in zip(a, b, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+def test_queries_that_nobody_reads_are_not_computed(monkeypatch):
+    seen = []
+    real = attention_module.fused
+    monkeypatch.setattr(
+        attention_module, "fused", lambda q, k, v, mask: seen.append(q.shape[-2]) or real(q, k, v, mask)
+    )
+    chosen = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
+    chosen[:, 1:4] = True
+    for pooling, labels, read in (("mean", False, 3), ("mean", True, LENGTH), ("cls", True, 1), ("last", True, 1)):
+        seen.clear()
+        model = tiny_model(config(pooling=pooling))
+        model(symbols(), None, None if labels else chosen, labels=labels)
+        assert seen == [LENGTH + (pooling == "cls")] * (len(model.blocks) - 1) + [read], pooling
 
 
 @pytest.mark.parametrize("kind", ["symbols", "values"])

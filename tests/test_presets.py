@@ -22,7 +22,8 @@ def test_minimal_is_the_default():
 
 def test_the_demo_is_minimal_with_half_the_self_pretraining():
     plans = [
-        compare_arguments(argv).config for argv in ([], ["proximity", "--preset=minimal", "--pretrain.duration=400"])
+        compare_arguments(argv).config
+        for argv in ([], ["proximity", "--preset=minimal", "--pretrain.duration=400steps"])
     ]
     assert plans[0] == plans[1]
 

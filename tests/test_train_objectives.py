@@ -395,7 +395,7 @@ def seen_and_asked(batch, control, kind="symbols"):
     shown = []
     objective = Masked(inputs=ragged_task(kind).inputs, control=control, loss_name=KINDS[kind].losses[0])
 
-    def watch(x, keep_mask, chosen, keys):
+    def watch(x, keep_mask, chosen, keys, *, labels):
         shown.append(x)
         return Outputs(x, torch.zeros(int(chosen.sum()), objective.kind.targets(objective.inputs)))
 
@@ -464,7 +464,7 @@ def test_a_control_teaches_nothing_that_context_could_tell():
     assert lowest_loss(shuffled, feed, task.posterior) is None is lowest_loss(random, feed, task.posterior)
     truth = feed.batch(0).x
 
-    def peeks(x, keep_mask, chosen, keys):
+    def peeks(x, keep_mask, chosen, keys, *, labels):
         return Outputs(x, 9.0 * F.one_hot(truth[chosen], task.inputs.symbols + 1).float())
 
     assert plain.loss(peeks, feed.batch(0)) < 0.01 < 2.0 < random.loss(peeks, feed.batch(0))

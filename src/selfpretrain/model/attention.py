@@ -4,6 +4,7 @@ Shapes: B batch, T positions, D model width, H heads, K head width (D = H K).
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,14 +32,52 @@ def rotate(x_BHTK: Tensor, code_TK: Tensor) -> Tensor:
     """Rotary code: turns each pair of query or key entries by ``t w_i``, so that scores depend on ``i - j``.
 
     Args:
-        code_TK: ``sinusoidal`` of at least T positions and the head width.
+        code_TK: ``sinusoidal`` of at least T positions and the head width; or of each sequence's own (B, 1, T, K).
 
     Source: Su et al. (2021), arXiv 2104.09864, section 3.4.2.
     """
-    code = code_TK[: x_BHTK.shape[-2]]
-    sin, cos = code[:, 0::2], code[:, 1::2]  # (T, K/2)
+    code = code_TK[..., : x_BHTK.shape[-2], :]
+    sin, cos = code[..., 0::2], code[..., 1::2]  # (T, K/2)
     even, odd = x_BHTK[..., 0::2], x_BHTK[..., 1::2]
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+
+
+class Places(NamedTuple):
+    """Some positions of each sequence.
+
+    Attributes:
+        at: (B, Q), filled up with 0 where a sequence has fewer than Q.
+        meant: (M,) which entries of it, flattened, are no filling; None: all are.
+    """
+
+    at: Tensor
+    meant: Tensor | None = None
+
+    @classmethod
+    def chosen(cls, mask: Tensor) -> "Places":
+        """Those where ``mask`` (B, T) is True.
+
+        >>> places = Places.chosen(torch.tensor([[False, True, False, True], [True, False, False, False]]))
+        >>> places.at.tolist(), places.meant.tolist()
+        ([[1, 3], [0, 0]], [0, 1, 2])
+        """
+        counts = mask.sum(-1, keepdim=True)
+        meant = torch.arange(int(counts.max()), device=mask.device) < counts
+        index = torch.zeros(meant.shape, dtype=torch.int64, device=mask.device)
+        index[meant] = mask.nonzero()[:, 1]
+        return cls(index, meant.flatten().nonzero()[:, 0])
+
+    def gather(self, x: Tensor) -> Tensor:
+        """``x`` (B, T, D) there, filling included (B, Q, D)."""
+        return x.gather(-2, self.at[..., None].expand(*self.at.shape, x.shape[-1]))
+
+    def meant_of(self, x: Tensor) -> Tensor:
+        """``x`` (B, Q, D) without the filling, (M, D) in order; as it is where there is none."""
+        return x if self.meant is None else x.flatten(0, 1)[self.meant]
+
+    def of(self, x: Tensor) -> Tensor:
+        """``x`` (B, T, D) at these positions: (M, D), or (B, Q, D) where each sequence has Q."""
+        return self.meant_of(self.gather(x))
 
 
 class Scores(nn.Module):
@@ -74,19 +113,29 @@ class Attention(nn.Module):
         code = sinusoidal(length, config.width // config.heads).float() if config.positions == "rotary" else None
         self.register_buffer("rotary", code, persistent=False)
 
-    def forward(self, x_BTD: Tensor, mask: Mask) -> Tensor:
+    def forward(self, x_BTD: Tensor, mask: Mask, places: Places | None = None) -> Tensor:
+        """Outputs at all positions (B, T, D), or as ``places.of`` gives them; other queries are then not computed.
+
+        (They are where something but padding tells queries apart, and by the eager kernel, whose scores others read.)
+        """
+        narrow = places if self.kernel == "sdpa" and mask.is_plain else None
+        asking = x_BTD if narrow is None else narrow.gather(x_BTD)
         q, k, v = (
-            projection(x_BTD).unflatten(-1, (self.heads, -1)).transpose(-2, -3)  # (B, T, D) -> (B, H, T, K)
-            for projection in (self.query, self.key, self.value)
+            projection(x).unflatten(-1, (self.heads, -1)).transpose(-2, -3)  # (B, T, D) -> (B, H, T, K)
+            for projection, x in ((self.query, asking), (self.key, x_BTD), (self.value, x_BTD))
         )
         if self.rotary is not None:
-            q, k = rotate(q, self.rotary.to(q.dtype)), rotate(k, self.rotary.to(k.dtype))
+            code = self.rotary.to(q.dtype)
+            q, k = rotate(q, code if narrow is None else code[narrow.at][:, None]), rotate(k, code)
         if self.kernel == "eager":
             every = range(q.shape[-2])
             mixed = self.scores(q, k, mask.bias(every, every, q)).softmax(dim=-1) @ v
         else:
             mixed = fused(q, k, v, mask)
-        out: Tensor = self.output(mixed.transpose(-2, -3).flatten(-2))  # (B, H, T, K) -> (B, T, D)
+        mixed = mixed.transpose(-2, -3).flatten(-2)  # (B, H, T, K) -> (B, T, D)
+        if places is not None:
+            mixed = places.of(mixed) if narrow is None else places.meant_of(mixed)
+        out: Tensor = self.output(mixed)
         return out
 
 
@@ -97,7 +146,7 @@ def fused(q: Tensor, k: Tensor, v: Tensor, mask: Mask) -> Tensor:
     ``BLOCK`` queries at a time, and made again for the backward pass. Where positions see their blocks' neighbours
     alone, a block of queries meets those keys and no others, so that time grows with T, too.
     """
-    length = q.shape[-2]
+    length = k.shape[-2]
     if mask.block is None and mask.slopes is None:
         bias = None if mask.causal else mask.bias(range(1), range(length), q)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=mask.causal)

@@ -32,11 +32,11 @@ class BorrowedAttention(nn.Module):
             theirs.register_forward_hook(lambda _, __, scores: self._lent.append(scores))
             mine.register_forward_hook(lambda _, __, scores, layer=layer: self._lent[layer])
 
-    def forward(self, x: Tensor, keep_mask: Tensor | None = None, *rest: Any) -> Outputs:
+    def forward(self, x: Tensor, keep_mask: Tensor | None = None, *rest: Any, **how: Any) -> Outputs:
         self._lent.clear()
         with torch.no_grad():
             self.lender.eval().encode(x, keep_mask)
-        outputs: Outputs = self.own(x, keep_mask, *rest)
+        outputs: Outputs = self.own(x, keep_mask, *rest, **how)
         return outputs
 
 

@@ -41,6 +41,11 @@ class Mask:
     table: Tensor | None = None
     block: int | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether every position sees the same: all real ones, without a preference."""
+        return not self.causal and self.slopes is None and self.block is None
+
     def keys_of(self, queries: range, length: int) -> range:
         """The keys that any of these queries may look at by their blocks, of ``length`` in all."""
         if self.block is None:

@@ -54,24 +54,33 @@ class ByLength:
         self.model, self.per_row = model, per_row
 
     def __call__(
-        self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
+        self,
+        x: Tensor,
+        keep_mask: Tensor | None = None,
+        chosen: Tensor | None = None,
+        keys: Tensor | None = None,
+        *,
+        labels: bool = True,
     ) -> Outputs:
         if keep_mask is None:
-            return self.model(x, None, chosen, keys)
+            return self.model(x, None, chosen, keys, labels=labels)
         lengths = keep_mask.sum(-1).cpu().numpy()
         groups = length_groups(lengths.reshape(-1, self.per_row).max(axis=1))
         if len(groups) == 1:
-            return self.model(x, keep_mask, chosen, keys)
+            return self.model(x, keep_mask, chosen, keys, labels=labels)
         sequences, outputs = [], []
         for group in groups:
             index = (group[:, None] * self.per_row + np.arange(self.per_row)).ravel()
             rows, longest = torch.from_numpy(index).to(x.device), int(lengths[index].max())
             keep = None if int(lengths[index].min()) == longest else keep_mask[rows, :longest]
             some = None if chosen is None else chosen[rows, :longest]
-            outputs.append(self.model(x[rows, :longest], keep, some, None if keys is None else keys[rows]))
+            own = None if keys is None else keys[rows]
+            outputs.append(self.model(x[rows, :longest], keep, some, own, labels=labels))
             sequences.append(rows)
         order = torch.from_numpy(np.concatenate(groups)).to(x.device).argsort()
-        logits = torch.cat([output.logits for output in outputs])[order]
+        logits = (
+            torch.cat([output.logits for output in outputs if output.logits is not None])[order] if labels else None
+        )
         if chosen is None:
             return Outputs(logits, None)
         rows = torch.cat(sequences)

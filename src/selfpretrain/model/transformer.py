@@ -5,7 +5,7 @@ C channels, M chosen positions, Y classes.
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from selfpretrain.config import ABSOLUTE, ModelConfig
 from selfpretrain.data.kinds import KINDS, InputSpec
 from selfpretrain.draws import bernoulli
-from selfpretrain.model.attention import BLOCK, Attention, sinusoidal
+from selfpretrain.model.attention import BLOCK, Attention, Places, sinusoidal
 from selfpretrain.model.init import initialise
 from selfpretrain.model.mask import Mask, alibi_slopes, distance_bias
 from selfpretrain.streams import torch_stream
@@ -32,18 +32,23 @@ class RowDropout(nn.Module):
         super().__init__()
         self.probability, self.site = probability, site
 
-    def forward(self, x_BTD: Tensor, keys: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, keys: Tensor | None, places: Places | None = None, length: int | None = None
+    ) -> Tensor:
         """``x`` with entries zeroed and the rest scaled up; unchanged in evaluation, or where nothing is dropped.
 
         Args:
+            x: (B, T, D), or some of its positions as ``places.of`` gives them, which drop the same entries.
             keys: (B,) of ``Draws.keys``.
+            length: T, where ``x`` has some positions alone.
         """
         if not self.training or self.probability == 0:
-            return x_BTD
+            return x
         if keys is None:
             raise ValueError("dropout in training needs the keys of the batch's rows")
-        kept = bernoulli(keys + (self.site << 40), x_BTD.shape[-2] * x_BTD.shape[-1], 1 - self.probability)
-        return x_BTD * kept.view(x_BTD.shape) / (1 - self.probability)
+        length, width = length or x.shape[-2], x.shape[-1]
+        kept = bernoulli(keys + (self.site << 40), length * width, 1 - self.probability).view(-1, length, width)
+        return x * (kept.view(x.shape) if places is None else places.of(kept)) / (1 - self.probability)
 
 
 class Block(nn.Module):
@@ -59,10 +64,14 @@ class Block(nn.Module):
         self.feedforward_out = nn.Linear(config.hidden_width, config.width)
         self.feedforward_dropout = RowDropout(config.dropout, 2 * number + 2)
 
-    def forward(self, x_BTD: Tensor, mask: Mask, keys: Tensor | None) -> Tensor:
-        x_BTD = x_BTD + self.attention_dropout(self.attention(self.attention_norm(x_BTD), mask), keys)
-        hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x_BTD)))
-        out: Tensor = x_BTD + self.feedforward_dropout(self.feedforward_out(hidden), keys)
+    def forward(self, x_BTD: Tensor, mask: Mask, keys: Tensor | None, places: Places | None = None) -> Tensor:
+        """(B, T, D), or some of its positions as ``places.of`` gives them."""
+        length = x_BTD.shape[-2]
+        attended = self.attention(self.attention_norm(x_BTD), mask, places)
+        x = x_BTD if places is None else places.of(x_BTD)
+        x = x + self.attention_dropout(attended, keys, places, length)
+        hidden = F.gelu(self.feedforward_in(self.feedforward_norm(x)))
+        out: Tensor = x + self.feedforward_dropout(self.feedforward_out(hidden), keys, places, length)
         return out
 
 
@@ -70,11 +79,11 @@ class Outputs(NamedTuple):
     """What a model says of a batch.
 
     Attributes:
-        logits: (B/S, Y) of the classes.
+        logits: (B/S, Y) of the classes; None where none were asked for.
         predictions: (M, V) or (M, C) at the chosen positions; None where none were asked for.
     """
 
-    logits: Tensor
+    logits: Tensor | None
     predictions: Tensor | None
 
 
@@ -138,29 +147,53 @@ class SequenceModel(nn.Module):
         return last
 
     def forward(
-        self, x: Tensor, keep_mask: Tensor | None = None, chosen: Tensor | None = None, keys: Tensor | None = None
+        self,
+        x: Tensor,
+        keep_mask: Tensor | None = None,
+        chosen: Tensor | None = None,
+        keys: Tensor | None = None,
+        *,
+        labels: bool = True,
     ) -> Outputs:
         """Class logits; and with ``chosen``, predictions at the chosen positions only.
+
+        The last block is computed where something is asked for.
 
         Args:
             x: symbol ids (B, T), or values with the mask flag as last channel (B, T, C+1).
             keep_mask: (B, T), True = a real position; None when all are.
             chosen: (B, T), True = predict here; M of them.
             keys: (B,) of the batch's rows, for dropout in training.
+            labels: whether logits are asked for.
         """
-        h_BTD = self.encode(x, keep_mask, keys)
-        vectors_BD = self.pool(h_BTD, keep_mask)
+        if not labels:
+            return Outputs(None, self.reconstruction_head(self.encode(x, keep_mask, keys, read=chosen)))
+        if chosen is None and self.config.pooling in ("cls", "last"):
+            h_BTD, vectors_BD = None, self.encode(x, keep_mask, keys, read="pooled").squeeze(-2)
+        else:
+            h_BTD = self.encode(x, keep_mask, keys)
+            vectors_BD = self.pool(h_BTD, keep_mask)
         if self.inputs.per_row == 2:  # of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena
             a, b = vectors_BD[..., 0::2, :], vectors_BD[..., 1::2, :]
             vectors_BD = torch.cat((a, b, a - b, a * b), dim=-1)
         logits = self.label_head(vectors_BD)
-        if chosen is None:
+        if chosen is None or h_BTD is None:
             return Outputs(logits, None)
-        behind_cls = h_BTD[..., -chosen.shape[-1] :, :]
-        return Outputs(logits, self.reconstruction_head(behind_cls[chosen]))
+        return Outputs(logits, self.reconstruction_head(h_BTD[..., -chosen.shape[-1] :, :][chosen]))
 
-    def encode(self, x: Tensor, keep_mask: Tensor | None, keys: Tensor | None = None) -> Tensor:
-        """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling."""
+    def encode(
+        self,
+        x: Tensor,
+        keep_mask: Tensor | None,
+        keys: Tensor | None = None,
+        read: Tensor | Literal["pooled"] | None = None,
+    ) -> Tensor:
+        """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling.
+
+        Args:
+            read: positions (B, T) that are asked for, to give these alone (M, D), in order; or the one that the
+                poolings cls and last read (B, 1, D). None: all.
+        """
         h: Tensor = self.embedding(x)
         if self.cls is not None:
             h = torch.cat((self.cls.expand(*h.shape[:-2], 1, -1), h), dim=-2)
@@ -169,13 +202,24 @@ class SequenceModel(nn.Module):
         if self.config.positions in ABSOLUTE:
             h = h + self.positions[: h.shape[-2]]
         h = self.embedding_dropout(h, keys)
-        for block in self.blocks:
+        places = None if read is None else self._places(h, keep_mask, read)
+        for number, block in enumerate(self.blocks, start=1):
+            here = places if number == len(self.blocks) else None
             if self.recompute and torch.is_grad_enabled():
-                h = checkpoint(block, h, mask, keys, use_reentrant=False)
+                h = checkpoint(block, h, mask, keys, here, use_reentrant=False)
             else:
-                h = block(h, mask, keys)
+                h = block(h, mask, keys, here)
         normed: Tensor = self.final_norm(h)
         return normed
+
+    def _places(self, h: Tensor, keep_mask: Tensor | None, read: Tensor | Literal["pooled"]) -> Places:
+        """The positions of ``encode``, cls included."""
+        if not isinstance(read, str):
+            return Places.chosen(read if self.cls is None else F.pad(read, (1, 0)))
+        index = torch.zeros((*h.shape[:-2], 1), dtype=torch.int64, device=h.device)
+        if self.config.pooling == "last":
+            index = index + (h.shape[-2] if keep_mask is None else keep_mask.sum(-1, keepdim=True)) - 1
+        return Places(index)
 
     def pool(self, h_BTD: Tensor, keep_mask: Tensor | None) -> Tensor:
         """One vector a sequence (B, D), from its real positions only."""

@@ -2,8 +2,12 @@
 
 Counted: every matrix product, 2 operations a multiply-add; not counted: softmax, norms, activations, lookups. A
 counter that watches the kernels is no substitute: on the CPU it misses fused attention, and on CUDA it charges
-flash attention's recomputation, so budgets would depend on the device. Real positions count, padding does not.
+flash attention's recomputation, so budgets would depend on the device. Real positions count, padding does not. Of the
+last block what a head reads counts: queries, their scores and the feed-forward layers of the positions that
+self-pretraining fills in, or of the one position of the poolings cls and last.
 """
+
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +15,7 @@ from numpy.typing import NDArray
 from selfpretrain.config import ModelConfig
 from selfpretrain.data.kinds import KINDS, InputSpec
 
+Share = float | NDArray[np.float64]
 TRAIN_FACTOR = 3
 """Forward and backward cost three forwards: each product is followed by two of its size."""
 
@@ -28,27 +33,43 @@ def attended_pairs(n: NDArray[np.int64], block: int | None) -> NDArray[np.int64]
     return full * block**2 + rest**2 + 2 * neighbours
 
 
-def block_flops(n: NDArray[np.int64], width: int, hidden: int, block: int | None = None) -> NDArray[np.int64]:
-    """Forward pass of one Transformer block: ``8 n D^2 + 4 n D F + 4 P D``.
+def block_flops(
+    n: NDArray[np.int64], width: int, hidden: int, block: int | None = None, share: Share = 1.0
+) -> NDArray[np.float64]:
+    """Forward pass of one Transformer block: ``4 n D^2 + s (4 n D^2 + 4 n D F + 4 P D)``.
 
-    Four projections, two feed-forward layers of hidden width F, scores and mixing of P pairs of positions.
+    Keys and values of all positions; queries, outputs, two feed-forward layers of hidden width F, and scores and mixing
+    of P pairs of positions, for a share s of the positions.
 
     Args:
         n: sequence lengths, any shape.
         block: of ``attended_pairs``.
+        share: one number, or one for each length.
 
     >>> int(block_flops(np.array(128), width=64, hidden=256)) * 2  # a batch of two, as a kernel counter sees it
     33554432
     """
-    return 8 * n * width**2 + 4 * n * width * hidden + 4 * attended_pairs(n, block) * width
+    everywhere = 4.0 * n * width**2
+    return everywhere + share * (everywhere + 4 * n * width * hidden + 4 * attended_pairs(n, block) * width)
 
 
-def encoder_flops(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64]) -> float:
-    """Forward pass of embedding and blocks for one sequence, the mean over ``lengths`` (N,)."""
+def encoder_flops(
+    config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], positions: float | None = None
+) -> float:
+    """Forward pass of embedding and blocks for one sequence, the mean over ``lengths`` (N,).
+
+    Args:
+        positions: that are read of a sequence, on average; None: those that pooling reads.
+    """
     n = lengths + (config.pooling == "cls")
     embedding = lengths * KINDS[inputs.kind].embedding_flops(inputs, config.width)
-    blocks = block_flops(n, config.width, config.hidden_width, config.attention_block)
-    return float(np.mean(embedding + config.depth * blocks))
+    of_blocks = partial(block_flops, n, config.width, config.hidden_width, config.attention_block)
+    read: Share = 1.0
+    if positions is not None:
+        read = positions / float(np.mean(n))
+    elif config.pooling in ("cls", "last"):
+        read = 1.0 / n
+    return float(np.mean(embedding + (config.depth - 1) * of_blocks() + of_blocks(read)))
 
 
 def label_step(config: ModelConfig, inputs: InputSpec, lengths: NDArray[np.int64], batch_size: int) -> int:
@@ -67,6 +88,6 @@ def reconstruction_step(
 
     Without ``lengths`` only the head is counted.
     """
-    encoder = 0.0 if lengths is None else encoder_flops(config, inputs, lengths)
+    encoder = 0.0 if lengths is None else encoder_flops(config, inputs, lengths, positions)
     head = 2 * positions * config.width * KINDS[inputs.kind].targets(inputs)
     return round(TRAIN_FACTOR * batch_size * inputs.per_row * (encoder + head))

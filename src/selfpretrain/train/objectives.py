@@ -25,7 +25,7 @@ from selfpretrain.registry import OBJECTIVES, register
 from selfpretrain.train import flops
 
 Model = Callable[..., Outputs]
-"""Maps (x, keep_mask, chosen, keys) to ``Outputs``: a ``SequenceModel``, or anything that wraps one."""
+"""Maps (x, keep_mask, chosen, keys, labels) to ``Outputs``: a ``SequenceModel``, or anything that wraps one."""
 SMOOTHING = 0.1
 """Probability that smoothing spreads over all classes (Szegedy et al. 2016)."""
 HIDDEN = 0.15
@@ -133,7 +133,9 @@ def draw_mask(keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float,
 def class_logits(model: Model, batch: Batch, inputs: InputSpec, hidden: Tensor | None = None) -> Tensor:
     """Class logits of a batch, (B, Y) float32 or wider, with the positions ``hidden`` (B, T) masked."""
     x = KINDS[inputs.kind].hide(batch.x, hidden, inputs)
-    return _wide(model(x, batch.keep_mask, None, batch.dropout_keys).logits)
+    logits = model(x, batch.keep_mask, None, batch.dropout_keys).logits
+    assert logits is not None, "they were asked for"
+    return _wide(logits)
 
 
 def label_losses(model: Model, batch: Batch, inputs: InputSpec) -> Tensor:
@@ -307,7 +309,7 @@ class Reconstruction(Objective):
     def entry_losses(self, model: Model, batch: Batch, chosen: Tensor) -> Tensor:
         """Loss of every entry at the chosen positions: (M,) for symbols, (M, C) for values."""
         seen, truth = self._controlled(batch)
-        outputs = model(self.view(seen, chosen), batch.keep_mask, chosen, batch.dropout_keys)
+        outputs = model(self.view(seen, chosen), batch.keep_mask, chosen, batch.dropout_keys, labels=False)
         assert outputs.predictions is not None, "positions were chosen"
         return self.kind.entry_losses(_wide(outputs.predictions), self.targets(truth)[chosen], self.loss_name)
 
@@ -462,7 +464,7 @@ class JointCorrupted(Labels):
         shown, masked = corrupted(batch)
         real = batch.real
         outputs = model(self.kind.hide(shown, masked, self.inputs), batch.keep_mask, real, batch.dropout_keys)
-        assert outputs.predictions is not None, "positions were chosen"
+        assert outputs.predictions is not None and outputs.logits is not None, "both were asked for"
         label = self.label_loss(_wide(outputs.logits), batch.y)
         return label + self.kind.entry_losses(_wide(outputs.predictions), batch.x[real], self.loss_name).mean()
 

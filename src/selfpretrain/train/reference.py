@@ -4,6 +4,7 @@ Shapes: B batch, T positions, V symbols, C channels, M chosen positions.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,8 +30,8 @@ def loss_without_context(objective: Reconstruction, feed: Feed) -> float:
     def loss(table: Tensor) -> float:
         table = table.float().to(feed.device)
 
-        def predict(x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None) -> Outputs:
-            return Outputs(table, table[chosen.nonzero()[:, 1]])
+        def predict(x: Tensor, keep_mask: Tensor | None, chosen: Tensor, *rest: Any, labels: bool) -> Outputs:
+            return Outputs(None, table[chosen.nonzero()[:, 1]])
 
         return objective.validate(predict, feed)["val_loss"]
 
@@ -42,11 +43,11 @@ def lowest_loss(objective: Reconstruction, feed: Feed, posterior: Posterior | No
     if posterior is None or isinstance(objective, Causal) or objective.control != "none":
         return None
 
-    def predict(x: Tensor, keep_mask: Tensor | None, chosen: Tensor, keys: Tensor | None) -> Outputs:
+    def predict(x: Tensor, keep_mask: Tensor | None, chosen: Tensor, *rest: Any, labels: bool) -> Outputs:
         """Log probabilities (M, V+1) by the law of the sequences; the unknown symbol never occurs."""
         hidden = torch.where(x == objective.inputs.mask_id, -1, x.long()).cpu().numpy()
         known = torch.from_numpy(posterior(hidden)).float().to(x.device)
-        return Outputs(known, F.pad(known, (0, 1), value=-torch.inf)[chosen])
+        return Outputs(None, F.pad(known, (0, 1), value=-torch.inf)[chosen])
 
     return objective.validate(predict, feed)["val_loss"]
 
