@@ -71,7 +71,7 @@ class Training:
     def beginning(self) -> str:
         """Equal for trainings of which the shorter is the beginning of the longer."""
         steps = 0 if self.plan.schedule == "constant" else self.plan.steps
-        return replace(self, plan=replace(self.plan, steps=steps)).key
+        return fingerprint(replace(self, plan=replace(self.plan, steps=steps)))
 
     @property
     def phase(self) -> PhaseName:
