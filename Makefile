@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test test-fast test-slow lint types bench clean
 
-demo: $(VENV)/.installed  ## train, compare and draw the built-in example (about ten minutes on two cores)
+demo: $(VENV)/.installed  ## train, compare and draw the built-in example (about five minutes on two cores)
 	$(BIN)/selfpretrain compare --out runs/demo
 
 test: $(VENV)/.developed lint types  ## everything that must hold on every commit; on two cores, file by file

@@ -42,7 +42,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
 
 DATA is a built-in task (see selfpretrain data list) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
 
-  selfpretrain compare                            the built-in example, about ten minutes on two cores
+  selfpretrain compare                            the built-in example, about five minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
   selfpretrain compare my.csv --budget 10m --plan show the plan for that, without running it
   selfpretrain diagnose runs/proximity            explain the result of the first example
