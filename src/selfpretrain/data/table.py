@@ -328,7 +328,10 @@ def _parquet(path: Path, config: TaskConfig) -> Table:
 
 
 def _arrays(path: Path, config: TaskConfig) -> Table:
-    """Arrays by name; x_train, y_train, x_test and so on become the columns x, y and split."""
+    """Arrays by name; x_train, y_train, x_test and so on become the columns x, y and split.
+
+    So do any others that there are of every part, such as person_train and person_test.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: array for name in file.files if (array := file[name]).ndim}  # others are no columns
@@ -342,28 +345,28 @@ def _arrays(path: Path, config: TaskConfig) -> Table:
         for name, array in arrays.items():
             columns.add(name, _checked, path, name, array)
         return Table(columns=columns)
-    xs, ys = [], []
     for part in parts:
-        x_name = by_lower[f"x_{part}"]
         if f"y_{part}" not in by_lower:
+            x_name = by_lower[f"x_{part}"]
             refuse(path, None, f"there is no array 'y_{part}' beside '{x_name}'; it has {', '.join(arrays)}")
-        y_name = by_lower[f"y_{part}"]
-        xs.append(_checked(path, x_name, arrays[x_name]))
-        ys.append(_checked(path, y_name, arrays[y_name]))
-        if len(xs[-1]) != len(ys[-1]):
-            shapes = f"{x_name} {xs[-1].shape} and {y_name} {ys[-1].shape}"
-            refuse(path, None, f"{shapes}; they need a row for each sequence in both")
-    alike = len({(x.shape[1:], x.dtype) for x in xs}) == 1
-    taken = {by_lower[f"{axis}_{part}"] for part in parts for axis in "xy"}
-    return Table(
-        columns={
-            "x": np.concatenate(xs) if alike else [row for x in xs for row in x],
-            "y": np.concatenate(ys) if len({y.shape[1:] for y in ys}) == 1 else [row for y in ys for row in y],
-            "split": [part for part, x in zip(parts, xs, strict=True) for _ in x],
-            **{name: array for name, array in arrays.items() if name not in taken},
-        },
-        numbers=np.concatenate([np.arange(len(x)) for x in xs]),
-    )
+    stems = [name.removesuffix(f"_{parts[0]}") for name in by_lower if name.endswith(f"_{parts[0]}")]
+    joined: dict[str, Any] = {}
+    taken: set[str] = set()
+    for stem in (stem for stem in stems if all(f"{stem}_{part}" in by_lower for part in parts)):
+        names = [by_lower[f"{stem}_{part}"] for part in parts]
+        own = [_checked(path, name, arrays[name]) for name in names]
+        for part, name, array in zip(parts, names, own, strict=True):
+            x_name = by_lower[f"x_{part}"]
+            if len(array) != len(arrays[x_name]):
+                shapes = f"{x_name} {arrays[x_name].shape} and {name} {array.shape}"
+                refuse(path, None, f"{shapes}; they need a row for each sequence in both")
+        alike = len({(array.shape[1:], array.dtype.kind) for array in own}) == 1
+        joined[stem] = np.concatenate(own) if alike else [row for array in own for row in array]
+        taken.update(names)
+    lengths = [len(arrays[by_lower[f"x_{part}"]]) for part in parts]
+    joined["split"] = [part for part, length in zip(parts, lengths, strict=True) for _ in range(length)]
+    joined |= {name: array for name, array in arrays.items() if name not in taken}
+    return Table(columns=joined, numbers=np.concatenate([np.arange(length) for length in lengths]))
 
 
 def _checked(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:
