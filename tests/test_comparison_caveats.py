@@ -244,11 +244,11 @@ def test_what_groups_of_test_rows_mean_is_said_and_columns_that_look_like_them_a
     test = replace(TASK.test, groups=np.arange(len(TASK.test)) % 4)
     texts = said(runs, test=test, data=about)
     assert texts["groups"].startswith(
-        "Intervals are about new values of person: 4 of them in test count as 4, not as 400"
+        "Intervals are about new groups (person): the 4 in test count as 4, not as 400 rows."
     )
-    assert texts["groups"].endswith("more values of person are needed.")
+    assert texts["groups"].endswith("More groups (person) would narrow them; more rows of the same ones would not.")
     many = said(runs, test=replace(test, groups=np.arange(len(TASK.test)) % 40), data=about)["groups"]
     assert many.endswith("not as 400 rows.")
     texts = said(runs, data=made(DataSummary, group="", perhaps_group=("person", "site")))
-    assert "Rows share values of person and site" in texts["perhaps-groups"]
+    assert "Rows have the same person and site as others" in texts["perhaps-groups"]
     assert "--group person keeps them in one split" in texts["perhaps-groups"]

@@ -11,7 +11,9 @@ from selfpretrain.comparison.request import Request
 from selfpretrain.config import TrainConfig
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.train.store import Store
-from selfpretrain.watch import Done, Note, Planned, ignore
+from selfpretrain.train.training import Start
+from selfpretrain.train.work import training_flops
+from selfpretrain.watch import Done, Note, Planned, Progress, ignore
 
 GRID = (1e-3, 1e-2)
 
@@ -81,3 +83,75 @@ def test_what_recipes_share_is_done_once_and_announced_once(tmp_path, tiny_task)
     assert sum(announced.costs.values()) == pytest.approx(plan.flops(spt.source) + 3 * plan.flops(spt))
     assert sorted(announced.costs) == sorted(event.job for event in events if isinstance(event, Done))
     assert len(announced.costs) == 3 + 1  # whatever the rates, these recipes give the same trainings
+
+
+# A longer training goes on from a shorter one.
+
+
+def lengths_of(task, arms):
+    """A plan of some arms with one rate; scratch-long goes on from scratch."""
+    return Plan.of(Request(tiny_config(arms=arms, seeds=1, train=TrainConfig(lr=(1e-2,))), task))
+
+
+@pytest.mark.parametrize("arms", [("scratch", "scratch-long"), ("scratch-long", "scratch")])
+def test_a_longer_training_waits_for_the_shorter_one_and_leaves_no_state_behind(tmp_path, tiny_task, arms):
+    plan, events = lengths_of(tiny_task, arms), []
+    store, performed = done(plan, tmp_path, events.append, snapshots=3)
+    long = performed.picked["scratch-long"][0].training
+    first = next(e.step for e in events if isinstance(e, Progress) and e.job.startswith("scratch-long"))
+    assert first == plan.done(long) + 1 == 10
+    assert not list(tmp_path.glob("trainings/*/checkpoint"))
+    _, alone = done(lengths_of(tiny_task, ("scratch-long",)), tmp_path / "alone", snapshots=3)
+    assert alone.runs["scratch-long"][0].result.test == performed.runs["scratch-long"][0].result.test
+    assert store.finished(long).snapshots == Store(tmp_path / "alone" / "trainings").finished(long).snapshots
+
+
+def test_a_shorter_training_that_never_runs_is_not_waited_for(tmp_path, tiny_task):
+    """Of a rate of self-pretraining that was not picked, the plan has stand-ins alone."""
+    request = Request(tiny_config(train=TrainConfig(lr=GRID)), tiny_task)
+
+    def from_(lr_of, extra):
+        def recipe(seed, rates):
+            start = Start(source=request.pretraining(seed, lr_of(rates)))
+            return request.labels(seed, rates.label, start=start, extra_steps=extra)
+
+        return recipe
+
+    recipes = {"picks": from_(lambda rates: rates.pretrain, 0), "fixed": from_(lambda rates: GRID[0], 8)}
+    plan = Plan(request=request, recipes=recipes, seeds=dict.fromkeys(recipes, (0,)))
+    _, performed = done(plan, tmp_path)
+    assert performed.runs["fixed"][0].result.test is not None
+
+
+def test_a_state_that_nobody_took_is_removed_in_the_end_and_early_snapshots_are_complete(tmp_path, tiny_task):
+    """Stopped in the shorter training before the longer one was asked for; then again after the shorter one."""
+    short, both = lengths_of(tiny_task, ("scratch",)), lengths_of(tiny_task, ("scratch", "scratch-long"))
+
+    def stop_at(job, step):
+        def watch(event):
+            if isinstance(event, Progress) and event.job.startswith(job) and event.step >= step:
+                raise KeyboardInterrupt
+
+        return watch
+
+    with pytest.raises(KeyboardInterrupt):
+        done(short, tmp_path, stop_at("scratch-seed0", 5), snapshots=3)
+    store, performed = done(both, tmp_path, snapshots=3)
+    alone, _ = done(lengths_of(tiny_task, ("scratch-long",)), tmp_path / "alone", snapshots=3)
+    long = performed.picked["scratch-long"][0].training
+    assert store.finished(long).snapshots == alone.finished(long).snapshots
+    with pytest.raises(KeyboardInterrupt):
+        done(both, tmp_path / "killed", stop_at("scratch-long-seed0", 12), snapshots=3)
+    assert list((tmp_path / "killed").glob("trainings/*/checkpoint/end-*"))
+    done(short, tmp_path / "killed", snapshots=3)
+    assert not list((tmp_path / "killed").glob("trainings/*/checkpoint/end-*"))
+
+
+def test_what_a_shorter_training_did_long_ago_is_announced_as_work(tmp_path, tiny_task):
+    """Its last state is gone, so the longer one makes all steps."""
+    done(lengths_of(tiny_task, ("scratch",)), tmp_path)
+    plan, events = lengths_of(tiny_task, ("scratch", "scratch-long")), []
+    done(plan, tmp_path, events.append)
+    (cost,) = next(event for event in events if isinstance(event, Planned)).costs.values()
+    long = next(training for training in plan.trainings.values() if plan.done(training))
+    assert cost == training_flops(long, tiny_task) > plan.flops(long)

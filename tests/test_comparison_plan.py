@@ -13,7 +13,7 @@ from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import PhaseConfig, TrainConfig
 from selfpretrain.registry import ARMS
-from selfpretrain.train.timing import FIXED_SECONDS, Timing
+from selfpretrain.train.timing import FIXED_SECONDS, Timing, cost_sort
 from selfpretrain.watch import Note
 
 ONE_RATE = TrainConfig(lr=(1e-2,))
@@ -56,6 +56,21 @@ def test_what_others_wait_for_comes_first_and_then_what_takes_longest(tiny_task)
     long = 9 + plan.request.steps_for_pretraining  # of which the shorter one makes 9
     expected = [("pretrain", 12, False), ("label", 9, False), ("label", 9, True), ("label", long, False)]
     assert kinds == [kind for kind in expected for _ in plan.request.config.train.lr]
+
+
+def test_three_lengths_come_one_after_the_other(tiny_task):
+    """Also where the longest has the most left to do: it waits for the one between."""
+    request = Request(tiny_config(), tiny_task)
+    lengths = {"short": 0, "long": 4, "longest": 100}
+    recipes = {
+        n: lambda s, rates, extra=extra: request.labels(s, rates.label, extra_steps=extra)
+        for n, extra in lengths.items()
+    }
+    plan = Plan(request=request, recipes=dict(reversed(recipes.items())), seeds=dict.fromkeys(recipes, (0,)))
+    order = [training.key for training in plan.trainings.values()]
+    assert all(order.index(shorter.key) < order.index(key) for key, shorter in plan.shorter.items())
+    timings = {cost_sort(training): Timing(0.01, 0.1, 0.001) for training in plan.trainings.values()}
+    assert plan.timed(timings, 2).seconds > 0
 
 
 def test_what_a_shorter_training_does_is_not_counted_again(tiny_task):

@@ -12,7 +12,7 @@ from conftest import TINY_FLAGS
 from selfpretrain.cli import main
 from selfpretrain.data.load import load_task
 from selfpretrain.data.split import UNLABELLED
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, SettingError
 
 N = 40
 RNG = np.random.default_rng(0)
@@ -700,6 +700,8 @@ def test_arrays_and_frames_take_groups_too(steps, tmp_path):
         assert [part.numbers.tolist() for part in splits(task)] == [part.numbers.tolist() for part in splits(of_file)]
         assert (task.test.groups == of_file.test.groups).all()
     assert of_array.data.group == "group"
+    with pytest.raises(SettingError, match="group subject is no list; give a list with an entry for each row"):
+        load_task(STEPS, LABELS, group="subject")
 
 
 def test_series_of_a_person_stay_together(tmp_path):
@@ -709,6 +711,12 @@ def test_series_of_a_person_stay_together(tmp_path):
     assert task.codec.inputs.channels == 1
     train, val, test = persons(task)
     assert not (train & val or train & test or val & test)
+    hinted = load_task(path, series="recording", time="t")
+    assert hinted.data.perhaps_group == ("person",) and hinted.test.groups is None
+    gap = [(*row[:1], "" if row[0] == "r7" else row[1], *row[2:]) for row in rows]
+    with pytest.raises(RequestError, match="row 36: column 'person' says nothing"):
+        gap_file = write(tmp_path / "gap.csv", gap, ("recording", "person", "t", "x", "label"))
+        load_task(gap_file, series="recording", time="t", group="person")
     rows[3] = (*rows[3][:1], "p9", *rows[3][2:])
     with pytest.raises(RequestError, match="row 4: series 'r0' has p0 and p9 in column 'person'"):
         load_task(write(path, rows, ("recording", "person", "t", "x", "label")), series="recording", group="person")
@@ -722,7 +730,7 @@ def test_rows_without_a_label_of_persons_in_test_are_not_pretrained_on(steps, tm
     task = load_task(path, group="subject")
     train, *_ = persons(task)
     assert {(number - 60) % 10 for number in task.unlabelled.numbers.tolist()} == train
-    assert any("their sequences or values of subject stand in validation or test" in note for note in task.notes)
+    assert any("their sequences or groups (subject) stand in validation or test" in note for note in task.notes)
 
 
 @pytest.mark.parametrize(
@@ -730,7 +738,7 @@ def test_rows_without_a_label_of_persons_in_test_are_not_pretrained_on(steps, tm
     [
         ({"group": "persons"}, r"no column 'persons' \(--group\)"),
         ({"group": "label"}, "--group names the column 'label', which is taken"),
-        ({"group": "half"}, "the validation split is empty: there are too few different values of half"),
+        ({"group": "half"}, r"the validation split is empty: there are too few groups \(half\)"),
         ({"group": "gap"}, "row 5: column 'gap' says nothing of what the row shares"),
         ({"group": "subject", "split": "part"}, r"the rows of 'p0' \(column 'subject'\) stand in train and in test"),
     ],
@@ -750,7 +758,7 @@ def test_a_class_of_a_single_person_is_for_training_and_the_reader_is_told(steps
     who = ["q" if name == "b" else f"p{i}" for i, name in enumerate(LABELS)]
     task = load_task(people(tmp_path / "t.csv", who=who), group="who", sequence="t*")
     assert set(task.train.y) == {0, 1} and set(task.test.y) == {0}
-    assert "warning: class 'b' is not in test: too few values of who have rows of it" in task.notes
+    assert "warning: class 'b' is not in test: too few groups (who) have rows of it" in task.notes
 
 
 def test_groups_of_a_test_file_are_its_own(steps, tmp_path):

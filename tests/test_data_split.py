@@ -73,7 +73,8 @@ def test_groups_of_several_classes_stay_whole_and_reach_every_part(rows, seed):
     assert sorted(np.concatenate(parts)) == list(range(len(rows)))
     held = [set(groups[part]) for part in parts]
     assert sum(map(len, held)) == len(set(groups))
-    assert sum(map(bool, held)) == min(3, len(set(groups)))
+    spread = min(len(set(groups[y == label])) for label in set(y))
+    assert sum(map(bool, held)) == min(3, len(set(groups))) or spread < 3  # training gets every class first
 
 
 def test_groups_of_several_classes_are_cut_in_proportion_and_a_class_of_one_group_is_for_training():
@@ -91,6 +92,15 @@ def test_groups_of_several_classes_are_cut_in_proportion_and_a_class_of_one_grou
             parts = order < 43, (order >= 43) & (order < 51), order >= 51
             gaps.append(np.ptp([(y[part] == 1).mean() for part in parts]))
         assert np.ptp([(y[part] == 1).mean() for part in (train, val, test)]) < np.quantile(gaps, 0.4)
+
+
+@given(st.data())
+def test_a_class_of_two_groups_or_more_is_always_trained_on(data):
+    n = data.draw(st.integers(4, 9))
+    groups = np.repeat(np.arange(n), 6)
+    y = np.array(data.draw(st.lists(st.integers(0, 2), min_size=6 * n, max_size=6 * n)))
+    train, *_ = balanced_split(groups, y, SHARES, data.draw(st.integers(0, 3)))
+    assert set(y[train]) == set(y)
 
 
 def test_links_are_followed_through_other_rows():

@@ -55,7 +55,7 @@ def looked_at(model, x):
     for layer, block in enumerate(model.blocks):
         for name, part in (("q", block.attention.query), ("k", block.attention.key), ("hidden", block)):
             part.register_forward_hook(lambda _, __, out, key=(layer, name): seen.update({key: out[:, -LENGTH:]}))
-    model.eval()(x, None)
+    model.eval().encode(x, None)
     for layer in range(len(model.blocks)):
         q, k = (seen[layer, name].unflatten(2, (HEADS, -1)).transpose(1, 2).double() for name in "qk")
         yield q, k, seen[layer, "hidden"].double()
@@ -162,9 +162,9 @@ def test_maps_are_of_the_pictured_seed_alone(explained):
 
 
 def test_one_look_at_the_sequences_serves_all_layers(subject, monkeypatch):
-    looked, forward = [], SequenceModel.forward
+    looked, encode = [], SequenceModel.encode
     monkeypatch.setattr(
-        SequenceModel, "forward", lambda model, x, *rest: (looked.append(len(x)), forward(model, x, *rest))[1]
+        SequenceModel, "encode", lambda model, x, *rest: (looked.append(len(x)), encode(model, x, *rest))[1]
     )
     measured(subject, "attention")
     # Queries and keys of all sequences, the states of those with matrices, and a bias of one.

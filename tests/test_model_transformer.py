@@ -160,7 +160,8 @@ def test_the_last_block_where_something_is_read_gives_what_it_gives_everywhere(k
     """Values and gradients in float64, with padding."""
     if pooling == "cls" and {"causal", "attention_block"} & settings.keys():
         pytest.skip("no class token there")
-    model = tiny_model(config(pooling=pooling, **settings), kind).double().train()
+    own = config(pooling=pooling, **settings)
+    model = tiny_model(own, kind, causal=own.causal).double().train()
     model.recompute = recompute
     x, keep = values().double() if kind == "values" else symbols(), KEEP
     chosen = keep & (torch.rand(BATCH, LENGTH, generator=torch.Generator().manual_seed(1)) < 0.6)

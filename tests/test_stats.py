@@ -126,6 +126,16 @@ def test_rows_by_themselves_stay_what_they_are():
     assert (clustered(np.ones((3, 20)), np.arange(20) % 7) == 1).all()
 
 
+@pytest.mark.parametrize("sizes", [[4, 4, 4], [2, 4, 10]])
+def test_groups_that_score_all_alike_are_no_certainty(sizes):
+    """Right in one of two classes everywhere, against right in both: every group of rows leads by a half."""
+    groups = np.repeat(np.arange(3), sizes)
+    lead = np.tile(np.concatenate([np.tile([0, 1], size // 2) for size in sizes]), (5, 1))
+    interval = crossed_interval(clustered(lead, groups))
+    u = 1 - 0.025 ** (1 / 3)
+    assert interval.bounds == pytest.approx((max(-1, 0.5 - u), 1.0)) and interval.p == 0.25
+
+
 def test_an_interval_over_groups_covers_what_one_over_their_rows_does_not():
     """No effect on average, but every group has one of its own, which its 20 rows share."""
     generator, wrong = np.random.default_rng(4), {True: 0, False: 0}

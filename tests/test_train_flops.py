@@ -59,6 +59,36 @@ def test_a_reconstruction_step_equals_the_counter():
     assert counter.get_total_flops() == flops.reconstruction_step(TINY_MODEL, spec(), np.full(4, LENGTH), BATCH, 2)
 
 
+@pytest.mark.parametrize(
+    "settings", [{"causal": True}, {"positions": "alibi"}, {"proximity_bias": 1.0}, {"attention": "eager"}], ids=str
+)
+@pytest.mark.parametrize(("pooling", "labels"), [("mean", False), ("last", True), ("last", False)])
+def test_all_queries_count_where_all_are_computed(settings, pooling, labels):
+    config = replace(TINY_MODEL, pooling=pooling, **settings)
+    model, x = tiny_model(config, causal=config.causal), torch.randint(5, (BATCH, LENGTH))
+    chosen = torch.zeros(BATCH, LENGTH, dtype=torch.bool)
+    chosen[:, :2] = True
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        outputs = model(x, None, None if labels else chosen, labels=labels)
+        (outputs.logits if labels else outputs.predictions).sum().backward()
+    lengths = np.full(4, LENGTH)
+    label, fill = (
+        flops.label_step(config, spec(), lengths, BATCH),
+        flops.reconstruction_step(config, spec(), lengths, BATCH, 2),
+    )
+    assert counter.get_total_flops() == (label if labels else fill)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "last"])
+def test_a_step_that_fills_in_and_labels_counts_every_position(pooling):
+    task = ragged_task()
+    steps = {
+        p: step_flops(tiny_training(task, "joint-corrupted", model=ModelConfig(width=8, heads=2, pooling=p)), task)
+        for p in ("mean", pooling)
+    }
+    assert steps[pooling] >= steps["mean"]
+
+
 @pytest.mark.parametrize("pooling", ["cls", "last"])
 def test_a_label_step_that_reads_one_position_equals_the_counter(pooling):
     config = replace(TINY_MODEL, pooling=pooling)

@@ -182,6 +182,12 @@ class ModelConfig:
             raise SettingError("init", self.init, problem)
 
     @property
+    def asks_alone(self) -> bool:
+        """Whether the last block computes the queries that are read, and no others (see ``Attention``)."""
+        is_biased = self.causal or self.positions == "alibi" or self.proximity_bias > 0
+        return self.attention == "sdpa" and not is_biased and self.attention_block is None
+
+    @property
     def hidden_width(self) -> int:
         return max(1, round(self.width * self.ff_factor))
 

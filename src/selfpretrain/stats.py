@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 LEVEL = 0.95
+ROUNDING = 1e-20
+"""Mean squares below are rounding (ours; scores are of the order of 1)."""
 MOST_SEEDS = 100
 """Beyond so many seeds nobody is told to go (ours)."""
 DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.2, 0.015, 0.1
@@ -79,9 +81,10 @@ def _student(mean: float, error: float, df: float, n: int) -> Interval:
 
 
 def _all_alike(mean: float, n_seeds: int, n: int) -> Interval:
-    """The exact interval around hits that are all 0 or all 1, or differences of hits that are all -1, 0 or 1.
+    """The exact interval around hits, differences of hits, or scores of groups of them, that are all alike.
 
-    A share of 0 of ``n`` sequences is below ``u = 1 - 0.025^(1/n)`` (Clopper and Pearson). p is that of the sign test.
+    A share of 0 of ``n`` sequences, or groups, that score otherwise is below ``u = 1 - 0.025^(1/n)`` (Clopper and
+    Pearson). p is that of the sign test.
 
     >>> [round(bound, 3) for bound in _all_alike(1.0, 3, 40).bounds]
     [0.912, 1.0]
@@ -131,14 +134,14 @@ class Crossed:
         """``m +- t_{.975, df} sqrt(V)``, and p of "the mean is 0".
 
         ``V = (seeds + sequences - rest) / (S N)``, at least ``max(seeds, sequences) / (S N)``; df by Satterthwaite.
-        Hits, or differences of hits, that are all alike have no spread: then the interval is exact (``_all_alike``).
+        Scores that are all alike have no spread: then the interval is exact (``_all_alike``).
         """
         s, n = self.n_seeds, self.n_sequences
         total = max(self.seeds + self.sequences - self.rest, self.seeds, self.sequences)
-        if not total and self.mean in (-1.0, 0.0, 1.0):
+        if total < ROUNDING:
             return _all_alike(self.mean, s, n)
         parts = ((self.seeds, s - 1), (self.sequences, n - 1), (self.rest, (s - 1) * (n - 1)))
-        df = total**2 / sum(square**2 / freedom for square, freedom in parts) if total else 1.0
+        df = total**2 / sum(square**2 / freedom for square, freedom in parts)
         return _student(self.mean, math.sqrt(total / (s * n)), df, s)
 
     def with_seeds(self, n_seeds: int) -> "Crossed":

@@ -242,7 +242,7 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
         by = f"{unit.lead(abs(test.mean))[1:]} {unit.unit}"
         text = f"{contrast.arm} is {where} in all {test.n} seeds, by {by} on average; {rested} cannot exclude chance."
     needed = contrast.seeds_needed(next_level)
-    cure = f"More {f'values of {summary.group}' if summary.group else f'test {summary.rows}'} may decide it."
+    cure = f"More test {f'groups ({summary.group})' if summary.group else summary.rows} may decide it."
     if needed:
         cure = (
             f"About {needed} seeds would decide it: the same command with --seeds {needed}, which is another look and "
@@ -285,15 +285,13 @@ def _groups(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
         return []
     if task.data.group:
         n, name = contrasts[0].n_test, task.data.group
-        text = (
-            f"Intervals are about new values of {name}: {n} of them in test count as {n}, not as {len(task.test)} rows."
-        )
-        cure = f"So few say little, however many rows they have: more values of {name} are needed."
+        text = f"Intervals are about new groups ({name}): the {n} in test count as {n}, not as {len(task.test)} rows."
+        cure = f"More groups ({name}) would narrow them; more rows of the same ones would not."
         return [Caveat(code="groups", text=text, cure=cure if n < FEW_GROUPS else "")]
     columns = task.data.perhaps_group
     if not columns:
         return []
-    text = f"Rows share values of {_and(columns)}, and were split and counted as if each stood alone."
+    text = f"Rows have the same {_and(columns)} as others, and were counted as if each stood alone."
     cure = f"If they belong together, --group {columns[0]} keeps them in one split and widens the interval."
     return [Caveat(code="perhaps-groups", text=text, cure=cure)]
 

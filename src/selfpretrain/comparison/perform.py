@@ -15,7 +15,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.files import own_folder
 from selfpretrain.train.store import Store
 from selfpretrain.train.training import Training, TrainingResult
-from selfpretrain.train.work import TrainJob
+from selfpretrain.train.work import TrainJob, training_flops
 from selfpretrain.watch import Note, Planned, Watch
 
 
@@ -33,6 +33,8 @@ def perform(plan: Plan, folder: Path, store: Store, engine: Engine, watch: Watch
         own_folder(place)
     work = _Work(plan, folder, store, watch, snapshots, engine.workers)
     engine.do(work.begin(), work.go_on)
+    for training in plan.trainings.values():  # such as those of a predecessor that was killed
+        store.drop_handed_over(training)
     done = plan.at(work.n_seeds) if plan.deadline is not None else plan
     return Performed(
         runs={name: [work.runs[name, seed] for seed in seeds] for name, seeds in done.seeds.items()},
@@ -127,11 +129,17 @@ class _Work:
             for part in chains(search.left(self._result)).values():
                 if self._result(part) is None:
                     left.setdefault(part.key, (_name(arm, seed, part), part))
-        costs = {name: self._plan.flops(training) for name, training in left.values()}
+        costs = {name: self._cost(training) for name, training in left.values()}
         seeds = len({seed for _, seed in searches})
         later = sum(costs.values()) / seeds * (self._planned - self.n_seeds) if self.n_seeds < self._planned else 0.0
         self._watch(Planned(costs, later=later))
         return len(left)
+
+    def _cost(self, training: Training) -> float:
+        """FLOPs that are left of a training: not those of a shorter one, unless that has ended without a state."""
+        shorter = self._plan.shorter.get(training.key)
+        is_lost = shorter is not None and self._result(shorter) is not None and not self._store.handed_over(shorter)
+        return training_flops(training, self._plan.request.task) if is_lost else self._plan.flops(training)
 
     def _follow(self, job: Job, result: Any) -> list[Job]:
         if isinstance(job, EvaluateJob):
@@ -152,8 +160,12 @@ class _Work:
             self._results[key] = self._store.finished(training).result
         return self._results.get(key)
 
+    def _is_under_way(self, training: Training) -> bool:
+        return training.key in self._results and self._results[training.key] is None
+
     def _ready(self) -> Iterator[Job]:
         """The jobs that can begin now and have not begun."""
+        trainings = dict[str, tuple[str, Training]]()
         for (arm, seed), search in list(self._open.items()):
             step = search.step(self._result)
             if isinstance(step, Picked):
@@ -163,7 +175,9 @@ class _Work:
                 continue
             for part in chains(step).values():
                 if part.key not in self._results and self._result(part) is None:
-                    yield self._training(_name(arm, seed, part), part)
+                    trainings.setdefault(part.key, (_name(arm, seed, part), part))
+        self._results |= dict.fromkeys(trainings)
+        yield from (self._training(name, training) for name, training in trainings.values())
 
     def _record(self, arm: str, seed: int, **of_training: Any) -> RunRecord:
         request = self._plan.request
@@ -177,18 +191,13 @@ class _Work:
         )
 
     def _training(self, name: str, training: Training) -> TrainJob:
-        settings, shorter, longer = (
-            self._plan.request.config.train,
-            self._plan.shorter.get(training.key),
-            self._plan.longer.get(training.key),
-        )
-        before = (other for other in (training.source, shorter) if other is not None)
-        after = tuple(other.key for other in before if self._result(other) is None)
-        self._results[training.key] = None
+        settings = self._plan.request.config.train
+        shorter, longer = self._plan.shorter.get(training.key), self._plan.longer.get(training.key)
+        under_way = [other.key for other in self._plan.before(training) if self._is_under_way(other)]
         return TrainJob(
             name=name,
             training=training,
-            after=after,
+            after=tuple(under_way),
             shorter=shorter,
             longer=longer if longer is not None and self._result(longer) is None else None,
             snapshots=self._snapshots,

@@ -22,7 +22,7 @@ from selfpretrain.train.work import training_flops
 from selfpretrain.watch import duration_text
 
 LONG_FLOPS = 2e13
-"""Five minutes or more on two cores (ours; the built-in example has 1.5e13)."""
+"""A quarter of an hour on two cores (ours; the built-in example has 7e12)."""
 
 
 class Deadline(NamedTuple):
@@ -118,10 +118,17 @@ class Plan:
         shorter = self.shorter.get(training.key)
         return 0 if shorter is None else shorter.plan.steps
 
-    def begins(self, training: Training) -> tuple[bool, bool, float]:
+    def begins(self, training: Training) -> tuple[int, bool, float]:
         """A key to sort by: what others wait for comes first, then what takes longest."""
-        waits = training.source is not None or training.key in self.shorter
-        return waits, training.phase != "pretrain", -self.flops(training)
+        return self._depth(training), training.phase != "pretrain", -self.flops(training)
+
+    def _depth(self, training: Training) -> int:
+        """How many trainings have to be done before it, one after the other."""
+        return max((1 + self._depth(other) for other in self.before(training)), default=0)
+
+    def before(self, training: Training) -> list[Training]:
+        """The trainings from whose weights or state it starts."""
+        return [other for other in (training.source, self.shorter.get(training.key)) if other is not None]
 
     def flops(self, training: Training) -> float:
         """Cost of a training in FLOPs, excluding the trainings that it starts from, or goes on from."""
@@ -146,8 +153,7 @@ class Plan:
         ends: dict[str, float] = {}
         free = [0.0] * workers
         for training in self.trainings.values():
-            before = filter(None, (training.source, self.shorter.get(training.key)))
-            begin = max(heapq.heappop(free), *(ends[other.key] for other in before), 0.0)
+            begin = max(heapq.heappop(free), *(ends[other.key] for other in self.before(training)), 0.0)
             took = timings[cost_sort(training)].seconds(training, self.request.task, self.done(training))
             ends[training.key] = begin + took
             heapq.heappush(free, ends[training.key])
@@ -169,8 +175,9 @@ class Plan:
         arms = f"plan: {', '.join(config.arms)}; {seeds}; learning rates {rates}: {len(self.trainings)} trainings"
         steps = f"steps: {self.steps('pretrain')} of self-pretraining, {self.steps('label')} of label training"
         took = "" if self.seconds is None else f"; about {duration_text(self.seconds)}"
-        visible = "a single seed has no interval, so no difference can be claimed"
         test = self.request.task.test
+        single = "a single seed" if config.seeds < 2 else "a single group of test rows"
+        visible = f"{single} has no interval, so no difference can be claimed"
         if math.isfinite(half := expected_half_width(config.seeds, len(test), test.n_groups)):
             visible = f"differences in test accuracy of about {100 * half:.1f} points or more can be detected"
         cuts = ["--lr to one rate"] if len(config.train.lr) > 1 else []

@@ -55,7 +55,10 @@ def load_task(
         rows_given = list(task) if isinstance(task, Iterator) else task
         frame = columns_of(rows_given)
         split = options.pop("split", None) if y is not None else None
-        group = options.pop("group", None) if y is not None and not isinstance(options.get("group"), str) else None
+        named = isinstance(options.get("group"), str | int)
+        if named and frame is None:
+            raise SettingError("group", options["group"], "is no list; give a list with an entry for each row")
+        group = None if y is None or named else options.pop("group", None)
         elsewhere = {"data", "options", "test", "data_dir", *TEXT_OPTIONS, *(TABLE_OPTIONS if frame is None else ())}
         for name in [name for name in options if name not in own - elsewhere]:
             listed = ", ".join(sorted(own - elsewhere | {"split", "group"}))

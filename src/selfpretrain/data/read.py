@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.codec import pair_columns
@@ -37,8 +38,8 @@ def rows_in_memory(x: Any, y: Any, split: Any, group: Any, config: TaskConfig) -
     if y is None:
         raise RequestError("sequences in memory need their labels: load_task(x, y)")
     labels = _one_column("y", y)
-    told_apart = {"split": split, "group": group}
-    others = {role: _one_column(role, cells) for role, cells in told_apart.items() if cells is not None}
+    more = {"split": split, "group": group}
+    others = {role: _one_column(role, cells) for role, cells in more.items() if cells is not None}
     cells = unwrapped(column("x", x)) if frame is None else []
     n = len(cells) if frame is None else len(Table(columns=frame))
     for what, column_given in {"label": labels, **others}.items():
@@ -61,7 +62,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, group: Any, config: TaskConfig) -
         columns=_pairs(cells) if any(isinstance(cell, tuple) and len(cell) == 2 for cell in cells) else [cells],
         labels=read.names,
         split=[str(part) for part in listed(others["split"])] if "split" in others else None,
-        groups=_groups("arrays", "group", listed(others["group"])) if "group" in others else None,
+        groups=_groups("arrays", "group", listed(others["group"]), np.arange(n)) if "group" in others else None,
         group_name="group" if "group" in others else "",
         reading=_with_labels(told(config), read),
         notes=list(read.notes),
@@ -71,7 +72,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, group: Any, config: TaskConfig) -
 
 
 def _one_column(name: str, cells: Any) -> Any:
-    """A column of labels or splits, also as a frame with one, or with one for each class."""
+    """A column of labels, splits or groups, also as a frame with one, or of labels with one for each class."""
     frame = columns_of(cells)
     if frame is None:
         return column(name, cells)
@@ -143,7 +144,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         notes += labels.notes
     group_name = reading.group or ""
     unused = [n for n in (*table.names, *table.unreadable) if n not in used and not INDEX_NAMES.fullmatch(n)]
-    shared = perhaps_groups(table, unused) if training is None and not (group_name or reading.series) else []
+    shared = perhaps_groups(where, table, unused, reading.series) if training is None and not group_name else []
     if shared:
         one = f"{shared[0]} has the same value" if len(shared) == 1 else f"{some(shared)} have the same values"
         notes.append(
@@ -152,7 +153,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     return Rows(
         columns=columns,
         labels=labels.names,
-        groups=_groups(where, group_name, listed(plain["group"])) if group_name else None,
+        groups=_groups(where, group_name, listed(plain["group"]), first) if group_name else None,
         group_name=group_name,
         split=[str(cell or "") for cell in listed(plain["split"])] if "split" in plain and training is None else None,
         numbers=np.arange(len(first)) if table.numbers is None or reading.series else table.numbers,
@@ -166,11 +167,12 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     )
 
 
-def _groups(where: Path | str, name: str, cells: Sequence[Any]) -> list[str]:
+def _groups(where: Path | str, name: str, cells: Sequence[Any], first: NDArray[np.int64]) -> list[str]:
+    """What each sequence shares with others; ``first`` are the rows where they begin."""
     groups = list(map(spelling, cells))
     if None in groups:
         problem = f"column '{name}' says nothing of what the row shares with others"
-        refuse(where, groups.index(None), f"{problem}; fill it, or remove the row")
+        refuse(where, int(first[groups.index(None)]), f"{problem}; fill it, or remove the row")
     return [group for group in groups if group is not None]
 
 

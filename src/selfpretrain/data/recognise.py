@@ -219,10 +219,16 @@ class _Column:
 Look = Mapping[str, _Column]
 
 
-def perhaps_groups(table: Table, names: Iterable[str]) -> list[str]:
-    """Those of the columns which are called as persons or things are, and hold the same one in several rows."""
+def perhaps_groups(where: Path | str, table: Table, names: Iterable[str], series: str | None) -> list[str]:
+    """Those of the columns which are called as persons or things are, and hold the same one in several rows.
+
+    Args:
+        series: the column of the series, where each row is a time step; the same one is then held by several series.
+    """
     called = [name for name in names if any(WHO.fullmatch(word) or SHARED.fullmatch(word) for word in _words(name))]
     codes = _codes_by_name(table, [name for name in called if name in table.columns][:MOST_ROLES])
+    if series is not None:
+        return _constant(plain_codes(where, series, table.columns[series]), codes)
     return [name for name, own in codes.items() if 2 <= int(own.max(initial=-1)) + 1 < np.count_nonzero(own >= 0)]
 
 

@@ -218,9 +218,9 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
     places = [np.flatnonzero((parts == part) & (y != UNLABELLED)) for part in range(len(PARTS))]
     for part, members in zip(("training", "validation", "test"), places, strict=True):
         if not len(members):
-            what = f"different values of {rows.group_name}" if rows.groups else "different sequences"
+            what = f"groups ({rows.group_name})" if rows.groups else "different sequences"
             refuse(where, None, f"the {part} split is empty: there are too few {what}; add rows")
-    few = f"too few values of {rows.group_name} have rows of it"
+    few = f"too few groups ({rows.group_name}) have rows of it"
     for absent in np.setdiff1d(np.arange(len(classes)), y[places[0]]):
         problem = f"class '{classes[absent]}' is not in training: "
         problem += few if rows.groups else "its sequences equal those of other rows"
@@ -252,7 +252,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
     known = {*codec.vocabulary, MISSING}
     strange = np.array([name not in known for name in outside.names or ()], dtype=np.bool_)
     unknown = strange[outside.entries] if codec.vocabulary else ()
-    kept_whole = "sequences" if groups is None else f"sequences or values of {rows.group_name}"
+    kept_whole = "sequences" if groups is None else f"sequences or groups ({rows.group_name})"
     counted = {
         f"{{}} sequences outside training are longer than any in it and were cut to {codec.length}": (
             sequences.lengths > codec.length
@@ -324,7 +324,7 @@ def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSumm
     """What a file, a frame or sequences in memory were taken for; ``sequences`` are as long as they came."""
     counts = Counter(label for label in rows.labels if label is not None)
     cut = [part for part in PARTS[1:] if part not in (rows.split or ())]
-    splits = " and ".join(part for part in PARTS if part in (rows.split or ())) + " given"
+    splits = " and ".join(part for part in PARTS if part in (rows.split or ())) + " given" if cut else "given"
     splits += f", {' and '.join(cut)} cut from train" if cut else ""
     told = {"sequence": config.sequence or not rows.reading.sequence, "kind": config.kind}
     told["label"] = config.label or not rows.reading.label

@@ -57,7 +57,7 @@ _MEND_LIST = "mend it, or give --kind bytes if the column holds text"
 
 IN_MEMORY = ("arrays", "frame", "rows")
 """What sequences in memory are called in messages, which then name arguments and no options of the command line."""
-_OPTION = re.compile(r"--([a-z]+(?:-[a-z]+)*)")
+_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
 
 def refuse(where: Path | str, row: int | None, problem: str) -> NoReturn:

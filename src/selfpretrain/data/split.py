@@ -95,7 +95,8 @@ def balanced_split(
 
     For groups with rows of several classes, which cannot be put in order class by class. The largest groups come
     first, equal ones in random order; each goes where it most reduces ``sum (n - t)^2 / t``, with the rows ``n`` that a
-    part has of a class and the ``t`` that it should have. Every part gets a group, if there are enough.
+    part has of a class and the ``t`` that it should have. The first part gets rows of every class, and every part gets
+    a group, if there are enough.
 
     >>> y = np.tile([0, 1], 10)
     >>> [len(part) for part in balanced_split(np.arange(20) // 4, y, (0.6, 0.2, 0.2), data_seed=0)]
@@ -105,14 +106,16 @@ def balanced_split(
     rows = np.zeros((n, int(y.max()) + 1))
     np.add.at(rows, (groups, y), 1)
     target = np.maximum(np.outer(shares, rows.sum(axis=0)), 1e-9)
-    missing, part_of_group = target.copy(), np.zeros(n, dtype=np.int64)
+    lacking, part_of_group = target.copy(), np.zeros(n, dtype=np.int64)
     order = numpy_stream(data_seed, "split").permutation(n)
-    empty = set(range(len(shares)))
+    empty, unplaced = set(range(len(shares))), np.count_nonzero(rows, axis=0)
     for place, group in enumerate(order[np.argsort(-rows[order].sum(axis=1), kind="stable")]):
-        cost = (rows[group] * (rows[group] - 2 * missing) / target).sum(axis=1)
+        cost = (rows[group] * (rows[group] - 2 * lacking) / target).sum(axis=1)
         allowed = sorted(empty) if empty and n - place <= len(empty) else range(len(shares))
-        part = min(allowed, key=cost.__getitem__)
-        missing[part] -= rows[group]
+        is_last_chance = (rows[group] > 0) & (unplaced == 1) & (lacking[0] == target[0])
+        part = 0 if is_last_chance.any() else min(allowed, key=cost.__getitem__)
+        unplaced -= rows[group] > 0
+        lacking[part] -= rows[group]
         part_of_group[group] = part
         empty.discard(part)
     return tuple(np.flatnonzero(part_of_group[groups] == part) for part in range(len(shares)))

@@ -180,7 +180,9 @@ class TaskSummary:
 
     def tested(self, n: int) -> str:
         """What an interval rests on: so many test sequences, or groups of them."""
-        return f"{n} values of {self.group} in test" if self.group else f"{n} test {self.rows}"
+        if self.group:
+            return f"{n} test group{'s' if n > 1 else ''} ({self.group})"
+        return f"{n} test {self.rows}"
 
 
 @dataclass(frozen=True)

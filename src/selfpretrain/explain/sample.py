@@ -107,7 +107,8 @@ def collect(
 
     with observed(model), torch.no_grad(), hooked(modules, see):
         for chunk in sample.chunks(size):
-            class_logits(model, chunk.batch, model.inputs)
+            x = KINDS[model.inputs.kind].hide(chunk.batch.x, None, model.inputs)
+            model.encode(x, chunk.batch.keep_mask)  # all positions, whatever the label head reads
     return [torch.cat(parts) for parts in kept]
 
 

@@ -47,37 +47,37 @@ class Places(NamedTuple):
 
     Attributes:
         at: (B, Q), filled up with 0 where a sequence has fewer than Q.
-        meant: (M,) which entries of it, flattened, are no filling; None: all are.
+        real: (M,) which entries of it, flattened, are no filling; None: all are.
     """
 
     at: Tensor
-    meant: Tensor | None = None
+    real: Tensor | None = None
 
     @classmethod
     def chosen(cls, mask: Tensor) -> "Places":
         """Those where ``mask`` (B, T) is True.
 
         >>> places = Places.chosen(torch.tensor([[False, True, False, True], [True, False, False, False]]))
-        >>> places.at.tolist(), places.meant.tolist()
+        >>> places.at.tolist(), places.real.tolist()
         ([[1, 3], [0, 0]], [0, 1, 2])
         """
         counts = mask.sum(-1, keepdim=True)
-        meant = torch.arange(int(counts.max()), device=mask.device) < counts
-        index = torch.zeros(meant.shape, dtype=torch.int64, device=mask.device)
-        index[meant] = mask.nonzero()[:, 1]
-        return cls(index, meant.flatten().nonzero()[:, 0])
+        real = torch.arange(int(counts.max()), device=mask.device) < counts
+        index = torch.zeros(real.shape, dtype=torch.int64, device=mask.device)
+        index[real] = mask.nonzero()[:, 1]
+        return cls(index, real.flatten().nonzero()[:, 0])
 
     def gather(self, x: Tensor) -> Tensor:
         """``x`` (B, T, D) there, filling included (B, Q, D)."""
         return x.gather(-2, self.at[..., None].expand(*self.at.shape, x.shape[-1]))
 
-    def meant_of(self, x: Tensor) -> Tensor:
+    def without_filling(self, x: Tensor) -> Tensor:
         """``x`` (B, Q, D) without the filling, (M, D) in order; as it is where there is none."""
-        return x if self.meant is None else x.flatten(0, 1)[self.meant]
+        return x if self.real is None else x.flatten(0, 1)[self.real]
 
     def of(self, x: Tensor) -> Tensor:
         """``x`` (B, T, D) at these positions: (M, D), or (B, Q, D) where each sequence has Q."""
-        return self.meant_of(self.gather(x))
+        return self.without_filling(self.gather(x))
 
 
 class Scores(nn.Module):
@@ -114,9 +114,10 @@ class Attention(nn.Module):
         self.register_buffer("rotary", code, persistent=False)
 
     def forward(self, x_BTD: Tensor, mask: Mask, places: Places | None = None) -> Tensor:
-        """Outputs at all positions (B, T, D), or as ``places.of`` gives them; other queries are then not computed.
+        """Outputs at all positions (B, T, D), or as ``places.of`` gives them.
 
-        (They are where something but padding tells queries apart, and by the eager kernel, whose scores others read.)
+        Other queries are then not computed; except under causal, biased or block-local attention, and by the eager
+        kernel, whose scores are read.
         """
         narrow = places if self.kernel == "sdpa" and mask.is_plain else None
         asking = x_BTD if narrow is None else narrow.gather(x_BTD)
@@ -134,7 +135,7 @@ class Attention(nn.Module):
             mixed = fused(q, k, v, mask)
         mixed = mixed.transpose(-2, -3).flatten(-2)  # (B, H, T, K) -> (B, T, D)
         if places is not None:
-            mixed = places.of(mixed) if narrow is None else places.meant_of(mixed)
+            mixed = places.of(mixed) if narrow is None else places.without_filling(mixed)
         out: Tensor = self.output(mixed)
         return out
 

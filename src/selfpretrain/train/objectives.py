@@ -3,6 +3,7 @@
 Shapes: B batch, T positions, C channels, M chosen positions, N rows, Y classes.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -470,9 +471,9 @@ class JointCorrupted(Labels):
 
     def step_flops(self, model: ModelConfig, task: Task, batch_size: int) -> int:
         """One pass; the second head runs on all positions."""
-        positions = float(np.mean(task.train.lengths))
-        head = flops.reconstruction_step(model, task.inputs, None, batch_size, positions)
-        return super().step_flops(model, task, batch_size) + head
+        lengths = task.train.lengths
+        head = flops.reconstruction_step(model, task.inputs, None, batch_size, float(np.mean(lengths)))
+        return flops.label_step(model, task.inputs, lengths, batch_size, positions=math.inf) + head
 
 
 def corrupted(batch: Batch) -> tuple[Tensor, Tensor]:

@@ -124,6 +124,17 @@ class Store:
             time.sleep(SEEN_SECONDS)
         return False
 
+    def handed_over(self, training: Training) -> list[Path]:
+        """The last state of a training, where it is kept for a longer one."""
+        return sorted((self.path(training) / CHECKPOINTS).glob(f"{END}-*.safetensors"))
+
+    def drop_handed_over(self, training: Training) -> None:
+        """Remove that state, which nobody needs any more."""
+        for path in self.handed_over(training):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody may have put something there
+            (self.path(training) / CHECKPOINTS).rmdir()
+
     def has(self, training: Training, note: Callable[[str], None] = lambda text: None) -> bool:
         """Whether the training is finished and whole. A damaged one is reported, and counts as not begun."""
         if not is_sealed(self.path(training)):
@@ -179,6 +190,11 @@ class TrainingFolder:
             for folder in (self.path, self.path / CHECKPOINTS, self.path / SNAPSHOTS):
                 remove_half_written(own_folder(folder))  # by a killed predecessor
             write_json(self.path / CONFIG, to_dict(self.training))
+            if self.longer is not None:  # for its first snapshots
+                own_folder(own_folder(self.store.path(self.longer)) / SNAPSHOTS)
+                write_json(self.store.path(self.longer) / CONFIG, to_dict(self.longer))
+        elif self.shorter is not None:
+            self.store.drop_handed_over(self.shorter)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -190,9 +206,7 @@ class TrainingFolder:
 
     def snapshot(self, step: int, weights: dict[str, Tensor], training: Training | None = None) -> None:
         """Keep the weights as they are now, for a later look along this training, or the longer one."""
-        path = self.store.path(training or self.training)
-        own_folder(own_folder(path) / SNAPSHOTS)
-        write_atomically(path / _snapshot(step), weights_to_bytes(weights))
+        write_atomically(self.store.path(training or self.training) / _snapshot(step), weights_to_bytes(weights))
 
     def progress(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         """Tell how far it is, now and then."""
@@ -219,7 +233,8 @@ class TrainingFolder:
 
     def _keep(self, name: str, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
         """Write a state. Its file's name ends in its checksum, so that damage shows."""
-        state = json.dumps({"meta": meta, "rows": self.rows, "training": self.training.key})
+        longer = None if self.longer is None else self.longer.key
+        state = json.dumps({"meta": meta, "rows": self.rows, "training": self.training.key, "longer": longer})
         data = tensors_to_bytes({k: t.contiguous().cpu() for k, t in tensors.items()}, {"state": state})
         write_atomically(self.path / CHECKPOINTS / f"{name}-{checksum(data)[:16]}.safetensors", data)
 
@@ -228,12 +243,14 @@ class TrainingFolder:
 
         Where there is none of its own, it is the last one of the shorter training.
         """
-        handed = [] if self.shorter is None else self._handed_over(self.shorter)
+        handed = [] if self.shorter is None else self.store.handed_over(self.shorter)
         keys = {self.training.key} if self.shorter is None else {self.training.key, self.shorter.key}
         for path in (*self._checkpoints(), *handed):
             state = _read_checkpoint(path)
             if state is not None and state[1]["training"] in keys:
                 self.rows = state[1]["rows"]
+                if self.longer is not None and state[1].get("longer") != self.longer.key:
+                    self.longer = None  # which would lack the snapshots of the steps that are done
                 return state[0], state[1]["meta"]
             self.tell(Note(f"checkpoint {path.name} is damaged and is removed; going on from before it", self.name))
             path.unlink()
@@ -242,9 +259,6 @@ class TrainingFolder:
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.path / CHECKPOINTS).glob("[0-9]*-*.safetensors"), reverse=True)
-
-    def _handed_over(self, training: Training) -> list[Path]:
-        return sorted((self.store.path(training) / CHECKPOINTS).glob(f"{END}-*.safetensors"))
 
     def _write_rows(self) -> None:
         write_atomically(self.path / METRICS, rows_to_text(self.rows))
@@ -268,11 +282,12 @@ class TrainingFolder:
         write_json(self.path / RESULT, to_dict(result))
         snapshots = (f"{SNAPSHOTS}/{path.name}" for path in (self.path / SNAPSHOTS).glob("[0-9]*.safetensors"))
         seal(self.path, (CONFIG, METRICS, START, WEIGHTS, RESULT, *snapshots))
-        for path in (*self._checkpoints(), *([] if self.shorter is None else self._handed_over(self.shorter))):
-            path.unlink(missing_ok=True)
-        for training in filter(None, (self.training, self.shorter)):
-            with contextlib.suppress(OSError):  # somebody may have put something there
-                (self.store.path(training) / CHECKPOINTS).rmdir()
+        for path in self._checkpoints():
+            path.unlink()
+        with contextlib.suppress(OSError):  # the state for a longer training is there, or something of somebody
+            (self.path / CHECKPOINTS).rmdir()
+        if self.shorter is not None:
+            self.store.drop_handed_over(self.shorter)
 
 
 def rows_to_text(rows: list[Row]) -> str:
