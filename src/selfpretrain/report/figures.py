@@ -158,8 +158,8 @@ PICTURES = (
         "Test accuracy",
         accuracies,
         "Each mark is one seed; the black bar is the mean with its 95% interval, over other seeds and other test "
-        "sequences. The axis shows where the arms lie. The dashed line is what always answering the commonest class "
-        "gives.",
+        "sequences. The axis shows where the arms lie. What always answering the commonest class gives is "
+        "the dashed line, or is written at the edge where that lies outside.",
     ),
     Picture(
         "Paired differences",
