@@ -98,7 +98,7 @@ def test_too_short_is_what_a_budget_cut_by_half_while_every_network_still_improv
     }
     runs = {arm: changed(own[:3], curves[arm]) for arm, own in planted_runs(0.0, 0.0).items()}
     assert too_short(runs, Shortened(share, 1460.0)) is short
-    assert str(hurry(Shortened(0.08, 1460.0))).endswith("Give about 25m (--budget 25m).")
+    assert str(hurry(Shortened(0.08, 1460.0))).endswith("With about 25m nothing would be left out (--budget 25m).")
 
 
 def test_self_pretraining_that_learns_with_some_seeds_alone_is_unreliable():

@@ -151,7 +151,7 @@ def test_learning_rates_that_a_budget_left_out_are_said_and_come_first_in_what_t
     answer = answer_of(planted_runs(0.0, 0.0), shortened=Shortened(0.9, 1590.0, rates), train=TrainConfig(lr=(1e-3,)))
     text = "The budget left out 2 of 3 learning rates: nothing was tuned."
     assert (text in answer.verdict.notes) is bool(rates)
-    assert ("Give about 27m (--budget 27m)." in answer.verdict.advice) is bool(rates)
+    assert ("With about 27m nothing would be left out (--budget 27m)." in answer.verdict.advice) is bool(rates)
 
 
 def test_of_a_single_arm_nothing_is_ever_clear():

@@ -101,7 +101,9 @@ def test_runs_that_were_cut_short_say_so_and_how_long_they_would_take(share, out
     shortened = Shortened(share, 1500.0, 0)
     planted = answer((0.6, 0.61, 0.62), (0.6, 0.6, 0.61), (0.63, 0.62, 0.64), curve=rising, shortened=shortened)
     assert outcomes(planted) == (outcome, outcome)
-    assert ("Give about 25m (--budget 25m)." in planted.verdict.advice) is (outcome == "too short")
+    assert ("With about 25m nothing would be left out (--budget 25m)." in planted.verdict.advice) is (
+        outcome == "too short"
+    )
     assert ("makes no difference" in planted.verdict.answer) is (outcome != "too short")
 
 

@@ -135,7 +135,7 @@ def untuned(shortened: Shortened, tried: int) -> Caveat:
 
 def _more_time(shortened: Shortened) -> str:
     minutes = math.ceil(shortened.full_seconds / 60)
-    return f"Give about {minutes}m (--budget {minutes}m)."
+    return f"With about {minutes}m nothing would be left out (--budget {minutes}m)."
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:
