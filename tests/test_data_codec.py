@@ -116,7 +116,7 @@ TEXT = partial(Codec, kind="bytes", classes=("a", "b"), length=9)
         (symbol_codec("1 2"), [], "there are no rows"),
         (symbol_codec("1 2"), [""], "row 1: the sequence is empty"),
         (symbol_codec("1 2"), [[[1, 2]]], "row 1: position 1 is a list"),
-        (TEXT(), [[1, 2]], "row 1: kind bytes reads text"),
+        (TEXT(), [[1, 2]], 'row 1: kind="bytes" reads text'),
         (TEXT(per_row=2), [("a", "b"), "ab"], "row 2: is not a pair"),
         (value_codec(VALUES), [[1.0, 2.0]], "1 channels where training had 2"),
         (value_codec(VALUES), ["1 x"], "'x' at position 2 is not a number"),
@@ -237,6 +237,6 @@ def test_one_row_of_a_frame_is_refused_with_the_way_to_give_it():
 def test_missing_values_of_channels_first_name_the_axes():
     x = RNG.normal(size=(40, 2, 30))
     x[3, :, 20:] = np.nan
-    with pytest.raises(RequestError, match=r"the axes are \(N, C, T\), which axes nct reads"):
+    with pytest.raises(RequestError, match=r"the axes are \(N, C, T\), which axes=\"nct\" reads"):
         load_task(x, np.arange(40) % 2)
     assert load_task(x, np.arange(40) % 2, axes="nct").inputs.channels == 2

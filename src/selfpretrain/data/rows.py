@@ -17,7 +17,7 @@ from selfpretrain.data.guess import guess
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
-from selfpretrain.data.spelling import MISSING, blanks_of, numbers_first, refuse
+from selfpretrain.data.spelling import MISSING, blanks_of, for_reader, numbers_first, refuse
 from selfpretrain.data.split import (
     PARTS,
     UNLABELLED,
@@ -279,7 +279,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         val,
         test,
         everything.rows(unlabelled) if len(unlabelled) else None,
-        notes=tuple(notes),
+        notes=tuple(for_reader(where, note) for note in notes),
         source=config,
         grid=rows.grid,
         data=summary,

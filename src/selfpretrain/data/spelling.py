@@ -57,13 +57,27 @@ _MEND_LIST = "mend it, or give --kind bytes if the column holds text"
 
 IN_MEMORY = ("arrays", "frame", "rows")
 """What sequences in memory are called in messages, which then name arguments and no options of the command line."""
-_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
+_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?: (nct|ntc|bytes|symbols|values)\b)?")
+
+
+def for_reader(where: Path | str, text: str) -> str:
+    """A message about ``where``, which names what its reader can give.
+
+    >>> for_reader("frame", "a--b: give --max-length or --axes nct"), for_reader(Path("a.csv"), "give --max-length")
+    ('a--b: give max_length or axes="nct"', 'give --max-length')
+    """
+    if where not in IN_MEMORY:
+        return text
+    return _OPTION.sub(_as_argument, text)
+
+
+def _as_argument(option: re.Match[str]) -> str:
+    return option[1].replace("-", "_") + (f'="{option[2]}"' if option[2] else "")
 
 
 def refuse(where: Path | str, row: int | None, problem: str) -> NoReturn:
     """Raise a ``RequestError`` about a file, or about a zero-based row of it."""
-    if where in IN_MEMORY:
-        problem = _OPTION.sub(lambda option: option[1].replace("-", "_"), problem)
+    problem = for_reader(where, problem)
     raise RequestError(f"{where}: {problem}" if row is None else f"{where}: row {row + 1}: {problem}")
 
 
