@@ -8,6 +8,7 @@ import pytest
 from conftest import tiny_config, tiny_training
 from selfpretrain.train import timing
 from selfpretrain.train.timing import FIXED_SECONDS, Timing, cost_sort, time_trainings
+from selfpretrain.train.work import prepared
 from selfpretrain.watch import ignore
 
 
@@ -48,3 +49,27 @@ def test_every_sort_is_timed_and_nothing_is_kept(workers, tiny_task, tmp_path, m
     assert all(min(found.step, found.validation, found.sequence) > 0 for found in timings.values())
     assert 0 <= starting < time.monotonic() - begun
     assert not any(tmp_path.iterdir())
+
+
+def test_a_validation_is_timed_on_some_rows_and_counted_for_all(tiny_task, monkeypatch):
+    """Every sequence takes 0.01 s, on a clock that the model turns."""
+    clock = [0.0]
+    monkeypatch.setattr(timing.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(timing, "TIMED_ROWS", 4)
+
+    def slowly(training, task, recompute):
+        made = prepared(training, task, recompute=recompute)
+
+        def forward(x, *rest, **how):
+            clock[0] += 0.01 * len(x)
+            return made[3](x, *rest, **how)
+
+        return *made[:3], forward
+
+    monkeypatch.setattr(timing, "prepared", slowly)
+    spt = tiny_training(tiny_task, "spt")
+    sample = min(len(tiny_task.train), 512)
+    for training, rows in ((spt, len(tiny_task.val) + sample), (spt.source, len(tiny_task.val))):
+        _, step, validation, sequence = timing.TimingJob("", training, recompute=False).perform(tiny_task, ignore, bool)
+        assert step == pytest.approx(0.01 * training.plan.batch_size)
+        assert validation == pytest.approx(0.01 * rows) and sequence == pytest.approx(0.01)

@@ -115,7 +115,19 @@ class Feed:
         self.rows, self.val = task.pretrain_rows if phase == "pretrain" else task.train, task.val
         self.stream: Stream = "pretrain-batches" if phase == "pretrain" else "label-batches"
         self.seed, self.batch_size, self.device, self.dropout = seed, batch_size, device, dropout
-        self.partners = partners
+        self.phase, self.partners = phase, partners
+
+    def of(self, task: Task) -> "Feed":
+        """The same of another task."""
+        return Feed(
+            task,
+            self.phase,
+            seed=self.seed,
+            batch_size=self.batch_size,
+            device=self.device,
+            dropout=self.dropout,
+            partners=self.partners,
+        )
 
     def batch(self, step: int) -> Batch:
         """The batch of zero-based ``step``."""

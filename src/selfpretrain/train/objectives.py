@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selfpretrain.config import MetricName, ModelConfig, ObjectiveConfig, PhaseName
-from selfpretrain.data.feed import Batch, Feed, over_positions
+from selfpretrain.data.feed import TRAIN_SAMPLE, Batch, Feed, over_positions
 from selfpretrain.data.kinds import KINDS, InputSpec, Kind
 from selfpretrain.data.task import Task
 from selfpretrain.draws import below, bernoulli, permutation
@@ -76,6 +76,10 @@ class Objective(ABC):
     @abstractmethod
     def validate(self, model: Model, feed: Feed) -> dict[str, float]:
         """Metrics to record; the model is in evaluation mode."""
+
+    def n_validated(self, task: Task) -> int:
+        """Rows that a validation looks at."""
+        return len(task.val)
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """What selects the checkpoint: the larger, the better."""
@@ -199,6 +203,9 @@ class Labels(Objective):
             "train_sample_loss": sample.loss,
             "train_sample_acc": sample.acc,
         }
+
+    def n_validated(self, task: Task) -> int:
+        return len(task.val) + min(TRAIN_SAMPLE, len(task.train))
 
     def score(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
         """The metric on validation; the loss decides ties."""
