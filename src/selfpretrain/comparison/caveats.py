@@ -158,7 +158,7 @@ def _pretraining(arm: str, entry: ArmSummary, task: Task) -> list[Caveat]:
     learnt, seeds = entry.pretrained
     if learnt == seeds and not learnt_nothing(entry):
         return []
-    cure = "More of it (--pretrain.duration) or other rates (--lr) may change this."
+    cure = "Longer self-pretraining (--pretrain.duration) or other rates (--lr) may change this."
     if not learnt_nothing(entry):
         text = f"{ARMS[arm].title} is unreliable: it has learnt something in {learnt} of {seeds} seeds."
         return [Caveat(code="pretraining-unreliable", text=text, cure=cure)]
