@@ -1,7 +1,7 @@
 """Time of one training step beside its floor.
 
 Two things alternate, so that a machine whose speed drifts slows both alike: our step, and bare matrix products of as
-many operations in the model's narrow shape (the floor). Prints medians and the ratio pair by pair.
+many operations as it counts, in the model's narrow shape (the floor). Prints medians and the ratio pair by pair.
 
     python benchmarks/step.py [--pairs 15]
 """
@@ -66,24 +66,24 @@ def main() -> None:
     task, config = load_task(), CompareConfig(train=TrainConfig(device="cpu"))
     request = Request.of(task, config)
     eager = Request.of(task, replace(config, model=ModelConfig(attention="eager")))
-    labels = request.labels(0, 1e-3)
-    batch, flops = labels.plan.batch_size, step_flops(labels, task)
-    floor = products(flops, config.model.width, batch * task.length)
-    pretrain = step_of(task, request.pretraining(0, 1e-3))
-    steps = {
-        "label step, fused attention": step_of(task, labels),
-        "label step, explicit attention": step_of(task, eager.labels(0, 1e-3)),
-        "self-pretraining step": pretrain,
+    pretraining = request.pretraining(0, 1e-3)
+    trainings = {
+        "label step, fused attention": request.labels(0, 1e-3),
+        "label step, explicit attention": eager.labels(0, 1e-3),
+        "self-pretraining step": pretraining,
     }
-    print(f"{flops / 1e9:.3f} GFLOP a label step, one thread, {pairs} pairs")
-    for name, step in steps.items():
+    batch = pretraining.plan.batch_size
+    print(f"one thread, {pairs} pairs")
+    for name, training in trainings.items():
+        step, flops = step_of(task, training), step_flops(training, task)
+        floor = products(flops, config.model.width, batch * task.length)
         step(), floor()
         times = [(seconds(step), seconds(floor, 2)) for _ in range(pairs)]
         ours, bare = (statistics.median(column) for column in zip(*times, strict=True))
         ratio = statistics.median(a / b for a, b in times)
-        speed = f"{1e3 * ours:7.2f} ms {flops / ours / 1e9:6.1f} GFLOP/s"
+        speed = f"{flops / 1e9:.3f} GFLOP {1e3 * ours:7.2f} ms"
         print(f"{name:32s} {speed} {ratio:5.2f} x the bare products ({1e3 * bare:.2f} ms)")
-    masks = masks_of(task, batch)
+    masks, pretrain = masks_of(task, batch), step_of(task, pretraining)
     share = statistics.median(seconds(masks, 50) / seconds(pretrain) for _ in range(pairs))
     print(
         f"masks of a batch: {1e6 * seconds(masks, 200):.0f} microseconds, {100 * share:.2f}% of a self-pretraining step"

@@ -136,6 +136,12 @@ def test_groups_that_score_all_alike_are_no_certainty(sizes):
     assert interval.bounds == pytest.approx((max(-1, 0.5 - u), 1.0)) and interval.p == 0.25
 
 
+def test_losses_that_are_all_alike_have_no_interval():
+    """Such as those of a model that gives all of ten classes the same probability."""
+    interval = crossed_interval(np.full((3, 20), -math.log(10)))
+    assert interval.bounds == (None, None) and interval.p is None and interval.mean == pytest.approx(-math.log(10))
+
+
 def test_an_interval_over_groups_covers_what_one_over_their_rows_does_not():
     """No effect on average, but every group has one of its own, which its 20 rows share."""
     generator, wrong = np.random.default_rng(4), {True: 0, False: 0}

@@ -134,12 +134,14 @@ class Crossed:
         """``m +- t_{.975, df} sqrt(V)``, and p of "the mean is 0".
 
         ``V = (seeds + sequences - rest) / (S N)``, at least ``max(seeds, sequences) / (S N)``; df by Satterthwaite.
-        Scores that are all alike have no spread: then the interval is exact (``_all_alike``).
+        Scores that are all alike have no spread: the interval is then exact (``_all_alike``), and there is none where
+        they lie beyond 1, as losses do.
         """
         s, n = self.n_seeds, self.n_sequences
         total = max(self.seeds + self.sequences - self.rest, self.seeds, self.sequences)
         if total < ROUNDING:
-            return _all_alike(self.mean, s, n)
+            is_share = abs(self.mean) < 1 + math.sqrt(ROUNDING)
+            return _all_alike(self.mean, s, n) if is_share else Interval(self.mean, None, None, None, s)
         parts = ((self.seeds, s - 1), (self.sequences, n - 1), (self.rest, (s - 1) * (n - 1)))
         df = total**2 / sum(square**2 / freedom for square, freedom in parts)
         return _student(self.mean, math.sqrt(total / (s * n)), df, s)

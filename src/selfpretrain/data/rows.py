@@ -225,9 +225,10 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         problem = f"class '{classes[absent]}' is not in training: "
         problem += few if rows.groups else "its sequences equal those of other rows"
         refuse(where, None, f"{problem}; add rows of it, or remove the class")
-    for part, members in zip(PARTS[1:], places[1:], strict=True):
-        for absent in np.setdiff1d(np.arange(len(classes)), y[members]) if rows.groups and rows.split is None else ():
-            notes.append(f"warning: class '{classes[absent]}' is not in {part}: {few}")
+    if rows.groups and rows.split is None:
+        for part, members in zip(PARTS[1:], places[1:], strict=True):
+            lacking = np.setdiff1d(np.arange(len(classes)), y[members])
+            notes += [f"warning: class '{classes[absent]}' is not in {part}: {few}" for absent in lacking]
     try:
         codec = Codec.fit(
             rows.kind or "symbols",

@@ -168,18 +168,18 @@ class SequenceModel(nn.Module):
         """
         if not labels:
             return Outputs(None, self.reconstruction_head(self.encode(x, keep_mask, keys, read=chosen)))
+        predictions = None
         if chosen is None and self.config.pooling in ("cls", "last"):
-            h_BTD, vectors_BD = None, self.encode(x, keep_mask, keys, read="pooled").squeeze(-2)
+            vectors_BD = self.encode(x, keep_mask, keys, read="pooled").squeeze(-2)
         else:
             h_BTD = self.encode(x, keep_mask, keys)
             vectors_BD = self.pool(h_BTD, keep_mask)
+            if chosen is not None:
+                predictions = self.reconstruction_head(h_BTD[..., -chosen.shape[-1] :, :][chosen])
         if self.inputs.per_row == 2:  # of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena
             a, b = vectors_BD[..., 0::2, :], vectors_BD[..., 1::2, :]
             vectors_BD = torch.cat((a, b, a - b, a * b), dim=-1)
-        logits = self.label_head(vectors_BD)
-        if chosen is None or h_BTD is None:
-            return Outputs(logits, None)
-        return Outputs(logits, self.reconstruction_head(h_BTD[..., -chosen.shape[-1] :, :][chosen]))
+        return Outputs(self.label_head(vectors_BD), predictions)
 
     def encode(
         self,
