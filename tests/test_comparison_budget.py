@@ -145,17 +145,26 @@ def test_the_same_command_goes_on_with_the_plan_that_was_made(tmp_path, tiny_tas
     assert folder.record == record
 
 
+def seconds_in(text):
+    """Of a duration as it is printed, like 1 min 20 s."""
+    unit = {"h": 3600, "min": 60, "s": 1}
+    return sum(float(number) * unit[name] for number, name in re.findall(r"([\d.]+) (h|min|s)", text))
+
+
 def test_a_refusal_names_all_that_would_help_and_how_much(tiny_task):
     config = tiny_config(train=THREE_RATES, seeds=5, arms=("scratch", "spt", "scratch-long"))
     big = replace(config, model=ModelConfig(width=64, heads=4, depth=2))
     with pytest.raises(SettingError) as caught:
         within(tiny_task, big, "6s", {"seeds", "train.lr"})
     text = str(caught.value)
-    shares = {way: int(share) for way, share in re.findall(r"(?:: |, )([^:()]+?) \(leaves (\d+)%\)", text)}
+    needed = seconds_in(re.search(r"takes about ([^;]+);", text)[1])
+    found = re.findall(r"(?:: |, )([^:()]+?) \(about ([^)]+)\)", text)
+    shares = {way: seconds_in(duration) / needed for way, duration in found}
     ways = ["--max-length 4", "--arms scratch,spt", "the model of --preset minimal", "--seeds 3", "--lr with one rate"]
     assert list(shares) == ways
-    assert shares["--seeds 3"] == 60 and shares["--lr with one rate"] == 33
-    assert 40 < shares["--max-length 4"] < 60
+    assert shares["--seeds 3"] == pytest.approx(0.6, abs=0.06)
+    assert shares["--lr with one rate"] == pytest.approx(0.33, abs=0.06)
+    assert 0.35 < shares["--max-length 4"] < 0.65
 
 
 def test_what_no_machine_can_do_is_refused_before_anything_is_timed(tiny_task, monkeypatch):

@@ -101,7 +101,7 @@ def test_what_changes_no_number_makes_no_other_question(settings):
     before = answer_of(first(3), **label)
     answer = answer_of(first(5), before.looks, **{**label, **settings})
     assert (before.level, answer.level) == (ALPHA, ALPHA / 2)
-    assert "look 2" in str(answer.verdict) and "This is look" not in str(before.verdict)
+    assert "looked at 2 times" in str(answer.verdict) and "looked at" not in str(before.verdict)
 
 
 def test_seeds_that_were_added_after_a_result_was_seen_are_another_look():
@@ -151,7 +151,7 @@ def test_learning_rates_that_a_budget_left_out_are_said_and_come_first_in_what_t
     answer = answer_of(planted_runs(0.0, 0.0), shortened=Shortened(0.9, 1590.0, rates), train=TrainConfig(lr=(1e-3,)))
     text = "The budget left out 2 of 3 learning rates: nothing was tuned."
     assert (text in answer.verdict.notes) is bool(rates)
-    assert ("With about 27m nothing would be left out (--budget 27m)." in answer.verdict.advice) is bool(rates)
+    assert answer.verdict.next.startswith("Next: --budget 27m trains the whole preset") is bool(rates)
 
 
 def test_of_a_single_arm_nothing_is_ever_clear():

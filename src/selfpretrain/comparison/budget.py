@@ -111,7 +111,9 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
 
     def too_short(needed: float) -> SettingError:
         problem = f"is too short: the minimum that makes sense here takes about {duration_text(needed)}"
-        return SettingError("budget", budget, f"{problem}; give more time, or less to do: {_ways_out(least, keep)}")
+        return SettingError(
+            "budget", budget, f"{problem}; give more time, or less to do: {_ways_out(least, keep, needed)}"
+        )
 
     hopeless = least.total_flops / (workers * FASTEST)
     if request.device == "cpu" and hopeless > seconds:
@@ -174,8 +176,8 @@ class FitJob(Job):
             return fit(shared, self.metric, self.class_weights)
 
 
-def _ways_out(least: Plan, keep: Collection[str]) -> str:
-    """What would make the least plan cheaper, each with the share of its work that would be left."""
+def _ways_out(least: Plan, keep: Collection[str], needed: float) -> str:
+    """What would make the least plan cheaper, each with the seconds that it would then need."""
     request, config = least.request, least.request.config
     half, small = request.task.length // 2, PRESETS["minimal"].config.model
     pair = tuple(name for name in ("scratch", "spt") if name in config.arms)
@@ -190,7 +192,9 @@ def _ways_out(least: Plan, keep: Collection[str]) -> str:
         one = replace(config.train, lr=_middle(config.train.lr, 1))
         ways["--lr with one rate"] = replace(request, config=replace(config, train=one))
     shares = {way: Plan.of(cheaper).total_flops / least.total_flops for way, cheaper in ways.items()}
-    return ", ".join(f"{way} (leaves {100 * share:.0f}%)" for way, share in shares.items() if share < WORTH_SAYING)
+    return ", ".join(
+        f"{way} (about {duration_text(share * needed)})" for way, share in shares.items() if share < WORTH_SAYING
+    )
 
 
 def _cut(task: Task, length: int) -> Task:

@@ -135,17 +135,19 @@ def untuned(shortened: Shortened, tried: int) -> Caveat:
 
 def _more_time(shortened: Shortened) -> str:
     minutes = math.ceil(shortened.full_seconds / 60)
-    return f"With about {minutes}m nothing would be left out (--budget {minutes}m)."
+    return f"--budget {minutes}m trains the whole preset, with all its learning rates."
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:
     """What is true beside the verdict: which arm of the first contrast fits its training labels sooner."""
     if not contrasts or contrasts[0].fit_steps is None or not contrasts[0].speeds_differ:
         return []
-    fastest, slowest = ([f"{pick(steps):g}" for steps in contrasts[0].fit_steps] for pick in (min, max))
-    ours, theirs = (low if low == high else f"{low} to {high}" for low, high in zip(fastest, slowest, strict=True))
-    arm, against = contrasts[0].arm, contrasts[0].against
-    return [f"{arm} fits 90% of its training labels in {ours} label steps, {against} in {theirs}."]
+    steps = dict(zip((contrasts[0].arm, contrasts[0].against), contrasts[0].fit_steps, strict=True))
+    sooner, later = sorted(steps, key=lambda arm: float(np.mean(steps[arm])))
+    spans = {arm: " to ".join(f"{n:g}" for n in sorted({min(own), max(own)})) for arm, own in steps.items()}
+    return [
+        f"{sooner} learns faster from labels: it fits 90% of them in {spans[sooner]} steps, {later} in {spans[later]}."
+    ]
 
 
 def mean(values: Sequence[float | None]) -> float:
@@ -158,13 +160,15 @@ def _pretraining(arm: str, entry: ArmSummary, task: Task) -> list[Caveat]:
     learnt, seeds = entry.pretrained
     if learnt == seeds and not learnt_nothing(entry):
         return []
-    cure = "Longer self-pretraining (--pretrain.duration) or other rates (--lr) may change this."
-    if not learnt_nothing(entry):
-        text = f"{ARMS[arm].title} is unreliable: it has learnt something in {learnt} of {seeds} seeds."
-        return [Caveat(code="pretraining-unreliable", text=text, cure=cure)]
     kind = KINDS[task.kind]
+    cure = "Longer self-pretraining (--pretrain.duration) or other learning rates (--lr) may change this."
+    if not learnt_nothing(entry):
+        less = f"in {seeds - learnt} of {seeds} seeds it has learnt no more than {kind.table_words}"
+        text = f"{ARMS[arm].title} is unreliable: {less}."
+        return [Caveat(code="pretraining-unreliable", text=text, cure=cure)]
     unit = f" {kind.loss_unit}" if kind.loss_unit else ""
-    losses = f"{mean(entry.val_reconstruction):.3f} against {mean(entry.val_without_context):.3f}{unit}"
+    own, by_table = mean(entry.val_reconstruction), mean(entry.val_without_context)
+    losses = f"its loss is {own:.3f}{unit}, theirs {by_table:.3f}; lower is better"
     text = f"{ARMS[arm].title} has learnt no more than {kind.table_words} ({losses})."
     return [Caveat(code=NOTHING, text=text, cure=cure)]
 
@@ -229,12 +233,15 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
     test = contrast.test
     if contrast.outcome != "no detectable effect" or test.low is None or test.high is None:
         return []
-    missed = max(test.high, -test.low)
-    if missed < POINT:
+    gain, loss = max(test.high, 0.0), max(-test.low, 0.0)
+    if max(gain, loss) < POINT:
         return []
     summary = task.describe()
     rested = f"{test.n} seeds and {summary.tested(contrast.n_test)}"
-    text = f"With {rested} a difference of up to {unit.lead(missed)[1:]} {unit.unit} could have been missed."
+    sizes = [
+        f"a {what} of up to {unit.lead(size)[1:]}" for what, size in (("gain", gain), ("loss", loss)) if size >= POINT
+    ]
+    text = f"With {rested} {' or '.join(sizes)} {unit.unit} could have been missed."
     if abs(test.mean) < POINT:
         return [Caveat(code="could-not-see", text=text)]
     if all(lead * test.mean > 0 for lead in contrast.leads):
@@ -245,8 +252,9 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
     cure = f"More test {f'groups ({summary.group})' if summary.group else summary.rows} may decide it."
     if needed:
         cure = (
-            f"About {needed} seeds would decide it: the same command with --seeds {needed}, which is another look and "
-            f"asks for p below {next_level:g}. Next time name a range beforehand (--seeds {test.n}-{needed})."
+            f"--seeds {needed} goes on from these runs; if the difference is real, about so many show it. A claim then "
+            f"takes p below {next_level:g}, since it is a further look; better is a range from the start "
+            f"(--seeds {test.n}-{needed})."
         )
     return [Caveat(code="could-not-see", text=text, cure=cure)]
 

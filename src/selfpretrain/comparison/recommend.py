@@ -7,7 +7,7 @@ import numpy as np
 
 from selfpretrain.comparison.plateau import has_left
 from selfpretrain.comparison.run import Run, SplitName
-from selfpretrain.comparison.summary import Recommendation
+from selfpretrain.comparison.summary import Recommendation, RunnerUp
 from selfpretrain.config import MetricName
 from selfpretrain.data.task import Split, Task
 from selfpretrain.metrics import contributions
@@ -35,7 +35,8 @@ def recommend(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName 
     equal = [arm for arm, mean in means.items() if mean >= least]
     arm = min(equal, key=lambda arm: sum(_flops(run) for run in finished[arm]) / len(finished[arm]))
     run = max(finished[arm], key=_val)
-    assert run.result.test is not None, "it ended well"
+    others = [best for other, own in finished.items() if other != arm and (best := max(own, key=_val))]
+    second = max(others, key=_val, default=None)
     average = _average(finished[arm], task, metric)
     better = average is not None and average[0] > _val(run)[0]
     return Recommendation(
@@ -44,11 +45,12 @@ def recommend(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName 
         choice=run.result.choice,
         learnt=bool(has_left(run.result, task.val.y)),
         val=_val(run)[0],
-        test=run.result.test.rank[0],
+        test=_test(run),
         seconds=sum(training.seconds for training in run.result.trainings),
         saved=run.result.saved,
         average_val=average[0] if average and better else None,
         average_test=average[1] if average and better else None,
+        runner_up=None if second is None else RunnerUp(arm=second.record.arm, val=_val(second)[0], test=_test(second)),
     )
 
 
@@ -56,6 +58,11 @@ def _val(run: Run) -> tuple[float, float]:
     """Validation score and negative loss."""
     validated = run.result.label.val
     return (0.0, 0.0) if validated is None else validated.rank
+
+
+def _test(run: Run) -> float:
+    assert run.result.test is not None, "it ended well"
+    return run.result.test.rank[0]
 
 
 def _error(runs: Sequence[Run], mean: float, task: Task, metric: MetricName) -> float:

@@ -165,6 +165,15 @@ class Caveat:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunnerUp:
+    """Of the arms that are not recommended, the best on validation: the best of its seeds."""
+
+    arm: str
+    val: float
+    test: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Recommendation:
     """The model to use: of all arms the cheapest among those that are best on validation.
 
@@ -176,6 +185,7 @@ class Recommendation:
         seconds: of its trainings, without those at other rates.
         saved: whether the folder ``best`` holds it; classifiers of aeon cannot be saved.
         average_val, average_test: None where the average is no better on validation.
+        runner_up: None where there is one arm.
     """
 
     arm: str
@@ -188,20 +198,22 @@ class Recommendation:
     saved: bool = True
     average_val: float | None = None
     average_test: float | None = None
+    runner_up: RunnerUp | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The answer in words: first in one line, then what to do, the primary claims, and what to know."""
+    """The answer in words: in one line, which model to use, what to do next, the primary claims, and what to know."""
 
     answer: str
     advice: str = ""
+    next: str = ""
     claims: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def lines(self) -> list[str]:
-        return [line for line in (self.answer, self.advice, *self.claims, *self.notes) if line]
+        return [line for line in (self.answer, self.advice, self.next, *self.claims, *self.notes) if line]
 
     def __str__(self) -> str:
         return "\n".join(self.lines)

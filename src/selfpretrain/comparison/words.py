@@ -1,8 +1,8 @@
-"""The verdict in words: the answer in one line, what to do, the primary claims, and what to know."""
+"""The verdict in words: the answer, which model to use, what to do next, the primary claims, and what to know."""
 
 from collections.abc import Mapping, Sequence
 
-from selfpretrain.comparison.caveats import NOTHING, mean
+from selfpretrain.comparison.caveats import CEILING, NOTHING, mean
 from selfpretrain.comparison.claims import ALPHA, MARGIN
 from selfpretrain.comparison.plateau import Count, counted, difference_p
 from selfpretrain.comparison.summary import (
@@ -11,12 +11,12 @@ from selfpretrain.comparison.summary import (
     Caveat,
     ContrastSummary,
     Outcome,
-    Recommendation,
     Summary,
     Verdict,
+    WarningCode,
 )
 from selfpretrain.config import GAIN, MIN_SEEDS
-from selfpretrain.metrics import UNITS, Unit
+from selfpretrain.metrics import UNITS
 from selfpretrain.registry import ARMS
 
 COMPUTE_TOLERANCE = 0.02
@@ -30,14 +30,17 @@ CAUSES: Mapping[Cause, str] = {
     "none": "nothing to explain",
 }
 """Each cause for a table."""
-AHEAD: Mapping[Outcome, str] = {
+OUTCOMES: Mapping[Outcome, str] = {
     "helps": "ahead",
     "loses": "behind",
     "equal": "equal",
-    "no detectable effect": "no difference shows",
+    "no detectable effect": "undecided",
     "too short": "too short to say",
     "not tested": "not tested",
 }
+"""Each outcome for a table."""
+FIRST_CURES: Mapping[WarningCode, int] = {"too-short": 0, "untuned": 1, NOTHING: 2, "could-not-see": 3}
+"""What to do next, the first where several things would help (ours)."""
 
 
 def points(share: float | None) -> str:
@@ -70,21 +73,25 @@ def verdict_of(answer: Summary, look: int) -> Verdict:
     lost = [f"Runs that failed are left out: {', '.join(failed)}."] if failed else []
     if not contrasts or ("spt" in answer.arms and contrasts[0].arm != "spt"):
         text = "No verdict: no two arms that can be compared have finished runs."
-        return Verdict(answer=text, advice=_advice(answer, ""), notes=tuple(lost))
+        return Verdict(answer=text, advice=_advice(answer), notes=tuple(lost))
     first = contrasts[0]
     if first.n_seeds < MIN_SEEDS:
         text = f"No verdict from {first.n_seeds} finished seeds: at least {MIN_SEEDS} are needed (--seeds)."
         notes = [*map(str, answer.warnings), *lost]
-        return Verdict(answer=text, advice=_advice(answer, ""), notes=tuple(notes))
+        return Verdict(answer=text, advice=_advice(answer), notes=tuple(notes))
     primary = [c for c in contrasts if c.primary and c.arm == first.arm] or [first]
-    said = {"not tested": NOTHING, "too short": "too-short"}.get(first.outcome)
-    why = next((caveat for caveat in answer.warnings if caveat.code == said), None)
+    code = {"not tested": NOTHING, "too short": "too-short"}.get(first.outcome)
+    why = next((caveat for caveat in answer.warnings if caveat.code == code), None)
     others = [caveat for caveat in answer.warnings if caveat is not why]
-    # What would change an answer that is open belongs to what to do; of one that is not, it is a note.
-    is_open = first.outcome not in ("helps", "loses", "equal")
-    to_do = next((caveat for caveat in answer.warnings if caveat.cure and is_open), None) if why is None else why
-    looks = f"This is look {look} at this result, so a claim takes p below {answer.level:g}."
+    # What would change an open answer is the next thing to do, unless the model to use leaves next to nothing to gain.
+    is_open = first.outcome not in ("helps", "loses", "equal") and not _is_at_ceiling(answer)
+    cures = sorted(answer.warnings, key=lambda caveat: FIRST_CURES.get(caveat.code, len(FIRST_CURES)))
+    to_do = next((caveat for caveat in cures if caveat.cure and is_open), None)
+    looks = (
+        f"The result was looked at {look} times, with more seeds each time, so a claim takes p below {answer.level:g}."
+    )
     notes = [
+        "" if why is None or why is to_do else why.cure,
         _because(first, answer.arms),
         _rivals(contrasts) if first.outcome == "helps" else "",
         *answer.observations,
@@ -94,8 +101,9 @@ def verdict_of(answer: Summary, look: int) -> Verdict:
     ]
     return Verdict(
         answer=_answer(primary, answer, why),
-        advice=_advice(answer, "" if to_do is None else to_do.cure),
-        claims=(*_counts(first, answer), *(_claim(contrast, answer) for contrast in primary)),
+        advice=_advice(answer),
+        next="" if to_do is None else f"Next: {to_do.cure}",
+        claims=(*_counts(first, answer), *_claims(primary, answer)),
         notes=tuple(note for note in notes if note),
     )
 
@@ -107,7 +115,7 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
     if first.outcome == "not tested":
         return f"Not tested: {why.text[0].lower()}{why.text[1:]}" if why else "Not tested."
     if first.outcome == "too short":
-        return "Too short to say whether it helps."
+        return f"Too short to say whether {title[0].lower()}{title[1:]} helps."
     unit = UNITS[answer.metric]
     means = [answer.arms[arm].mean_score(answer.metric) for arm in (first.arm, first.against)]
     scores = " against ".join(unit.level(score) for score in means if score is not None)
@@ -116,13 +124,12 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
         "helps": f"{title} helps",
         "loses": f"{title} hurts",
         "equal": f"{title} makes no difference: equal within {unit.lead(MARGIN)[1:]} {unit.unit}",
-        "no detectable effect": f"{title} makes no difference that could be shown",
+        "no detectable effect": f"Undecided whether {title[0].lower()}{title[1:]} helps",
     }[first.outcome]
     counts = [counted(answer.arms[arm].learnt) for arm in (first.arm, first.against)]
     if first.outcome == "no detectable effect" and counts[0].left != counts[1].left:
         left, others = (f"{count.left} of {count.seeds}" for count in counts)
-        text = f"It is open whether {title[0].lower()}{title[1:]} helps: it left the plateau in {left} seeds, "
-        text += f"{first.against} in {others}"
+        text += f": it learnt the task in {left} seeds, {first.against} in {others}"
     text = f"{text} ({scores} on test)"
     if more is None or more.outcome == first.outcome:
         both = ", also at equal total compute" if more is not None and more.outcome in ("helps", "loses") else ""
@@ -133,53 +140,55 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
             "helps": f"it is ahead of {more.against}.",
             "loses": f"it is behind {more.against}.",
             "equal": f"{more.against} does as well.",
-            "no detectable effect": f"no difference from {more.against} shows.",
-            "not tested": "nothing was tested.",
+            "no detectable effect": "that is undecided.",
+            "not tested": "it was not tested.",
             "too short": "it is too short to say.",
         }[more.outcome]
     )
 
 
-def _advice(answer: Summary, cure: str) -> str:
-    """What to do now: which model to use, and what would change the answer."""
+def _is_at_ceiling(answer: Summary) -> bool:
     use = answer.recommended
+    return use is not None and answer.metric != "log_loss" and use.val >= CEILING
+
+
+def _advice(answer: Summary) -> str:
+    """Which model to use."""
+    use, unit = answer.recommended, UNITS[answer.metric]
     if use is None:
-        return cure
+        return ""
     if not use.learnt:
-        return f"Use none of these models yet: on validation none is better than the commonest class. {cure}".strip()
-    return f"{_use(use, UNITS[answer.metric])} {cure}".strip()
-
-
-def _use(use: Recommendation, unit: Unit) -> str:
+        return "Use none of these models yet: on validation none is better than the commonest class."
     name = f"the {use.arm} model" if use.choice else f"{use.arm}, seed {use.seed}"
-    title = "" if unit.title == "accuracy" else f"{unit.title}: "
-    scores = f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}, trained in {use.seconds:.3g} s"
-    average = ""
+    title = "" if answer.metric == "accuracy" else f"{unit.title} "
+    scores = [f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}, trained in {use.seconds:.3g} s"]
     if use.average_val is not None and use.average_test is not None:
-        average = (
-            f" The mean probabilities of all its seeds: validation {unit.level(use.average_val)}, "
-            f"test {unit.level(use.average_test)}."
-        )
-    where = ", in the folder best" if use.saved else ""
-    return f"Use {name}{where} ({scores}).{average}"
+        levels = f"validation {unit.level(use.average_val)}, test {unit.level(use.average_test)}"
+        scores.append(f"the mean probabilities of all its seeds: {levels}")
+    if use.runner_up is not None:
+        second = use.runner_up
+        rank = "runner-up: {}," if second.val <= use.val else "{} costs more and is not clearly better:"
+        levels = f"validation {unit.level(second.val)}, test {unit.level(second.test)}"
+        scores.append(f"{rank.format(second.arm)} {levels}")
+    return f"Use {name}{', in the folder best' if use.saved else ''} ({'; '.join(scores)})."
 
 
 def _counts(first: ContrastSummary, answer: Summary) -> list[str]:
-    """How many seeds of the arms left the plateau, where it is not the same for all."""
+    """How many seeds of the arms learnt the task, where it is not the same for all."""
     arms = [first.arm, *dict.fromkeys(c.against for c in answer.comparisons if c.arm == first.arm and c.primary)]
     arms += [first.against] if first.against not in arms else []
     counts = {arm: counted(answer.arms[arm].learnt) for arm in arms}
     counts = {arm: count for arm, count in counts.items() if count.seeds}
     if first.arm not in counts or first.against not in counts or not _differ(counts):
         return []
-    parts = [f"{ARMS[first.arm].title} left the plateau in {_count(counts[first.arm], ' seeds')}"]
+    parts = [f"{ARMS[first.arm].title} learnt the task in {_count(counts[first.arm], ' seeds')}"]
     parts += [f"{arm} in {_count(count)}" for arm, count in counts.items() if arm != first.arm]
     p = difference_p(counts[first.arm], counts[first.against])
     return [f"{', '.join(parts)}; exact test against {first.against}: p {p:.3f}."]
 
 
 def _differ(counts: Mapping[str, Count]) -> bool:
-    """Whether some seeds left the plateau and others did not, of one arm or of different ones."""
+    """Whether some seeds learnt the task and others did not, of one arm or of different ones."""
     return any(count.differs for count in counts.values()) or len({count.left > 0 for count in counts.values()}) > 1
 
 
@@ -190,8 +199,19 @@ def _count(count: Count, seeds: str = "") -> str:
     return f"{count.left} of {count.seeds}{seeds}{chance}"
 
 
-def _claim(contrast: ContrastSummary, answer: Summary) -> str:
-    """One contrast in a line."""
+def _claims(primary: Sequence[ContrastSummary], answer: Summary) -> list[str]:
+    """Every primary claim in a line; equal numbers, as where longer label training changed nothing, in one."""
+    alike: dict[tuple[str, str, str], list[ContrastSummary]] = {}
+    for contrast in primary:
+        alike.setdefault(_claim(contrast, answer), []).append(contrast)
+    return [
+        f"{gain} against {' and '.join(f'{c.against} at equal {c.matched}' for c in contrasts)} ({interval}): {outcome}"
+        for (gain, interval, outcome), contrasts in alike.items()
+    ]
+
+
+def _claim(contrast: ContrastSummary, answer: Summary) -> tuple[str, str, str]:
+    """A contrast: the difference, its interval, and what may be claimed."""
     low, high = contrast.ci95
     counts = {arm: counted(answer.arms[arm].learnt) for arm in (contrast.arm, contrast.against)}
     unit = UNITS[answer.metric]
@@ -200,13 +220,10 @@ def _claim(contrast: ContrastSummary, answer: Summary) -> str:
     if low is not None:
         interval = f"{unit.lead(low)} to {unit.lead(high)}; {contrast.n_seeds} seeds, {rested}"
         interval += ", for seeds like these" if _differ(counts) else ""
-    gain = f"{unit.lead(contrast.effect)} {unit.unit} against {contrast.against} at equal {contrast.matched}"
-    outcome = AHEAD[contrast.outcome]
+    outcome = OUTCOMES[contrast.outcome]
     if contrast.outcome == "equal":
-        outcome += (
-            f" for seeds like these, which left the plateau; at least {100 * counts[contrast.arm].ci95[0]:.0f}% do"
-        )
-    return f"{gain} ({interval}): {outcome}.{_doubt(contrast, answer.level)}"
+        outcome += ", given seeds that learn the task, as all of these did"
+    return f"{unit.lead(contrast.effect)} {unit.unit}", interval, f"{outcome}.{_doubt(contrast)}"
 
 
 def _rivals(contrasts: Sequence[ContrastSummary]) -> str:
@@ -224,7 +241,7 @@ def _rivals(contrasts: Sequence[ContrastSummary]) -> str:
     return f"{worse}, without any pretraining, {'does' if len(free) == 1 else 'do'} worse."
 
 
-def _doubt(contrast: ContrastSummary, level: float) -> str:
+def _doubt(contrast: ContrastSummary) -> str:
     """What a reader should know before believing it: unequal compute, or why nothing is claimed."""
     if abs(contrast.compute_ratio - 1.0) > COMPUTE_TOLERANCE:
         return (
@@ -233,18 +250,20 @@ def _doubt(contrast: ContrastSummary, level: float) -> str:
         )
     if contrast.outcome not in ("no detectable effect", "equal") or contrast.p is None or contrast.p >= ALPHA:
         return ""
-    several = f"with several claims or looks that is no surprise (adjusted p {contrast.p_adjusted:.3f})"
-    return f" The interval excludes zero, but {several}."
+    return (
+        " The interval alone excludes zero; corrected for several claims or looks, the difference is not significant "
+        f"(adjusted p {contrast.p_adjusted:.3f})."
+    )
 
 
 def _because(contrast: ContrastSummary, arms: Mapping[str, ArmSummary]) -> str:
     weaker = contrast.arm if contrast.outcome == "loses" else contrast.against
     reached = f"{100 * mean(arms[weaker].best_train_acc):.0f}%"
     if contrast.cause == "speed" and contrast.outcome == "equal":
-        return "One of them needs fewer label steps to fit the training set."
+        return ""  # an observation says which of them is faster
     return {
-        "optimization": f"Why: optimisation. {weaker} fits only {reached} of its own training labels: a plateau, not a "
-        "limit, which more steps or a different initialisation may get past.",
+        "optimization": f"Why: optimisation. {weaker} fits only {reached} of its own training labels: a plateau, which "
+        "more steps or another initialisation may get past.",
         "generalization": "Why: generalisation. Both arms fit their training labels equally well.",
         "speed": "Why: only speed. With the same total compute the other arrives at the same place.",
         "compute": "Why: compute. Labels alone do better with what self-pretraining costs.",

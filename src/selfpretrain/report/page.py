@@ -10,7 +10,7 @@ import numpy as np
 from selfpretrain.comparison.claims import MARGIN
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import ArmSummary
-from selfpretrain.comparison.words import CAUSES, points, rates
+from selfpretrain.comparison.words import CAUSES, OUTCOMES, points, rates
 from selfpretrain.config import MIN_SEEDS, MetricName
 from selfpretrain.data.builtin import Published
 from selfpretrain.data.kinds import KINDS
@@ -43,6 +43,7 @@ def render(content: Content) -> str:
         reconstructions=[row for arm in summary.arms.items() if (row := _reconstruction(*arm)) is not None],
         failures=[(name, seed, why) for name, entry in summary.arms.items() for seed, why in entry.failures.items()],
         causes=CAUSES,
+        outcomes=OUTCOMES,
         margin=MARGIN,
         min_seeds=MIN_SEEDS,
         moved=content.moved,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.comparison.words import points, rates
+from selfpretrain.comparison.words import OUTCOMES, points, rates
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
@@ -61,8 +61,8 @@ def print_summary(console: Console, summary: Summary) -> None:
                 c.matched,
                 metric.lead(c.effect),
                 _range(metric.lead, c.ci95),
-                c.outcome,
-                c.cause,
+                OUTCOMES[c.outcome],
+                "-" if c.cause == "none" else c.cause,
             )
         console.print(contrasts)
     for name, entry in summary.arms.items():
