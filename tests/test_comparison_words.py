@@ -230,8 +230,8 @@ def counts(**left):
         ),
         (
             (4, 5, 5),
-            "Self-pretraining learnt the task in 4 of 5 seeds (28% to 99% would), scratch in 5 of 5, scratch-long in "
-            "5 of 5; exact test against scratch: p 1.000.",
+            "Self-pretraining learnt the task in 4 of 5 seeds (28% to 99% would), scratch and scratch-long in 5 of 5; "
+            "exact test against scratch: p 1.000.",
         ),
     ],
 )

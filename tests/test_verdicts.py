@@ -66,7 +66,7 @@ def test_small_and_unequal_shares_that_were_learnt_are_enough_where_every_seed_i
     assert planted.verdict.answer.startswith(
         "Self-pretraining helps (100.0% against 50.0% on test), also at equal total"
     )
-    assert "3 of 3 seeds, scratch in 0 of 3 (at most 71% would" in planted.verdict.claims[0]
+    assert "3 of 3 seeds, scratch and scratch-long in 0 of 3 (at most 71% would" in planted.verdict.claims[0]
 
 
 def test_scratch_that_escapes_in_one_of_five_seeds_is_counted():
@@ -74,7 +74,7 @@ def test_scratch_that_escapes_in_one_of_five_seeds_is_counted():
     assert planted.arms["scratch"].learnt == (False, False, False, False, True)
     assert outcomes(planted) == ("helps", "helps")
     count, claim, _ = planted.verdict.claims
-    assert "in 5 of 5 seeds, scratch in 1 of 5 (1% to 72% would)" in count and "p 0.048" in count
+    assert "in 5 of 5 seeds, scratch and scratch-long in 1 of 5 (1% to 72% would)" in count and "p 0.048" in count
     assert "for seeds like these" in claim
 
 

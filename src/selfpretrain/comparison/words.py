@@ -182,7 +182,9 @@ def _counts(first: ContrastSummary, answer: Summary) -> list[str]:
     if first.arm not in counts or first.against not in counts or not _differ(counts):
         return []
     parts = [f"{ARMS[first.arm].title} learnt the task in {_count(counts[first.arm], ' seeds')}"]
-    parts += [f"{arm} in {_count(count)}" for arm, count in counts.items() if arm != first.arm]
+    others = [arm for arm in counts if arm != first.arm]
+    alike = {count: [arm for arm in others if counts[arm] == count] for count in map(counts.__getitem__, others)}
+    parts += [f"{' and '.join(arms)} in {_count(count)}" for count, arms in alike.items()]
     p = difference_p(counts[first.arm], counts[first.against])
     return [f"{', '.join(parts)}; exact test against {first.against}: p {p:.3f}."]
 
