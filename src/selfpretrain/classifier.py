@@ -77,20 +77,24 @@ class Classifier:
         """Class names, in the order of the probabilities' columns."""
         return self.codec.classes
 
-    def predict_proba(self, rows: Any) -> NDArray[np.float64]:
+    def predict_proba(self, rows: Any, where: Path | str = "rows") -> NDArray[np.float64]:
         """Class probabilities of raw rows, (N, classes).
 
         Args:
             rows: as in the training data: strings, lists or arrays, or an array or a tensor (N, T) or (N, T, C); lists
                 of lists have channels. Where it had pairs, each row is (first, second). A frame's columns are found by
                 the names that training had; others are not used.
+            where: what to call them in a refusal.
 
         Raises:
             RequestError: rows that cannot be read as the model's training data were.
         """
-        x, lengths = self.codec.encode(rows)
+        x, lengths = self.codec.encode(rows, where)
         count = len(x) // self.codec.per_row
-        coded = Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row)
+        return self.probabilities(Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row))
+
+    def probabilities(self, coded: Split) -> NDArray[np.float64]:
+        """The same of rows that went through ``codec``."""
         if isinstance(self.model, ClassicalModel):
             return self.model.probabilities(coded)
         return probabilities_of(self.model, coded, CPU)

@@ -36,6 +36,9 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   compare [DATA]   train with and without self-pretraining on paired seeds, and report whether it helps
   diagnose DIR     explain the result: attention, gradients, loss landscape, and copying weights one group at a time
   study NAME       run many comparisons along one axis to test declared claims (study list shows the names)
+  predict DIR DATA write the class and the probabilities of every row of a file, by the model of a comparison
+  evaluate DIR DATA
+                   score the model of a comparison on a file of labelled rows
   data             list the built-in tasks, describe one, or write one to a file
   report DIR       rebuild the report of a finished comparison or study, without training
   clean DIR        list, then remove, trainings that the latest compare command does not use
@@ -45,6 +48,8 @@ DATA is a built-in task (see selfpretrain data list) or a file: .csv, .tsv, .par
   selfpretrain compare                            the built-in example, about five minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
   selfpretrain compare my.csv --budget 10m --plan show the plan for that, without running it
+  selfpretrain predict runs/my new.csv --out scored.csv
+                                                  use the model that the comparison recommends
   selfpretrain diagnose runs/proximity            explain the result of the first example
   selfpretrain study depth                        does the gain need depth?
   selfpretrain compare --help                     options of one command (--help-all: every option)
@@ -155,6 +160,58 @@ class DataArguments(_Parallel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class _OnFile:
+    folder: Path = field(metadata=ARGUMENT)
+    """Folder of a comparison, whose recommended model is used, or of any model (runs/spt-seed0, best)."""
+    data: Path = field(metadata=ARGUMENT)
+    """A file in any format that compare reads. Its columns are found by the names that training had."""
+    sequence: str | None = None
+    """The column that holds the sequence, where it has another name than in training."""
+    pair: str | None = None
+    """The column that holds the second sequence of a pair, where it has another name than in training."""
+    header: Literal["yes", "no"] | None = field(default=None, metadata=RARE)
+    """For text files: whether the first row names the columns. If not given: not if it consists of numbers."""
+    separator: str | None = field(default=None, metadata=RARE)
+    """For text files: the character between cells. If not given: comma, semicolon, tab or bar, whichever fits."""
+    encoding: str | None = field(default=None, metadata=RARE)
+    """For text files: their encoding, such as latin-1. If not given: UTF-8, or UTF-16 with a byte-order mark."""
+
+    def spelt(self, **more: Any) -> TaskConfig:
+        """How the file is read."""
+        own = {name: getattr(self, name) for name in ("sequence", "pair", "header", "separator", "encoding")}
+        return TaskConfig(data=str(self.data), **own, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictArguments(_OnFile):
+    """Write the class and the class probabilities of every row of a file, beside its other columns and in its order.
+
+    CSV and Parquet files may be larger than memory. Of a table with one row per time step every sequence gets one row.
+    """
+
+    out: Path
+    """File to write: .csv, .parquet or .jsonl. Its new columns are predicted, and p_ followed by each class."""
+    skip_bad: bool = False
+    """Leave rows that cannot be read without a prediction, and count them, instead of refusing the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateArguments(_OnFile):
+    """Score a model on the labelled rows of a file: every metric with its interval, and the confusion matrix.
+
+    If the file has the column that held train, val and test in training, its test rows are used.
+    """
+
+    label: str | None = None
+    """The column that holds the class, where it has another name than in training."""
+    group: str | None = None
+    """The column of what rows share, such as a person: intervals take groups, not rows, as independent.
+    If not given: that of training."""
+    json: bool = False
+    """Print the result as JSON to standard output."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """Draw report.html of a finished comparison or study again, from its folder alone."""
 
@@ -183,6 +240,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "diagnose": _diagnose,
         "study": _study,
+        "predict": _predict,
+        "evaluate": _evaluate,
         "data": _data,
         "report": _report,
         "clean": _clean,
@@ -414,6 +473,33 @@ def _data(argv: list[str]) -> None:
             sys.stderr.write(f"{make_file(config, arguments.out, workers=workers, watch=watch)}\n")
         else:
             sys.stdout.write(f"{described(config, workers=workers, watch=watch)}\n")
+
+
+def _predict(argv: list[str]) -> None:
+    arguments = read(PredictArguments, argv, "predict")
+    from selfpretrain.classifier import load_model
+    from selfpretrain.use.predict import predict_file
+    from selfpretrain.watch import Watcher
+
+    model = load_model(arguments.folder)
+    with Watcher(_console()) as watch:
+        scored = predict_file(
+            model, arguments.data, arguments.out, config=arguments.spelt(), skip_bad=arguments.skip_bad, watch=watch
+        )
+    sys.stderr.write("".join(f"{line}\n" for line in (*scored.lines, f"{arguments.out}: {scored.rows} rows")))
+
+
+def _evaluate(argv: list[str]) -> None:
+    arguments = read(EvaluateArguments, argv, "evaluate")
+    from selfpretrain.classifier import load_model
+    from selfpretrain.report.terminal import print_evaluation
+    from selfpretrain.use.evaluate import evaluate_file
+
+    config = arguments.spelt(label=arguments.label, group=arguments.group)
+    result = evaluate_file(load_model(arguments.folder), arguments.data, config)
+    print_evaluation(_console(), result)
+    if arguments.json:
+        sys.stdout.write(json.dumps(to_dict(result), indent=2, allow_nan=False) + "\n")
 
 
 def _report(argv: list[str]) -> None:

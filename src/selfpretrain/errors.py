@@ -8,6 +8,23 @@ class RequestError(ValueError):
     """The request or the data is wrong (exit status 2): says what, where, and what would be right."""
 
 
+class RowError(RequestError):
+    """One row of the data cannot be read; others can.
+
+    Args:
+        where: the file, or what to call rows in memory.
+        row: zero-based.
+        problem: what is wrong, and what to do.
+    """
+
+    def __init__(self, where: object, row: int, problem: str) -> None:
+        super().__init__(f"{where}: row {row + 1}: {problem}")
+        self.where, self.row, self.problem = where, row, problem
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.where, self.row, self.problem)
+
+
 class SettingError(RequestError):
     """A setting has a value that it cannot have.
 

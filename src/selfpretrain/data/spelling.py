@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from selfpretrain.data.reading import Reading
-from selfpretrain.errors import RequestError
+from selfpretrain.errors import RequestError, RowError
 
 NUMERIC_SHARE = 0.9
 """From this share of numbers on, a word among them is taken for an error and not for a symbol (ours)."""
@@ -78,7 +78,7 @@ def _as_argument(option: re.Match[str]) -> str:
 def refuse(where: Path | str, row: int | None, problem: str) -> NoReturn:
     """Raise a ``RequestError`` about a file, or about a zero-based row of it."""
     problem = for_reader(where, problem)
-    raise RequestError(f"{where}: {problem}" if row is None else f"{where}: row {row + 1}: {problem}")
+    raise RequestError(f"{where}: {problem}") if row is None else RowError(where, row, problem)
 
 
 def first_line(error: Exception) -> str:

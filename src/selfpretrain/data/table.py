@@ -18,7 +18,7 @@ import io
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from json import JSONDecodeError, loads
@@ -50,6 +50,8 @@ HEAD_BYTES, HEAD_ROWS = 2**22, 50
 """So much of a text is looked at to see its separator and its header (ours)."""
 BLOCK_BYTES, LONGEST_ROW = 2**22, 2**30
 """So much of a text is parsed at a time, and no row is longer (ours)."""
+ROWS = 2048
+"""Records of a piece of a file that counts them (ours)."""
 MAGIC = {
     b"\x1f\x8b": "compressed with gzip; let its name end in .gz",
     b"PK\x03\x04": "a ZIP archive, as Excel writes it; save it as CSV",
@@ -102,6 +104,14 @@ def read_table(path: Path, config: TaskConfig) -> Table:
     Raises:
         RequestError: it cannot be read, or can be read two ways; the message names the option that decides.
     """
+    return next(tables(path, config, whole=True))
+
+
+def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[Table]:
+    """The same, a piece after the other unless it is to be ``whole``: a file may be larger than memory.
+
+    An NPZ is always one piece.
+    """
     kind = extension(path)
     if kind not in EXTENSIONS:
         known = f"{', '.join(EXTENSIONS)}; text files may also end in {PACKED}"
@@ -117,10 +127,13 @@ def read_table(path: Path, config: TaskConfig) -> Table:
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
     read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
-    table = read(path, config)
-    if not len(table) and not table.unreadable:
+    is_empty = True
+    for table in read(path, config, whole):
+        is_empty = is_empty and not len(table) and not table.unreadable
+        if not is_empty:
+            yield table
+    if is_empty:
         refuse(path, None, "there are no rows; it needs a header and rows")
-    return table
 
 
 # Text.
@@ -162,8 +175,8 @@ def _refuse_twice(path: Path, names: Iterable[str], cure: str = "; rename one") 
             refuse(path, None, f"column '{name}' occurs twice{cure}")
 
 
-def _csv(path: Path, config: TaskConfig) -> Table:
-    """A table of texts, exactly as they are written: "01" is not 1."""
+def _csv(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
+    """Tables of texts, exactly as they are written: "01" is not 1."""
     raw_head = _utf8(path, config, HEAD_BYTES)
     for magic, what in MAGIC.items():
         if raw_head.startswith(magic):
@@ -183,14 +196,16 @@ def _csv(path: Path, config: TaskConfig) -> Table:
     _refuse_twice(path, filter(None, names), "; rename one, or give --header no if there is no header")
     if headless:
         notes.append("the first row is data, not a header (--header yes overrides)")
-    columns = _parsed(path, config, separator, names if headless else first, headless=headless, skipped=bool(told))
-    return Table(columns=dict(zip(names, columns, strict=True)), typed=False, headless=headless, notes=tuple(notes))
+    pieces = _parsed(path, config, separator, names if headless else first, headless=headless, skipped=bool(told))
+    for piece in map(pyarrow.concat_tables, filter(None, [list(pieces)]) if whole else ([piece] for piece in pieces)):
+        columns = dict(zip(names, piece.columns, strict=True))
+        yield Table(columns=columns, typed=False, headless=headless, notes=tuple(notes))
 
 
 def _parsed(
     path: Path, config: TaskConfig, separator: str, names: Sequence[str], *, headless: bool, skipped: bool
-) -> list[Any]:
-    """The columns of a text, of texts; ``names`` as they stand there, behind a line that is ``skipped`` or none."""
+) -> Iterator[pyarrow.Table]:
+    """A text as Arrow tables of texts; ``names`` as they stand there, behind a line that is ``skipped`` or none."""
     wrong_rows: list[Any] = []
 
     def remember(row: Any) -> str:
@@ -205,23 +220,26 @@ def _parsed(
     if separator == " ":  # one or more
         raw = b"\n".join(b" ".join(line.split()) for line in raw.splitlines())
 
-    def read(block_bytes: int) -> Any:
+    def read(block_bytes: int, done: int = 0) -> Iterator[pyarrow.Table]:
         one_by_one = arrow_csv.ReadOptions(
             use_threads=False,  # with threads nobody knows the number of a wrong row
             skip_rows=int(skipped),
+            skip_rows_after_names=done,
             column_names=names if headless else None,
             block_size=block_bytes,
         )
         try:
             source = str(path) if as_it_is else pyarrow.BufferReader(raw)
-            return arrow_csv.read_csv(source, one_by_one, layout, as_written).columns
+            for batch in arrow_csv.open_csv(source, one_by_one, layout, as_written):
+                done += len(batch)
+                yield pyarrow.Table.from_batches([batch])
         except pyarrow.ArrowInvalid as error:
-            if "straddling" in str(error) and block_bytes < LONGEST_ROW:
-                return read(LONGEST_ROW)
-            raise
+            if "straddling" not in str(error) or block_bytes == LONGEST_ROW:
+                raise
+            yield from read(LONGEST_ROW, done)
 
     try:
-        columns: list[Any] = read(BLOCK_BYTES)
+        yield from read(BLOCK_BYTES)
     except UnicodeDecodeError:
         refuse(path, None, NOT_UTF8)
     except (pyarrow.ArrowException, OSError) as error:
@@ -231,7 +249,6 @@ def _parsed(
             refuse(path, number, f"{problem}; quote cells with separators, or name the separator with --separator")
         problem = NOT_UTF8 if "UTF8" in str(error) else f"not a readable table ({first_line(error)}); save it again"
         refuse(path, None, problem)
-    return columns
 
 
 def _rows(head: str, separator: str) -> list[list[str]]:
@@ -290,44 +307,52 @@ def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
     return True
 
 
-def _json(path: Path, config: TaskConfig) -> Table:
+def _json(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
+    objects, is_empty = _objects(path, config), True
+    while piece := list(objects if whole else islice(objects, ROWS)):
+        is_empty = False
+        names = list(dict.fromkeys(chain.from_iterable(piece)))
+        _refuse_twice(path, map(str.strip, names), ", with and without blanks around it; rename one")
+        yield Table(columns={name.strip(): [row.get(name) for row in piece] for name in names})
+    if is_empty:
+        refuse(path, None, "there are no rows; write one JSON object a line")
+
+
+def _objects(path: Path, config: TaskConfig) -> Iterator[dict[str, Any]]:
     try:
         lines = _utf8(path, config).decode().split("\n")
     except UnicodeDecodeError:
         refuse(path, None, NOT_UTF8)
-    objects: list[dict[str, Any]] = []
     for row, line in enumerate(line for line in lines if line.strip()):
         try:
-            objects.append(loads(line))
+            read = loads(line)
         except (ValueError, RecursionError) as error:
             problem = error.msg if isinstance(error, JSONDecodeError) else first_line(error)
             refuse(path, row, f"not valid JSON ({problem}); write one object a line")
-        if not isinstance(objects[-1], dict):
+        if not isinstance(read, dict):
             refuse(path, row, 'not a JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
-    if not objects:
-        refuse(path, None, "there are no rows; write one JSON object a line")
-    names = list(dict.fromkeys(chain.from_iterable(objects)))
-    _refuse_twice(path, map(str.strip, names), ", with and without blanks around it; rename one")
-    return Table(columns={name.strip(): [row.get(name) for row in objects] for name in names})
+        yield read
 
 
 # Parquet and arrays.
 
 
-def _parquet(path: Path, config: TaskConfig) -> Table:
+def _parquet(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
     try:
         with pyarrow.OSFile(str(path)) as file:
-            table = parquet.read_table(file)
+            opened = parquet.ParquetFile(file)
+            _refuse_twice(path, map(str.strip, opened.schema_arrow.names))
+            batches = ([batch] for batch in opened.iter_batches(ROWS))
+            for piece in [opened.read()] if whole else map(pyarrow.Table.from_batches, batches):
+                columns = Frame()
+                for name in piece.column_names:
+                    columns.add(name.strip(), plain, path, piece.column(name))
+                yield Table(columns=columns)
     except (pyarrow.ArrowException, OSError) as error:
         refuse(path, None, f"not a readable Parquet file ({first_line(error)}); save it again")
-    _refuse_twice(path, map(str.strip, table.column_names))
-    columns = Frame()
-    for name in table.column_names:
-        columns.add(name.strip(), plain, path, table.column(name))
-    return Table(columns=columns)
 
 
-def _arrays(path: Path, config: TaskConfig) -> Table:
+def _arrays(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
     """Arrays by name; x_train, y_train, x_test and so on become the columns x, y and split.
 
     So do any others that there are of every part, such as person_train and person_test.
@@ -344,7 +369,8 @@ def _arrays(path: Path, config: TaskConfig) -> Table:
         columns = Frame()
         for name, array in arrays.items():
             columns.add(name, _checked, path, name, array)
-        return Table(columns=columns)
+        yield Table(columns=columns)
+        return
     for part in parts:
         if f"y_{part}" not in by_lower:
             x_name = by_lower[f"x_{part}"]
@@ -366,7 +392,7 @@ def _arrays(path: Path, config: TaskConfig) -> Table:
     lengths = [len(arrays[by_lower[f"x_{part}"]]) for part in parts]
     joined["split"] = [part for part, length in zip(parts, lengths, strict=True) for _ in range(length)]
     joined |= {name: array for name, array in arrays.items() if name not in taken}
-    return Table(columns=joined, numbers=np.concatenate([np.arange(length) for length in lengths]))
+    yield Table(columns=joined, numbers=np.concatenate([np.arange(length) for length in lengths]))
 
 
 def _checked(path: Path, name: str, array: NDArray[Any]) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from selfpretrain.comparison.judge import MAX_CONFUSION
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
 from selfpretrain.comparison.words import OUTCOMES, points, rates
@@ -17,6 +18,7 @@ from selfpretrain.files import from_dict
 from selfpretrain.metrics import UNITS
 from selfpretrain.report.page import flops_unit, percent
 from selfpretrain.studies.study import StudyAnswer
+from selfpretrain.use.evaluate import Evaluation
 
 MAX_LINES = 8
 """Of a verdict; the report has all."""
@@ -76,6 +78,25 @@ def print_summary(console: Console, summary: Summary) -> None:
 
 def _range(text: Callable[[float | None], str], bounds: tuple[float | None, float | None]) -> str:
     return "-" if bounds[0] is None else " to ".join(map(text, bounds))
+
+
+def print_evaluation(console: Console, result: Evaluation) -> None:
+    """Print every metric with its interval, and what each class is taken for."""
+    for note in result.notes:
+        console.print(Text(note))
+    scores = Table("metric", "value", "95% interval", box=SIMPLE_HEAD)
+    for name, value in result.scores.items():
+        unit = UNITS.get(name, UNITS["log_loss"])  # type: ignore[call-overload]
+        bounds = result.ci95.get(name)
+        scores.add_row(name.replace("_", " "), unit.bare(value), "-" if bounds is None else _range(unit.bare, bounds))
+    console.print(scores)
+    if len(result.classes) <= MAX_CONFUSION:
+        matrix = Table("class", *(f"as {name}" for name in result.classes), box=SIMPLE_HEAD)
+        for name, row in zip(result.classes, result.confusion, strict=True):
+            matrix.add_row(Text(name), *map(str, row))
+        console.print(matrix)
+    groups = "" if result.groups is None else f" in {result.groups} groups, which intervals take as independent"
+    console.print(f"{result.rows} labelled rows{groups}")
 
 
 def print_study(console: Console, answer: StudyAnswer) -> None:

@@ -1,0 +1,134 @@
+"""``selfpretrain evaluate``: how good a saved model is on a file of labelled rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from selfpretrain.classifier import Classifier
+from selfpretrain.config import MetricName, TaskConfig
+from selfpretrain.data.cells import check_channels
+from selfpretrain.data.columns import listed, some
+from selfpretrain.data.read import rows_of_table
+from selfpretrain.data.rows import Rows, parsed
+from selfpretrain.data.sequences import interleaved
+from selfpretrain.data.spelling import refuse
+from selfpretrain.data.table import SPLIT_NAMES, Table
+from selfpretrain.data.task import Split
+from selfpretrain.metrics import UNITS, all_scores, contributions
+from selfpretrain.stats import clustered, t_interval
+from selfpretrain.use.rows import tables_for
+
+UNNAMED_LABELS = ("label", "y")
+"""Columns of the class for a model that was trained on sequences without names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """How good a model is on labelled rows.
+
+    Attributes:
+        rows: that have a label; others are left out.
+        groups: that they belong to, which the intervals then take as independent; None: rows are.
+        classes: class names, in the order of ``confusion``.
+        scores: every metric by its name; losses and errors are positive. None: not defined for these rows.
+        ci95: intervals over other rows (or groups) of the same kind, of the metrics that are means over rows.
+        confusion: rows of a class (row) that are taken for a class (column).
+        notes: which rows of the file were left out.
+    """
+
+    rows: int
+    groups: int | None
+    classes: tuple[str, ...]
+    scores: Mapping[str, float | None]
+    ci95: Mapping[str, tuple[float, float]]
+    confusion: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_file(model: Classifier, path: Path, config: TaskConfig | None = None) -> Evaluation:
+    """Evaluate a model on the labelled rows of a file; where it has a column of splits, on its test rows.
+
+    The interval of the accuracy is exact (Clopper and Pearson); the others, and all where rows belong to groups, are
+    t-intervals of what each row or group adds to the metric.
+
+    Args:
+        model: see ``load_model``.
+        path: a table as ``compare`` reads it.
+        config: how the text of ``path`` is spelt, and what its columns are called where they have other names.
+
+    Raises:
+        RequestError: the file cannot be read as the training data were, or has classes that the model does not know.
+    """
+    config = config or TaskConfig(data=str(path))
+    named, table = next(tables_for(model, path, config, whole=True))
+    rows, used, notes = _labelled(path, named, table, config)
+    codec = named.codec
+    for column in rows.columns:
+        check_channels(path, column, len(codec.mean), "training")
+    known = {name: number for number, name in enumerate(codec.classes)}
+    labels = [label for label, is_used in zip(rows.labels, used, strict=True) if is_used and label is not None]
+    if strange := sorted(set(labels) - known.keys()):
+        count = sum(label in strange for label in labels)
+        problem = f"{count} rows have a class that the model does not know: {some(strange)}"
+        refuse(path, None, f"{problem}; it knows {some(codec.classes)}. Remove these rows, or train with them")
+    if not labels:
+        refuse(path, None, "no row has a label; name the column of the class with --label")
+    if left := int(used.sum()) - len(labels):
+        notes.append(f"{left} rows without a label are left out")
+    y = np.array([-1 if label is None else known.get(label, -1) for label in rows.labels], dtype=np.int64)
+    x, lengths = codec.arrays(interleaved(rows.columns))
+    groups = None if rows.groups is None else np.unique(rows.groups, return_inverse=True)[1]
+    coded = Split(x, lengths, y, per_row=codec.per_row, groups=groups).rows(np.flatnonzero(used & (y >= 0)))
+    p = model.probabilities(coded)
+    n = len(codec.classes)
+    confusion = np.bincount(coded.y * n + p.argmax(axis=1), minlength=n * n).reshape(n, n)
+    return Evaluation(
+        rows=len(coded),
+        groups=None if coded.groups is None else coded.n_groups,
+        classes=codec.classes,
+        scores=all_scores(p, coded.y),
+        ci95={metric: bounds for metric in UNITS if (bounds := _interval(metric, p, coded)) is not None},
+        confusion=tuple(map(tuple, confusion.tolist())),
+        notes=tuple(notes),
+    )
+
+
+def _labelled(
+    path: Path, model: Classifier, table: Table, config: TaskConfig
+) -> tuple[Rows, NDArray[np.bool_], list[str]]:
+    """The rows of a table, which of them to use (N,), and what a reader should know."""
+    reading, notes = model.codec.reading, list[str]()
+    label = config.label or reading.label
+    label = label or next((name for name in UNNAMED_LABELS if name in table.columns), UNNAMED_LABELS[0])
+    group = config.group or reading.group
+    if group is not None and group not in table.columns:
+        notes.append(f"there is no column '{group}', so that rows, and not groups, count as independent")
+        group = None
+    own = replace(reading, label=label, group=group, split=None)
+    settings = replace(config, data=str(path), kind=model.codec.kind, allow_missing=model.codec.allow_missing)
+    rows = parsed(path, rows_of_table(path, table, settings, Rows(columns=(), labels=[], reading=own)), settings)
+    split, used = config.split or reading.split, np.ones(len(rows.labels), dtype=np.bool_)
+    if split in table.columns and reading.series is None:
+        parts = [SPLIT_NAMES.get(str(cell).strip().lower()) for cell in listed(table.columns[split])]
+        if "test" in parts:
+            used = np.array([part == "test" for part in parts])
+            notes.append(f"of {len(parts)} rows the {used.sum()} of the test split are used (column '{split}')")
+    return rows, used, notes
+
+
+def _interval(metric: MetricName, p: NDArray[np.float64], rows: Split) -> tuple[float, float] | None:
+    """95% interval of a metric as it is usually given; None where there is none."""
+    d = contributions(metric, p, rows.y)
+    if metric == "accuracy" and rows.groups is None:
+        exact = binomtest(int(d.sum()), len(d)).proportion_ci(0.95, method="exact")
+        return float(exact.low), float(exact.high)
+    interval = t_interval(clustered(d[None], rows.groups)[0])
+    if interval.low is None or interval.high is None or np.isnan(interval.mean):
+        return None
+    if metric == "log_loss":
+        return max(0.0, -interval.high), -interval.low
+    return max(0.0, interval.low), min(1.0, interval.high)

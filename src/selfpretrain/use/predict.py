@@ -1,0 +1,237 @@
+"""``selfpretrain predict``: classes and probabilities of the rows of a file, beside its other columns."""
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+from numpy.typing import NDArray
+from pyarrow import csv, parquet
+
+from selfpretrain.classifier import Classifier
+from selfpretrain.config import TaskConfig
+from selfpretrain.data.columns import listed, sequence_columns
+from selfpretrain.data.labels import typed_classes
+from selfpretrain.data.table import Table
+from selfpretrain.errors import RequestError, RowError, SettingError
+from selfpretrain.files import write_atomically
+from selfpretrain.use.rows import tables_for
+from selfpretrain.watch import Note, Watch, ignore
+
+PREDICTED, PROBABILITY = "predicted", "p_"
+"""The column of the class, and what the column of a class's probability begins with."""
+MOST_NAMED = 5
+"""Rows that cannot be read are named up to this many (ours)."""
+NOTED_ROWS = 100_000
+"""Progress is said after so many rows (ours)."""
+Columns = Mapping[str, Any]
+
+
+@dataclass
+class Scored:
+    """What became of a file.
+
+    Attributes:
+        rows: rows, or sequences of a table with a row a time step.
+        bad: why rows could not be read, by their zero-based number.
+    """
+
+    rows: int = 0
+    bad: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> list[str]:
+        """For a reader: the rows without a prediction."""
+        if not self.bad:
+            return []
+        verb = "has" if len(self.bad) == 1 else "have"
+        more = [f"and {len(self.bad) - MOST_NAMED} more"] if len(self.bad) > MOST_NAMED else []
+        named = [f"row {row + 1}: {problem}" for row, problem in list(self.bad.items())[:MOST_NAMED]]
+        return [f"{len(self.bad)} of {self.rows} rows {verb} no prediction", *named, *more]
+
+
+def predict_file(
+    model: Classifier,
+    path: Path,
+    out: Path,
+    *,
+    config: TaskConfig | None = None,
+    skip_bad: bool = False,
+    watch: Watch = ignore,
+) -> Scored:
+    """Write the class and the probabilities of every row beside its other columns, in the order of the file.
+
+    CSV and Parquet files may be larger than memory. Of a table with a row a time step every sequence gets one row.
+
+    Args:
+        model: see ``load_model``.
+        path: a table as ``compare`` reads it.
+        out: .csv, .parquet or .jsonl; appears whole or not at all.
+        config: how the text of ``path`` is spelt, and what its columns are called where they have other names.
+        skip_bad: leave rows that cannot be read without a prediction; otherwise the first one is refused.
+
+    Raises:
+        RequestError: the file cannot be read as the training data were, or has a column that would be written.
+    """
+    if out.suffix.lower() not in WRITERS:
+        raise SettingError("out", out, f"cannot be written; name a file that ends in {', '.join(WRITERS)}")
+    if out.exists() and out.samefile(path):
+        raise SettingError("out", out, "is the file that is read; name another one")
+    if skip_bad and model.codec.reading.series is not None:
+        raise SettingError("skip_bad", True, "is for tables with a row a sequence; here a sequence has several rows")
+    scored, config = Scored(), config or TaskConfig(data=str(path))
+    write_atomically(out, WRITERS[out.suffix.lower()](_scored(model, path, config, scored, skip_bad, watch)))
+    return scored
+
+
+def _scored(
+    model: Classifier, path: Path, config: TaskConfig, scored: Scored, skip_bad: bool, watch: Watch
+) -> Iterator[Columns]:
+    """The columns to write, piece by piece."""
+    for named, table in tables_for(model, path, config):
+        new = [PREDICTED, *(f"{PROBABILITY}{name}" for name in model.classes)]
+        if clash := [name for name in new if name in table.names]:
+            raise RequestError(f"{path}: there is a column '{clash[0]}', which is to be written; rename it")
+        before, columns = scored.rows, _other_columns(path, named, table)
+        probabilities = _probabilities(named, path, table, scored, skip_bad)
+        is_bad = np.isnan(probabilities[:, 0])
+        names = typed_classes(model.classes, model.codec.reading)
+        predicted = names[probabilities.argmax(axis=1)].astype(object)
+        predicted[is_bad] = None
+        values = probabilities.astype(object)
+        values[is_bad] = None
+        yield columns | dict(zip(new, [predicted.tolist(), *values.T.tolist()], strict=True))
+        if before // NOTED_ROWS < scored.rows // NOTED_ROWS:
+            watch(Note(f"{scored.rows:,} rows are done"))
+    if scored.rows == len(scored.bad):
+        row, problem = next(iter(scored.bad.items()))
+        raise RowError(path, row, problem)
+
+
+def _other_columns(path: Path, model: Classifier, table: Table) -> dict[str, Any]:
+    """The columns that a table of predictions can hold; of series their names alone."""
+    reading = model.codec.reading
+    if reading.series is not None:
+        first = sequence_columns(path, table.columns, reading)[1]
+        names = listed(table.columns[reading.series])
+        return {reading.series: [names[row] for row in first]}
+    return {name: cells for name, cells in table.columns.items() if getattr(cells, "ndim", 1) == 1}
+
+
+def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, skip_bad: bool) -> NDArray[np.float64]:
+    """(N, classes); NaN for rows that are skipped."""
+    reading, before = model.codec.reading, scored.rows
+    needed = [name for name in (*reading.cells, reading.series, reading.time) if name is not None]
+    columns = {name: table.columns[name] for name in needed}
+
+    def of_rows(start: int, stop: int) -> NDArray[np.float64]:
+        try:
+            return model.predict_proba({name: cells[start:stop] for name, cells in columns.items()}, path)
+        except RequestError as error:
+            if not skip_bad:
+                if not isinstance(error, RowError):
+                    raise
+                cure = "--skip-bad leaves such rows without a prediction"
+                raise RowError(path, before + start + error.row, f"{error.problem}; {cure}") from None
+            if stop - start == 1:
+                scored.bad[before + start] = getattr(error, "problem", str(error))
+                return np.full((1, len(model.classes)), np.nan)
+        middle = (start + stop) // 2
+        return np.concatenate([of_rows(start, middle), of_rows(middle, stop)])
+
+    probabilities = of_rows(0, len(table))
+    scored.rows += len(probabilities)
+    return probabilities
+
+
+# What is written.
+
+
+def _as_jsonl(pieces: Iterator[Columns]) -> Iterator[bytes]:
+    for columns in pieces:
+        for cells in zip(*map(listed, columns.values()), strict=True):
+            yield json.dumps(dict(zip(columns, cells, strict=True)), default=_plain).encode() + b"\n"
+
+
+def _plain(cell: Any) -> Any:
+    return cell.tolist() if hasattr(cell, "tolist") else str(cell)
+
+
+def _as_csv(pieces: Iterator[Columns]) -> Iterator[bytes]:
+    for number, columns in enumerate(pieces):
+        flat = {name: _without_lists(cells) for name, cells in columns.items()}
+        data, options = io.BytesIO(), csv.WriteOptions(include_header=number == 0, quoting_style="needed")
+        csv.write_csv(_arrow(flat), data, options)
+        yield data.getvalue()
+
+
+def _without_lists(cells: Any) -> Any:
+    """A column whose lists are texts, in JSON."""
+    if isinstance(cells, pyarrow.ChunkedArray) and not pyarrow.types.is_nested(cells.type):
+        return cells
+    own = listed(cells)
+    if not any(isinstance(cell, list | tuple | dict | np.ndarray) for cell in own):
+        return cells
+    return [cell if isinstance(cell, str) or cell is None else json.dumps(cell, default=_plain) for cell in own]
+
+
+class _Sink(io.RawIOBase):
+    """A file that gives away what was written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._written, self._place = list[bytes](), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._place
+
+    def write(self, data: Any) -> int:
+        self._written.append(bytes(data))
+        self._place += len(self._written[-1])
+        return len(self._written[-1])
+
+    def taken(self) -> list[bytes]:
+        taken, self._written = self._written, []
+        return taken
+
+
+def _as_parquet(pieces: Iterator[Columns]) -> Iterator[bytes]:
+    sink, writer = _Sink(), None
+    for columns in pieces:
+        table = _arrow(columns)
+        writer = writer or parquet.ParquetWriter(sink, table.schema)
+        try:
+            writer.write_table(table.cast(writer.schema))
+        except (pyarrow.ArrowException, ValueError) as error:
+            problem = str(error).splitlines()[0]
+            raise RequestError(f"a column changes its type on the way ({problem}); write .jsonl or .csv") from None
+        yield from sink.taken()
+    if writer is not None:
+        writer.close()
+    yield from sink.taken()
+
+
+def _arrow(columns: Columns) -> pyarrow.Table:
+    """An Arrow table; a column of several types becomes one of texts."""
+    return pyarrow.table({name: _arrow_column(cells) for name, cells in columns.items()})
+
+
+def _arrow_column(cells: Any) -> Any:
+    try:
+        return cells if isinstance(cells, pyarrow.ChunkedArray) else pyarrow.array(cells)
+    except (pyarrow.ArrowException, OverflowError):
+        return pyarrow.array([None if cell is None else str(cell) for cell in cells], pyarrow.string())
+
+
+WRITERS: Mapping[str, Callable[[Iterator[Columns]], Iterator[bytes]]] = {
+    ".csv": _as_csv,
+    ".parquet": _as_parquet,
+    ".jsonl": _as_jsonl,
+}

@@ -1,0 +1,224 @@
+"""A file is scored: the model's own probabilities, every row in its place, whatever the format and the piece."""
+
+import csv
+import json
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from conftest import TINY_FLAGS
+from selfpretrain.classifier import Classifier, load_model
+from selfpretrain.config import ModelConfig, TaskConfig
+from selfpretrain.data import table
+from selfpretrain.data.load import load_task
+from selfpretrain.errors import RequestError
+from selfpretrain.model.transformer import fresh_model
+from selfpretrain.use.predict import predict_file
+
+RNG = np.random.default_rng(0)
+N = 60
+TEXTS = ["".join(RNG.choice(list("abcé,"), size=int(RNG.integers(3, 9)))) + f"{i:02d}" for i in range(N)]
+LABELS = [("no", "yes")[i % 2] for i in range(N)]
+
+
+def untrained(task):
+    return Classifier(task.codec, fresh_model(ModelConfig(width=8, heads=2), task.codec.inputs, seed=0).eval())
+
+
+def write_csv(path, header, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture
+def of_texts(tmp_path):
+    """A model of texts, and a file of rows beside an identifier."""
+    data = write_csv(tmp_path / "train.csv", ["id", "text", "label"], zip(range(N), TEXTS, LABELS, strict=True))
+    return untrained(load_task(data, kind="bytes", label="label", sequence="text")), data
+
+
+def read(path):
+    if path.suffix == ".parquet":
+        return parquet.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("block", [64, 2**22])
+def test_every_row_gets_the_models_probabilities_beside_its_own_cells(tmp_path, of_texts, ending, block, monkeypatch):
+    monkeypatch.setattr(table, "BLOCK_BYTES", block)
+    model, data = of_texts
+    out = tmp_path / f"out.{ending}"
+    assert predict_file(model, data, out).lines == []
+    scored, expected = read(out), model.predict_proba(TEXTS)
+    assert [row["id"] for row in scored] == list(map(str, range(N)))
+    assert [row["text"] for row in scored] == TEXTS
+    assert list(scored[0]) == ["id", "text", "label", "predicted", "p_no", "p_yes"]
+    assert [row["predicted"] for row in scored] == model.predict(TEXTS).tolist()
+    own = np.array([[float(row["p_no"]), float(row["p_yes"])] for row in scored])
+    np.testing.assert_allclose(own, expected, atol=1e-6)
+
+
+def test_files_are_read_in_pieces_and_a_row_longer_than_a_piece_is_read_too(tmp_path, of_texts, monkeypatch):
+    monkeypatch.setattr(table, "BLOCK_BYTES", 64)
+    long = write_csv(tmp_path / "long.csv", ["id", "text"], [*enumerate(TEXTS[:9]), (9, "a" * 200), (10, "b\nc" * 3)])
+    pieces = list(table.tables(long, TaskConfig(data=str(long))))
+    assert len(pieces) > 2
+    assert [cell for piece in pieces for cell in piece.columns["text"].to_pylist()][8:] == [
+        TEXTS[8],
+        "a" * 200,
+        "b\nc" * 3,
+    ]
+    monkeypatch.setattr(table, "ROWS", 4)
+    for ending in ("jsonl", "parquet"):
+        whole, out = tmp_path / f"in.{ending}", tmp_path / "out.jsonl"
+        if ending == "parquet":
+            parquet.write_table(pyarrow.table({"id": range(N), "text": TEXTS}), whole)
+        else:
+            whole.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(TEXTS)))
+        assert len(list(table.tables(whole, TaskConfig(data=str(whole))))) == N / 4
+        predict_file(of_texts[0], whole, out)
+        assert [row["id"] for row in read(out)] == list(range(N))
+
+
+def test_a_row_that_cannot_be_read_is_named_or_skipped_and_counted(tmp_path, of_texts, monkeypatch):
+    monkeypatch.setattr(table, "BLOCK_BYTES", 64)
+    model, _ = of_texts
+    texts = [*TEXTS[:20], "", *TEXTS[20:30], "", *TEXTS[30:40]]
+    data, out = write_csv(tmp_path / "bad.csv", ["id", "text"], enumerate(texts)), tmp_path / "out.csv"
+    with pytest.raises(RequestError, match=r"bad.csv: row 21: the sequence is empty; .*; --skip-bad leaves such rows"):
+        predict_file(model, data, out)
+    assert not list(tmp_path.glob("out*")) and not list(tmp_path.glob(".selfpretrain*"))
+    scored = predict_file(model, data, out, skip_bad=True)
+    assert list(scored.bad) == [20, 31] and scored.rows == len(texts)
+    assert scored.lines[0] == "2 of 42 rows have no prediction" and scored.lines[1].startswith("row 21: the sequence")
+    rows = read(out)
+    assert [number for number, row in enumerate(rows) if row["predicted"] == row["p_no"] == ""] == [20, 31]
+    good = [row["p_yes"] for row in rows if row["p_yes"]]
+    np.testing.assert_allclose([float(p) for p in good], model.predict_proba(TEXTS[:40])[:, 1], atol=1e-6)
+    nothing = write_csv(tmp_path / "nothing.csv", ["id", "text"], [(1, ""), (2, "")])
+    with pytest.raises(RequestError, match="row 1: the sequence is empty"):
+        predict_file(model, nothing, tmp_path / "none.csv", skip_bad=True)
+
+
+def test_columns_of_steps_with_gaps_and_whole_number_classes(tmp_path):
+    values = RNG.normal(size=(N, 4)).round(3)
+    rows = [[*map(str, own), str(i % 3)] for i, own in enumerate(values)]
+    data = write_csv(tmp_path / "steps.csv", ["t1", "t2", "t3", "t4", "class"], rows)
+    model, out = untrained(load_task(data)), tmp_path / "out.parquet"
+    rows[5][1] = "oops"
+    predict_file(model, write_csv(data, ["t1", "t2", "t3", "t4", "class"], rows), out, skip_bad=True)
+    scored = read(out)
+    assert [row["predicted"] for row in scored[:5]] == model.predict(values[:5]).tolist()
+    assert scored[5]["predicted"] is None and type(scored[0]["predicted"]) is int
+    assert scored[7]["t2"] == str(values[7, 1]) and sum(row["predicted"] is None for row in scored) == 1
+
+
+def test_a_series_of_rows_gets_one_row(tmp_path):
+    rows = [(f"s{i}", t, f"{RNG.normal():.3f}", "ab"[i % 2]) for t in range(5) for i in range(N)]
+    data = write_csv(tmp_path / "long.csv", ["who", "when", "value", "class"], rows)
+    model = untrained(load_task(data, series="who", time="when", label="class", sequence="value"))
+    out = tmp_path / "out.jsonl"
+    assert predict_file(model, data, out).rows == N
+    scored = read(out)
+    assert [row["who"] for row in scored] == [f"s{i}" for i in range(N)]
+    series = [[float(value) for who, _, value, _ in rows if who == f"s{i}"] for i in range(N)]
+    np.testing.assert_allclose([row["p_a"] for row in scored], model.predict_proba(series)[:, 0], atol=1e-6)
+    with pytest.raises(RequestError, match="skip_bad True is for tables with a row a sequence"):
+        predict_file(model, data, out, skip_bad=True)
+
+
+def test_a_model_of_sequences_without_names_takes_the_usual_or_the_named_column(tmp_path):
+    task = load_task("proximity", symbols=4, length=8, sequences=120)
+    model, out = untrained(task), tmp_path / "out.jsonl"
+    lines = [{"id": i, "sequence": [0, 1, 2, 3], "other": [3, 2, 1, 0]} for i in range(3)]
+    data = tmp_path / "in.jsonl"
+    data.write_text("\n".join(map(json.dumps, lines)))
+    predict_file(model, data, out)
+    one = read(out)
+    assert [row["other"] for row in one] == [[3, 2, 1, 0]] * 3
+    predict_file(model, data, out, config=TaskConfig(data=str(data), sequence="other"))
+    assert read(out)[0]["p_up"] != one[0]["p_up"]
+    np.savez(tmp_path / "in.npz", x=np.tile([0, 1, 2, 3], (3, 1)), person=[7, 8, 9])
+    predict_file(model, tmp_path / "in.npz", out)
+    assert [(row["person"], row["p_up"]) for row in read(out)] == [(n, one[0]["p_up"]) for n in (7, 8, 9)]
+    data.write_text(json.dumps({"a": [1], "b": [2]}))
+    with pytest.raises(RequestError, match=r"had no column names; name the column .* with --sequence; there are a, b"):
+        predict_file(model, data, out)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "name", "message"),
+    [
+        (["id", "words"], [(1, "abc")], "out.csv", r"column 'text' is missing, .* are id, words; --sequence names it"),
+        (["text", "predicted"], [("abc", 1)], "out.csv", "a column 'predicted', which is to be written; rename it"),
+        (["text"], [], "out.csv", "there are no rows"),
+        (["text"], [("abc",)], "out.xlsx", r"out.xlsx cannot be written; name a file that ends in .csv"),
+        (["text"], [("abc",)], "in.csv", "is the file that is read; name another one"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused_and_leaves_nothing(tmp_path, of_texts, header, rows, name, message):
+    data = write_csv(tmp_path / "in.csv", header, rows)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(RequestError, match=message):
+        predict_file(of_texts[0], data, tmp_path / name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_columns_that_change_their_type_go_into_text_formats_alone(tmp_path, of_texts, monkeypatch):
+    monkeypatch.setattr(table, "ROWS", 1)
+    data = tmp_path / "in.jsonl"
+    data.write_text('{"text": "abc", "n": 1}\n{"text": "abd", "n": {"a": [1]}}\n')
+    predict_file(of_texts[0], data, tmp_path / "out.jsonl")
+    assert [row["n"] for row in read(tmp_path / "out.jsonl")] == [1, {"a": [1]}]
+    predict_file(of_texts[0], data, tmp_path / "out.csv")
+    assert [row["n"] for row in read(tmp_path / "out.csv")] == ["1", '{"a": [1]}']
+    with pytest.raises(RequestError, match="a column changes its type on the way"):
+        predict_file(of_texts[0], data, tmp_path / "out.parquet")
+
+
+def test_a_pair_is_found_by_both_names(tmp_path):
+    rows = zip(TEXTS, TEXTS[::-1], LABELS, strict=True)
+    data = write_csv(tmp_path / "pairs.csv", ["one", "two", "label"], rows)
+    model = untrained(load_task(data, sequence="one", pair="two", kind="bytes"))
+    predict_file(model, data, tmp_path / "out.csv")
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    own = [float(row["p_no"]) for row in read(tmp_path / "out.csv")]
+    np.testing.assert_allclose(own, model.predict_proba(pairs)[:, 0], atol=1e-6)
+    with pytest.raises(RequestError, match=r"a row of the model has 2 sequence\(s\)"):
+        predict_file(model, data, tmp_path / "o.csv", config=TaskConfig(data=str(data), sequence="one"))
+
+
+def test_on_the_command_line_a_comparison_scores_its_own_test_rows(cli, tmp_path):
+    """The accuracy of what predict writes, and that of evaluate, are those that the comparison reports."""
+    test, out = tmp_path / "test.jsonl", tmp_path / "o"
+    small = ("--symbols=4", "--length=8", "--sequences=120")
+    made = cli("data", "make", "proximity", *small, f"--out={tmp_path}/all.jsonl")
+    assert made.returncode == 0, made.stderr
+    rows = read(tmp_path / "all.jsonl")
+    for part in ("train", "test"):
+        own = [row for row in rows if (row["split"] == "test") is (part == "test")]
+        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    settings = [flag for flag in TINY_FLAGS if flag not in small]
+    arms = ["--arms=scratch,spt,classical", f"--test={test}", f"--out={out}", "--json"]
+    compared = cli("compare", str(tmp_path / "train.jsonl"), *settings, *arms)
+    assert compared.returncode == 0, compared.stderr
+    summary = json.loads(compared.stdout)
+    use = summary["recommended"]
+    for folder in (out, out / "best", out / f"runs/{use['arm']}-seed{use['seed']}"):
+        scored = cli("predict", str(folder), str(test), f"--out={tmp_path}/scored.jsonl")
+        assert scored.returncode == 0 and "scored.jsonl: 18 rows" in scored.stderr, scored.stderr
+        right = [row["predicted"] == row["label"] for row in read(tmp_path / "scored.jsonl")]
+        assert np.mean(right) == pytest.approx(use["test"], abs=1e-12)
+    result = json.loads(cli("evaluate", str(out), str(test), "--json").stdout)
+    assert result["scores"]["accuracy"] == pytest.approx(use["test"], abs=1e-12)
+    assert np.sum(result["confusion"]) == result["rows"] == 18
+    wrong = cli("predict", str(out), "nowhere.csv", "--out=x.csv")
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "nowhere.csv" in wrong.stderr
+    assert load_model(out).classes == ("down", "up")
