@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,7 @@ from selfpretrain.arms.builtin import SETS
 from selfpretrain.config import ARGUMENT, PYTHON, RARE, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
 from selfpretrain.files import to_dict
+from selfpretrain.metrics import UNITS
 from selfpretrain.options import explained, filled, parse, read, task_help
 from selfpretrain.presets import preset_of
 from selfpretrain.registry import ARMS, PRESETS, SECTIONS, STUDIES, TASKS
@@ -36,6 +37,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   compare [DATA]   train with and without self-pretraining on paired seeds, and report whether it helps
   diagnose DIR     explain the result: attention, gradients, loss landscape, and copying weights one group at a time
   study NAME       run many comparisons along one axis to test declared claims (study list shows the names)
+  fit DATA         train one arm on all labelled rows, for a model to be used (--from DIR: as a comparison found best)
   predict DIR DATA write the class and the probabilities of every row of a file, by the model of a comparison
   evaluate DIR DATA
                    score the model of a comparison on a file of labelled rows
@@ -58,6 +60,7 @@ Exit status: 0 success, 2 invalid request or data, 1 unexpected failure, 130 int
 """
 
 STUDYS_OWN = "the study's own"
+COMPARISONS = "that of --from"
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
@@ -160,6 +163,30 @@ class DataArguments(_Parallel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FitArguments(_Parallel):
+    """Train one arm on all labelled rows but a validation part, for a model to be used by predict and evaluate.
+
+    Validation picks the learning rate and the checkpoint, so its accuracy is a little too good; evaluate gives that of
+    new rows. Running the same command again resumes.
+    """
+
+    task: TaskConfig = field(default_factory=lambda: TaskConfig(data=COMPARISONS))
+    config: CompareConfig = field(default_factory=lambda: CompareConfig(seeds=1))
+    from_: Path | None = None
+    """Folder of a finished comparison, of which are taken: the data (unless DATA is given), the recommended arm (unless
+    --arm is given), the settings, and the learning rates that most seeds of that arm picked."""
+    arm: str | None = None
+    """What to train: spt, scratch, classical or any other arm. If not given: that of --from, or spt."""
+    preset: str | None = None
+    """A named set of model and training settings; individual options override it.
+    If not given: that of --from, small for a file, and for a built-in task its own."""
+    budget: str | None = None
+    """Time budget, such as 10m or 1h, to which the training steps and learning rates are fitted."""
+    out: Path | None = None
+    """Output folder. If not given: models/<name of the data>."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _OnFile:
     folder: Path = field(metadata=ARGUMENT)
     """Folder of a comparison, whose recommended model is used, or of any model (runs/spt-seed0, best)."""
@@ -240,6 +267,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "compare": _compare,
         "diagnose": _diagnose,
         "study": _study,
+        "fit": _fit,
         "predict": _predict,
         "evaluate": _evaluate,
         "data": _data,
@@ -473,6 +501,59 @@ def _data(argv: list[str]) -> None:
             sys.stderr.write(f"{make_file(config, arguments.out, workers=workers, watch=watch)}\n")
         else:
             sys.stdout.write(f"{described(config, workers=workers, watch=watch)}\n")
+
+
+def fit_arguments(argv: list[str]) -> FitArguments:
+    """The arguments of ``fit``: what is given, on what a comparison found, or on a preset.
+
+    Raises:
+        RequestError: an option that cannot be used.
+    """
+    given = parse(FitArguments, argv, "fit", _compare_help)
+    if "arms" in given.get("config", {}):
+        raise SettingError("arms", ",".join(given["config"]["arms"]), "are for compare; name one with --arm")
+    data = given.get("task", {}).get("data")
+    if "from_" not in given:
+        if data is None:
+            raise RequestError("fit: name DATA, or a comparison with --from")
+        preset = PRESETS[given.get("preset") or preset_of(data)]
+        ground = FitArguments(task=preset.task, config=replace(preset.config, seeds=1), arm="spt")
+    else:
+        from selfpretrain.use.fit import FromComparison
+
+        known = FromComparison.read(given["from_"], given.get("arm"))
+        config = replace(PRESETS[given["preset"]].config, seeds=1) if "preset" in given else known.config
+        if known.task is None and data is None:
+            raise SettingError("from_", given["from_"], "was made from Python, so its data are not known; name DATA")
+        task = known.task if data is None and known.task is not None else TaskConfig()
+        ground = FitArguments(task=task, config=config, arm=known.arm)
+    arguments: FitArguments = filled(ground, given)
+    return arguments
+
+
+def _fit(argv: list[str]) -> None:
+    arguments = fit_arguments(argv)
+    from selfpretrain.machine import cores
+    from selfpretrain.use.fit import fit
+    from selfpretrain.watch import Watcher
+
+    task, arm = arguments.task, arguments.arm or "spt"
+    out = arguments.out or Path("models") / Path(task.data).stem
+    workers = _workers(arguments.workers, cores(), arguments.config.train.threads)
+    with Watcher(_console()) as watch:
+        fitted = fit(
+            task,
+            arguments.config,
+            arm=arm,
+            out=out,
+            budget=arguments.budget,
+            keep={"seeds"},
+            workers=workers,
+            watch=watch,
+        )
+    unit = UNITS[arguments.config.metric]
+    level = f"{unit.title} {unit.level(fitted.use.val)} on validation"
+    sys.stderr.write(f"{arm}: {level}\nmodel: {fitted.folder / 'best'}\n")
 
 
 def _predict(argv: list[str]) -> None:

@@ -88,6 +88,8 @@ class TaskConfig:
     """Seed of generated data and of the split; independent of the training seeds."""
     fraction: float = field(default=1.0, metadata=PYTHON)
     """Share of the training sequences that is used; a smaller share is part of a larger one. Test stays whole."""
+    train_on_test: bool = field(default=False, metadata=PYTHON)
+    """Test rows join training, for a model to be used; validation rows stand in for the test, and count twice."""
     random_labels: bool = field(default=False, metadata=PYTHON)
     """Control: the sequences of each split get each other's labels at random, so that they can only be memorised."""
     options: Mapping[str, Any] = field(default_factory=dict, metadata=TASK_OPTIONS)

@@ -41,7 +41,7 @@ def flag(setting: str) -> str:
     >>> flag("mask_ratio")
     '--mask-ratio'
     """
-    return "--" + setting.replace("_", "-")
+    return "--" + setting.rstrip("_").replace("_", "-")
 
 
 def explained(error: RequestError) -> str:

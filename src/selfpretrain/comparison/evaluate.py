@@ -90,7 +90,8 @@ class EvaluateJob(Job):
         seal(self.path, FILES)
         if run.result.test is not None:
             rate = "" if run.result.lr is None else f" at learning rate {run.result.lr:g}"
-            tell(Note(f"test accuracy {run.result.test.acc:.3f}{rate}", self.record.name))
+            split = "validation" if task.source is not None and task.source.train_on_test else "test"
+            tell(Note(f"{split} accuracy {run.result.test.acc:.3f}{rate}", self.record.name))
         return run
 
     def _classical(self, task: Task) -> Run:

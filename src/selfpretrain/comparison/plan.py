@@ -166,9 +166,9 @@ class Plan:
 
     @property
     def lines(self) -> list[str]:
-        """Three lines for a reader, and one more for what was left out."""
+        """For a reader: what is trained, its steps, which differences can be seen, and what was left out."""
         config = self.request.config
-        seeds = f"{config.seeds} seeds"
+        seeds = f"{config.seeds} seed{'s' if config.seeds > 1 else ''}"
         if config.looks:
             seeds = f"at most {seeds}, with a look after {' and '.join(map(str, config.looks[:-1]))}"
         rates = ", ".join(f"{lr:g}" for lr in config.train.lr)
@@ -185,7 +185,7 @@ class Plan:
         budget = "give --budget 10m, or " if self.is_long and not self.left_out else ""
         cut = f"; to save time, {budget}cut {', then '.join(cuts)}" if cuts else ""
         left = [f"left out for the budget: {', '.join(self.left_out)}"] if self.left_out else []
-        return [arms, steps + took, visible + cut, *left]
+        return [arms, steps + took, *([visible + cut] if len(config.arms) > 1 else ()), *left]
 
 
 def chains(trainings: Iterable[Training]) -> dict[str, Training]:

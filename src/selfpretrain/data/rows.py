@@ -207,6 +207,9 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         _check_groups(where, rows)
         groups = np.unique(rows.groups, return_inverse=True)[1]
         parts = parts_of(linked(duplicates, groups), y, rows.split, config.data_seed)
+    if config.train_on_test:
+        parts = np.where(parts == PARTS.index("test"), 0, parts)
+        notes.append("test rows are trained on, too; validation rows pick the model, and are no test of it")
     if config.fraction < 1:
         stay = share_of_training(duplicates, y, parts, config.fraction, config.data_seed)
         kept = f"{(parts[stay] == 0).sum()} of {(parts == 0).sum()}"
@@ -216,6 +219,8 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         groups = None if groups is None else groups[stay]
 
     places = [np.flatnonzero((parts == part) & (y != UNLABELLED)) for part in range(len(PARTS))]
+    if config.train_on_test:
+        places[PARTS.index("test")] = places[PARTS.index("val")]
     for part, members in zip(("training", "validation", "test"), places, strict=True):
         if not len(members):
             what = f"groups ({rows.group_name})" if rows.groups else "different sequences"
