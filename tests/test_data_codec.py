@@ -175,7 +175,11 @@ def test_columns_of_a_frame_are_found_by_the_names_of_training(holder):
         (WIDE, pd.DataFrame(FRAME).iloc[:0], "there are no rows"),
         (WIDE, pd.DataFrame(FRAME).assign(hr=object()), "column 'hr': row 1: is a object"),
         (ARRAY, pd.DataFrame(FRAME), "trained on sequences without column names; give the values alone"),
-        (ARRAY, np.zeros(16), r"16 rows of one number each, or one sequence; for one row give \[row\]"),
+        (
+            ARRAY,
+            np.zeros(16),
+            r"16 rows of one number each, or one sequence. Reshape your data: for one row give \[row\]",
+        ),
         (ARRAY, pd.Series(np.zeros(16)), "16 rows of one number each"),
         (ARRAY, torch.zeros(16), "16 rows of one number each"),
         (ARRAY, ["0.5", "1.5"], "every row has one entry, and those of training had 3 or more"),

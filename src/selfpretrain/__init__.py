@@ -8,18 +8,29 @@ if TYPE_CHECKING:
     from selfpretrain.data.load import load_task
     from selfpretrain.data.task import Task
     from selfpretrain.explain.diagnose import Diagnosis, diagnose
+    from selfpretrain.use.estimator import SelfPretrainedClassifier
 
 __version__ = "0.2.0"
 _HOMES = {
     "Comparison": "comparison.compare",
     "Diagnosis": "explain.diagnose",
+    "SelfPretrainedClassifier": "use.estimator",
     "Task": "data.task",
     "compare": "comparison.compare",
     "diagnose": "explain.diagnose",
     "load_model": "classifier",
     "load_task": "data.load",
 }
-__all__ = ["Comparison", "Diagnosis", "Task", "compare", "diagnose", "load_model", "load_task"]
+__all__ = [
+    "Comparison",
+    "Diagnosis",
+    "SelfPretrainedClassifier",
+    "Task",
+    "compare",
+    "diagnose",
+    "load_model",
+    "load_task",
+]
 
 
 def __getattr__(name: str) -> Any:

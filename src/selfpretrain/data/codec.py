@@ -101,8 +101,8 @@ class Codec:
         parsed = []
         for cells in columns:
             if are_numbers(cells):
-                cure = "for one row give [row], for several an array (N, T)"
-                raise RequestError(f"{where}: {len(cells)} rows of one number each, or one sequence; {cure}")
+                cure = "Reshape your data: for one row give [row], for several an array (N, T)"
+                raise RequestError(f"{where}: {len(cells)} rows of one number each, or one sequence. {cure}")
             sequences = KINDS[self.kind].parse(where, cells, self.reading, self.allow_missing).sequences
             if len(sequences) > 1 and sequences.lengths.max() == 1 < self.shortest:
                 problem = f"every row has one entry, and those of training had {self.shortest} or more"

@@ -56,6 +56,8 @@ def columns_of(data: Any) -> Frame | None:
     """
     if isinstance(data, Frame):
         return data
+    if hasattr(data, "toarray"):  # sparse matrices, of which one is a dict
+        return None
     if hasattr(data, "collect") and hasattr(data, "collect_schema"):
         raise RequestError("the frame is lazy; give frame.collect()")
     if (records := _records(data)) is not None:

@@ -184,8 +184,11 @@ def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -
     )
 
 
-def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Task:
+def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec: Codec | None = None) -> Task:
     """The task of parsed rows: check, cut, split, fit the codec on training rows, encode.
+
+    Args:
+        codec: takes the place of one that is fitted here; only its classes are those of the rows.
 
     Raises:
         RequestError: classes that cannot be used, an empty split, or a channel without a value.
@@ -234,18 +237,22 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig) -> Ta
         for part, members in zip(PARTS[1:], places[1:], strict=True):
             lacking = np.setdiff1d(np.arange(len(classes)), y[members])
             notes += [f"warning: class '{classes[absent]}' is not in {part}: {few}" for absent in lacking]
-    try:
-        codec = Codec.fit(
-            rows.kind or "symbols",
-            classes,
-            sequences.rows(sequences_of(np.flatnonzero(parts == 0), per_row)),
-            labelled=sequences.rows(sequences_of(places[0], per_row)),
-            allow_missing=config.allow_missing,
-            per_row=per_row,
-            reading=rows.reading,
-        )
-    except RequestError as error:
-        raise RequestError(f"{where}: {error}") from None
+    if codec is not None:
+        check_channels(where, sequences, len(codec.mean), "pretraining")
+        codec = replace(codec, classes=classes, reading=rows.reading)
+    else:
+        try:
+            codec = Codec.fit(
+                rows.kind or "symbols",
+                classes,
+                sequences.rows(sequences_of(np.flatnonzero(parts == 0), per_row)),
+                labelled=sequences.rows(sequences_of(places[0], per_row)),
+                allow_missing=config.allow_missing,
+                per_row=per_row,
+                reading=rows.reading,
+            )
+        except RequestError as error:
+            raise RequestError(f"{where}: {error}") from None
     x, lengths = codec.arrays(sequences)
 
     leaking = shared = leaks(duplicates, parts)
@@ -307,7 +314,7 @@ def _check_classes(where: Path | str, rows: Rows, config: TaskConfig) -> None:
     if not counts:
         refuse(where, None, "no row has a label; name the label column with --label")
     if len(counts) == 1:
-        refuse(where, None, f"all labels are '{next(iter(counts))}'; a classifier needs two classes or more")
+        refuse(where, None, f"all labels are '{next(iter(counts))}', one class; a classifier needs two classes or more")
     trained = {label for label, part in zip(rows.labels, rows.split or (), strict=False) if part == "train"} - {None}
     if rows.split is not None and len(trained) < 2:
         refuse(where, None, f"the training split has {len(trained)} class(es); it needs two or more")

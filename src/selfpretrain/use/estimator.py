@@ -1,0 +1,371 @@
+"""``SelfPretrainedClassifier``: self-pretraining and label training as an estimator of scikit-learn."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from selfpretrain.arms.arm import Rates
+from selfpretrain.classifier import Classifier, load_model, save_model
+from selfpretrain.comparison.budget import within
+from selfpretrain.comparison.request import Request
+from selfpretrain.comparison.search import Picked, Search
+from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.data.codec import Codec
+from selfpretrain.data.labels import typed_classes
+from selfpretrain.data.read import rows_in_memory
+from selfpretrain.data.rows import assemble, parsed
+from selfpretrain.data.task import Task
+from selfpretrain.engines.local import LocalEngine
+from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.files import DONE, MANIFEST, Sealed, own_folder, write_atomically
+from selfpretrain.machine import cores
+from selfpretrain.model.groups import GROUPS
+from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.registry import ARMS, PRESETS
+from selfpretrain.train.store import Store
+from selfpretrain.train.training import Start, Training
+from selfpretrain.train.work import TrainJob, model_of, training_flops
+from selfpretrain.watch import Planned, Watch, Watcher, ignore
+
+OF_MODEL = ("width", "heads", "depth", "positions", "pooling", "dropout")
+STRUCTURAL = ("preset", "kind", "axes", "allow_missing", *OF_MODEL)
+"""Parameters that pretrained weights hang on."""
+LARGEST_SEED = 2**31 - 1
+
+
+class Pretrained(NamedTuple):
+    """What ``pretrain`` leaves: how rows became numbers, the training, and the files of its folder by name."""
+
+    codec: Codec
+    training: Training
+    files: dict[str, bytes]
+
+
+class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A Transformer for sequences, trained to fill in hidden positions of its training sequences and then on labels.
+
+    ``fit(X, y)`` does both on the same rows; rows whose label is None or NaN, or -1 beside two other whole numbers, are
+    used by self-pretraining alone. After ``pretrain(X)``, ``fit`` starts from those weights, each time it is called.
+    15% of the rows are held out: they pick the learning rates and the checkpoint.
+
+    ``X`` is a list of texts, of lists or of arrays of any lengths, an array (N, T) or (N, T, C), or a frame with a
+    column a step. What kind of data it is, is seen from it (``kind`` says it).
+
+    Args:
+        arm: spt, or scratch for labels alone, or any other arm that trains a network.
+        preset: model, learning rates and steps where nothing else is given.
+        kind: symbols, bytes or values; None guesses.
+        axes: order of the axes of arrays with channels: ntc, or nct as aeon and sktime have it.
+        allow_missing: False, or mean, last or mask: how gaps are filled.
+        pretrain_steps, label_steps, batch_size, lr, mask_ratio: of training; lr is one rate or several to try.
+        width, heads, depth, positions, pooling, dropout: of the model.
+        metric: what validation picks by.
+        class_weights: none, or balanced.
+        max_seconds: bounds ``fit``: steps and rates are cut to it.
+        random_state: seed of the split, the initialisation, the masks and the batches; None is 0.
+        n_jobs: trainings at a time (a script then needs the ``if __name__ == "__main__"`` guard); -1: a core each.
+        verbose: show progress; None: where standard error is a terminal.
+
+    Attributes:
+        classes_: in the order of the columns of ``predict_proba``, in the type of ``y``.
+        model_: the ``Classifier``, as ``load_model`` gives it.
+        validation_score_: of the metric, on the rows that were held out and picked the model.
+        lr_: the learning rate that they picked.
+        n_features_in_, feature_names_in_: of arrays (N, T) and of frames, which later rows must then have, too.
+
+    >>> import numpy as np
+    >>> X, y = [["a", "b"] * 4, ["b", "a", "a"]] * 20, ["mixed", "short"] * 20
+    >>> few = SelfPretrainedClassifier(pretrain_steps=2, label_steps=30, lr=0.01, width=8, depth=1)
+    >>> few.fit(X, y).predict([["a", "b", "a", "b", "a", "b", "a"], ["b", "a"]]).tolist()
+    ['mixed', 'short']
+    """
+
+    def __init__(
+        self,
+        *,
+        arm: str = "spt",
+        preset: str = "small",
+        kind: str | None = None,
+        axes: str | None = None,
+        allow_missing: Any = False,
+        pretrain_steps: int | None = None,
+        label_steps: int | None = None,
+        batch_size: int | None = None,
+        lr: float | Sequence[float] | None = None,
+        mask_ratio: float | None = None,
+        width: int | None = None,
+        heads: int | None = None,
+        depth: int | None = None,
+        positions: str | None = None,
+        pooling: str | None = None,
+        dropout: float | None = None,
+        metric: str = "accuracy",
+        class_weights: str = "none",
+        max_seconds: float | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        verbose: bool | None = None,
+    ) -> None:
+        self.arm = arm
+        self.preset = preset
+        self.kind = kind
+        self.axes = axes
+        self.allow_missing = allow_missing
+        self.pretrain_steps = pretrain_steps
+        self.label_steps = label_steps
+        self.batch_size = batch_size
+        self.lr = lr
+        self.mask_ratio = mask_ratio
+        self.width = width
+        self.heads = heads
+        self.depth = depth
+        self.positions = positions
+        self.pooling = pooling
+        self.dropout = dropout
+        self.metric = metric
+        self.class_weights = class_weights
+        self.max_seconds = max_seconds
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def pretrain(self, X: Any, *, continue_: bool = False) -> Self:
+        """Self-pretrain on sequences without labels. A second call begins anew unless ``continue_``."""
+        before = getattr(self, "pretrained_", None) if continue_ else None
+        if continue_ and before is None:
+            raise RequestError("pretrain(continue_=True): nothing is pretrained yet; call pretrain(X) first")
+        seed, begun = self._seed(), time.monotonic()
+        # A task has classes, which self-pretraining never sees: these stand in.
+        task = self._task(X, [str(row % 2) for row in range(_count(X))], seed, None if before is None else before.codec)
+        request = self._request(task, begun)
+        with self._working(request, before) as (store, do):
+            trainings = [request.pretraining(seed, lr) for lr in request.config.train.lr]
+            if before is not None:
+                start = Start(source=before.training, groups=GROUPS)
+                trainings = [replace(training, start=start) for training in trainings]
+            do(trainings)
+            results = [(store.finished(training).result, training) for training in trainings]
+            losses = [(result.val_reconstruction, training) for result, training in results if result.failure is None]
+            if not losses:
+                raise RequestError(f"self-pretraining failed: {results[0][0].failure}")
+            best = min(losses, key=lambda pair: float(pair[0] or 0.0))[1]
+            folder = store.path(best)
+            files = {name: (folder / name).read_bytes() for name in (*Sealed(folder).names, MANIFEST, DONE)}
+        self.pretrained_ = Pretrained(task.codec, best, files)
+        return self
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Self-pretrain, unless ``pretrain`` was called before, and train on labels."""
+        begun, seed = time.monotonic(), self._seed()
+        self._check_features(X, reset=True)
+        y = _checked_targets(y)
+        before: Pretrained | None = getattr(self, "pretrained_", None)
+        task = self._task(X, y, seed, None if before is None else before.codec)
+        request = self._request(task, begun)
+        arm_recipe = ARMS[self.arm].recipe
+        if arm_recipe is None:
+            raise RequestError(f"arm {self.arm} trains no network; take spt, scratch or another")
+        recipe: Callable[[int, Rates], Training] = partial(arm_recipe, request)
+        if before is not None:
+            start = Start(source=before.training)
+
+            def recipe(seed: int, rates: Rates) -> Training:
+                return request.labels(seed, rates.label, start=start)
+
+        search = Search(recipe, seed, request.config.train.lr)
+        with self._working(request, before) as (store, do):
+            while not isinstance(step := search.step(lambda part: _result(store, part)), Picked):
+                do(step)
+            finished = store.finished(step.training)
+            result = finished.result
+            if result.failure is not None or result.val is None:
+                raise RequestError(f"training failed: {result.failure}")
+            model = model_of(step.training, task.inputs)
+            model.load_state_dict(finished.weights)
+        assert isinstance(model, SequenceModel), "no arm borrows attention"
+        self._take(Classifier(task.codec, model.eval()))
+        self.validation_score_, self.lr_ = result.val.rank[0], step.training.plan.lr
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The class of each row, (N,)."""
+        probabilities = self.predict_proba(X)
+        classes: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return classes
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Class probabilities, (N, classes)."""
+        check_is_fitted(self, "model_")
+        self._check_features(X, reset=False)
+        return self.model_.predict_proba(X, "X")
+
+    def set_params(self, **params: Any) -> Self:
+        """As scikit-learn has it; what pretrained weights hang on cannot change under them."""
+        if hasattr(self, "pretrained_"):
+            changed = [name for name in STRUCTURAL if name in params and params[name] != getattr(self, name)]
+            if changed:
+                why = "cannot change, since the pretrained weights hang on it; sklearn.base.clone gives a new estimator"
+                raise RequestError(f"{', '.join(changed)} {why}")
+        super().set_params(**params)
+        return self
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Write the fitted model as a folder for ``load_model``, ``from_pretrained`` and ``selfpretrain predict``."""
+        check_is_fitted(self, "model_")
+        save_model(Path(folder), self.model_.model, self.model_.codec)
+
+    @classmethod
+    def from_pretrained(cls, folder: Path | str) -> Self:
+        """A fitted estimator from a model folder or the folder of a comparison; pickles are never read."""
+        estimator = cls()
+        estimator._take(load_model(folder))
+        return estimator
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = bool(self.allow_missing)
+        return tags
+
+    def _take(self, model: Classifier) -> None:
+        self.model_ = model
+        self.classes_ = typed_classes(model.classes, model.codec.reading)
+
+    def _check_features(self, X: Any, *, reset: bool) -> None:
+        """The number and the names of columns, where rows have a fixed number."""
+        shape: tuple[int, ...] = getattr(X, "shape", ())
+        if len(shape) == 2:
+            if shape[1] == 0:
+                raise RequestError(f"X has 0 feature(s) (shape={shape}) while a minimum of 1 is required.")
+            validate_data(self, X, reset=reset, skip_check_array=True)
+        elif reset:
+            for name in ("n_features_in_", "feature_names_in_"):
+                if hasattr(self, name):
+                    delattr(self, name)
+
+    def _seed(self) -> int:
+        if self.random_state is None or isinstance(self.random_state, int | np.integer):
+            return int(self.random_state or 0)
+        return int(check_random_state(self.random_state).randint(LARGEST_SEED))
+
+    def _task(self, X: Any, y: Any, seed: int, codec: Codec | None) -> Task:
+        config = TaskConfig(
+            data="arrays",
+            kind=self.kind if codec is None else codec.kind,  # type: ignore[arg-type]
+            axes=self.axes,  # type: ignore[arg-type]
+            allow_missing=self.allow_missing,
+            data_seed=seed,
+            train_on_test=True,
+        )
+        rows = parsed("arrays", rows_in_memory(X, y, None, None, config), config)
+        return assemble("arrays", "arrays", rows, config, codec)
+
+    def _request(self, task: Task, begun: float) -> Request:
+        """What is trained, cut to ``max_seconds``."""
+        given = {
+            "train.lr": None if self.lr is None else tuple(np.atleast_1d(self.lr).tolist()),
+            "pretrain.duration": None if self.pretrain_steps is None else f"{self.pretrain_steps}steps",
+            "label.duration": None if self.label_steps is None else f"{self.label_steps}steps",
+            **{f"{phase}.batch_size": self.batch_size for phase in ("pretrain", "label")},
+            "objective.mask_ratio": self.mask_ratio,
+            **{f"model.{name}": getattr(self, name) for name in OF_MODEL},
+        }
+        config = _with(PRESETS[self.preset].config, {name: value for name, value in given.items() if value is not None})
+        # Weights that are there cost nothing: then the plan is that of labels alone.
+        arm = "scratch" if hasattr(self, "pretrained_") else self.arm
+        config = replace(
+            config,
+            arms=(arm,),
+            seeds=1,
+            metric=self.metric,  # type: ignore[arg-type]
+            class_weights=self.class_weights,  # type: ignore[arg-type]
+        )
+        request = Request.of(task, config)
+        if self.max_seconds is None:
+            return request
+        keep = {"seeds", *(name for name, value in given.items() if value is not None)}
+        how: dict[str, Any] = {"begun": begun, "workers": self._workers(), "watch": ignore}
+        try:
+            return within(request, f"{self.max_seconds:g}s", keep, **how).request
+        except SettingError as error:
+            why = error.problem.partition(";")[0]
+            raise RequestError(f"max_seconds={self.max_seconds:g} {why}; give more, or a smaller model") from None
+
+    def _workers(self) -> int:
+        return cores() if self.n_jobs == -1 else self.n_jobs or 1
+
+    @contextmanager
+    def _working(
+        self, request: Request, before: Pretrained | None
+    ) -> "Iterator[tuple[Store, Callable[[Sequence[Training]], None]]]":
+        """A store for a while, with the pretrained weights, and what does trainings in it."""
+        shown = sys.stderr.isatty() if self.verbose is None else self.verbose
+        with tempfile.TemporaryDirectory(prefix="selfpretrain-") as folder, _watching(shown) as watch:
+            store = Store(Path(folder), {request.task.fingerprint: request.task})
+            if before is not None:
+                for name, data in before.files.items():
+                    path = store.path(before.training) / name
+                    own_folder(path.parent)
+                    write_atomically(path, data)
+            settings = request.config.train
+            with LocalEngine(
+                store, workers=self._workers(), watch=watch, threads=settings.threads, device=request.device
+            ) as engine:
+
+                def do(trainings: Sequence[Training]) -> None:
+                    jobs = [TrainJob(name=f"{t.phase} lr {t.plan.lr:g}", training=t) for t in trainings]
+                    watch(Planned({job.name: training_flops(job.training, request.task) for job in jobs}))
+                    engine.do(jobs)
+
+                yield store, do
+
+
+@contextmanager
+def _watching(shown: bool) -> Iterator[Watch]:
+    if not shown:
+        yield ignore
+        return
+    from rich.console import Console
+
+    with Watcher(Console(stderr=True)) as watch:
+        yield watch
+
+
+def _with(config: CompareConfig, given: dict[str, Any]) -> CompareConfig:
+    """A config with settings by their dotted names."""
+    for name, value in given.items():
+        group, setting = name.split(".")
+        config = replace(config, **{group: replace(getattr(config, group), **{setting: value})})
+    return config
+
+
+def _result(store: Store, training: Training) -> Any:
+    return store.finished(training).result if store.has(training) else None
+
+
+def _count(X: Any) -> int:
+    shape = getattr(X, "shape", None)
+    return int(shape[0]) if shape else len(X)
+
+
+def _checked_targets(y: Any) -> Any:
+    """The labels, one a row. What scikit-learn takes for a regression is refused; rows without a label are not."""
+    if y is None:
+        raise ValueError("this classifier requires y to be passed, but the target y is None")
+    labels = np.asarray(y, dtype=object).ravel()
+    if not any(label is None or label != label for label in labels):
+        check_classification_targets(y)
+    return column_or_1d(y, warn=True) if getattr(y, "ndim", 1) == 2 else y
