@@ -41,6 +41,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   predict DIR DATA write the class and the probabilities of every row of a file, by the model of a comparison
   evaluate DIR DATA
                    score the model of a comparison on a file of labelled rows
+  export DIR       write the network of a comparison or a run as ONNX
   data             list the built-in tasks, describe one, or write one to a file
   report DIR       rebuild the report of a finished comparison or study, without training
   clean DIR        list, then remove, trainings that the latest compare command does not use
@@ -239,6 +240,19 @@ class EvaluateArguments(_OnFile):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportArguments:
+    """Write a network as ONNX, and codec.json, which says how rows become its input, beside it.
+
+    The file is compared with torch before it is written. Needs the extra: pip install 'selfpretrain[onnx]'.
+    """
+
+    folder: Path = field(metadata=ARGUMENT)
+    """Folder of a comparison, whose recommended model is exported, or of any model (runs/spt-seed0, best)."""
+    out: Path
+    """File to write, such as model.onnx."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReportArguments:
     """Draw report.html of a finished comparison or study again, from its folder alone."""
 
@@ -270,6 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "fit": _fit,
         "predict": _predict,
         "evaluate": _evaluate,
+        "export": _export,
         "data": _data,
         "report": _report,
         "clean": _clean,
@@ -581,6 +596,16 @@ def _evaluate(argv: list[str]) -> None:
     print_evaluation(_console(), result)
     if arguments.json:
         sys.stdout.write(json.dumps(to_dict(result), indent=2, allow_nan=False) + "\n")
+
+
+def _export(argv: list[str]) -> None:
+    arguments = read(ExportArguments, argv, "export")
+    from selfpretrain.classifier import load_model
+    from selfpretrain.use.export import CODEC, export_onnx
+
+    difference = export_onnx(load_model(arguments.folder), arguments.out)
+    beside = arguments.out.with_name(CODEC)
+    sys.stderr.write(f"{arguments.out} and {beside}: within {difference:.1g} of torch's probabilities\n")
 
 
 def _report(argv: list[str]) -> None:
