@@ -1,5 +1,6 @@
 """``selfpretrain predict``: classes and probabilities of the rows of a file, beside its other columns."""
 
+import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 from numpy.typing import NDArray
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
 from selfpretrain.classifier import Classifier
 from selfpretrain.config import TaskConfig
@@ -163,20 +164,17 @@ def _plain(cell: Any) -> Any:
 
 def _as_csv(pieces: Iterator[Columns]) -> Iterator[bytes]:
     for number, columns in enumerate(pieces):
-        flat = {name: _without_lists(cells) for name, cells in columns.items()}
-        data, options = io.BytesIO(), csv.WriteOptions(include_header=number == 0, quoting_style="needed")
-        csv.write_csv(_arrow(flat), data, options)
-        yield data.getvalue()
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if number == 0:
+            writer.writerow(columns)
+        writer.writerows(zip(*([_cell(cell) for cell in listed(cells)] for cells in columns.values()), strict=True))
+        yield text.getvalue().encode()
 
 
-def _without_lists(cells: Any) -> Any:
-    """A column whose lists are texts, in JSON."""
-    if isinstance(cells, pyarrow.ChunkedArray) and not pyarrow.types.is_nested(cells.type):
-        return cells
-    own = listed(cells)
-    if not any(isinstance(cell, list | tuple | dict | np.ndarray) for cell in own):
-        return cells
-    return [cell if isinstance(cell, str) or cell is None else json.dumps(cell, default=_plain) for cell in own]
+def _cell(cell: Any) -> Any:
+    """What stands in a CSV: lists and dicts as JSON."""
+    return json.dumps(cell, default=_plain) if isinstance(cell, list | tuple | dict | np.ndarray) else cell
 
 
 class _Sink(io.RawIOBase):
