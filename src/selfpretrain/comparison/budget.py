@@ -27,7 +27,7 @@ from selfpretrain.watch import Note, Watch, duration_text
 
 CHOSEN = ("seeds", "train.lr", "pretrain.duration", "label.duration")
 """Settings of ``CompareConfig`` that a budget chooses, unless they were asked for."""
-CHOICES = ((10, 3, 4.0), (5, 3, 1.0), (3, 3, 1.0), (3, 1, 0.0))
+CHOICES = ((10, 3, 4.0), (5, 3, 1.0), (3, 3, 0.5), (3, 1, 0.0))
 """Seeds, rates, and the least steps as a multiple of the preset's; the first that fits is used (ours)."""
 MOST_SEEDS = max(n_seeds for n_seeds, _, _ in CHOICES)
 """However much time there is."""
