@@ -59,10 +59,10 @@ def test_a_small_budget_says_what_it_left_out(tiny_task):
 def test_rates_are_tried_where_there_is_time_for_half_of_the_steps(tiny_task):
     config = tiny_config(train=THREE_RATES, seeds=5, arms=("scratch", "spt"))
     config = replace(config, label=replace(config.label, duration="900"))
-    plans = {seconds: within(tiny_task, config, f"{seconds}s") for seconds in (100, 150)}
+    plans = {seconds: within(tiny_task, config, f"{seconds}s") for seconds in (300, 500)}
     assert [len(plan.request.config.train.lr) for plan in plans.values()] == [1, 3]
-    assert 0.5 <= plans[150].shortened.share < 0.8 and plans[150].shortened.rates == 0
-    assert "steps" in plans[150].left_out[-1] and "rates" not in str(plans[150].left_out)
+    assert 0.5 <= plans[500].shortened.share < 0.8 and plans[500].shortened.rates == 0
+    assert "steps" in plans[500].left_out[-1] and "rates" not in str(plans[500].left_out)
 
 
 def test_what_was_asked_for_stays(tiny_task):
