@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,25 @@ MIXED = csv(*(f"{i * 7 % 5}.5,{'xyz'[i % 3]},{'ab'[i % 2]}" for i in range(20)),
 INFINITE = "is missing, NaN or infinite (beyond 1e+30)"
 
 
+def array(content: object) -> bytes:
+    np.save(data := io.BytesIO(), content)
+    return data.getvalue()
+
+
+def zipped(**members: bytes) -> bytes:
+    with zipfile.ZipFile(data := io.BytesIO(), "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return data.getvalue()
+
+
+def lying(shape: tuple[int, ...]) -> bytes:
+    """The header of an array that is not there."""
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(data := io.BytesIO(), header)
+    return data.getvalue() + b"12345678"
+
+
 def given(row: str) -> bytes:
     """Rows for training, and another one."""
     return csv(*(f"{row},train" for row in GOOD), row, header=HEADER + ",split")
@@ -69,8 +89,8 @@ FILES = {
         "--encoding",
     ),
     "binary": ("a.parquet", b"not a parquet file", "", "a.parquet: not a readable Parquet file"),
-    "broken npz": ("a.npz", b"PK nonsense", "", "a.npz: not a readable NPZ file"),
-    "pickles": ("b.npz", npz(x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2)), "", "NPZ file of plain arrays"),
+    "broken npz": ("a.npz", b"PK nonsense", "", "a.npz: cannot be read"),
+    "pickles": ("b.npz", npz(x=np.array([[1], [2, 3]], dtype=object), y=np.zeros(2)), "", "plain arrays alone"),
     "shapes": ("a.npz", npz(x=np.zeros((4, 3)), y=np.zeros(5)), "", "x (4, 3) and y (5,)", "number of rows"),
     "no JSON": ("a.jsonl", b'{"sequence": [1], "label": 1}\nnonsense\n', "", "a.jsonl: row 2: not valid JSON"),
     "an endless integer": ("a.jsonl", ENDLESS, "", "a.jsonl: row 5: not valid JSON"),
@@ -121,6 +141,23 @@ FILES = {
     "text among numeric columns": ("a.csv", WIDE, "", "row 7: 'x' at position 10 is not a number"),
     "NaN": ("a.csv", csv(*NUMBERS, "1.5 nan 2,a"), "", f"row 21: position 2 {INFINITE}", "--allow-missing"),
     "infinity": ("a.csv", csv(*NUMBERS, "1.5 2 inf,a"), "", f"row 21: position 3 {INFINITE}", "--allow-missing"),
+    "an NPZ of other things": ("a.npz", zipped(**{"readme.txt": b"hello"}), "", "a.npz: there are no rows"),
+    "an NPZ that lies": (
+        "a.npz",
+        zipped(**{"x.npy": lying((9, 5)), "y.npy": lying((9,))}),
+        "",
+        "a.npz: cannot be read",
+    ),
+    "an NPZ beyond memory": ("a.npz", zipped(**{"x.npy": lying((9**14, 5))}), "", "a.npz: what it says", "into memory"),
+    "a renamed array": ("a.npz", array(np.ones((9, 5))), "", "a.npz: cannot be read", "numpy.savez"),
+    "a list of lists of lists": (
+        "a.jsonl",
+        b'{"sequence": %s1%s, "label": "a"}' % (b"[" * 600, b"]" * 600),
+        "",
+        "a.jsonl",
+    ),
+    "a name twice": ("a.jsonl", b'{"label": "a", "label": "b"}', "", "a.jsonl: row 1", "a name stands twice"),
+    "a control character": ("a\n\x1b[31m.csv", None, "", r"a\n\x1b[31m.csv: no such file"),
     "too large": ("a.csv", csv(*NUMBERS, "1.5 1e39 2,a"), "", f"row 21: position 2 {INFINITE}"),
 }
 
@@ -162,6 +199,26 @@ def test_a_file_is_refused(case, refuse, tmp_path):
     refuse(["compare", name, *[option] * bool(option)], *parts)
 
 
+def test_what_is_no_regular_file_is_not_waited_for(refuse, tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    refuse(["compare", "pipe.csv"], "pipe.csv: is a device or a pipe; name a file")
+    (tmp_path / "zero.csv").symlink_to("/dev/zero")
+    refuse(["compare", "zero.csv"], "zero.csv: is a device or a pipe")
+
+
+def test_a_made_file_replaces_nothing(refuse, tmp_path):
+    (tmp_path / "mine.jsonl").write_text("mine")
+    refuse(["data", "make", "noise", "--sequences=20", "--out=mine.jsonl"], "--out mine.jsonl is there; name another")
+    assert (tmp_path / "mine.jsonl").read_text() == "mine"
+
+
+def test_a_folder_in_the_place_of_a_lock_and_markup_in_names(refuse, tmp_path, capsys):
+    (tmp_path / "o" / ".lock").mkdir(parents=True)
+    refuse(["compare", *TINY_FLAGS, "--arms=scratch", "--out=o"], "o/.lock: cannot be used", "remove it")
+    assert main(["compare", *TINY_FLAGS, "--arms=scratch", "--out=[red]x[/bold]"]) == 0
+    assert "report: [red]x[/bold]/report.html" in capsys.readouterr().err
+
+
 def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
     result = cli("compare", "no.csv")
     check_refusal(result.returncode, result.stdout, result.stderr, "no.csv: no such file")
@@ -180,7 +237,19 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
         (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, demo, small, lra-listops-small"]),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
-        (["compare", "--clip=inf"], ["--clip inf is no number to work with"]),
+        (["compare", "--clip=inf"], ["--clip inf is too large; the most is 1e+12"]),
+        (["compare", "--clip=nan"], ["--clip nan is no number to work with"]),
+        (["compare", f"--label.duration={'9' * 400}"], ["is no duration"]),
+        (["compare", "--ff-factor=1e300"], ["--ff-factor 1e+300 is too large; the most is 1e+12"]),
+        (
+            ["compare", "--ff-factor=1e9", "--plan"],
+            ["feed-forward width 32,000,000,000: needs at least", "GB are free"],
+        ),
+        (["compare", f"--symbols={10**30}"], ["is out of range; it lies between 2 and 65536"]),
+        (["compare", f"--length={10**11}"], ["the task proximity: needs at least 6,400,000.0 GB", "GB are free"]),
+        (["compare", f"--sequences={10**13}"], ["--sequences 10000000000000 is too large"]),
+        (["data", "make", "lra-listops", "--min-tokens=2", "--max-tokens=3", "--out=a.jsonl"], ["2 to 3 tokens were"]),
+        (["comp\nare\x1b[31m"], [r"unknown verb 'comp\nare\x1b[31m'"]),
         (["compare", "--out=/proc/x"], ["--out /proc/x cannot be written to", "name another"]),
         (["compare", "--workers=99"], ["--workers 99", "cores"]),
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import selfpretrain
 from selfpretrain.arms.builtin import SETS
 from selfpretrain.config import ARGUMENT, PYTHON, RARE, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
-from selfpretrain.errors import RequestError, SettingError, WorkerKilled, require_at_least
+from selfpretrain.errors import RequestError, SettingError, WorkerKilled, one_line, require_at_least
 from selfpretrain.files import to_dict
 from selfpretrain.metrics import UNITS
 from selfpretrain.options import explained, filled, parse, read, task_help
@@ -219,6 +219,8 @@ class PredictArguments(_OnFile):
 
     out: Path
     """File to write: .csv, .parquet or .jsonl. Its new columns are predicted, and p_ followed by each class."""
+    overwrite: bool = False
+    """Replace the file to write if it is there."""
     skip_bad: bool = False
     """Leave rows that cannot be read without a prediction, and count them, instead of refusing the file."""
 
@@ -441,9 +443,9 @@ def _finish(console: "Console", folder: Path, content: Any) -> None:
     report = write_report(folder)
     if content is not None:
         sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
-    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False)
+    console.print(f"\nreport: {report}", soft_wrap=True, highlight=False, markup=False)
     if (best := folder / "best").is_dir() and any(best.iterdir()):
-        console.print(f"model:  {best}", soft_wrap=True, highlight=False)
+        console.print(f"model:  {best}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "tuple[MakeEngine, int]":
@@ -580,7 +582,13 @@ def _predict(argv: list[str]) -> None:
     model = load_model(arguments.folder)
     with Watcher(_console()) as watch:
         scored = predict_file(
-            model, arguments.data, arguments.out, config=arguments.spelt(), skip_bad=arguments.skip_bad, watch=watch
+            model,
+            arguments.data,
+            arguments.out,
+            config=arguments.spelt(),
+            skip_bad=arguments.skip_bad,
+            overwrite=arguments.overwrite,
+            watch=watch,
         )
     sys.stderr.write("".join(f"{line}\n" for line in (*scored.lines, f"{arguments.out}: {scored.rows} rows")))
 
@@ -653,5 +661,5 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _fail(status: int, message: str) -> int:
-    sys.stderr.write(f"selfpretrain: {message}\n")
+    sys.stderr.write(f"selfpretrain: {one_line(message)}\n")
     return status

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from selfpretrain.errors import SettingError, require_at_least, require_between, require_one_of
+from selfpretrain.errors import MOST, SettingError, require_at_least, require_between, require_one_of
 
 KindName = Literal["symbols", "bytes", "values"]
 AllowMissing = bool | Literal["mean", "last", "mask"]
@@ -238,7 +238,7 @@ class Duration:
         (Duration(amount=20.0, unit='epochs'), None)
         """
         match = _DURATION.fullmatch(text)
-        if match is None:
+        if match is None or float(match[1]) > MOST:
             return None
         unit = match[2] or "steps"
         return cls(float(match[1]), "%" if unit == "%" else "epochs" if unit.startswith("epoch") else "steps")

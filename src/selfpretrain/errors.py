@@ -1,7 +1,19 @@
 """The ways a request can end other than well; the command line turns each into an exit status."""
 
-import math
 from typing import Any
+
+LONGEST_LINE = 2000
+"""Letters of a message (ours)."""
+
+
+def one_line(text: object) -> str:
+    r"""A message as it is safe to print: one line, whatever names and cells of others stand in it.
+
+    >>> one_line("a\nb\x1b[31m.csv: no such file")
+    'a\\nb\\x1b[31m.csv: no such file'
+    """
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}..."
 
 
 class RequestError(ValueError):
@@ -75,13 +87,17 @@ class Interrupted(Exception):
     """Work was asked to stop; its checkpoint is on disk and the same command goes on from there."""
 
 
+MOST = 1e12
+"""No setting is larger: beyond, numbers no longer fit where they go (ours)."""
+
+
 def require_at_least(settings: Any, **least: float) -> None:
-    """Refuse fields of ``settings`` that lie below their bound or are no finite number; None passes."""
+    """Refuse fields of ``settings`` that lie below their bound, or above ``MOST``; None passes."""
     for name, bound in least.items():
         value = getattr(settings, name)
-        if value is not None and not bound <= value < math.inf:
-            wrong = "too small" if value < bound else "no number to work with"
-            raise SettingError(name, value, f"is {wrong}; the least is {bound:g}")
+        if value is not None and not bound <= value <= MOST:
+            wrong = f"too large; the most is {MOST:g}" if value > MOST else f"too small; the least is {bound:g}"
+            raise SettingError(name, value, f"is {wrong if value == value else 'no number to work with'}")
 
 
 def require_between(settings: Any, **bounds: tuple[float, float]) -> None:

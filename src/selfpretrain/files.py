@@ -11,23 +11,48 @@ import hashlib
 import json
 import os
 import secrets
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import filelock
 import msgspec
 
 from selfpretrain.errors import DamagedError, RequestError, SettingError
 
 RecordT = TypeVar("RecordT")
-DAMAGED_NPZ = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-"""Exceptions that reading a damaged NPZ file, or something else under that name, raises."""
-MANIFEST, DONE = "manifest.json", "DONE"
+MANIFEST, DONE, LOCK = "manifest.json", "DONE", ".lock"
 HALF_WRITTEN = ".selfpretrain-"
 """Prefix of the names of files that are being written."""
+
+
+@contextlib.contextmanager
+def reading(path: Path, cure: str = "; save it again") -> Iterator[None]:
+    """The door for bytes that are not ours: whatever reading them raises becomes a refusal that names the file."""
+    try:
+        yield
+    except RequestError:
+        raise
+    except MemoryError:
+        raise RequestError(f"{path}: what it says that it holds does not fit into memory{cure}") from None
+    except Exception as error:  # libraries raise what they like
+        problem = str(error).partition("\n")[0].rstrip(".") or "no reason is given"
+        name = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
+        raise RequestError(f"{path}: cannot be read ({name}{problem}){cure}") from None
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, seconds: float = 0) -> Iterator[None]:
+    """Keep others out of a folder; refused where somebody is at work there for so long."""
+    try:
+        lock = filelock.FileLock(folder / LOCK, timeout=seconds).acquire()
+    except filelock.Timeout:
+        raise RequestError(f"{folder}: another selfpretrain is at work there; wait for it") from None
+    except OSError as error:
+        raise RequestError(f"{folder / LOCK}: cannot be used ({error.strerror}); remove it") from None
+    with lock:
+        yield
 
 
 def to_dict(record: Any) -> dict[str, Any]:
@@ -93,6 +118,12 @@ def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def require_absent(path: Path) -> None:
+    """Refuse to write where something is that may be somebody's."""
+    if os.path.lexists(path):
+        raise SettingError("out", path, "is there; name another file, or remove it")
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -211,7 +242,7 @@ class Sealed:
         """The content of a file; a DamagedError where it is not what was sealed."""
         path = self.folder / name
         with contextlib.suppress(OSError):
-            if checksum(data := path.read_bytes()) == self._sums.get(name):
+            if path.is_file() and checksum(data := path.read_bytes()) == self._sums.get(name):
                 return data
         raise DamagedError(path)
 

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.errors import SettingError
+from selfpretrain.errors import RequestError, SettingError
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
 
@@ -71,6 +71,23 @@ def peak_memory_bytes(device: str) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def memory_bytes() -> int | None:
+    """Memory that is free, as far as the system says; None where it does not."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        line = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable"))
+        return 1024 * int(line.split()[1])
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def require_memory(needed: float, what: object, cure: str = "take less of it") -> None:
+    """Refuse what needs more bytes than are free."""
+    free = memory_bytes()
+    if free is not None and needed > free:
+        raise RequestError(f"{what}: needs at least {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free; {cure}")
 
 
 def own_version() -> str:

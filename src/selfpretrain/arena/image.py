@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from selfpretrain.arena.base import FolderTask, PackagedTask, expect, in_order, reading, saved_rows, shrunk
+from selfpretrain.arena.base import FolderTask, PackagedTask, expect, in_order, saved_rows, shrunk
 from selfpretrain.errors import RequestError
+from selfpretrain.files import reading
 from selfpretrain.registry import register
 
 if TYPE_CHECKING:

@@ -17,6 +17,8 @@ MIN, MAX, MED, SM, CLOSE = 10, 11, 12, 13, 14
 TOKENS = (*"0123456789", "[MIN", "[MAX", "[MED", "[SM", "]")
 """By their numbers: digits, operators, and what closes a list."""
 MAX_DEPTH, MAX_ARGUMENTS, LEAF = 10, 10, 0.75
+MOST_ROUNDS = 5
+"""Without a new tree, before the search ends (ours)."""
 TREES = 100_000
 """Trees that are grown together; the data depend on it."""
 
@@ -62,11 +64,17 @@ class ListOps(ArenaTask):
         from selfpretrain.data.sequences import Sequences
 
         values: dict[bytes, int] = {}
+        rounds = 0  # without a new tree
         while len(values) < self.sequences:
+            before = len(values)
             for tokens, value in grown(generator, self.min_tokens, self.max_tokens):
                 values.setdefault(tokens.tobytes(), value)
                 if len(values) == self.sequences:
                     break
+            rounds = rounds + 1 if len(values) == before else 0
+            if rounds == MOST_ROUNDS:
+                found = f"only {len(values)} different ones of {self.min_tokens} to {self.max_tokens} tokens were found"
+                raise SettingError("sequences", self.sequences, f"cannot be made: {found}; ask for fewer or others")
         x = Sequences.of([np.frombuffer(row, dtype=np.uint8) for row in values], TOKENS)
         held_out = max(1, round(self.held_out * self.sequences))
         split = in_order(self.sequences - 2 * held_out, held_out, held_out)

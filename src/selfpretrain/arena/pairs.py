@@ -7,8 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from selfpretrain.arena.base import FolderTask, PackagedTask, first_bytes, reading
+from selfpretrain.arena.base import FolderTask, PackagedTask, first_bytes
 from selfpretrain.errors import RequestError, require_at_least
+from selfpretrain.files import reading
 from selfpretrain.registry import register
 
 if TYPE_CHECKING:

@@ -11,11 +11,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from selfpretrain.arena.base import ArenaTask, reading
+from selfpretrain.arena.base import ArenaTask
 from selfpretrain.data.builtin import Source
 from selfpretrain.engines.engine import Job
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.files import fingerprint, own_folder, remove_half_written, to_dict, write_atomically
+from selfpretrain.files import (
+    LOCK,
+    fingerprint,
+    locked,
+    own_folder,
+    reading,
+    remove_half_written,
+    to_dict,
+    write_atomically,
+)
 from selfpretrain.watch import Done, Planned, Progress, Watch, duration_text
 
 if TYPE_CHECKING:
@@ -90,7 +99,6 @@ class DrawnTask(ArenaTask):
         Raises:
             RequestError: another file is in the way, or somebody else makes this one.
         """
-        import filelock
         import numpy as np
 
         if out.suffix != ".npz":
@@ -105,15 +113,10 @@ class DrawnTask(ArenaTask):
             raise SettingError("out", out, f"is there and holds {holds}; name another file, or remove it")
         own_folder(out.parent)
         keep = self.pieces_beside(out, source)
-        lock = filelock.FileLock(keep / ".lock", timeout=0)
-        try:
-            held = lock.acquire()
-        except filelock.Timeout:
-            raise RequestError(f"{keep}: another selfpretrain is at work there; wait for it") from None
-        with held:
+        with locked(keep):
             remove_half_written(keep)
             written = write(self._made(*self._drawn(source, keep)), made=np.array(record))
-            for path in (*keep.glob("*.npz"), Path(lock.lock_file)):
+            for path in (*keep.glob("*.npz"), keep / LOCK):
                 path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a person's own file lies in it
             keep.rmdir()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from selfpretrain.arena.base import FolderTask, PackagedTask, expect, first_bytes, reading, saved_rows
+from selfpretrain.arena.base import FolderTask, PackagedTask, expect, first_bytes, saved_rows
 from selfpretrain.errors import require_at_least
+from selfpretrain.files import reading
 from selfpretrain.registry import register
 
 if TYPE_CHECKING:

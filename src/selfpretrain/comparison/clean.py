@@ -7,7 +7,7 @@ from pathlib import Path
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.run import RunRecord
 from selfpretrain.errors import RequestError
-from selfpretrain.files import Sealed, is_sealed, read_record
+from selfpretrain.files import Sealed, is_sealed, locked, read_record
 from selfpretrain.train.training import Training
 
 
@@ -51,7 +51,7 @@ def clean(folder: ComparisonFolder) -> list[Path]:
     Raises:
         RequestError: somebody is at work there, or see ``unused``.
     """
-    with folder.locked():
+    with locked(folder.path):
         paths = [entry.path for entry in unused(folder) if entry.is_finished]
         for path in paths:
             Sealed(path).remove()

@@ -19,8 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from selfpretrain.comparison.run import MODEL, RESULT, RunRecord, run_name
 from selfpretrain.comparison.summary import Look, Shortened, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
@@ -29,6 +27,7 @@ from selfpretrain.errors import DamagedError, RequestError, SettingError
 from selfpretrain.files import (
     Sealed,
     fingerprint,
+    locked,
     own_folder,
     read_json,
     read_record,
@@ -141,7 +140,7 @@ class ComparisonFolder:
         except OSError as error:
             reason = f"cannot be written to ({error.strerror}); name another"
             raise SettingError("out", self.path, reason) from None
-        with self.locked():
+        with locked(self.path):
             if self.is_comparison:
                 self._refuse_other_data(task)
             for folder in (self.path, self.runs):
@@ -179,16 +178,6 @@ class ComparisonFolder:
             difference = _difference(record.source, task.source)
             reason = f"belongs to other data ({difference}); name another folder, or delete this one"
             raise SettingError("out", self.path, reason)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep others out; refused where somebody is at work."""
-        try:
-            lock = filelock.FileLock(self.path / ".lock", timeout=0).acquire()
-        except filelock.Timeout:
-            raise RequestError(f"{self.path}: another selfpretrain is at work there; wait for it") from None
-        with lock:
-            yield
 
     def resolved(self, asked: str) -> FolderRecord | None:
         """The record, if it is what a command under this budget was resolved to; else None."""

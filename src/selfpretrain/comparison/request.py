@@ -13,7 +13,7 @@ from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import fingerprint
-from selfpretrain.machine import resolve_device
+from selfpretrain.machine import require_memory, resolve_device
 from selfpretrain.model.groups import Group
 from selfpretrain.registry import ARMS, OBJECTIVES
 from selfpretrain.train.phase import PhasePlan
@@ -36,6 +36,8 @@ class Request:
             RequestError: an arm, an objective or a device cannot be used.
         """
         request = cls(replace(config, arms=expanded(config.arms, task)), task)
+        if any(ARMS[name].fit is None for name in request.config.arms):
+            request.require_room()
         if OBJECTIVES[config.objective.objective].phase != "pretrain":
             known = ", ".join(name for name, objective in OBJECTIVES.items() if objective.phase == "pretrain")
             raise SettingError("objective", config.objective.objective, f"is not one of self-pretraining: {known}")
@@ -48,6 +50,18 @@ class Request:
             if arm.obstacle is not None and (why := arm.obstacle(task)) is not None:
                 raise RequestError(f"the arm {name} {why}")
         return request
+
+    def require_room(self) -> None:
+        """Refuse a model that needs more than is free for weights, gradients, two moments and a batch's activations."""
+        model, inputs, task = self.model, self.task.inputs, self.task
+        inner, width = model.hidden_width, model.width
+        weights = model.depth * (4 * width * width + 2 * width * inner)
+        weights += width * (inputs.symbols + inputs.channels + inputs.length)
+        rows = min(max(self.config.pretrain.batch_size, self.config.label.batch_size), len(task.pretrain_rows))
+        kept = rows * inputs.per_row * int(task.train.lengths.mean()) * (width + inner)
+        kept *= 1 if self.config.train.recompute else model.depth
+        what = f"a model of width {width}, depth {model.depth} and feed-forward width {inner:,}"
+        require_memory(4 * (4 * weights + kept), what, "take a smaller one, or shorter sequences (--max-length)")
 
     def at(self, seeds: int) -> "Request":
         """The request at one of its looks."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from selfpretrain.errors import SettingError, require_at_least, require_between
+from selfpretrain.files import require_absent
 from selfpretrain.registry import register
 from selfpretrain.watch import Watch, ignore
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 VARIABLE, FOLDER = "SELFPRETRAIN_DATA", Path("data")
 """Environment variable that names the folder of downloaded data, and the folder where it does not."""
+
+
+MOST_SYMBOLS = 2**16
+"""Of a task that is made here (ours)."""
 
 
 def data_folder(asked: Path | None) -> Path:
@@ -89,6 +94,12 @@ class BuiltinTask:
         """The law of hidden symbols, as in ``task.Posterior``, for symbols 0, 1, ... K-1; None if unknown."""
         return None
 
+    @property
+    def positions(self) -> int:
+        """Positions of all of its sequences, at most."""
+        sequences: int = getattr(self, "sequences", 0)
+        return sequences * getattr(self, "length", getattr(self, "max_tokens", 1))
+
     @classmethod
     def state(cls, folder: Path) -> tuple[str, str]:
         """A word for ``data list`` ("made", "ready" or "missing"), and what to get where something is missing."""
@@ -100,7 +111,12 @@ class BuiltinTask:
         return most
 
     def make_file(self, source: Source, out: Path, write: "Callable[..., str]") -> str:
-        """Make the file ``out`` by ``write(rows, **more)``, see ``catalogue.make_file``."""
+        """Make the file ``out`` by ``write(rows, **more)``, see ``catalogue.make_file``.
+
+        Raises:
+            SettingError: it is there.
+        """
+        require_absent(out)
         return write(self.rows(source))
 
     @classmethod
@@ -137,8 +153,8 @@ class Proximity(BuiltinTask):
     """Number of sequences N, before the split."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, symbols=2, length=2, sequences=8)
-        require_between(self, probability=(0.0, 1.0))
+        require_at_least(self, length=2, sequences=8)
+        require_between(self, symbols=(2, MOST_SYMBOLS), probability=(0.0, 1.0))
         if self.symbols < 3:
             raise SettingError("symbols", self.symbols, "makes both directions the same step; give 3 or more")
 
@@ -232,7 +248,8 @@ class Noise(BuiltinTask):
     """Number of sequences N, before the split."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, symbols=2, length=2, sequences=8)
+        require_at_least(self, length=2, sequences=8)
+        require_between(self, symbols=(2, MOST_SYMBOLS))
 
     def build(self, generator: "np.random.Generator") -> "Rows":
         import numpy as np

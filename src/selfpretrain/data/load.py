@@ -16,7 +16,8 @@ from selfpretrain.data.rows import assemble, parsed, with_test_rows
 from selfpretrain.data.table import EXTENSIONS, extension, read_table
 from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.files import from_dict, to_dict
+from selfpretrain.files import from_dict, reading, to_dict
+from selfpretrain.machine import require_memory
 from selfpretrain.registry import TASKS
 from selfpretrain.watch import Watch, ignore
 
@@ -24,6 +25,8 @@ TABLE_OPTIONS = ("sequence", "pair", "label", "split", "group", "series", "time"
 TEXT_OPTIONS = ("header", "separator", "encoding")
 ROW_OPTIONS = ("kind", "decimal", "dates", "axes", "unlabelled", "fold_case", "allow_missing")
 """Options of tables with named columns, of text files, and of all rows that are not made by a built-in task."""
+BYTES_A_POSITION = 16
+"""A position takes at least so many while a task is made (ours)."""
 FILE_OPTIONS = (*TABLE_OPTIONS, *TEXT_OPTIONS, *ROW_OPTIONS, "test")
 """Options that a built-in task does not have."""
 
@@ -81,11 +84,13 @@ def load_task(
     of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
     for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
-    rows = parsed(path, rows_of_table(path, read_table(path, config), config), config)
+    with reading(path):
+        rows = parsed(path, rows_of_table(path, read_table(path, config), config), config)
     if config.test is not None:
-        table = read_table(config.test, config)
-        test = replace(rows_of_table(config.test, table, config, training=rows), kind=rows.kind)
-        rows = with_test_rows(path, rows, config.test, parsed(config.test, test, config))
+        with reading(config.test):
+            table = read_table(config.test, config)
+            test = replace(rows_of_table(config.test, table, config, training=rows), kind=rows.kind)
+            rows = with_test_rows(path, rows, config.test, parsed(config.test, test, config))
     return assemble(path, path.stem, rows, config)
 
 
@@ -104,7 +109,9 @@ def rule_of(config: TaskConfig) -> BuiltinTask:
     for name, value in strangers.items():
         known = ", ".join(valid) or "none"
         raise SettingError(name, value, f"does not apply to the task '{cls.name}'; its options: {known}")
-    return from_dict(cls, dict(config.options))
+    rule = from_dict(cls, dict(config.options))
+    require_memory(BYTES_A_POSITION * rule.positions, f"the task {cls.name}", "ask for fewer or shorter sequences")
+    return rule
 
 
 def source_of(config: TaskConfig, workers: int, watch: Watch) -> Source:

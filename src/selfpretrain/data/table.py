@@ -16,6 +16,7 @@ import csv
 import gzip
 import io
 import re
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +35,8 @@ from pyarrow import parquet
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.memory import Frame, column, plain
 from selfpretrain.data.spelling import as_number, first_line, refuse
-from selfpretrain.files import DAMAGED_NPZ
+from selfpretrain.files import reading
+from selfpretrain.machine import require_memory
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
 PACKED = ".gz"
@@ -117,21 +119,25 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
         known = f"{', '.join(EXTENSIONS)}; text files may also end in {PACKED}"
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
     try:
-        with path.open("rb") as file:
-            if not file.read(1):
-                refuse(path, None, "the file is empty; it needs a header and rows")
+        is_regular, size = path.is_file(), path.stat().st_size
+        path.open("rb").close() if is_regular else None
     except OSError as error:
         refuse(path, None, f"{(error.strerror or '').lower()}; check the path and its permissions")
+    if not is_regular:
+        refuse(path, None, f"is a {'directory' if path.is_dir() else 'device or a pipe'}; name a file")
+    if not size:
+        refuse(path, None, "the file is empty; it needs a header and rows")
     if kind in (".parquet", ".npz") and Path(config.data) == path:  # a test file may be of another sort
         for name in ("header", "separator", "encoding"):
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
     read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
     is_empty = True
-    for table in read(path, config, whole):
-        is_empty = is_empty and not len(table) and not table.unreadable
-        if not is_empty:
-            yield table
+    with reading(path):
+        for table in read(path, config, whole):
+            is_empty = is_empty and not len(table) and not table.unreadable
+            if not is_empty:
+                yield table
     if is_empty:
         refuse(path, None, "there are no rows; it needs a header and rows")
 
@@ -325,13 +331,20 @@ def _objects(path: Path, config: TaskConfig) -> Iterator[dict[str, Any]]:
         refuse(path, None, NOT_UTF8)
     for row, line in enumerate(line for line in lines if line.strip()):
         try:
-            read = loads(line)
+            read = loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             problem = error.msg if isinstance(error, JSONDecodeError) else first_line(error)
             refuse(path, row, f"not valid JSON ({problem}); write one object a line")
         if not isinstance(read, dict):
             refuse(path, row, 'not a JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
         yield read
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return named
 
 
 # Parquet and arrays.
@@ -341,6 +354,10 @@ def _parquet(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
     try:
         with pyarrow.OSFile(str(path)) as file:
             opened = parquet.ParquetFile(file)
+            if whole:  # what a column takes at least, however well it is packed
+                about = opened.metadata
+                packed = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+                require_memory(max(packed, about.num_rows * about.num_columns), path)
             _refuse_twice(path, map(str.strip, opened.schema_arrow.names))
             batches = ([batch] for batch in opened.iter_batches(ROWS))
             for piece in [opened.read()] if whole else map(pyarrow.Table.from_batches, batches):
@@ -357,12 +374,12 @@ def _arrays(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
 
     So do any others that there are of every part, such as person_train and person_test.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: array for name in file.files if (array := file[name]).ndim}  # others are no columns
-    except DAMAGED_NPZ as error:
-        why = "it holds Python objects, or is something else" if "pickle" in str(error) else first_line(error)
-        refuse(path, None, f"not a readable NPZ file of plain arrays ({why}); save it with numpy.savez")
+    cure = "; save it with numpy.savez, plain arrays alone"
+    with reading(path, cure), zipfile.ZipFile(path) as archive:
+        require_memory(sum(member.file_size for member in archive.infolist()), path)
+    with reading(path, cure), np.load(path, allow_pickle=False) as file:
+        members = {name: file[name] for name in file.files}
+        arrays = {name: array for name, array in members.items() if getattr(array, "ndim", 0)}  # others are no columns
     by_lower = {name.lower(): name for name in arrays}
     parts = [part for part in SPLIT_NAMES if f"x_{part}" in by_lower]
     if not parts or config.sequence is not None:

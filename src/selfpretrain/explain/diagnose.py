@@ -26,7 +26,7 @@ from selfpretrain.explain.section import Part, Section
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.table import Measurement, joined, read_table, tidy, write_table
 from selfpretrain.explain.transplants import matrix
-from selfpretrain.files import own_folder, remove_half_written
+from selfpretrain.files import locked, own_folder, remove_half_written
 from selfpretrain.machine import cores, threads
 from selfpretrain.registry import SECTIONS
 from selfpretrain.watch import Done, Note, Planned, Progress, Watch, duration_text, ignore
@@ -91,7 +91,7 @@ def diagnose(
             own_folder(place)
         except FileExistsError:
             raise RequestError(f"{place}: a file is in the way of the folder; move it") from None
-    with subject.comparison.locked():  # nobody compares or cleans meanwhile
+    with locked(subject.comparison.path):  # nobody compares or cleans meanwhile
         for place in (out, out / TABLE):
             remove_half_written(place)
         for text in subject.skipped:

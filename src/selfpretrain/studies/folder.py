@@ -22,6 +22,7 @@ from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.files import (
     DONE,
     fingerprint,
+    locked,
     own_folder,
     read_record,
     remove_half_written,
@@ -118,7 +119,7 @@ class StudyFolder:
         except OSError as error:
             reason = f"cannot be written to ({error.strerror}); name another"
             raise SettingError("out", self.path, reason) from None
-        with ComparisonFolder(self.path).locked():
+        with locked(self.path):
             remove_half_written(self.path)
             yield
 

@@ -21,18 +21,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from selfpretrain.data.task import Task
-from selfpretrain.errors import DamagedError, RequestError
+from selfpretrain.errors import DamagedError
 from selfpretrain.files import (
     Sealed,
     checksum,
     is_sealed,
+    locked,
     own_folder,
     remove_half_written,
     seal,
@@ -53,6 +53,8 @@ KEPT_CHECKPOINTS = 2
 """The latest, and one to fall back on when it is damaged."""
 SEEN_TRIES, SEEN_SECONDS = 60, 1.0
 """How often, and after how long, a shared folder is read again for what another machine has written."""
+LOCK_SECONDS = 60.0
+"""So long is waited for a worker of a killed process, which may still finish one write."""
 PROGRESS_SECONDS = 0.2
 """Minimum time between two progress events of a training."""
 
@@ -175,17 +177,14 @@ class TrainingFolder:
 
     def __post_init__(self) -> None:
         self.path = self.store.path(self.training)
-        self._lock = filelock.FileLock(self.path / ".lock", timeout=60)
+        self._lock = locked(self.path, seconds=LOCK_SECONDS)
         self._told, self._saved = 0.0, time.monotonic()
         self._written = -1  # rows in the file
 
     def __enter__(self) -> "TrainingFolder":
         for folder in (self.store.folder, self.path):
             own_folder(folder)
-        try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise RequestError(f"{self.path}: another selfpretrain is at this training; wait for it") from None
+        self._lock.__enter__()
         if not self.is_finished:
             for folder in (self.path, self.path / CHECKPOINTS, self.path / SNAPSHOTS):
                 remove_half_written(own_folder(folder))  # by a killed predecessor
@@ -198,7 +197,7 @@ class TrainingFolder:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._lock.release()
+        self._lock.__exit__(None, None, None)
 
     @property
     def is_finished(self) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from selfpretrain.classifier import Classifier
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.files import own_folder, to_dict, write_atomically
+from selfpretrain.files import own_folder, require_absent, to_dict, write_atomically
 from selfpretrain.model.transformer import SequenceModel
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -68,6 +68,7 @@ def export_onnx(model: Classifier, out: Path) -> float:
         raise RequestError(f"{problem}; name that of a run, such as runs/spt-seed0")
     if out.suffix != ".onnx":
         raise SettingError("out", out, "cannot be written; name a file that ends in .onnx")
+    require_absent(out)
     beside, codec = out.with_name(CODEC), to_dict(model.codec)
     if beside.exists() and not _is(beside, codec):
         raise SettingError("out", out, f"would replace another {CODEC} beside it; name another folder")

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,7 @@ def predict_file(
     *,
     config: TaskConfig | None = None,
     skip_bad: bool = False,
+    overwrite: bool = False,
     watch: Watch = ignore,
 ) -> Scored:
     """Write the class and the probabilities of every row beside its other columns, in the order of the file.
@@ -73,6 +75,7 @@ def predict_file(
         path: a table as ``compare`` reads it.
         out: .csv, .parquet or .jsonl; appears whole or not at all.
         config: how the text of ``path`` is spelt, and what its columns are called where they have other names.
+        overwrite: replace a file that is there.
         skip_bad: leave rows that cannot be read without a prediction; otherwise the first one is refused.
 
     Raises:
@@ -82,6 +85,8 @@ def predict_file(
         raise SettingError("out", out, f"cannot be written; name a file that ends in {', '.join(WRITERS)}")
     if out.exists() and out.samefile(path):
         raise SettingError("out", out, "is the file that is read; name another one")
+    if not overwrite and os.path.lexists(out):
+        raise SettingError("out", out, "is there; name another file, or give --overwrite")
     if skip_bad and model.codec.reading.series is not None:
         raise SettingError("skip_bad", True, "is for tables with a row a sequence; here a sequence has several rows")
     scored, config = Scored(), config or TaskConfig(data=str(path))
