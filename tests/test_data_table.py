@@ -83,7 +83,7 @@ def test_a_header_of_numbers_is_none_and_no_row_is_lost(tmp_path):
         (
             "no npz",
             "a.npz",
-            r"not a readable NPZ file of plain arrays \(it holds Python objects, or is something else\)",
+            r"cannot be read \(BadZipFile: File is not a zip file\); save it with numpy\.savez",
         ),
     ],
 )
