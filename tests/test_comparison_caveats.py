@@ -101,6 +101,7 @@ def test_too_short_is_what_a_budget_cut_by_half_while_every_network_still_improv
     assert str(hurry(Shortened(0.08, 1460.0))).endswith(
         "--budget 25m trains the whole preset, with all its learning rates."
     )
+    assert "--budget 18h trains" in hurry(Shortened(0.08, 1064 * 60.0)).cure
 
 
 def test_self_pretraining_that_learns_with_some_seeds_alone_is_unreliable():

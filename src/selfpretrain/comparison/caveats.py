@@ -44,6 +44,8 @@ NEARLY_ALWAYS = 0.98
 """A model that gives this share of its answers to one class gives nearly all (ours)."""
 SHORT = 0.5
 """Runs with less than this share of the preset's steps may be too short (ours)."""
+LONG_MINUTES = 180
+"""A longer budget is given in hours (ours)."""
 FEW_GROUPS = 10
 """Fewer groups of test rows say little about new ones (ours)."""
 POINT = 0.01
@@ -135,7 +137,8 @@ def untuned(shortened: Shortened, tried: int) -> Caveat:
 
 def _more_time(shortened: Shortened) -> str:
     minutes = math.ceil(shortened.full_seconds / 60)
-    return f"--budget {minutes}m trains the whole preset, with all its learning rates."
+    time = f"{minutes}m" if minutes < LONG_MINUTES else f"{math.ceil(minutes / 60)}h"
+    return f"--budget {time} trains the whole preset, with all its learning rates."
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:
