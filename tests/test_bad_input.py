@@ -238,6 +238,7 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, demo, small, lra-listops-small"]),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
         (["compare", "--clip=inf"], ["--clip inf is too large; the most is 1e+12"]),
+        (["predict", "somewhere", "a.csv"], ["--out is missing (see selfpretrain predict --help)"]),
         (["compare", "--clip=nan"], ["--clip nan is no number to work with"]),
         (["compare", f"--label.duration={'9' * 400}"], ["is no duration"]),
         (["compare", "--ff-factor=1e300"], ["--ff-factor 1e+300 is too large; the most is 1e+12"]),

@@ -127,7 +127,7 @@ def test_claims_with_the_same_numbers_are_one_line():
         ),
         ({"runner_up": RunnerUp(arm="spt", val=0.8, test=0.81)}, "; runner-up: spt, validation 80.0%, test 81.0%)"),
         (
-            {"runner_up": RunnerUp(arm="spt", val=0.85, test=0.81)},
+            {"runner_up": RunnerUp(arm="spt", val=0.85, test=0.81, as_good=True)},
             "; spt costs more and is not clearly better: validation 85.0%, test 81.0%)",
         ),
     ],

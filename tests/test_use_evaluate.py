@@ -7,6 +7,8 @@ import pytest
 from scipy.stats import beta, t
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, log_loss, roc_auc_score
 
+from selfpretrain.arms.classical import fit_classical
+from selfpretrain.classifier import Classifier
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
@@ -78,6 +80,23 @@ def test_of_a_file_with_splits_the_test_rows_are_used_and_rows_without_a_label_a
         "of 80 rows the 40 of the test split are used (column 'part')",
         "1 rows without a label are left out",
     )
+
+
+def test_a_series_is_split_as_a_whole_and_perfect_scores_have_no_interval_without_width(tmp_path):
+    rows = [
+        (f"s{i}", t, 1.0 if i % 2 else -1.0, "ab"[i % 2], ["train", "val", "test"][i % 3])
+        for i in range(30)
+        for t in range(4)
+    ]
+    data = tmp_path / "series.csv"
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([["who", "when", "value", "class", "part"], *rows])
+    task = load_task(data, series="who", time="when", label="class", sequence="value", split="part")
+    model = Classifier(task.codec, fit_classical(task).model)
+    result = evaluate_file(model, data)
+    assert result.rows == 10 and result.notes == ("of 30 rows the 10 of the test split are used (column 'part')",)
+    assert result.scores["accuracy"] == result.scores["balanced_accuracy"] == 1
+    assert "balanced_accuracy" not in result.ci95 and result.ci95["accuracy"][0] < 0.75
 
 
 @pytest.mark.parametrize(

@@ -96,12 +96,15 @@ def test_what_cannot_be_fitted_is_refused(arguments, message):
         fit_arguments(arguments)
 
 
-def test_an_unknown_arm_and_a_model_that_has_learnt_nothing_are_refused(tmp_path, data):
+def test_an_unknown_arm_and_a_folder_of_another_are_refused_and_a_poor_model_is_doubted(tmp_path, data):
     with pytest.raises(RequestError, match="arm sptt is unknown; the arms are scratch, spt"):
         fit(TaskConfig(data=str(data)), tiny_config(), arm="sptt", out=tmp_path / "m")
     assert not (tmp_path / "m").exists()
     rows = [{"sequence": [int(c) for c in RNG.integers(4, size=6)], "label": "ab"[i % 2]} for i in range(N)]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = tiny_config(seeds=1, train=TrainConfig(lr=(1e-5,)))
-    with pytest.raises(RequestError, match="scratch is no better than the commonest class on validation"):
-        fit(data, config, arm="scratch", out=tmp_path / "m")
+    fitted = fit(data, config, arm="scratch", out=tmp_path / "m")
+    assert "is not reliably better than the commonest class" in fitted.doubts[0]
+    assert load_model(tmp_path / "m").classes == ("a", "b")
+    with pytest.raises(RequestError, match="holds scratch; name another folder for classical"):
+        fit(data, config, arm="classical", out=tmp_path / "m")

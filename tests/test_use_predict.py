@@ -2,6 +2,7 @@
 
 import csv
 import json
+from decimal import Decimal
 
 import numpy as np
 import pyarrow
@@ -25,6 +26,10 @@ LABELS = [("no", "yes")[i % 2] for i in range(N)]
 
 def untrained(task):
     return Classifier(task.codec, fresh_model(ModelConfig(width=8, heads=2), task.codec.inputs, seed=0).eval())
+
+
+def score(*arguments, **settings):
+    return predict_file(*arguments, **{"overwrite": True, **settings})
 
 
 def write_csv(path, header, rows):
@@ -55,7 +60,7 @@ def test_every_row_gets_the_models_probabilities_beside_its_own_cells(tmp_path, 
     monkeypatch.setattr(table, "BLOCK_BYTES", block)
     model, data = of_texts
     out = tmp_path / f"out.{ending}"
-    assert predict_file(model, data, out).lines == []
+    assert score(model, data, out).lines == []
     scored, expected = read(out), model.predict_proba(TEXTS)
     assert [row["id"] for row in scored] == list(map(str, range(N)))
     assert [row["text"] for row in scored] == TEXTS
@@ -83,8 +88,65 @@ def test_files_are_read_in_pieces_and_a_row_longer_than_a_piece_is_read_too(tmp_
         else:
             whole.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(TEXTS)))
         assert len(list(table.tables(whole, TaskConfig(data=str(whole))))) == N / 4
-        predict_file(of_texts[0], whole, out)
+        score(of_texts[0], whole, out)
         assert [row["id"] for row in read(out)] == list(range(N))
+
+
+def test_blank_lines_before_a_long_row_repeat_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "BLOCK_BYTES", 64)
+    path = tmp_path / "blank.csv"
+    path.write_text("id,text\n0,a\n\n\n" + "".join(f"{i},abc\n" for i in range(1, 30)) + f"30,{'x' * 900}\n31,b\n")
+    for whole in (True, False):
+        pieces = table.tables(path, TaskConfig(data=str(path)), whole=whole)
+        assert [int(cell) for piece in pieces for cell in piece.columns["id"].to_pylist()] == list(range(32))
+
+
+def test_pieces_with_other_columns_keep_every_cell_in_its_own(tmp_path, of_texts, monkeypatch):
+    monkeypatch.setattr(table, "ROWS", 2)
+    data, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    data.write_text('{"text":"abc","a":1}\n{"text":"abc","a":2}\n{"a":3,"text":"abd"}\n{"text":"abd"}\n')
+    score(of_texts[0], data, out)
+    assert [(row["text"], row["a"]) for row in read(out)] == [("abc", "1"), ("abc", "2"), ("abd", "3"), ("abd", "")]
+    data.write_text('{"text":"abc"}\n{"text":"abc"}\n{"b":3,"text":"abd"}\n')
+    with pytest.raises(RequestError, match="the column 'b' appears first in a later row"):
+        score(of_texts[0], data, tmp_path / "other.csv")
+    score(of_texts[0], data, tmp_path / "out.parquet")
+    assert [row["b"] for row in read(tmp_path / "out.parquet")] == [None, None, 3]
+
+
+def test_columns_that_are_not_read_are_written_as_they_are(tmp_path, of_texts, monkeypatch):
+    monkeypatch.setattr(table, "ROWS", 1)
+    columns = {
+        "blob": [b"a", b"\xff"],
+        "text": ["abc", "abd"],
+        "price": pyarrow.array([Decimal("12345678901234567890.12"), None]),
+    }
+    data, out = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    parquet.write_table(pyarrow.table(columns), data)
+    score(of_texts[0], data, out)
+    rows = read(out)
+    assert [row["blob"] for row in rows] == columns["blob"]
+    assert rows[0]["price"] == Decimal("12345678901234567890.12") and list(rows[0])[:3] == list(columns)
+
+
+def test_odd_cells_survive_and_values_beyond_any_are_refused(tmp_path, of_texts):
+    cells = ["x\ry", "a\nb", 'q"q', "é"]
+    data = tmp_path / "in.jsonl"
+    data.write_text("".join(json.dumps({"odd": odd, "text": "abc"}) + "\n" for odd in cells))
+    score(of_texts[0], data, tmp_path / "out.csv")
+    assert [row["odd"] for row in read(tmp_path / "out.csv")] == cells
+    data.write_text('{"n": NaN, "text": "abc"}\n')
+    score(of_texts[0], data, tmp_path / "out.jsonl")
+    assert "NaN" not in (tmp_path / "out.jsonl").read_text() and read(tmp_path / "out.jsonl")[0]["n"] is None
+    model = untrained(load_task(RNG.normal(size=(N, 4)), LABELS))
+    with pytest.raises(RequestError, match="rows: row 2: the model gives no finite probabilities"):
+        model.predict_proba([[1.0, 2.0, 3.0, 4.0], [1e29, 1e29, -1e29, 1e29]])
+
+
+def test_sequences_that_are_cut_are_counted(tmp_path, of_texts):
+    data = write_csv(tmp_path / "long.csv", ["text"], [("a" * 50,), ("abc",), ("b" * 60,)])
+    scored = score(of_texts[0], data, tmp_path / "out.csv")
+    assert scored.lines == ["2 sequences are longer than any in training and were cut to its longest"]
 
 
 def test_a_row_that_cannot_be_read_is_named_or_skipped_and_counted(tmp_path, of_texts, monkeypatch):
@@ -93,9 +155,9 @@ def test_a_row_that_cannot_be_read_is_named_or_skipped_and_counted(tmp_path, of_
     texts = [*TEXTS[:20], "", *TEXTS[20:30], "", *TEXTS[30:40]]
     data, out = write_csv(tmp_path / "bad.csv", ["id", "text"], enumerate(texts)), tmp_path / "out.csv"
     with pytest.raises(RequestError, match=r"bad.csv: row 21: the sequence is empty; .*; --skip-bad leaves such rows"):
-        predict_file(model, data, out)
+        score(model, data, out)
     assert not list(tmp_path.glob("out*")) and not list(tmp_path.glob(".selfpretrain*"))
-    scored = predict_file(model, data, out, skip_bad=True)
+    scored = score(model, data, out, skip_bad=True)
     assert list(scored.bad) == [20, 31] and scored.rows == len(texts)
     assert scored.lines[0] == "2 of 42 rows have no prediction" and scored.lines[1].startswith("row 21: the sequence")
     rows = read(out)
@@ -104,7 +166,7 @@ def test_a_row_that_cannot_be_read_is_named_or_skipped_and_counted(tmp_path, of_
     np.testing.assert_allclose([float(p) for p in good], model.predict_proba(TEXTS[:40])[:, 1], atol=1e-6)
     nothing = write_csv(tmp_path / "nothing.csv", ["id", "text"], [(1, ""), (2, "")])
     with pytest.raises(RequestError, match="row 1: the sequence is empty"):
-        predict_file(model, nothing, tmp_path / "none.csv", skip_bad=True)
+        score(model, nothing, tmp_path / "none.csv", skip_bad=True)
 
 
 def test_columns_of_steps_with_gaps_and_whole_number_classes(tmp_path):
@@ -113,7 +175,7 @@ def test_columns_of_steps_with_gaps_and_whole_number_classes(tmp_path):
     data = write_csv(tmp_path / "steps.csv", ["t1", "t2", "t3", "t4", "class"], rows)
     model, out = untrained(load_task(data)), tmp_path / "out.parquet"
     rows[5][1] = "oops"
-    predict_file(model, write_csv(data, ["t1", "t2", "t3", "t4", "class"], rows), out, skip_bad=True)
+    score(model, write_csv(data, ["t1", "t2", "t3", "t4", "class"], rows), out, skip_bad=True)
     scored = read(out)
     assert [row["predicted"] for row in scored[:5]] == model.predict(values[:5]).tolist()
     assert scored[5]["predicted"] is None and type(scored[0]["predicted"]) is int
@@ -125,13 +187,13 @@ def test_a_series_of_rows_gets_one_row(tmp_path):
     data = write_csv(tmp_path / "long.csv", ["who", "when", "value", "class"], rows)
     model = untrained(load_task(data, series="who", time="when", label="class", sequence="value"))
     out = tmp_path / "out.jsonl"
-    assert predict_file(model, data, out).rows == N
+    assert score(model, data, out).rows == N
     scored = read(out)
     assert [row["who"] for row in scored] == [f"s{i}" for i in range(N)]
     series = [[float(value) for who, _, value, _ in rows if who == f"s{i}"] for i in range(N)]
     np.testing.assert_allclose([row["p_a"] for row in scored], model.predict_proba(series)[:, 0], atol=1e-6)
     with pytest.raises(RequestError, match="skip_bad True is for tables with a row a sequence"):
-        predict_file(model, data, out, skip_bad=True)
+        score(model, data, out, skip_bad=True)
 
 
 def test_a_model_of_sequences_without_names_takes_the_usual_or_the_named_column(tmp_path):
@@ -140,17 +202,17 @@ def test_a_model_of_sequences_without_names_takes_the_usual_or_the_named_column(
     lines = [{"id": i, "sequence": [0, 1, 2, 3], "other": [3, 2, 1, 0]} for i in range(3)]
     data = tmp_path / "in.jsonl"
     data.write_text("\n".join(map(json.dumps, lines)))
-    predict_file(model, data, out)
+    score(model, data, out)
     one = read(out)
     assert [row["other"] for row in one] == [[3, 2, 1, 0]] * 3
-    predict_file(model, data, out, config=TaskConfig(data=str(data), sequence="other"))
+    score(model, data, out, config=TaskConfig(data=str(data), sequence="other"))
     assert read(out)[0]["p_up"] != one[0]["p_up"]
     np.savez(tmp_path / "in.npz", x=np.tile([0, 1, 2, 3], (3, 1)), person=[7, 8, 9])
-    predict_file(model, tmp_path / "in.npz", out)
+    score(model, tmp_path / "in.npz", out)
     assert [(row["person"], row["p_up"]) for row in read(out)] == [(n, one[0]["p_up"]) for n in (7, 8, 9)]
     data.write_text(json.dumps({"a": [1], "b": [2]}))
     with pytest.raises(RequestError, match=r"had no column names; name the column .* with --sequence; there are a, b"):
-        predict_file(model, data, out)
+        score(model, data, out)
 
 
 @pytest.mark.parametrize(
@@ -161,38 +223,43 @@ def test_a_model_of_sequences_without_names_takes_the_usual_or_the_named_column(
         (["text"], [], "out.csv", "there are no rows"),
         (["text"], [("abc",)], "out.xlsx", r"out.xlsx cannot be written; name a file that ends in .csv"),
         (["text"], [("abc",)], "in.csv", "is the file that is read; name another one"),
+        (["text"], [("abc",)], "there.csv", "there.csv is there; name another file, or give --overwrite"),
+        (["text"], [("abc",)], "folder.csv", "folder.csv is there"),
+        (["text"], [("abc",)], "nowhere/out.csv", "there is no folder .*nowhere; make it, or name another"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_and_leaves_nothing(tmp_path, of_texts, header, rows, name, message):
     data = write_csv(tmp_path / "in.csv", header, rows)
+    (tmp_path / "there.csv").write_text("mine")
+    (tmp_path / "folder.csv").mkdir()
     before = sorted(tmp_path.iterdir())
     with pytest.raises(RequestError, match=message):
-        predict_file(of_texts[0], data, tmp_path / name)
+        score(of_texts[0], data, tmp_path / name, overwrite=False)
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_columns_that_change_their_type_go_into_text_formats_alone(tmp_path, of_texts, monkeypatch):
+def test_columns_of_several_types_become_texts_where_they_must(tmp_path, of_texts, monkeypatch):
     monkeypatch.setattr(table, "ROWS", 1)
     data = tmp_path / "in.jsonl"
     data.write_text('{"text": "abc", "n": 1}\n{"text": "abd", "n": {"a": [1]}}\n')
-    predict_file(of_texts[0], data, tmp_path / "out.jsonl")
+    score(of_texts[0], data, tmp_path / "out.jsonl")
     assert [row["n"] for row in read(tmp_path / "out.jsonl")] == [1, {"a": [1]}]
-    predict_file(of_texts[0], data, tmp_path / "out.csv")
+    score(of_texts[0], data, tmp_path / "out.csv")
     assert [row["n"] for row in read(tmp_path / "out.csv")] == ["1", '{"a": [1]}']
-    with pytest.raises(RequestError, match="a column changes its type on the way"):
-        predict_file(of_texts[0], data, tmp_path / "out.parquet")
+    score(of_texts[0], data, tmp_path / "out.parquet")
+    assert [row["n"] for row in read(tmp_path / "out.parquet")] == ["1", "{'a': [1]}"]
 
 
 def test_a_pair_is_found_by_both_names(tmp_path):
     rows = zip(TEXTS, TEXTS[::-1], LABELS, strict=True)
     data = write_csv(tmp_path / "pairs.csv", ["one", "two", "label"], rows)
     model = untrained(load_task(data, sequence="one", pair="two", kind="bytes"))
-    predict_file(model, data, tmp_path / "out.csv")
+    score(model, data, tmp_path / "out.csv")
     pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
     own = [float(row["p_no"]) for row in read(tmp_path / "out.csv")]
     np.testing.assert_allclose(own, model.predict_proba(pairs)[:, 0], atol=1e-6)
-    with pytest.raises(RequestError, match=r"a row of the model has 2 sequence\(s\)"):
-        predict_file(model, data, tmp_path / "o.csv", config=TaskConfig(data=str(data), sequence="one"))
+    with pytest.raises(RequestError, match="sequence one and --pair go together"):
+        score(model, data, tmp_path / "o.csv", config=TaskConfig(data=str(data), sequence="one"))
 
 
 def test_on_the_command_line_a_comparison_scores_its_own_test_rows(cli, tmp_path):
@@ -212,7 +279,7 @@ def test_on_the_command_line_a_comparison_scores_its_own_test_rows(cli, tmp_path
     summary = json.loads(compared.stdout)
     use = summary["recommended"]
     for folder in (out, out / "best", out / f"runs/{use['arm']}-seed{use['seed']}"):
-        scored = cli("predict", str(folder), str(test), f"--out={tmp_path}/scored.jsonl")
+        scored = cli("predict", str(folder), str(test), f"--out={tmp_path}/scored.jsonl", "--overwrite")
         assert scored.returncode == 0 and "scored.jsonl: 18 rows" in scored.stderr, scored.stderr
         right = [row["predicted"] == row["label"] for row in read(tmp_path / "scored.jsonl")]
         assert np.mean(right) == pytest.approx(use["test"], abs=1e-12)

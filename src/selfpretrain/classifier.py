@@ -26,6 +26,8 @@ from selfpretrain.data.codec import Codec
 from selfpretrain.data.feed import evaluation_batches
 from selfpretrain.data.kinds import KINDS, InputSpec
 from selfpretrain.data.labels import typed_classes
+from selfpretrain.data.sequences import Sequences
+from selfpretrain.data.spelling import refuse
 from selfpretrain.data.task import Split
 from selfpretrain.errors import DamagedError, RequestError
 from selfpretrain.files import (
@@ -89,9 +91,16 @@ class Classifier:
         Raises:
             RequestError: rows that cannot be read as the model's training data were.
         """
-        x, lengths = self.codec.encode(rows, where)
+        return self.probabilities_of(self.codec.parse(rows, where), where)
+
+    def probabilities_of(self, sequences: Sequences, where: Path | str = "rows") -> NDArray[np.float64]:
+        """The same of parsed rows; longer ones are cut to the longest of training."""
+        x, lengths = self.codec.arrays(sequences)
         count = len(x) // self.codec.per_row
-        return self.probabilities(Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row))
+        p = self.probabilities(Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row))
+        for row in np.flatnonzero(~np.isfinite(p).all(axis=1)):
+            refuse(where, int(row), "the model gives no finite probabilities; mend its values, which are too large")
+        return p
 
     def probabilities(self, coded: Split) -> NDArray[np.float64]:
         """The same of rows that went through ``codec``."""

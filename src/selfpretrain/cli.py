@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import selfpretrain
 from selfpretrain.arms.builtin import SETS
@@ -62,6 +62,7 @@ Exit status: 0 success, 2 invalid request or data, 1 unexpected failure, 130 int
 
 STUDYS_OWN = "the study's own"
 COMPARISONS = "that of --from"
+RESUMED = ("compare", "diagnose", "study", "fit", "data")
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
@@ -184,7 +185,7 @@ class FitArguments(_Parallel):
     budget: str | None = None
     """Time budget, such as 10m or 1h, to which the training steps and learning rates are fitted."""
     out: Path | None = None
-    """Output folder. If not given: models/<name of the data>."""
+    """Output folder. If not given: models/<name of the data>-<arm>."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,7 +219,7 @@ class PredictArguments(_OnFile):
     """
 
     out: Path
-    """File to write: .csv, .parquet or .jsonl. Its new columns are predicted, and p_ followed by each class."""
+    """File to write (required): .csv, .parquet or .jsonl. Its new columns are predicted, and p_ with each class."""
     overwrite: bool = False
     """Replace the file to write if it is there."""
     skip_bad: bool = False
@@ -251,7 +252,8 @@ class ExportArguments:
     folder: Path = field(metadata=ARGUMENT)
     """Folder of a comparison, whose recommended model is exported, or of any model (runs/spt-seed0, best)."""
     out: Path
-    """File to write, such as model.onnx."""
+    """File to write (required), such as model.onnx. Its inputs are x, the ids or values that the codec gives, padded to
+    the longest training sequence, and keep_mask, True at real positions; docs/use.md has the code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,7 +304,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RequestError as error:
         return _fail(2, explained(error))
     except KeyboardInterrupt:
-        return _fail(130, "interrupted; finished work is kept, and the same command goes on from there")
+        kept = "finished work is kept, and the same command goes on from there"
+        return _fail(130, f"interrupted; {kept if verb in RESUMED else 'nothing is written'}")
     except BrokenPipeError:  # the reader of our output has gone, as in "| head"
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -542,7 +545,7 @@ def fit_arguments(argv: list[str]) -> FitArguments:
         config = replace(PRESETS[given["preset"]].config, seeds=1) if "preset" in given else known.config
         if known.task is None and data is None:
             raise SettingError("from_", given["from_"], "was made from Python, so its data are not known; name DATA")
-        task = known.task if data is None and known.task is not None else TaskConfig()
+        task = known.task or TaskConfig()
         ground = FitArguments(task=task, config=config, arm=known.arm)
     arguments: FitArguments = filled(ground, given)
     return arguments
@@ -555,7 +558,7 @@ def _fit(argv: list[str]) -> None:
     from selfpretrain.watch import Watcher
 
     task, arm = arguments.task, arguments.arm or "spt"
-    out = arguments.out or Path("models") / Path(task.data).stem
+    out = arguments.out or Path("models") / f"{Path(task.data).stem}-{arm}"
     workers = _workers(arguments.workers, cores(), arguments.config.train.threads)
     with Watcher(_console()) as watch:
         fitted = fit(
@@ -570,7 +573,9 @@ def _fit(argv: list[str]) -> None:
         )
     unit = UNITS[arguments.config.metric]
     level = f"{unit.title} {unit.level(fitted.use.val)} on validation"
-    sys.stderr.write(f"{arm}: {level}\nmodel: {fitted.folder / 'best'}\n")
+    sys.stderr.write(
+        "".join(f"{line}\n" for line in (*fitted.doubts, f"{arm}: {level}", f"model: {fitted.folder / 'best'}"))
+    )
 
 
 def _predict(argv: list[str]) -> None:
@@ -601,9 +606,10 @@ def _evaluate(argv: list[str]) -> None:
 
     config = arguments.spelt(label=arguments.label, group=arguments.group)
     result = evaluate_file(load_model(arguments.folder), arguments.data, config)
-    print_evaluation(_console(), result)
     if arguments.json:
         sys.stdout.write(json.dumps(to_dict(result), indent=2, allow_nan=False) + "\n")
+    else:
+        print_evaluation(_console(sys.stdout), result)
 
 
 def _export(argv: list[str]) -> None:
@@ -649,11 +655,12 @@ def _clean(argv: list[str]) -> None:
         sys.stderr.write(f"removed {len(clean(folder))} folders\n")
 
 
-def _console() -> "Console":
-    """Where progress goes."""
+def _console(file: TextIO | None = None) -> "Console":
+    """Where progress goes, or a result."""
     from rich.console import Console
 
-    return Console(stderr=True, width=None if sys.stderr.isatty() else PLAIN_WIDTH)
+    file = file or sys.stderr
+    return Console(file=file, width=None if file.isatty() else PLAIN_WIDTH)
 
 
 def _interrupt(signum: int, frame: object) -> None:

@@ -115,6 +115,9 @@ def parse(cls: type[Any], argv: Sequence[str], verb: str, more: Callable[[], str
     namespace, unknown = parser.parse_known_args(argv)
     if unknown:
         raise RequestError(_unknown(unknown[0], parser))
+    for path, field, *_ in settings:
+        if not path and field.default is field.default_factory is MISSING and field.name not in namespace:
+            raise RequestError(f"{flag(field.name)} is missing (see selfpretrain {verb} --help)")
     given: dict[str, Any] = {}
     for dest, value in vars(namespace).items():
         *parts, name = dest.split(".")

@@ -183,7 +183,7 @@ def _ways_out(least: Plan, keep: Collection[str], needed: float) -> str:
     pair = tuple(name for name in ("scratch", "spt") if name in config.arms)
     ways = {
         f"--max-length {half}": replace(request, task=_cut(request.task, half)),
-        f"--arms {','.join(pair)}": replace(request, config=replace(config, arms=pair)),
+        **({f"--arms {','.join(pair)}": replace(request, config=replace(config, arms=pair))} if pair else {}),
         "the model of --preset minimal": replace(request, config=replace(config, model=small)),
     }
     if "seeds" in keep and config.seeds > MIN_SEEDS:

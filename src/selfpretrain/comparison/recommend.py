@@ -50,7 +50,11 @@ def recommend(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName 
         saved=run.result.saved,
         average_val=average[0] if average and better else None,
         average_test=average[1] if average and better else None,
-        runner_up=None if second is None else RunnerUp(arm=second.record.arm, val=_val(second)[0], test=_test(second)),
+        runner_up=None
+        if second is None
+        else RunnerUp(
+            arm=second.record.arm, val=_val(second)[0], test=_test(second), as_good=second.record.arm in equal
+        ),
     )
 
 

@@ -171,6 +171,8 @@ class RunnerUp:
     arm: str
     val: float
     test: float
+    as_good: bool = False
+    """On average as good as the arm that is recommended, and more expensive."""
 
 
 @dataclass(frozen=True, kw_only=True)

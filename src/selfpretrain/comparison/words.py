@@ -167,7 +167,9 @@ def _advice(answer: Summary) -> str:
         scores.append(f"the mean probabilities of all its seeds: {levels}")
     if use.runner_up is not None:
         second = use.runner_up
-        rank = "runner-up: {}," if second.val <= use.val else "{} costs more and is not clearly better:"
+        rank = (
+            "{} costs more and is not clearly better:" if second.as_good and second.val > use.val else "runner-up: {},"
+        )
         levels = f"validation {unit.level(second.val)}, test {unit.level(second.test)}"
         scores.append(f"{rank.format(second.arm)} {levels}")
     return f"Use {name}{', in the folder best' if use.saved else ''} ({'; '.join(scores)})."

@@ -76,7 +76,11 @@ class Codec:
         return Sequences(KINDS[self.kind].encode(self, cut), cut.lengths).padded(self.length), cut.lengths
 
     def encode(self, rows: Any, where: Path | str = "rows") -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """``arrays`` of raw rows, as they stand in a file or as Python has them.
+        """``arrays`` of raw rows, see ``parse``."""
+        return self.arrays(self.parse(rows, where))
+
+    def parse(self, rows: Any, where: Path | str = "rows") -> Sequences:
+        """The sequences of raw rows, as they stand in a file or as Python has them; those of a pair side by side.
 
         Args:
             rows: each a string, a list or an array; for values a list of lists has channels. A pair is two of these.
@@ -111,7 +115,7 @@ class Codec:
             parsed.append(sequences)
         if frame is None and self.reading.form == "steps":
             self._check_steps(where, max(int(sequences.lengths.max()) for sequences in parsed))
-        return self.arrays(interleaved(parsed))
+        return interleaved(parsed)
 
     def _check_steps(self, where: Path | str, longest: int) -> None:
         """Refuse rows without names that cannot be those of the columns of training."""

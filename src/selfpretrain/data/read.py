@@ -133,7 +133,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     columns, first = sequence_columns(where, table.columns, reading)
     plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split", "group")}
     if reading.series is not None:
-        plain = {role: _one_a_series(where, table, reading, role) for role in plain}
+        plain = {role: one_a_series(where, table, reading, role) for role in plain}
         notes.append(f"each row is a time step; column {reading.series} groups them into {len(first)} sequences")
     asked = config.unlabelled if training is None else reading.unlabelled or CLASS_OPTION
     labels = read_labels(
@@ -195,7 +195,7 @@ def _shape(cells: Any) -> tuple[int, ...]:
     return cells.shape if isinstance(cells, np.ndarray) else (len(cells),)
 
 
-def _one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:
+def one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:
     """The label, split or group of each series, which is that of all of its rows."""
     name, series = reading.roles[role], reading.roles["series"]
     cells, numbers = listed(table.columns[name]), plain_codes(where, series, table.columns[series]).tolist()

@@ -237,7 +237,10 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
         for part, members in zip(PARTS[1:], places[1:], strict=True):
             lacking = np.setdiff1d(np.arange(len(classes)), y[members])
             notes += [f"warning: class '{classes[absent]}' is not in {part}: {few}" for absent in lacking]
+    is_new = parts != 0 if codec is None else np.ones(len(parts), dtype=np.bool_)  # what the codec was not fitted on
     if codec is not None:
+        if codec.per_row != per_row:
+            refuse(where, None, f"rows have {per_row} sequence(s), and those of pretraining had {codec.per_row}")
         check_channels(where, sequences, len(codec.mean), "pretraining")
         codec = replace(codec, classes=classes, reading=rows.reading)
     else:
@@ -261,7 +264,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
     hidden, labelled = (parts == 0) & (y == UNLABELLED), y != UNLABELLED
     outside_too = shared if groups is None else shared | leaks(groups, parts)
     unlabelled = np.flatnonzero(hidden & ~outside_too)
-    outside = sequences.rows(sequences_of(np.flatnonzero(parts != 0), per_row)).cut(codec.length)
+    outside = sequences.rows(sequences_of(np.flatnonzero(is_new), per_row)).cut(codec.length)
     known = {*codec.vocabulary, MISSING}
     strange = np.array([name not in known for name in outside.names or ()], dtype=np.bool_)
     unknown = strange[outside.entries] if codec.vocabulary else ()

@@ -74,6 +74,7 @@ class Table:
         headless: whether the names are ours, column1, column2 and so on.
         numbers: (N,) where each row stands in its file; None: 0 to N - 1.
         notes: how the file is spelt, where a reader should know.
+        raw: the columns as the file has them, where ``columns`` are not so; None: they are.
     """
 
     columns: dict[str, Any]
@@ -81,6 +82,7 @@ class Table:
     headless: bool = False
     numbers: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
+    raw: dict[str, Any] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -202,8 +204,11 @@ def _csv(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
     _refuse_twice(path, filter(None, names), "; rename one, or give --header no if there is no header")
     if headless:
         notes.append("the first row is data, not a header (--header yes overrides)")
+    blank = [place for place, name in enumerate(names) if not name][1:]  # one may be the index of a frame
+    names = [f"unnamed{place + 1}" if place in blank else name for place, name in enumerate(names)]
     pieces = _parsed(path, config, separator, names if headless else first, headless=headless, skipped=bool(told))
-    for piece in map(pyarrow.concat_tables, filter(None, [list(pieces)]) if whole else ([piece] for piece in pieces)):
+    parts = (piece.slice(start, ROWS) for piece in pieces for start in range(0, len(piece), ROWS))
+    for piece in map(pyarrow.concat_tables, filter(None, [list(pieces)])) if whole else parts:
         columns = dict(zip(names, piece.columns, strict=True))
         yield Table(columns=columns, typed=False, headless=headless, notes=tuple(notes))
 
@@ -226,23 +231,28 @@ def _parsed(
     if separator == " ":  # one or more
         raw = b"\n".join(b" ".join(line.split()) for line in raw.splitlines())
 
-    def read(block_bytes: int, done: int = 0) -> Iterator[pyarrow.Table]:
+    def read(block_bytes: int, skip: int = 0) -> Iterator[pyarrow.Table]:
+        """The rows behind the first ``skip``, in blocks of so many bytes; larger ones where a row is longer."""
         one_by_one = arrow_csv.ReadOptions(
             use_threads=False,  # with threads nobody knows the number of a wrong row
             skip_rows=int(skipped),
-            skip_rows_after_names=done,
             column_names=names if headless else None,
             block_size=block_bytes,
         )
         try:
             source = str(path) if as_it_is else pyarrow.BufferReader(raw)
+            seen = 0
             for batch in arrow_csv.open_csv(source, one_by_one, layout, as_written):
-                done += len(batch)
-                yield pyarrow.Table.from_batches([batch])
+                rest = batch.slice(max(0, skip - seen))
+                seen += len(batch)
+                if len(rest):
+                    yield pyarrow.Table.from_batches([rest])
         except pyarrow.ArrowInvalid as error:
-            if "straddling" not in str(error) or block_bytes == LONGEST_ROW:
+            if str(error).startswith("Empty CSV"):
+                return
+            if "straddling" not in str(error) or block_bytes >= LONGEST_ROW:
                 raise
-            yield from read(LONGEST_ROW, done)
+            yield from read(8 * block_bytes, max(skip, seen))
 
     try:
         yield from read(BLOCK_BYTES)
@@ -314,10 +324,12 @@ def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
 
 
 def _json(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
-    objects, is_empty = _objects(path, config), True
+    objects = _objects(path, config)
+    names: dict[str, None] = {}  # of all pieces so far
+    is_empty = True
     while piece := list(objects if whole else islice(objects, ROWS)):
         is_empty = False
-        names = list(dict.fromkeys(chain.from_iterable(piece)))
+        names |= dict.fromkeys(chain.from_iterable(piece))
         _refuse_twice(path, map(str.strip, names), ", with and without blanks around it; rename one")
         yield Table(columns={name.strip(): [row.get(name) for row in piece] for name in names})
     if is_empty:
@@ -364,7 +376,8 @@ def _parquet(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
                 columns = Frame()
                 for name in piece.column_names:
                     columns.add(name.strip(), plain, path, piece.column(name))
-                yield Table(columns=columns)
+                raw = dict(zip(map(str.strip, piece.column_names), piece.columns, strict=True))
+                yield Table(columns=columns, raw=raw)
     except (pyarrow.ArrowException, OSError) as error:
         refuse(path, None, f"not a readable Parquet file ({first_line(error)}); save it again")
 

@@ -91,7 +91,9 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
         scores.add_row(name.replace("_", " "), unit.bare(value), "-" if bounds is None else _range(unit.bare, bounds))
     console.print(scores)
     if len(result.classes) <= MAX_CONFUSION:
-        matrix = Table("class", *(f"as {name}" for name in result.classes), box=SIMPLE_HEAD)
+        matrix = Table("class", box=SIMPLE_HEAD)
+        for name in result.classes:
+            matrix.add_column(Text(f"as {name}"))
         for name, row in zip(result.classes, result.confusion, strict=True):
             matrix.add_row(Text(name), *map(str, row))
         console.print(matrix)

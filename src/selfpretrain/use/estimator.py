@@ -1,8 +1,10 @@
 """``SelfPretrainedClassifier``: self-pretraining and label training as an estimator of scikit-learn."""
 
+import contextlib
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
@@ -18,19 +21,20 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from selfpretrain.arms.arm import Rates
-from selfpretrain.classifier import Classifier, load_model, save_model
+from selfpretrain.classifier import CODEC, FILES, Classifier, load_model, save_model
 from selfpretrain.comparison.budget import within
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.search import Picked, Search
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.codec import Codec
-from selfpretrain.data.labels import typed_classes
+from selfpretrain.data.labels import CLASS_OPTION, typed_classes
 from selfpretrain.data.read import rows_in_memory
+from selfpretrain.data.reading import LabelType
 from selfpretrain.data.rows import assemble, parsed
 from selfpretrain.data.task import Task
 from selfpretrain.engines.local import LocalEngine
-from selfpretrain.errors import RequestError, SettingError
-from selfpretrain.files import DONE, MANIFEST, Sealed, own_folder, write_atomically
+from selfpretrain.errors import DamagedError, RequestError, SettingError
+from selfpretrain.files import DONE, MANIFEST, Sealed, own_folder, unseal, write_atomically
 from selfpretrain.machine import cores
 from selfpretrain.model.groups import GROUPS
 from selfpretrain.model.transformer import SequenceModel
@@ -42,13 +46,16 @@ from selfpretrain.watch import Planned, Watch, Watcher, ignore
 
 OF_MODEL = ("width", "heads", "depth", "positions", "pooling", "dropout")
 STRUCTURAL = ("preset", "kind", "axes", "allow_missing", *OF_MODEL)
-"""Parameters that pretrained weights hang on."""
+"""Parameters that pretrained weights depend on."""
+FEWEST_ROWS = 8
+"""Fewer cannot be pretrained on (ours)."""
 LARGEST_SEED = 2**31 - 1
 
 
 class Pretrained(NamedTuple):
-    """What ``pretrain`` leaves: how rows became numbers, the training, and the files of its folder by name."""
+    """What ``pretrain`` leaves: its parameters, how rows became numbers, the training, and its files by name."""
 
+    structure: dict[str, Any]
     codec: Codec
     training: Training
     files: dict[str, bytes]
@@ -62,7 +69,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
     15% of the rows are held out: they pick the learning rates and the checkpoint.
 
     ``X`` is a list of texts, of lists or of arrays of any lengths, an array (N, T) or (N, T, C), or a frame with a
-    column a step. What kind of data it is, is seen from it (``kind`` says it).
+    column a step. The kind of data is inferred (``kind`` says it).
 
     Args:
         arm: spt, or scratch for labels alone, or any other arm that trains a network.
@@ -74,9 +81,10 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         width, heads, depth, positions, pooling, dropout: of the model.
         metric: what validation picks by.
         class_weights: none, or balanced.
-        max_seconds: bounds ``fit``: steps and rates are cut to it.
+        max_seconds: about so long ``fit`` takes: steps and rates are cut to it.
+        max_length: longer sequences are cut to it; None cuts at 1,024 positions. A warning says how many were.
         random_state: seed of the split, the initialisation, the masks and the batches; None is 0.
-        n_jobs: trainings at a time (a script then needs the ``if __name__ == "__main__"`` guard); -1: a core each.
+        n_jobs: trainings at a time, as joblib counts; a script then needs the ``if __name__ == "__main__"`` guard.
         verbose: show progress; None: where standard error is a terminal.
 
     Attributes:
@@ -115,6 +123,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         metric: str = "accuracy",
         class_weights: str = "none",
         max_seconds: float | None = None,
+        max_length: int | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
         verbose: bool | None = None,
@@ -138,6 +147,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.metric = metric
         self.class_weights = class_weights
         self.max_seconds = max_seconds
+        self.max_length = max_length
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.verbose = verbose
@@ -149,8 +159,11 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             raise RequestError("pretrain(continue_=True): nothing is pretrained yet; call pretrain(X) first")
         seed, begun = self._seed(), time.monotonic()
         # A task has classes, which self-pretraining never sees: these stand in.
-        task = self._task(X, [str(row % 2) for row in range(_count(X))], seed, None if before is None else before.codec)
-        request = self._request(task, begun)
+        if _count(X) < FEWEST_ROWS:
+            raise RequestError(f"pretrain: {_count(X)} rows; give {FEWEST_ROWS} or more, some are held out")
+        stand_ins = [f"stand-in {row % 2}" for row in range(_count(X))]
+        task = self._task(X, stand_ins, seed, before)
+        request = self._request(task, "spt", begun)
         with self._working(request, before) as (store, do):
             trainings = [request.pretraining(seed, lr) for lr in request.config.train.lr]
             if before is not None:
@@ -164,17 +177,19 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             best = min(losses, key=lambda pair: float(pair[0] or 0.0))[1]
             folder = store.path(best)
             files = {name: (folder / name).read_bytes() for name in (*Sealed(folder).names, MANIFEST, DONE)}
-        self.pretrained_ = Pretrained(task.codec, best, files)
+        self.pretrained_ = Pretrained({name: getattr(self, name) for name in STRUCTURAL}, task.codec, best, files)
         return self
 
     def fit(self, X: Any, y: Any) -> Self:
         """Self-pretrain, unless ``pretrain`` was called before, and train on labels."""
         begun, seed = time.monotonic(), self._seed()
         self._check_features(X, reset=True)
-        y = _checked_targets(y)
+        classes, labels = _encoded(y)
         before: Pretrained | None = getattr(self, "pretrained_", None)
-        task = self._task(X, y, seed, None if before is None else before.codec)
-        request = self._request(task, begun)
+        if before is not None and self.arm != "spt":
+            raise RequestError(f"arm {self.arm} does not start from pretrained weights; use a new estimator for it")
+        task = self._task(X, labels, seed, before)
+        request = self._request(task, self.arm if before is None else "scratch", begun)
         arm_recipe = ARMS[self.arm].recipe
         if arm_recipe is None:
             raise RequestError(f"arm {self.arm} trains no network; take spt, scratch or another")
@@ -196,7 +211,9 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             model = model_of(step.training, task.inputs)
             model.load_state_dict(finished.weights)
         assert isinstance(model, SequenceModel), "no arm borrows attention"
-        self._take(Classifier(task.codec, model.eval()))
+        named = replace(task.codec.reading, label_type=_label_type(classes), written={}, unlabelled=None)
+        names = tuple(str(name) for name in classes.tolist())
+        self._take(Classifier(replace(task.codec, classes=names, reading=named), model.eval()))
         self.validation_score_, self.lr_ = result.val.rank[0], step.training.plan.lr
         return self
 
@@ -210,22 +227,25 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         """Class probabilities, (N, classes)."""
         check_is_fitted(self, "model_")
         self._check_features(X, reset=False)
-        return self.model_.predict_proba(X, "X")
+        return self.model_.predict_proba(X, "X")[:, self._order]
 
     def set_params(self, **params: Any) -> Self:
         """As scikit-learn has it; what pretrained weights hang on cannot change under them."""
-        if hasattr(self, "pretrained_"):
-            changed = [name for name in STRUCTURAL if name in params and params[name] != getattr(self, name)]
-            if changed:
-                why = "cannot change, since the pretrained weights hang on it; sklearn.base.clone gives a new estimator"
-                raise RequestError(f"{', '.join(changed)} {why}")
+        _check_structure(getattr(self, "pretrained_", None), {**self.get_params(), **params})
         super().set_params(**params)
         return self
 
     def save_pretrained(self, folder: Path | str) -> None:
         """Write the fitted model as a folder for ``load_model``, ``from_pretrained`` and ``selfpretrain predict``."""
         check_is_fitted(self, "model_")
-        save_model(Path(folder), self.model_.model, self.model_.codec)
+        folder = Path(folder)
+        if folder.is_dir() and any(folder.iterdir()):
+            with contextlib.suppress(DamagedError):
+                if CODEC in Sealed(folder).names:
+                    unseal(folder, FILES)
+            if any(folder.iterdir()):
+                raise RequestError(f"{folder}: holds something else than a model; name an empty or a new folder")
+        save_model(folder, self.model_.model, self.model_.codec)
 
     @classmethod
     def from_pretrained(cls, folder: Path | str) -> Self:
@@ -242,7 +262,10 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def _take(self, model: Classifier) -> None:
         self.model_ = model
-        self.classes_ = typed_classes(model.classes, model.codec.reading)
+        classes = typed_classes(model.classes, model.codec.reading)
+        self._order = np.argsort(classes, kind="stable")
+        """Columns of the model in the order of ``classes_``, which is that of ``numpy.unique``."""
+        self.classes_ = classes[self._order]
 
     def _check_features(self, X: Any, *, reset: bool) -> None:
         """The number and the names of columns, where rows have a fixed number."""
@@ -261,9 +284,14 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             return int(self.random_state or 0)
         return int(check_random_state(self.random_state).randint(LARGEST_SEED))
 
-    def _task(self, X: Any, y: Any, seed: int, codec: Codec | None) -> Task:
+    def _task(self, X: Any, y: Any, seed: int, before: Pretrained | None) -> Task:
+        """The task of rows; says what was cut of them."""
+        _check_structure(before, self.get_params())
+        codec = None if before is None else before.codec
         config = TaskConfig(
             data="arrays",
+            unlabelled=CLASS_OPTION,
+            max_length=self.max_length,
             kind=self.kind if codec is None else codec.kind,  # type: ignore[arg-type]
             axes=self.axes,  # type: ignore[arg-type]
             allow_missing=self.allow_missing,
@@ -271,9 +299,13 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             train_on_test=True,
         )
         rows = parsed("arrays", rows_in_memory(X, y, None, None, config), config)
-        return assemble("arrays", "arrays", rows, config, codec)
+        task = assemble("arrays", "arrays", rows, config, codec)
+        for note in task.notes:
+            if "were cut" in note or note.startswith("warning: "):
+                warnings.warn(note.removeprefix("warning: "), stacklevel=3)
+        return task
 
-    def _request(self, task: Task, begun: float) -> Request:
+    def _request(self, task: Task, arm: str, begun: float) -> Request:
         """What is trained, cut to ``max_seconds``."""
         given = {
             "train.lr": None if self.lr is None else tuple(np.atleast_1d(self.lr).tolist()),
@@ -284,8 +316,6 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             **{f"model.{name}": getattr(self, name) for name in OF_MODEL},
         }
         config = _with(PRESETS[self.preset].config, {name: value for name, value in given.items() if value is not None})
-        # Weights that are there cost nothing: then the plan is that of labels alone.
-        arm = "scratch" if hasattr(self, "pretrained_") else self.arm
         config = replace(
             config,
             arms=(arm,),
@@ -305,7 +335,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             raise RequestError(f"max_seconds={self.max_seconds:g} {why}; give more, or a smaller model") from None
 
     def _workers(self) -> int:
-        return cores() if self.n_jobs == -1 else self.n_jobs or 1
+        return max(1, min(int(effective_n_jobs(self.n_jobs)), cores()))
 
     @contextmanager
     def _working(
@@ -361,11 +391,34 @@ def _count(X: Any) -> int:
     return int(shape[0]) if shape else len(X)
 
 
-def _checked_targets(y: Any) -> Any:
-    """The labels, one a row. What scikit-learn takes for a regression is refused; rows without a label are not."""
+def _check_structure(before: Pretrained | None, params: dict[str, Any]) -> None:
+    """Refuse parameters under which pretrained weights would no longer fit."""
+    if before is None:
+        return
+    if changed := [name for name, value in before.structure.items() if params[name] != value]:
+        why = "cannot change, since the pretrained weights depend on it; sklearn.base.clone gives a new estimator"
+        raise RequestError(f"{', '.join(changed)} {why}")
+
+
+def _encoded(y: Any) -> tuple[NDArray[Any], list[str | None]]:
+    """The classes in the order of ``numpy.unique``, and the number of each row's class as a text; None without a label.
+
+    What scikit-learn takes for a regression is refused. Beside two other whole numbers, -1 is no label.
+    """
     if y is None:
         raise ValueError("this classifier requires y to be passed, but the target y is None")
-    labels = np.asarray(y, dtype=object).ravel()
-    if not any(label is None or label != label for label in labels):
-        check_classification_targets(y)
-    return column_or_1d(y, warn=True) if getattr(y, "ndim", 1) == 2 else y
+    given = column_or_1d(y, warn=True, dtype=object) if getattr(y, "ndim", 1) > 1 else np.asarray(y, dtype=object)
+    missing = np.array([label is None or type(label).__name__ == "NAType" or label != label for label in given])
+    kept = np.array(given[~missing].tolist())
+    check_classification_targets(kept)
+    classes = np.unique(kept)
+    if kept.dtype.kind == "i" and len(classes) > 2 and -1 in classes:
+        missing[~missing] = kept == -1
+        classes = classes[classes != -1]
+    number = {label: str(place) for place, label in enumerate(classes.tolist())}
+    return classes, [None if is_missing else number[label] for label, is_missing in zip(given, missing, strict=True)]
+
+
+def _label_type(classes: NDArray[Any]) -> LabelType:
+    kinds: dict[str, LabelType] = {"b": "bool", "i": "int", "u": "int", "f": "float"}
+    return kinds.get(classes.dtype.kind, "str")

@@ -12,7 +12,7 @@ from selfpretrain.classifier import Classifier
 from selfpretrain.config import MetricName, TaskConfig
 from selfpretrain.data.cells import check_channels
 from selfpretrain.data.columns import listed, some
-from selfpretrain.data.read import rows_of_table
+from selfpretrain.data.read import one_a_series, rows_of_table
 from selfpretrain.data.rows import Rows, parsed
 from selfpretrain.data.sequences import interleaved
 from selfpretrain.data.spelling import refuse
@@ -112,11 +112,15 @@ def _labelled(
     settings = replace(config, data=str(path), kind=model.codec.kind, allow_missing=model.codec.allow_missing)
     rows = parsed(path, rows_of_table(path, table, settings, Rows(columns=(), labels=[], reading=own)), settings)
     split, used = config.split or reading.split, np.ones(len(rows.labels), dtype=np.bool_)
-    if split in table.columns and reading.series is None:
-        parts = [SPLIT_NAMES.get(str(cell).strip().lower()) for cell in listed(table.columns[split])]
+    if split is not None and split in table.columns:
+        whole = reading.series is not None
+        cells = one_a_series(path, table, replace(own, split=split), "split") if whole else listed(table.columns[split])
+        parts = [SPLIT_NAMES.get(str(cell).strip().lower()) for cell in cells]
         if "test" in parts:
             used = np.array([part == "test" for part in parts])
             notes.append(f"of {len(parts)} rows the {used.sum()} of the test split are used (column '{split}')")
+        else:
+            notes.append(f"column '{split}' has no test rows, so all rows are used, those of training too")
     return rows, used, notes
 
 
@@ -126,7 +130,10 @@ def _interval(metric: MetricName, p: NDArray[np.float64], rows: Split) -> tuple[
     if metric == "accuracy" and rows.groups is None:
         exact = binomtest(int(d.sum()), len(d)).proportion_ci(0.95, method="exact")
         return float(exact.low), float(exact.high)
-    interval = t_interval(clustered(d[None], rows.groups)[0])
+    groups = clustered(d[None], rows.groups)[0]
+    if np.ptp(groups) == 0:  # no spread, and no certainty either
+        return None
+    interval = t_interval(groups)
     if interval.low is None or interval.high is None or np.isnan(interval.mean):
         return None
     if metric == "log_loss":

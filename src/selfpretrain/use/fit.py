@@ -16,10 +16,19 @@ from selfpretrain.registry import ARMS
 
 
 class Fitted(NamedTuple):
-    """The folder of a model, and how it was picked on validation."""
+    """The folder of a model, how it was picked on validation, and on how many rows."""
 
     folder: Path
     use: Recommendation
+    n_val: int
+
+    @property
+    def doubts(self) -> list[str]:
+        """What to know before the model is used."""
+        if self.use.learnt:
+            return []
+        rows = f"on {self.n_val} validation rows it is not reliably better than the commonest class"
+        return [f"warning: {rows}; train longer, try other rates (--lr) or another arm (--arm)"]
 
 
 class FromComparison(NamedTuple):
@@ -73,20 +82,20 @@ def fit(task: TaskConfig | str | Path, config: CompareConfig, *, arm: str, out: 
         **how: budget, keep, workers, engine and watch of ``compare``.
 
     Raises:
-        RequestError: settings or data that cannot be used, or a model that has learnt nothing.
+        RequestError: settings or data that cannot be used, a folder of another arm, or no training that ended well.
     """
     if arm not in ARMS:
         raise SettingError("arm", arm, f"is unknown; the arms are {', '.join(ARMS)}")
     source = replace(task if isinstance(task, TaskConfig) else TaskConfig(data=str(task)), train_on_test=True)
+    before = ComparisonFolder(out)
+    if before.is_comparison and before.record.request.arms != (arm,):
+        raise SettingError("out", out, f"holds {', '.join(before.record.request.arms)}; name another folder for {arm}")
     data = load_task(source, workers=how.get("workers", 1))
     comparison = compare(data, replace(config, arms=(arm,)), out=out, **how)
     use = comparison.answer.recommended
     if use is None:
         failures = comparison.answer.arms[arm].failures
         raise RequestError(f"{arm}: every training failed ({next(iter(failures.values()), 'no reason is known')})")
-    if not use.learnt:
-        problem = f"{arm} is no better than the commonest class on validation; no model is saved"
-        raise RequestError(f"{problem}. Train longer, try other rates (--lr), or another arm (--arm)")
     if not use.saved:
         raise SettingError("arm", arm, "cannot be saved; take another")
-    return Fitted(comparison.folder, use)
+    return Fitted(comparison.folder, use, len(data.val))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from selfpretrain.classifier import Classifier
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.columns import listed, sequence_columns
 from selfpretrain.data.labels import typed_classes
-from selfpretrain.data.table import Table
+from selfpretrain.data.table import Table, extension
 from selfpretrain.errors import RequestError, RowError, SettingError
 from selfpretrain.files import write_atomically
 from selfpretrain.use.rows import tables_for
@@ -30,6 +31,8 @@ MOST_NAMED = 5
 """Rows that cannot be read are named up to this many (ours)."""
 NOTED_ROWS = 100_000
 """Progress is said after so many rows (ours)."""
+TYPES = {"int": pyarrow.int64(), "float": pyarrow.float64(), "bool": pyarrow.bool_(), "str": pyarrow.string()}
+"""Of the column of classes, by the type of the labels."""
 Columns = Mapping[str, Any]
 
 
@@ -39,21 +42,24 @@ class Scored:
 
     Attributes:
         rows: rows, or sequences of a table with a row a time step.
+        cut: sequences that are longer than the longest of training, and were cut to it.
         bad: why rows could not be read, by their zero-based number.
     """
 
     rows: int = 0
+    cut: int = 0
     bad: dict[int, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
-        """For a reader: the rows without a prediction."""
+        """For a reader: what was cut, and the rows without a prediction."""
+        cut = [f"{self.cut} sequences are longer than any in training and were cut to its longest"] if self.cut else []
         if not self.bad:
-            return []
+            return cut
         verb = "has" if len(self.bad) == 1 else "have"
         more = [f"and {len(self.bad) - MOST_NAMED} more"] if len(self.bad) > MOST_NAMED else []
         named = [f"row {row + 1}: {problem}" for row, problem in list(self.bad.items())[:MOST_NAMED]]
-        return [f"{len(self.bad)} of {self.rows} rows {verb} no prediction", *named, *more]
+        return [*cut, f"{len(self.bad)} of {self.rows} rows {verb} no prediction", *named, *more]
 
 
 def predict_file(
@@ -81,24 +87,40 @@ def predict_file(
     Raises:
         RequestError: the file cannot be read as the training data were, or has a column that would be written.
     """
-    if out.suffix.lower() not in WRITERS:
+    suffix = out.suffix.lower()
+    if suffix not in WRITERS:
         raise SettingError("out", out, f"cannot be written; name a file that ends in {', '.join(WRITERS)}")
-    if out.exists() and out.samefile(path):
+    if out.exists() and path.exists() and out.samefile(path):
         raise SettingError("out", out, "is the file that is read; name another one")
-    if not overwrite and os.path.lexists(out):
+    if out.is_dir() or (not overwrite and os.path.lexists(out)):
         raise SettingError("out", out, "is there; name another file, or give --overwrite")
+    if not out.parent.is_dir():
+        raise SettingError("out", out, f"cannot be written: there is no folder {out.parent}; make it, or name another")
     if skip_bad and model.codec.reading.series is not None:
         raise SettingError("skip_bad", True, "is for tables with a row a sequence; here a sequence has several rows")
     scored, config = Scored(), config or TaskConfig(data=str(path))
-    write_atomically(out, WRITERS[out.suffix.lower()](_scored(model, path, config, scored, skip_bad, watch)))
+    # The types of Parquet's columns are those of all rows, and only JSON lines show theirs no earlier.
+    whole = suffix == ".parquet" and extension(path) in (".jsonl", ".ndjson")
+    pieces = _scored(model, path, config, scored, skip_bad, watch, whole)
+    write_atomically(out, WRITERS[suffix](_alike(path, pieces) if suffix != ".jsonl" else pieces))
     return scored
 
 
+def _alike(path: Path, pieces: Iterator[Columns]) -> Iterator[Columns]:
+    """The pieces, all with the columns of the first."""
+    names: list[str] | None = None
+    for columns in pieces:
+        names = names or list(columns)
+        if more := [name for name in columns if name not in names]:
+            raise RequestError(f"{path}: the column '{more[0]}' appears first in a later row; write .jsonl")
+        yield {name: columns[name] for name in names}
+
+
 def _scored(
-    model: Classifier, path: Path, config: TaskConfig, scored: Scored, skip_bad: bool, watch: Watch
+    model: Classifier, path: Path, config: TaskConfig, scored: Scored, skip_bad: bool, watch: Watch, whole: bool
 ) -> Iterator[Columns]:
     """The columns to write, piece by piece."""
-    for named, table in tables_for(model, path, config):
+    for named, table in tables_for(model, path, config, whole=whole):
         new = [PREDICTED, *(f"{PROBABILITY}{name}" for name in model.classes)]
         if clash := [name for name in new if name in table.names]:
             raise RequestError(f"{path}: there is a column '{clash[0]}', which is to be written; rename it")
@@ -110,7 +132,11 @@ def _scored(
         predicted[is_bad] = None
         values = probabilities.astype(object)
         values[is_bad] = None
-        yield columns | dict(zip(new, [predicted.tolist(), *values.T.tolist()], strict=True))
+        kinds = [TYPES[model.codec.reading.label_type], *[pyarrow.float64()] * len(model.classes)]
+        cells = [predicted.tolist(), *values.T.tolist()]
+        yield columns | {
+            name: pyarrow.chunked_array([own], kind) for name, own, kind in zip(new, cells, kinds, strict=True)
+        }
         if before // NOTED_ROWS < scored.rows // NOTED_ROWS:
             watch(Note(f"{scored.rows:,} rows are done"))
     if scored.rows == len(scored.bad):
@@ -125,7 +151,10 @@ def _other_columns(path: Path, model: Classifier, table: Table) -> dict[str, Any
         first = sequence_columns(path, table.columns, reading)[1]
         names = listed(table.columns[reading.series])
         return {reading.series: [names[row] for row in first]}
-    return {name: cells for name, cells in table.columns.items() if getattr(cells, "ndim", 1) == 1}
+    columns = table.columns if table.raw is None else table.raw
+    return {
+        name: cells for name, cells in columns.items() if getattr(cells, "ndim", 1) == 1 and len(cells) == len(table)
+    }
 
 
 def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, skip_bad: bool) -> NDArray[np.float64]:
@@ -136,13 +165,16 @@ def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, 
 
     def of_rows(start: int, stop: int) -> NDArray[np.float64]:
         try:
-            return model.predict_proba({name: cells[start:stop] for name, cells in columns.items()}, path)
+            sequences = model.codec.parse({name: cells[start:stop] for name, cells in columns.items()}, path)
+            p = model.probabilities_of(sequences, path)
+            scored.cut += int((sequences.lengths > model.codec.length).sum())
+            return p
         except RequestError as error:
             if not skip_bad:
                 if not isinstance(error, RowError):
                     raise
-                cure = "--skip-bad leaves such rows without a prediction"
-                raise RowError(path, before + start + error.row, f"{error.problem}; {cure}") from None
+                cure = "; --skip-bad leaves such rows without a prediction" if reading.series is None else ""
+                raise RowError(path, before + start + error.row, f"{error.problem}{cure}") from None
             if stop - start == 1:
                 scored.bad[before + start] = getattr(error, "problem", str(error))
                 return np.full((1, len(model.classes)), np.nan)
@@ -160,7 +192,17 @@ def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, 
 def _as_jsonl(pieces: Iterator[Columns]) -> Iterator[bytes]:
     for columns in pieces:
         for cells in zip(*map(listed, columns.values()), strict=True):
-            yield json.dumps(dict(zip(columns, cells, strict=True)), default=_plain).encode() + b"\n"
+            row = dict(zip(columns, cells, strict=True))
+            yield json.dumps(_finite(row), default=_plain, allow_nan=False).encode() + b"\n"
+
+
+def _finite(cell: Any) -> Any:
+    """The same with null for NaN and infinity, which JSON does not have."""
+    if isinstance(cell, float) and not math.isfinite(cell):
+        return None
+    if isinstance(cell, dict):
+        return {name: _finite(inner) for name, inner in cell.items()}
+    return [_finite(inner) for inner in cell] if isinstance(cell, list | tuple | np.ndarray) else cell
 
 
 def _plain(cell: Any) -> Any:
@@ -169,12 +211,17 @@ def _plain(cell: Any) -> Any:
 
 def _as_csv(pieces: Iterator[Columns]) -> Iterator[bytes]:
     for number, columns in enumerate(pieces):
+        rows = list(zip(*([_cell(cell) for cell in listed(cells)] for cells in columns.values()), strict=True))
         text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        # Python quotes a cell with a line feed, and not one with a carriage return.
+        has_return = any("\r" in cell for row in rows for cell in row if isinstance(cell, str))
+        writer = csv.writer(
+            text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL
+        )
         if number == 0:
             writer.writerow(columns)
-        writer.writerows(zip(*([_cell(cell) for cell in listed(cells)] for cells in columns.values()), strict=True))
-        yield text.getvalue().encode()
+        writer.writerows(rows)
+        yield text.getvalue().encode(errors="backslashreplace")
 
 
 def _cell(cell: Any) -> Any:
@@ -229,8 +276,9 @@ def _arrow(columns: Columns) -> pyarrow.Table:
 def _arrow_column(cells: Any) -> Any:
     try:
         return cells if isinstance(cells, pyarrow.ChunkedArray) else pyarrow.array(cells)
-    except (pyarrow.ArrowException, OverflowError):
-        return pyarrow.array([None if cell is None else str(cell) for cell in cells], pyarrow.string())
+    except (pyarrow.ArrowException, OverflowError, UnicodeError):
+        texts = [None if cell is None else str(cell).encode(errors="backslashreplace") for cell in cells]
+        return pyarrow.array(texts, pyarrow.binary()).cast(pyarrow.string())
 
 
 WRITERS: Mapping[str, Callable[[Iterator[Columns]], Iterator[bytes]]] = {

@@ -39,12 +39,11 @@ def _with_names(model: Classifier, path: Path, table: Table, config: TaskConfig)
     reading, per_row = model.codec.reading, model.codec.per_row
     if reading.form != "whole" and config.sequence is not None:
         raise SettingError("sequence", config.sequence, "is of no use: the model finds the columns of its training")
+    if config.pair is not None and per_row == 1:
+        raise SettingError("pair", config.pair, "is of no use: a row of the model has one sequence")
     asked = [name for name in (config.sequence, config.pair) if name is not None]
-    if len(asked) not in (0, per_row):
-        option = "pair" if per_row == 2 else "sequence"
-        raise SettingError(
-            option, getattr(config, option), f"does not fit: a row of the model has {per_row} sequence(s)"
-        )
+    if len(asked) == 1 < per_row:
+        raise SettingError("sequence", config.sequence, "and --pair go together: a row of the model has two sequences")
     names = asked or reading.cells
     if not names:
         there = {*table.names, *table.unreadable}
