@@ -255,8 +255,8 @@ def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit
     cure = f"More test {f'groups ({summary.group})' if summary.group else summary.rows} may decide it."
     if needed:
         cure = (
-            f"--seeds {needed} goes on from these runs; if the difference is real, about so many show it. A claim then "
-            f"takes p below {next_level:g}, since it is a further look; better is a range from the start "
+            f"--seeds {needed} goes on from these runs: about so many would show a real difference of this size. A "
+            f"claim then takes p below {next_level:g}, since it is a further look; better is a range from the start "
             f"(--seeds {test.n}-{needed})."
         )
     return [Caveat(code="could-not-see", text=text, cure=cure)]

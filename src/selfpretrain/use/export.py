@@ -59,7 +59,7 @@ def export_onnx(model: Classifier, out: Path) -> float:
     The number of rows is free, that of positions fixed: the codec pads sequences to it.
 
     Raises:
-        RequestError: a package is missing, the model is no network, or onnxruntime says something else than torch.
+        RequestError: a package is missing, the model is no network, or onnxruntime disagrees with torch.
     """
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise RequestError(f"export needs {', '.join(missing)}: pip install 'selfpretrain[onnx]'")

@@ -173,10 +173,12 @@ def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, 
             if not skip_bad:
                 if not isinstance(error, RowError):
                     raise
-                cure = "; --skip-bad leaves such rows without a prediction" if reading.series is None else ""
-                raise RowError(path, before + start + error.row, f"{error.problem}{cure}") from None
+                # Cures of training, such as another kind of data, are none here.
+                cure = "; mend it, or give --skip-bad to leave such rows without a prediction"
+                problem = _without_cure(error.problem) + ("; mend it" if reading.series is not None else cure)
+                raise RowError(path, before + start + error.row, problem) from None
             if stop - start == 1:
-                scored.bad[before + start] = getattr(error, "problem", str(error))
+                scored.bad[before + start] = _without_cure(getattr(error, "problem", str(error)))
                 return np.full((1, len(model.classes)), np.nan)
         middle = (start + stop) // 2
         return np.concatenate([of_rows(start, middle), of_rows(middle, stop)])
@@ -184,6 +186,10 @@ def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, 
     probabilities = of_rows(0, len(table))
     scored.rows += len(probabilities)
     return probabilities
+
+
+def _without_cure(problem: str) -> str:
+    return problem.partition("; ")[0]
 
 
 # What is written.
