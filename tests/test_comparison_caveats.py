@@ -69,7 +69,7 @@ def test_nothing_is_learnt_if_no_seed_has_learnt_anything_or_reliably_next_to_no
 def test_both_losses_are_said_in_the_kinds_words():
     runs = planted_runs(0.0, 0.0, losses=(2.85, 2.883))
     text = said(runs)["pretraining-learnt-nothing"]
-    assert "Self-pretraining has learnt no more than frequencies (its loss is 2.850 nats, theirs 2.883;" in text
+    assert "has learnt no more than symbol frequencies (reconstruction loss 2.850 nats, without context 2.883;" in text
     assert "nats" not in said(runs, kind="values")["pretraining-learnt-nothing"]
 
 
@@ -228,7 +228,7 @@ def test_trainings_of_several_versions_are_named():
 
 def test_speed_is_an_observation_whatever_the_accuracies():
     faster = claim([planted(0.0, 0.0, steps=(175, 350))])
-    assert observations(faster)[0].startswith("spt learns faster from labels: it fits 90% of them in 17")
+    assert observations(faster)[0].startswith("spt learns faster from labels: it fits 90% of its labels in 17")
     assert observations(claim([planted(0.0, 0.0, steps=(175, 175))])) == []
     assert observations(claim([planted(0.0, 0.0)])) == observations([]) == []
 

@@ -75,7 +75,7 @@ def test_the_answer_comes_first_then_what_to_do_then_the_claims_then_what_to_kno
     contrasts = claim([planted(0.4, 0.4), replace(planted(0.3, 0.3, TOTAL), against="scratch-long")])
     caveat = Caveat(code="still-improving", text="spt was still improving.", cure="More steps may change this.")
     whole = verdict(contrasts, "optimization", caveats=[caveat], use=USE)
-    assert whole.answer == "Self-pretraining helps (60.0% against 60.0% on test), also at equal total compute."
+    assert whole.answer == "Self-pretraining helps (60.0% on test, scratch 60.0%), also at equal total compute."
     assert (
         whole.advice == "Use the classical model, in the folder best (validation 84.0%, test 83.8%, trained in 1.04 s)."
     )
@@ -93,7 +93,7 @@ def test_the_answer_comes_first_then_what_to_do_then_the_claims_then_what_to_kno
 def test_what_would_change_an_open_answer_is_next_unless_there_is_nothing_to_gain():
     caveat = Caveat(code="could-not-see", text="It could be missed.", cure="Take more seeds.")
     whole = verdict([rival("scratch", 0.0, 0.1, "no detectable effect")], caveats=[caveat], use=USE)
-    assert whole.answer == "Undecided whether self-pretraining helps (60.0% against 60.0% on test)."
+    assert whole.answer == "Undecided whether self-pretraining helps (60.0% on test, scratch 60.0%)."
     assert whole.next == "Next: Take more seeds."
     assert "It could be missed." in whole.notes
     perfect = verdict(
@@ -125,10 +125,13 @@ def test_claims_with_the_same_numbers_are_one_line():
             {"average_val": 0.9, "average_test": 0.89},
             "; the mean probabilities of all its seeds: validation 90.0%, test 89.0%)",
         ),
-        ({"runner_up": RunnerUp(arm="spt", val=0.8, test=0.81)}, "; runner-up: spt, validation 80.0%, test 81.0%)"),
         (
-            {"runner_up": RunnerUp(arm="spt", val=0.85, test=0.81, as_good=True)},
-            "; spt costs more and is not clearly better: validation 85.0%, test 81.0%)",
+            {"runner_up": RunnerUp(arm="spt", seed=2, choice=None, val=0.8, test=0.81)},
+            "; runner-up: spt, seed 2, validation 80.0%, test 81.0%)",
+        ),
+        (
+            {"runner_up": RunnerUp(arm="spt", seed=2, choice=None, val=0.85, test=0.81, as_good=True)},
+            "; spt, seed 2, costs more and is not clearly better: validation 85.0%, test 81.0%)",
         ),
     ],
 )

@@ -56,7 +56,7 @@ def test_self_pretraining_that_is_stuck_in_one_seed_of_three_was_tested_and_is_u
     assert planted.verdict.answer.startswith(
         "Undecided whether self-pretraining helps: it learnt the task in 2 of 3 seeds, scratch in 0 of 3"
     )
-    assert "Self-pretraining is unreliable: in 1 of 3 seeds it has learnt no more than frequencies." in text
+    assert "Self-pretraining is unreliable: in 1 of 3 seeds it has learnt no more than symbol frequencies." in text
     assert "(9% to 99% would)" in text and "--seeds 3-8" in text and "no difference:" not in text
 
 
@@ -64,7 +64,7 @@ def test_small_and_unequal_shares_that_were_learnt_are_enough_where_every_seed_i
     planted = answer((1, 1, 1), STUCK, LONG, losses=(1.72, 1.78, 1.88))
     assert planted.tested and outcomes(planted) == ("helps", "helps")
     assert planted.verdict.answer.startswith(
-        "Self-pretraining helps (100.0% against 50.0% on test), also at equal total"
+        "Self-pretraining helps (100.0% on test, scratch 50.0%), also at equal total"
     )
     assert "3 of 3 seeds, scratch and scratch-long in 0 of 3 (at most 71% would" in planted.verdict.claims[0]
 

@@ -93,7 +93,9 @@ def caveats(
     if contrasts:
         against = contrasts[0].against
         known += _nothing_to_gain(against, arms[against])
-        known += _could_not_see(contrasts[0], next_level, task, UNITS[metric])
+        level = arms[against].mean_score(metric)
+        room = 1 - level if level is not None and metric != "log_loss" else math.inf
+        known += _could_not_see(contrasts[0], next_level, task, UNITS[metric], room)
     return [
         *known,
         *_classical_better(runs, task, metric),
@@ -149,7 +151,8 @@ def observations(contrasts: Sequence[Contrast]) -> list[str]:
     sooner, later = sorted(steps, key=lambda arm: float(np.mean(steps[arm])))
     spans = {arm: " to ".join(f"{n:g}" for n in sorted({min(own), max(own)})) for arm, own in steps.items()}
     return [
-        f"{sooner} learns faster from labels: it fits 90% of them in {spans[sooner]} steps, {later} in {spans[later]}."
+        f"{sooner} learns faster from labels: it fits 90% of its labels in {spans[sooner]} steps, "
+        f"{later} in {spans[later]}."
     ]
 
 
@@ -171,7 +174,7 @@ def _pretraining(arm: str, entry: ArmSummary, task: Task) -> list[Caveat]:
         return [Caveat(code="pretraining-unreliable", text=text, cure=cure)]
     unit = f" {kind.loss_unit}" if kind.loss_unit else ""
     own, by_table = mean(entry.val_reconstruction), mean(entry.val_without_context)
-    losses = f"its loss is {own:.3f}{unit}, theirs {by_table:.3f}; lower is better"
+    losses = f"reconstruction loss {own:.3f}{unit}, without context {by_table:.3f}; lower is better"
     text = f"{ARMS[arm].title} has learnt no more than {kind.table_words} ({losses})."
     return [Caveat(code=NOTHING, text=text, cure=cure)]
 
@@ -231,12 +234,12 @@ def _nothing_to_gain(arm: str, entry: ArmSummary) -> list[Caveat]:
     return [Caveat(code="nothing-to-gain", text=text)]
 
 
-def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit) -> list[Caveat]:
-    """What the interval leaves open, and the way out."""
+def _could_not_see(contrast: Contrast, next_level: float, task: Task, unit: Unit, room: float) -> list[Caveat]:
+    """What the interval leaves open, and the way out; no gain is larger than the room above the other arm."""
     test = contrast.test
     if contrast.outcome != "no detectable effect" or test.low is None or test.high is None:
         return []
-    gain, loss = max(test.high, 0.0), max(-test.low, 0.0)
+    gain, loss = min(max(test.high, 0.0), room), max(-test.low, 0.0)
     if max(gain, loss) < POINT:
         return []
     summary = task.describe()
@@ -287,7 +290,7 @@ def _more_rows(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
         return []
     more, own = len(task.unlabelled), len(task.train)
     text = f"Self-pretraining also saw {more} rows without a label, beside {own} with one: the data were not equal."
-    return [Caveat(code="more-rows", text=text, cure="A file without them says what equal data do.")]
+    return [Caveat(code="more-rows", text=text, cure="A file without these rows compares at equal data.")]
 
 
 def _groups(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:

@@ -110,10 +110,13 @@ def judge(
 def decided(contrast: Contrast, arms: Mapping[str, ArmSummary], hurried: bool) -> Contrast:
     """What may be claimed of a contrast, given how its arms have learnt.
 
-    A lead that shows is a lead. Anything else says nothing where self-pretraining has learnt nothing or the runs were
-    too short. Arms are equal only if every seed of both left the plateau: else nobody knows how often they would.
+    A lead that shows is a lead, and a classical model that is ahead is ahead. Anything else says nothing where
+    self-pretraining has learnt nothing or the runs were too short. Arms are equal only if every seed of both left the
+    plateau: else nobody knows how often they would.
     """
     if contrast.outcome == "helps" or contrast.test.n < MIN_SEEDS:
+        return contrast
+    if contrast.outcome == "loses" and ARMS[contrast.against].fit is not None:
         return contrast
     if learnt_nothing(arms[contrast.arm]):
         return replace(contrast, outcome="not tested")

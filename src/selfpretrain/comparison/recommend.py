@@ -53,7 +53,12 @@ def recommend(runs: Mapping[str, Sequence[Run]], task: Task, metric: MetricName 
         runner_up=None
         if second is None
         else RunnerUp(
-            arm=second.record.arm, val=_val(second)[0], test=_test(second), as_good=second.record.arm in equal
+            arm=second.record.arm,
+            seed=second.record.seed,
+            choice=second.result.choice,
+            val=_val(second)[0],
+            test=_test(second),
+            as_good=second.record.arm in equal,
         ),
     )
 

@@ -169,6 +169,8 @@ class RunnerUp:
     """Of the arms that are not recommended, the best on validation: the best of its seeds."""
 
     arm: str
+    seed: int
+    choice: str | None
     val: float
     test: float
     as_good: bool = False

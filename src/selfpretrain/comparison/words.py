@@ -117,11 +117,13 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
     if first.outcome == "too short":
         return f"Too short to say whether {title[0].lower()}{title[1:]} helps."
     unit = UNITS[answer.metric]
-    means = [answer.arms[arm].mean_score(answer.metric) for arm in (first.arm, first.against)]
-    scores = " against ".join(unit.level(score) for score in means if score is not None)
-    scores += "" if answer.metric == "accuracy" else f" {unit.title}"
+    ours, theirs = (answer.arms[arm].mean_score(answer.metric) for arm in (first.arm, first.against))
+    assert ours is not None and theirs is not None, "they were compared"
+    what = "on test" if answer.metric == "accuracy" else f"{unit.title} on test"
+    scores = f"{unit.level(ours)} {what}, {first.against} {unit.level(theirs)}"
+    has_more = any(caveat.code == "more-rows" for caveat in answer.warnings)
     text = {
-        "helps": f"{title} helps",
+        "helps": f"{title} helps{', with rows without a label that other networks do not use' if has_more else ''}",
         "loses": f"{title} hurts",
         "equal": f"{title} makes no difference: equal within {unit.lead(MARGIN)[1:]} {unit.unit}",
         "no detectable effect": f"Undecided whether {title[0].lower()}{title[1:]} helps",
@@ -130,7 +132,7 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
     if first.outcome == "no detectable effect" and counts[0].left != counts[1].left:
         left, others = (f"{count.left} of {count.seeds}" for count in counts)
         text += f": it learnt the task in {left} seeds, {first.against} in {others}"
-    text = f"{text} ({scores} on test)"
+    text = f"{text} ({scores})"
     if more is None or more.outcome == first.outcome:
         both = ", also at equal total compute" if more is not None and more.outcome in ("helps", "loses") else ""
         return f"{text}{both}."
@@ -168,10 +170,11 @@ def _advice(answer: Summary) -> str:
     if use.runner_up is not None:
         second = use.runner_up
         rank = (
-            "{} costs more and is not clearly better:" if second.as_good and second.val > use.val else "runner-up: {},"
+            "{} costs more and is not clearly better:" if second.as_good and second.val > use.val else "runner-up: {}"
         )
         levels = f"validation {unit.level(second.val)}, test {unit.level(second.test)}"
-        scores.append(f"{rank.format(second.arm)} {levels}")
+        which = second.arm if second.choice else f"{second.arm}, seed {second.seed},"
+        scores.append(f"{rank.format(which)} {levels}")
     return f"Use {name}{', in the folder best' if use.saved else ''} ({'; '.join(scores)})."
 
 
@@ -268,7 +271,8 @@ def _because(contrast: ContrastSummary, arms: Mapping[str, ArmSummary]) -> str:
     return {
         "optimization": f"Why: optimisation. {weaker} fits only {reached} of its own training labels: a plateau, which "
         "more steps or another initialisation may get past.",
-        "generalization": "Why: generalisation. Both arms fit their training labels equally well.",
+        "generalization": f"Why: generalisation. {contrast.arm} and {contrast.against} fit their training labels "
+        "equally well.",
         "speed": "Why: only speed. With the same total compute the other arrives at the same place.",
         "compute": "Why: compute. Labels alone do better with what self-pretraining costs.",
         "undetermined": f"Why: these runs do not decide it ({weaker} reaches {reached} on its training labels).",

@@ -230,7 +230,7 @@ class Discrete(Kind):
     file_suffix = ".jsonl"
     losses = ("cross-entropy",)
     loss_unit = "nats"
-    table_words = "frequencies"
+    table_words = "symbol frequencies"
 
     def hide(self, x: "Tensor", mask: "Tensor | None", inputs: InputSpec) -> "Tensor":
         return x if mask is None else x.masked_fill(mask, inputs.mask_id)

@@ -56,7 +56,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         )
     console.print(arms)
     if summary.comparisons:
-        contrasts = Table("comparison", "equal", metric.unit, "95% interval", "outcome", "cause", box=SIMPLE_HEAD)
+        contrasts = Table("comparison", "at equal", metric.unit, "95% interval", "outcome", "cause", box=SIMPLE_HEAD)
         for c in summary.comparisons:
             contrasts.add_row(
                 f"{c.arm} - {c.against}",
