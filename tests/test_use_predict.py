@@ -9,8 +9,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from conftest import TINY_FLAGS
-from selfpretrain.classifier import Classifier, load_model
+from selfpretrain.classifier import Classifier
+from selfpretrain.cli import main
 from selfpretrain.config import ModelConfig, TaskConfig
 from selfpretrain.data import table
 from selfpretrain.data.load import load_task
@@ -262,30 +262,28 @@ def test_a_pair_is_found_by_both_names(tmp_path):
         score(model, data, tmp_path / "o.csv", config=TaskConfig(data=str(data), sequence="one"))
 
 
-def test_on_the_command_line_a_comparison_scores_its_own_test_rows(cli, tmp_path):
+@pytest.mark.whole
+def test_on_the_command_line_a_comparison_scores_its_own_test_rows(tmp_path, capsys):
     """The accuracy of what predict writes, and that of evaluate, are those that the comparison reports."""
-    test, out = tmp_path / "test.jsonl", tmp_path / "o"
-    small = ("--symbols=4", "--length=8", "--sequences=120")
-    made = cli("data", "make", "proximity", *small, f"--out={tmp_path}/all.jsonl")
-    assert made.returncode == 0, made.stderr
-    rows = read(tmp_path / "all.jsonl")
-    for part in ("train", "test"):
-        own = [row for row in rows if (row["split"] == "test") is (part == "test")]
-        (tmp_path / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
-    settings = [flag for flag in TINY_FLAGS if flag not in small]
-    arms = ["--arms=scratch,spt,classical", f"--test={test}", f"--out={out}", "--json"]
-    compared = cli("compare", str(tmp_path / "train.jsonl"), *settings, *arms)
-    assert compared.returncode == 0, compared.stderr
-    summary = json.loads(compared.stdout)
-    use = summary["recommended"]
+    train, test, out = tmp_path / "train.csv", tmp_path / "test.csv", tmp_path / "o"
+    rows = [("".join(RNG.choice(list(("aab", "abb")[i % 2]), size=12)) + f"{i:02d}", "xy"[i % 2]) for i in range(120)]
+    write_csv(train, ["text", "label"], rows[:90])
+    write_csv(test, ["text", "label"], rows[90:])
+    steps = ["--width=8", "--seeds=3", "--lr=3e-2", "--pretrain.duration=2", "--label.duration=60"]
+    data = [str(train), f"--test={test}", "--sequence=text", "--arms=scratch,spt", f"--out={out}", "--json"]
+    assert main(["compare", *data, *steps, "--preset=minimal", "--workers=1"]) == 0
+    use = json.loads(capsys.readouterr().out)["recommended"]
     for folder in (out, out / "best", out / f"runs/{use['arm']}-seed{use['seed']}"):
-        scored = cli("predict", str(folder), str(test), f"--out={tmp_path}/scored.jsonl", "--overwrite")
-        assert scored.returncode == 0 and "scored.jsonl: 18 rows" in scored.stderr, scored.stderr
-        right = [row["predicted"] == row["label"] for row in read(tmp_path / "scored.jsonl")]
+        assert main(["predict", str(folder), str(test), f"--out={tmp_path}/scored.csv", "--overwrite"]) == 0
+        assert "scored.csv: 30 rows" in capsys.readouterr().err
+        right = [row["predicted"] == row["label"] for row in read(tmp_path / "scored.csv")]
         assert np.mean(right) == pytest.approx(use["test"], abs=1e-12)
-    result = json.loads(cli("evaluate", str(out), str(test), "--json").stdout)
+    assert main(["evaluate", str(out), str(test), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
     assert result["scores"]["accuracy"] == pytest.approx(use["test"], abs=1e-12)
-    assert np.sum(result["confusion"]) == result["rows"] == 18
-    wrong = cli("predict", str(out), "nowhere.csv", "--out=x.csv")
-    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "nowhere.csv" in wrong.stderr
-    assert load_model(out).classes == ("down", "up")
+    assert np.sum(result["confusion"]) == result["rows"] == 30
+    assert main(["evaluate", str(out), str(test)]) == 0
+    assert "balanced accuracy" in capsys.readouterr().out
+    assert main(["predict", str(out), "nowhere.csv", "--out=x.csv"]) == 2
+    wrong = capsys.readouterr().err
+    assert wrong.count("\n") == 1 and "nowhere.csv: no such file" in wrong

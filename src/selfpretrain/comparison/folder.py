@@ -205,7 +205,9 @@ class ComparisonFolder:
     def write_answer(self, summary: Summary) -> None:
         """Write the model that the answer recommends, and the answer; from now on it is finished."""
         use = summary.recommended
-        is_kept = use is not None and use.saved and (use.learnt or len(summary.arms) == 1)
+        source = self.record.source
+        is_asked = source is not None and source.train_on_test  # for this very model, whatever it has learnt
+        is_kept = use is not None and use.saved and (use.learnt or is_asked)
         model = Sealed(self.runs / run_name(use.arm, use.seed) / MODEL) if use is not None and is_kept else None
         unseal(own_folder(self.best), () if model is None else model.names)
         if model is not None:

@@ -94,11 +94,10 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         lr_: the learning rate that they picked.
         n_features_in_, feature_names_in_: of arrays (N, T) and of frames, which later rows must then have, too.
 
-    >>> import numpy as np
-    >>> X, y = [["a", "b"] * 4, ["b", "a", "a"]] * 20, ["mixed", "short"] * 20
+    >>> X = [["a", "b"] * n for n in range(2, 22)] + [["c"] * n for n in range(2, 22)]
     >>> few = SelfPretrainedClassifier(pretrain_steps=2, label_steps=30, lr=0.01, width=8, depth=1)
-    >>> few.fit(X, y).predict([["a", "b", "a", "b", "a", "b", "a"], ["b", "a"]]).tolist()
-    ['mixed', 'short']
+    >>> few.fit(X, ["two"] * 20 + ["one"] * 20).predict([["a", "b"], ["c", "c"]]).tolist()
+    ['two', 'one']
     """
 
     def __init__(
