@@ -1,6 +1,7 @@
 """``SelfPretrainedClassifier``: self-pretraining and label training as an estimator of scikit-learn."""
 
 import contextlib
+import math
 import sys
 import tempfile
 import time
@@ -355,7 +356,15 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             ) as engine:
 
                 def do(trainings: Sequence[Training]) -> None:
-                    jobs = [TrainJob(name=f"{t.phase} lr {t.plan.lr:g}", training=t) for t in trainings]
+                    jobs = [
+                        TrainJob(
+                            name=f"{training.phase} lr {training.plan.lr:g}",
+                            training=training,
+                            checkpoint_seconds=math.inf,  # the folder ends with this call
+                            recompute=settings.recompute,
+                        )
+                        for training in trainings
+                    ]
                     watch(Planned({job.name: training_flops(job.training, request.task) for job in jobs}))
                     engine.do(jobs)
 
@@ -407,7 +416,9 @@ def _encoded(y: Any) -> tuple[NDArray[Any], list[str | None]]:
     if y is None:
         raise ValueError("this classifier requires y to be passed, but the target y is None")
     given = column_or_1d(y, warn=True, dtype=object) if getattr(y, "ndim", 1) > 1 else np.asarray(y, dtype=object)
-    missing = np.array([label is None or type(label).__name__ == "NAType" or label != label for label in given])
+    missing = np.array(
+        [label is None or type(label).__name__ == "NAType" or label != label for label in given], dtype=np.bool_
+    )
     kept = np.array(given[~missing].tolist())
     check_classification_targets(kept)
     classes = np.unique(kept)
