@@ -78,17 +78,17 @@ class Search:
         if missing := [self.pretrainings[lr] for lr, result in pretrained.items() if result is None]:
             return missing
         losses = {lr: result.val_reconstruction if result else None for lr, result in pretrained.items()}
-        trials = self.labels(_lowest(losses, lambda loss: (loss,), self.grid))
+        trials = self.labels(lowest(losses, lambda loss: (loss,), self.grid))
         results = {lr: result_of(training) for lr, training in trials.items()}
         if missing := [trials[lr] for lr, result in results.items() if result is None]:
             return missing
         scores = {lr: result.val if result else None for lr, result in results.items()}
-        best = _lowest(scores, lambda score: tuple(-part for part in score.rank), self.grid)
+        best = lowest(scores, lambda score: tuple(-part for part in score.rank), self.grid)
         keys = [training.key for training in (*self.pretrainings.values(), *trials.values())]
         return Picked(trials[best], scores, losses, tuple(dict.fromkeys(keys)))
 
 
-def _lowest(
+def lowest(
     results: Mapping[float, ResultT | None], rank: Callable[[ResultT], tuple[float, ...]], grid: Sequence[float]
 ) -> float:
     """The rate whose result ranks lowest; of equals the lowest rate. The first of the grid where every rate failed."""

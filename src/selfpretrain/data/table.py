@@ -122,7 +122,8 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
     try:
         is_regular, size = path.is_file(), path.stat().st_size
-        path.open("rb").close() if is_regular else None
+        if is_regular:
+            path.open("rb").close()  # refused where it may not be read
     except OSError as error:
         refuse(path, None, f"{(error.strerror or '').lower()}; check the path and its permissions")
     if not is_regular:

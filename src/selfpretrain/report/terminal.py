@@ -15,7 +15,7 @@ from selfpretrain.comparison.words import OUTCOMES, points, rates
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
-from selfpretrain.metrics import UNITS
+from selfpretrain.metrics import UNITS, Unit
 from selfpretrain.report.page import flops_unit, percent
 from selfpretrain.studies.study import StudyAnswer
 from selfpretrain.use.evaluate import Evaluation
@@ -85,10 +85,11 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
     for note in result.notes:
         console.print(Text(note))
     scores = Table("metric", "value", "95% interval", box=SIMPLE_HEAD)
+    units: dict[str, Unit] = {name: unit for name, unit in UNITS.items()}
+    units |= {"brier": Unit("Brier score", ""), "calibration_error": Unit("calibration error", "")}
     for name, value in result.scores.items():
-        unit = UNITS.get(name, UNITS["log_loss"])  # type: ignore[call-overload]
-        bounds = result.ci95.get(name)
-        scores.add_row(name.replace("_", " "), unit.bare(value), "-" if bounds is None else _range(unit.bare, bounds))
+        unit, bounds = units[name], result.ci95.get(name)
+        scores.add_row(unit.title, unit.bare(value), "-" if bounds is None else _range(unit.bare, bounds))
     console.print(scores)
     if len(result.classes) <= MAX_CONFUSION:
         matrix = Table("class", box=SIMPLE_HEAD)

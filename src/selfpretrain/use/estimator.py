@@ -25,7 +25,7 @@ from selfpretrain.arms.arm import Rates
 from selfpretrain.classifier import CODEC, FILES, Classifier, load_model, save_model
 from selfpretrain.comparison.budget import within
 from selfpretrain.comparison.request import Request
-from selfpretrain.comparison.search import Picked, Search
+from selfpretrain.comparison.search import Picked, Search, lowest
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.labels import CLASS_OPTION, typed_classes
@@ -165,16 +165,16 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         task = self._task(X, stand_ins, seed, before)
         request = self._request(task, "spt", begun)
         with self._working(request, before) as (store, do):
-            trainings = [request.pretraining(seed, lr) for lr in request.config.train.lr]
-            if before is not None:
-                start = Start(source=before.training, groups=GROUPS)
-                trainings = [replace(training, start=start) for training in trainings]
-            do(trainings)
-            results = [(store.finished(training).result, training) for training in trainings]
-            losses = [(result.val_reconstruction, training) for result, training in results if result.failure is None]
-            if not losses:
-                raise RequestError(f"self-pretraining failed: {results[0][0].failure}")
-            best = min(losses, key=lambda pair: float(pair[0] or 0.0))[1]
+            start = None if before is None else Start(source=before.training, groups=GROUPS)
+            grid = request.config.train.lr
+            trainings = {lr: replace(request.pretraining(seed, lr), start=start) for lr in grid}
+            do(list(trainings.values()))
+            results = {lr: store.finished(training).result for lr, training in trainings.items()}
+            losses = {lr: result.val_reconstruction for lr, result in results.items()}  # None where it failed
+            picked = lowest(losses, lambda loss: (loss,), grid)
+            if losses[picked] is None:
+                raise RequestError(f"self-pretraining failed: {results[picked].failure}")
+            best = trainings[picked]
             folder = store.path(best)
             files = {name: (folder / name).read_bytes() for name in (*Sealed(folder).names, MANIFEST, DONE)}
         self.pretrained_ = Pretrained({name: getattr(self, name) for name in STRUCTURAL}, task.codec, best, files)
@@ -230,7 +230,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         return self.model_.predict_proba(X, "X")[:, self._order]
 
     def set_params(self, **params: Any) -> Self:
-        """As scikit-learn has it; what pretrained weights hang on cannot change under them."""
+        """As scikit-learn has it; what pretrained weights depend on cannot change under them."""
         _check_structure(getattr(self, "pretrained_", None), {**self.get_params(), **params})
         super().set_params(**params)
         return self

@@ -56,10 +56,9 @@ class FromComparison(NamedTuple):
             arm = "spt" if summary.recommended is None else summary.recommended.arm
         if arm not in summary.arms:
             raise SettingError("arm", arm, f"is not in the comparison {path}, which has {', '.join(summary.arms)}")
-        rates = {_commonest(summary.arms[arm].lr), _commonest(summary.arms[arm].lr_pretrain)} - {None}
-        train = record.request.train
-        if rates:
-            train = replace(train, lr=tuple(sorted(lr for lr in rates if lr is not None)))
+        train, entry = record.request.train, summary.arms[arm]
+        if rates := {lr for picked in (entry.lr, entry.lr_pretrain) if (lr := _commonest(picked)) is not None}:
+            train = replace(train, lr=tuple(sorted(rates)))
         return cls(record.source, arm, replace(record.request, seeds=1, looks=(), train=train))
 
 

@@ -99,7 +99,7 @@ def predict_file(
     if skip_bad and model.codec.reading.series is not None:
         raise SettingError("skip_bad", True, "is for tables with a row a sequence; here a sequence has several rows")
     scored, config = Scored(), config or TaskConfig(data=str(path))
-    # The types of Parquet's columns are those of all rows, and only JSON lines show theirs no earlier.
+    # Parquet's columns have one type, and those of JSON lines show theirs in all rows together alone.
     whole = suffix == ".parquet" and extension(path) in (".jsonl", ".ndjson")
     pieces = _scored(model, path, config, scored, skip_bad, watch, whole)
     write_atomically(out, WRITERS[suffix](_alike(path, pieces) if suffix != ".jsonl" else pieces))
@@ -263,11 +263,7 @@ def _as_parquet(pieces: Iterator[Columns]) -> Iterator[bytes]:
     for columns in pieces:
         table = _arrow(columns)
         writer = writer or parquet.ParquetWriter(sink, table.schema)
-        try:
-            writer.write_table(table.cast(writer.schema))
-        except (pyarrow.ArrowException, ValueError) as error:
-            problem = str(error).splitlines()[0]
-            raise RequestError(f"a column changes its type on the way ({problem}); write .jsonl or .csv") from None
+        writer.write_table(table)
         yield from sink.taken()
     if writer is not None:
         writer.close()
