@@ -143,6 +143,9 @@ class ModelConfig:
     """Dropout probability after the embedding and on both residual branches (0, as in Amos et al. 2024)."""
     positions: Literal["sinusoidal", "learned", "rotary", "alibi", "none"] = "sinusoidal"
     """Positional encoding: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
+    patch: int = 1
+    """Number of neighbouring positions that the model reads as one token, masks as one and fills in one by one.
+    Attention costs the square of it less, and so long sequences come within reach. A budget may choose it."""
     proximity_bias: float = field(default=0.0, metadata=PYTHON)
     """Slope of a fixed bias -slope |i - j| on the scores of every head; 0: none.
     It stands beside the position code, and instead of ALiBi's slopes."""
@@ -167,7 +170,7 @@ class ModelConfig:
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, depth=1, width=2, heads=1, attention_block=1)
+        require_at_least(self, depth=1, width=2, heads=1, patch=1, attention_block=1)
         require_at_least(self, ff_factor=0.01, proximity_bias=0.0, position_scale=0.0)
         require_between(self, dropout=(0.0, 0.99))
         if self.width % self.heads:
@@ -270,7 +273,7 @@ class PhaseConfig:
     """Weight decay of matrices; biases, norms and embeddings have none."""
     evaluate_every: str = field(default="10%", metadata=RARE)
     """How often to validate: 50steps, 1epochs or 10% of the phase."""
-    patience: int | None = None
+    patience: int | None = field(default=None, metadata=RARE)
     """Stop after this many validations without improvement. If not given, always train to the end.
     The best weights are restored in both cases."""
 
@@ -416,9 +419,10 @@ class DiagnoseConfig:
     curvature_sample: int = field(default=32, metadata=PYTHON)
     """Sequences of the sample behind Hessians, which need many passes (ours)."""
     max_lag: int = 4
-    """Largest lag, in positions, that counts as near (our choice)."""
+    """Largest lag, in positions (or patches), that counts as near (our choice)."""
     grid: tuple[int, ...] | None = None
-    """HEIGHT,WIDTH of images that are read row by row as sequences. Distances are then also measured in the image."""
+    """HEIGHT,WIDTH of images that are read row by row as sequences, in patches where there are any. Distances are then
+    also measured in the image."""
     transplant_seeds: int | None = None
     """Number of seeds per transplant, taken from the first seeds of the comparison. If not given, all of them.
     With fewer than three, no claim is made."""

@@ -38,6 +38,7 @@ class Request:
         request = cls(replace(config, arms=expanded(config.arms, task)), task)
         if any(ARMS[name].fit is None for name in request.config.arms):
             request.require_room()
+        request.require_patches()
         if OBJECTIVES[config.objective.objective].phase != "pretrain":
             known = ", ".join(name for name, objective in OBJECTIVES.items() if objective.phase == "pretrain")
             raise SettingError("objective", config.objective.objective, f"is not one of self-pretraining: {known}")
@@ -51,6 +52,14 @@ class Request:
                 raise RequestError(f"the arm {name} {why}")
         return request
 
+    def require_patches(self) -> None:
+        """Refuse a patch that does not fit the sequences or, where its symbols share the width, the width."""
+        patch, longest = self.model.patch, self.task.inputs.length
+        if patch > longest:
+            raise SettingError("patch", patch, f"is longer than every sequence; give {longest} or less")
+        if not self.task.inputs.channels and self.model.width % patch:
+            raise SettingError("patch", patch, f"does not divide the width {self.model.width}, which its symbols share")
+
     def require_room(self) -> None:
         """Refuse a model that needs more than is free for weights, gradients, two moments and a batch's activations."""
         model, inputs, task = self.model, self.task.inputs, self.task
@@ -58,7 +67,7 @@ class Request:
         weights = model.depth * (4 * width * width + 2 * width * inner)
         weights += width * (inputs.symbols + inputs.channels + inputs.length)
         rows = min(max(self.config.pretrain.batch_size, self.config.label.batch_size), len(task.pretrain_rows))
-        kept = rows * inputs.per_row * int(task.train.lengths.mean()) * (width + inner)
+        kept = rows * inputs.per_row * int(task.train.lengths.mean()) // model.patch * (width + inner)
         kept *= 1 if self.config.train.recompute else model.depth
         what = f"a model of width {width}, depth {model.depth} and feed-forward width {inner:,}"
         require_memory(4 * (4 * weights + kept), what, "take a smaller one, or shorter sequences (--max-length)")

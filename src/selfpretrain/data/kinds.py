@@ -70,6 +70,7 @@ class InputSpec:
         channels: of values (0 for symbols).
         length: of the longest sequence.
         per_row: sequences of a row: 1, or the 2 of a pair.
+        patch: positions that the model reads as one token.
     """
 
     kind: KindName
@@ -78,6 +79,12 @@ class InputSpec:
     length: int
     classes: int
     per_row: int = 1
+    patch: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Of the longest sequence."""
+        return -(-self.length // self.patch)
 
     @property
     def mask_id(self) -> int:
@@ -191,12 +198,16 @@ class Kind(ABC):
         """The model's input: ``x`` with the masked positions hidden; ``mask`` None hides nothing."""
 
     @abstractmethod
+    def blank(self, inputs: InputSpec) -> "Tensor":
+        """What ``hide`` shows of a masked position."""
+
+    @abstractmethod
     def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
-        """The layer from the output of ``hide`` to (B, T, D)."""
+        """The layer from the output of ``hide``, in whole patches, to one vector a patch."""
 
     @abstractmethod
     def targets(self, inputs: InputSpec) -> int:
-        """Width of the reconstruction head."""
+        """Numbers that the reconstruction head gives for a position."""
 
     @abstractmethod
     def entry_losses(self, predictions: "Tensor", truth: "Tensor", loss: str) -> "Tensor":
@@ -235,10 +246,15 @@ class Discrete(Kind):
     def hide(self, x: "Tensor", mask: "Tensor | None", inputs: InputSpec) -> "Tensor":
         return x if mask is None else x.masked_fill(mask, inputs.mask_id)
 
-    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
-        from torch import nn
+    def blank(self, inputs: InputSpec) -> "Tensor":
+        from torch import tensor
 
-        return nn.Embedding(inputs.symbols + 2, width)
+        return tensor(inputs.mask_id)
+
+    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
+        from selfpretrain.model.patch import SymbolPatches
+
+        return SymbolPatches(inputs.symbols + 2, width, inputs.patch)
 
     def targets(self, inputs: InputSpec) -> int:
         return inputs.symbols + 1
@@ -474,10 +490,15 @@ class Values(Kind):
         flag = mask[..., None].to(x.dtype)
         return cat((x * (1 - flag), flag), dim=-1)
 
-    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
-        from torch import nn
+    def blank(self, inputs: InputSpec) -> "Tensor":
+        from torch import tensor
 
-        return nn.Linear(inputs.channels + 1, width)
+        return tensor([0.0] * inputs.channels + [1.0])
+
+    def embedding(self, inputs: InputSpec, width: int) -> "nn.Module":
+        from selfpretrain.model.patch import ValuePatches
+
+        return ValuePatches(inputs.channels + 1, width, inputs.patch)
 
     def targets(self, inputs: InputSpec) -> int:
         return inputs.channels

@@ -46,8 +46,8 @@ class Sample:
 
     @property
     def length(self) -> int:
-        """Positions of every sequence."""
-        return self.batch.x.shape[1]
+        """Tokens of every sequence, which attention sees: its positions, or its patches."""
+        return self.batch.x.shape[1] // self.reconstruction.inputs.patch
 
     def part(self, start: int, stop: int) -> "Sample":
         """Some of the sequences, in order."""
@@ -141,13 +141,20 @@ class Sampling:
     """The sizes of what is looked at.
 
     Attributes:
-        length: positions of every sequence; longer ones are cut.
+        length: tokens of every sequence, positions or patches; longer ones are cut.
+        patch: positions of a token.
         n_sample, n_large: sequences of the sample, and of the large one that begins with it.
     """
 
     length: int
     n_sample: int
     n_large: int
+    patch: int = 1
+
+    @property
+    def positions(self) -> int:
+        """Of every sequence."""
+        return self.length * self.patch
 
     @classmethod
     def of(cls, task: Task, model: ModelConfig, config: DiagnoseConfig) -> "Sampling":
@@ -156,33 +163,33 @@ class Sampling:
         Raises:
             RequestError: a sample that the data cannot fill.
         """
-        length = _common_length(task, config)
-        there = int((task.train.lengths >= length).sum())
+        length = _common_length(task, model.patch, config)
+        there = int((task.train.lengths >= length * model.patch).sum())
 
         def affordable(most: int, scores: int) -> int:
             return min(most, there, max(LEAST_SAMPLE, scores // (model.heads * model.depth * length**2)))
 
         n_sample = config.sample or affordable(SAMPLE, SAMPLE_SCORES)
         wanted = config.large_sample or affordable(LARGE_SAMPLE, LARGE_SAMPLE_SCORES)
-        return cls(length, n_sample, min(there, max(n_sample, wanted)))
+        return cls(length, n_sample, min(there, max(n_sample, wanted)), model.patch)
 
     def draw(self, task: Task, rows: Split, count: int, objective: ObjectiveConfig) -> Sample:
         """``count`` of the rows that are long enough, at random but always the same, with fixed masks."""
-        long_enough = np.flatnonzero(rows.lengths >= self.length)
+        long_enough = np.flatnonzero(rows.lengths >= self.positions)
         index = long_enough[numpy_stream(0, "sample").permutation(len(long_enough))[:count]]
-        lengths = np.full(len(index), self.length)
-        cut = Split(rows.x[index, : self.length], lengths, rows.y[index], rows.numbers[index])
+        lengths = np.full(len(index), self.positions)
+        cut = Split(rows.x[index, : self.positions], lengths, rows.y[index], rows.numbers[index])
         batch = make_batch(cut, CPU)
-        reconstruction = reconstruction_of(objective, task.inputs)
+        reconstruction = reconstruction_of(objective, replace(task.inputs, patch=self.patch))
         if reconstruction.needs_partners:
             others = rows.rows(np.roll(index, -1))
-            partner = make_batch(Split(others.x[:, : self.length], lengths, others.y, others.numbers), CPU)
+            partner = make_batch(Split(others.x[:, : self.positions], lengths, others.y, others.numbers), CPU)
             batch = replace(batch, partner=partner)
         return Sample(batch, reconstruction.choose(batch, batch.draws.keys("sample")), reconstruction)
 
 
-def _common_length(task: Task, config: DiagnoseConfig) -> int:
-    """The longest length that enough sequences reach.
+def _common_length(task: Task, patch: int, config: DiagnoseConfig) -> int:
+    """The longest length, in whole patches, that enough sequences reach.
 
     Of ragged sequences as many positions in all as possible are looked at. With the lengths sorted downwards, c
     sequences share the length l_c; the c between ``LEAST_SAMPLE`` and ``SAMPLE`` that maximises c l_c is taken.
@@ -197,11 +204,12 @@ def _common_length(task: Task, config: DiagnoseConfig) -> int:
     count = config.sample or int(counts[(counts * lengths[counts - 1]).argmax()])
     held_out = np.sort(task.val.lengths)[::-1]
     few = min(LEAST_SAMPLE, len(held_out))  # validation sequences have to reach it, too, for probes and similarity
-    length = int(min(lengths[count - 1], held_out[few - 1]))
+    length = int(min(lengths[count - 1], held_out[few - 1])) // patch
+    tokens = "positions" if patch == 1 else f"patches of {patch} positions"
     if length < 3:
-        raise RequestError(f"the task's sequences are too short to look at: they share only {length} positions")
+        raise RequestError(f"the task's sequences are too short to look at: they share only {length} {tokens}")
     if length <= config.max_lag + 1:
-        shared = f"{count} training and {few} validation sequences share only {length} positions"
+        shared = f"{count} training and {few} validation sequences share only {length} {tokens}"
         cure = f"give {length - 2} or fewer, or a smaller sample"
         raise SettingError("max_lag", config.max_lag, f"does not fit: {shared}; {cure}")
     return length

@@ -170,13 +170,14 @@ class Subject:
         self.grid = config.grid or self.task.grid
         if self.grid is not None and self.grid[0] * self.grid[1] != self.length:
             if config.grid is not None:
-                problem = f"has not the {self.length} positions of the sample"
+                tokens = "positions" if self.sampling.patch == 1 else "patches"
+                problem = f"has not the {self.length} {tokens} of the sample"
                 raise SettingError("grid", ",".join(map(str, self.grid)), problem)
             self.grid = None
 
     @property
     def length(self) -> int:
-        """Positions of every sequence that is looked at."""
+        """Tokens of every sequence that is looked at: positions, or patches of them."""
         return self.sampling.length
 
     def run(self, arm: str, seed: int) -> TrainedRun | None:

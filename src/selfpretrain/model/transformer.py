@@ -1,10 +1,11 @@
 """The encoder and its two heads.
 
-Shapes: B sequences of a batch, S sequences of a row (1, or the 2 of a pair), T positions, D model width, V symbols,
-C channels, M chosen positions, Y classes.
+Shapes: B sequences of a batch, S sequences of a row (1, or the 2 of a pair), T positions, P tokens of N positions each
+(P = T where patches are single positions), D model width, V symbols, C channels, M chosen positions, Y classes.
 """
 
 import math
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from selfpretrain.draws import bernoulli
 from selfpretrain.model.attention import BLOCK, Attention, Places, sinusoidal
 from selfpretrain.model.init import initialise
 from selfpretrain.model.mask import Mask, alibi_slopes, distance_bias
+from selfpretrain.model.patch import in_patches, whole_patches
 from selfpretrain.streams import torch_stream
 
 
@@ -101,19 +103,21 @@ class SequenceModel(nn.Module):
             numbers with less memory.
     """
 
+    blank: Tensor
     slopes: Tensor | None
     distance_table: Tensor | None
 
     def __init__(self, config: ModelConfig, inputs: InputSpec, *, generator: torch.Generator) -> None:
         super().__init__()
-        self.config, self.inputs = config, inputs
+        self.config, self.inputs = config, (inputs := replace(inputs, patch=config.patch))
         self.recompute = False
         width, self.cls = config.width, None
         kind = KINDS[inputs.kind]
+        self.register_buffer("blank", kind.blank(inputs), persistent=False)
         self.embedding = kind.embedding(inputs, width)
         if config.pooling == "cls":
             self.cls = nn.Parameter(torch.empty(width))
-        n_positions = inputs.length + (config.pooling == "cls")
+        n_positions = inputs.tokens + (config.pooling == "cls")
         if config.positions == "learned":
             self.positions = nn.Parameter(torch.empty(n_positions, width))
         elif config.positions == "sinusoidal":
@@ -136,7 +140,7 @@ class SequenceModel(nn.Module):
             )
         else:
             self.label_head = nn.Linear(features, inputs.classes)
-        self.reconstruction_head = nn.Linear(width, kind.targets(inputs))
+        self.reconstruction_head = nn.Linear(width, kind.targets(inputs) * config.patch)
         initialise(self, config, generator)
 
     @property
@@ -167,15 +171,17 @@ class SequenceModel(nn.Module):
             labels: whether logits are asked for.
         """
         if not labels:
-            return Outputs(None, self.reconstruction_head(self.encode(x, keep_mask, keys, read=chosen)))
+            assert chosen is not None, "something is asked for"
+            return Outputs(None, self.predict(self.encode(x, keep_mask, keys, read=chosen), chosen))
         predictions = None
         if chosen is None and self.config.pooling in ("cls", "last"):
             vectors_BD = self.encode(x, keep_mask, keys, read="pooled").squeeze(-2)
         else:
-            h_BTD = self.encode(x, keep_mask, keys)
-            vectors_BD = self.pool(h_BTD, keep_mask)
+            h_BPD = self.encode(x, keep_mask, keys)
+            vectors_BD = self.pool(h_BPD, None if keep_mask is None else self.tokens(keep_mask))
             if chosen is not None:
-                predictions = self.reconstruction_head(h_BTD[..., -chosen.shape[-1] :, :][chosen])
+                of_tokens = self.tokens(chosen)
+                predictions = self.predict(h_BPD[..., -of_tokens.shape[-1] :, :][of_tokens], chosen)
         if self.inputs.per_row == 2:  # of a pair a, b the head sees [a, b, a - b, a * b], as in the Long Range Arena
             a, b = vectors_BD[..., 0::2, :], vectors_BD[..., 1::2, :]
             vectors_BD = torch.cat((a, b, a - b, a * b), dim=-1)
@@ -188,13 +194,14 @@ class SequenceModel(nn.Module):
         keys: Tensor | None = None,
         read: Tensor | Literal["pooled"] | None = None,
     ) -> Tensor:
-        """Hidden states (B, T, D), after the final norm; one position more, in front, with cls pooling.
+        """Hidden states (B, P, D), after the final norm; one token more, in front, with cls pooling.
 
         Args:
-            read: positions (B, T) that are asked for, to give these alone (M, D), in order; or the one that the
+            read: positions (B, T) that are asked for, to give their tokens alone, in order; or the one that the
                 poolings cls and last read (B, 1, D). None: all.
         """
-        h: Tensor = self.embedding(x)
+        h: Tensor = self.embedding(whole_patches(x, keep_mask, self.config.patch, self.blank))
+        keep_mask = None if keep_mask is None else self.tokens(keep_mask)
         if self.cls is not None:
             h = torch.cat((self.cls.expand(*h.shape[:-2], 1, -1), h), dim=-2)
             keep_mask = None if keep_mask is None else F.pad(keep_mask, (1, 0), value=True)
@@ -215,11 +222,24 @@ class SequenceModel(nn.Module):
     def _places(self, h: Tensor, keep_mask: Tensor | None, read: Tensor | Literal["pooled"]) -> Places:
         """The positions of ``encode``, cls included."""
         if not isinstance(read, str):
-            return Places.chosen(read if self.cls is None else F.pad(read, (1, 0)))
+            tokens = self.tokens(read)
+            return Places.chosen(tokens if self.cls is None else F.pad(tokens, (1, 0)))
         index = torch.zeros((*h.shape[:-2], 1), dtype=torch.int64, device=h.device)
         if self.config.pooling == "last":
             index = index + (h.shape[-2] if keep_mask is None else keep_mask.sum(-1, keepdim=True)) - 1
         return Places(index)
+
+    def tokens(self, mask: Tensor) -> Tensor:
+        """(B, T) of positions as (B, P): whether any position of a token is in the mask."""
+        return mask if self.config.patch == 1 else in_patches(mask, self.config.patch).any(-1)
+
+    def predict(self, h_tokens: Tensor, chosen: Tensor) -> Tensor:
+        """Predictions at the chosen positions (M, V) or (M, C), from the states of the tokens that hold any of them."""
+        predictions: Tensor = self.reconstruction_head(h_tokens)
+        if self.config.patch == 1:
+            return predictions
+        wanted = in_patches(chosen, self.config.patch)
+        return torch.unflatten(predictions, -1, (self.config.patch, -1))[wanted[wanted.any(-1)]]
 
     def pool(self, h_BTD: Tensor, keep_mask: Tensor | None) -> Tensor:
         """One vector a sequence (B, D), from its real positions only."""

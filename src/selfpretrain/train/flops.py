@@ -61,14 +61,15 @@ def encoder_flops(
     """Forward pass of embedding and blocks for one sequence, the mean over ``lengths`` (N,).
 
     Args:
-        positions: that are read of a sequence, on average; None: those that pooling reads. At most all.
+        positions: that are read of a sequence, on average, in whole patches; None: those that pooling reads. At most
+            all.
     """
-    n = lengths + (config.pooling == "cls")
+    n = -(-lengths // config.patch) + (config.pooling == "cls")
     embedding = lengths * KINDS[inputs.kind].embedding_flops(inputs, config.width)
     of_blocks = partial(block_flops, n, config.width, config.hidden_width, config.attention_block)
     read: Share = 1.0
     if positions is not None:
-        read = min(1.0, positions / float(np.mean(n)))
+        read = min(1.0, positions / config.patch / float(np.mean(n)))
     elif config.pooling in ("cls", "last"):
         read = 1.0 / n
     asking = read if config.asks_alone else 1.0

@@ -21,6 +21,7 @@ from selfpretrain.data.kinds import KINDS, InputSpec, Kind
 from selfpretrain.data.task import Task
 from selfpretrain.draws import below, bernoulli, permutation
 from selfpretrain.metrics import Metrics
+from selfpretrain.model.patch import in_patches, over_their_positions
 from selfpretrain.model.transformer import Outputs
 from selfpretrain.registry import OBJECTIVES, register
 from selfpretrain.train import flops
@@ -100,7 +101,9 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
-def draw_mask(keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float, span_length: int = 1) -> Tensor:
+def draw_mask(
+    keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float, span_length: int = 1, patch: int = 1
+) -> Tensor:
     """Which positions to mask, (B, T), True = masked; padding never is, and every sequence has at least one.
 
     A worked example, symbols, V = 8 (mask id 9):
@@ -119,7 +122,13 @@ def draw_mask(keys: Tensor, keep_mask: Tensor | None, length: int, ratio: float,
         keys: (B,) of the rows; a sequence's mask depends on its key alone.
         keep_mask: (B, T), True = a real position; None when all are.
         length: T.
+        patch: positions that are masked together; each patch is then drawn as a position is, and spans are of patches.
     """
+    if patch > 1:
+        tokens = None if keep_mask is None else in_patches(keep_mask, patch).any(-1)
+        drawn = draw_mask(keys, tokens, -(-length // patch), ratio, span_length)
+        mask = over_their_positions(drawn, patch, length)
+        return mask if keep_mask is None else mask & keep_mask
     mask = bernoulli(keys, length, 1.0 - (1.0 - ratio) ** (1.0 / span_length))
     starts = mask
     for shift in range(1, min(span_length, length)):
@@ -234,7 +243,8 @@ class MaskedLabels(Labels):
     name = "masked-labels"
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
-        hidden = draw_mask(batch.draws.keys("label-masks"), batch.keep_mask, batch.x.shape[1], HIDDEN)
+        keys, patch = batch.draws.keys("label-masks"), self.inputs.patch
+        hidden = draw_mask(keys, batch.keep_mask, batch.x.shape[1], HIDDEN, patch=patch)
         return self.label_loss(class_logits(model, batch, self.inputs, hidden), batch.y)
 
 
@@ -373,7 +383,7 @@ class Masked(Reconstruction):
     mask_ratio: float = 0.5
 
     def choose(self, batch: Batch, keys: Tensor) -> Tensor:
-        return draw_mask(keys, batch.keep_mask, batch.x.shape[1], self.mask_ratio)
+        return draw_mask(keys, batch.keep_mask, batch.x.shape[1], self.mask_ratio, patch=self.inputs.patch)
 
     def chosen_positions(self, lengths: NDArray[np.int64]) -> float:
         return float(self.mask_ratio * np.mean(lengths))
@@ -388,27 +398,29 @@ class Span(Masked):
     span_length: int = 8
 
     def choose(self, batch: Batch, keys: Tensor) -> Tensor:
-        return draw_mask(keys, batch.keep_mask, batch.x.shape[1], self.mask_ratio, self.span_length)
+        length, patch = batch.x.shape[1], self.inputs.patch
+        return draw_mask(keys, batch.keep_mask, length, self.mask_ratio, self.span_length, patch)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Causal(Reconstruction):
-    """Predict the next position, under causal attention."""
+    """Predict the next position, under causal attention; of patches, the next patch."""
 
     name = "causal"
 
     def choose(self, batch: Batch, keys: Tensor) -> Tensor:
-        return F.pad(batch.real[:, 1:], (0, 1))  # where there is a next one
+        patch = self.inputs.patch
+        return F.pad(batch.real[:, patch:], (0, min(patch, batch.x.shape[1])))  # where there is a next one
 
     def view(self, seen: Tensor, chosen: Tensor) -> Tensor:
         return self.kind.hide(seen, None, self.inputs)
 
     def targets(self, truth: Tensor) -> Tensor:
-        return truth.roll(-1, dims=1)
+        return truth.roll(-self.inputs.patch, dims=1)
 
     def chosen_positions(self, lengths: NDArray[np.int64]) -> float:
-        return float(np.mean(lengths - 1))
+        return float(np.mean(np.maximum(lengths - self.inputs.patch, 0)))
 
 
 # Both.
@@ -469,7 +481,7 @@ class JointCorrupted(Labels):
     loss_name: str = ""
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
-        shown, masked = corrupted(batch)
+        shown, masked = corrupted(batch, self.inputs.patch)
         real = batch.real
         outputs = model(self.kind.hide(shown, masked, self.inputs), batch.keep_mask, real, batch.dropout_keys)
         assert outputs.predictions is not None and outputs.logits is not None, "both were asked for"
@@ -483,12 +495,12 @@ class JointCorrupted(Labels):
         return flops.label_step(model, task.inputs, lengths, batch_size, positions=math.inf) + head
 
 
-def corrupted(batch: Batch) -> tuple[Tensor, Tensor]:
+def corrupted(batch: Batch, patch: int = 1) -> tuple[Tensor, Tensor]:
     """The sequences with some positions replaced, as ``batch.x``; and the positions to mask besides, (B, T)."""
     keys, length = batch.draws.keys("masks"), batch.x.shape[1]
-    chosen = draw_mask(keys, batch.keep_mask, length, CORRUPTED)
+    chosen = draw_mask(keys, batch.keep_mask, length, CORRUPTED, patch=patch)
     others = batch.draws.keys("label-masks")
-    replaced = chosen & bernoulli(others, length, REPLACED)
+    replaced = chosen & over_their_positions(bernoulli(others, -(-length // patch), REPLACED), patch, length)
     order = permutation(others + 1, length, batch.keep_mask)
     elsewhere = batch.x.gather(1, over_positions(order, batch.x))
     return torch.where(over_positions(replaced, batch.x), elsewhere, batch.x), chosen & ~replaced

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -118,7 +118,8 @@ def prepared(
     training: Training, task: Task, *, recompute: bool = False
 ) -> tuple[SequenceModel | BorrowedAttention, Objective, Feed, ByLength]:
     """What a training works with: the model at its initialisation, what is minimised, batches, and the forward pass."""
-    objective = make_objective(training.objective, training.settings, task.inputs)
+    model = model_of(training, task.inputs)
+    objective = make_objective(training.objective, training.settings, model.inputs)
     feed = Feed(
         task,
         training.phase,
@@ -128,7 +129,6 @@ def prepared(
         dropout=training.model.dropout > 0,
         partners=objective.needs_partners,
     )
-    model = model_of(training, task.inputs)
     if isinstance(model, SequenceModel):
         model.recompute = recompute
     freeze(model, training.frozen)
@@ -146,7 +146,8 @@ def model_of(training: Training, inputs: InputSpec) -> SequenceModel | BorrowedA
 
 def step_flops(training: Training, task: Task) -> int:
     """Operations of one step of a training, as planned: real positions of its rows, on average."""
-    objective, batch_size = make_objective(training.objective, training.settings, task.inputs), training.plan.batch_size
+    inputs, batch_size = replace(task.inputs, patch=training.model.patch), training.plan.batch_size
+    objective = make_objective(training.objective, training.settings, inputs)
     flops = objective.step_flops(training.model, task, batch_size)
     if training.start is not None and training.start.maps:  # the forward pass of the model that lends its attention
         sequences = batch_size * task.inputs.per_row

@@ -45,7 +45,7 @@ from selfpretrain.train.training import Start, Training
 from selfpretrain.train.work import TrainJob, model_of, training_flops
 from selfpretrain.watch import Planned, Watch, Watcher, ignore
 
-OF_MODEL = ("width", "heads", "depth", "positions", "pooling", "dropout")
+OF_MODEL = ("width", "heads", "depth", "patch", "positions", "pooling", "dropout")
 STRUCTURAL = ("preset", "kind", "axes", "allow_missing", *OF_MODEL)
 """Parameters that pretrained weights depend on."""
 FEWEST_ROWS = 8
@@ -79,7 +79,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         axes: order of the axes of arrays with channels: ntc, or nct as aeon and sktime have it.
         allow_missing: False, or mean, last or mask: how gaps are filled.
         pretrain_steps, label_steps, batch_size, lr, mask_ratio: of training; lr is one rate or several to try.
-        width, heads, depth, positions, pooling, dropout: of the model.
+        width, heads, depth, patch, positions, pooling, dropout: of the model.
         metric: what validation picks by.
         class_weights: none, or balanced.
         max_seconds: about so long ``fit`` takes: steps and rates are cut to it.
@@ -117,6 +117,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         width: int | None = None,
         heads: int | None = None,
         depth: int | None = None,
+        patch: int | None = None,
         positions: str | None = None,
         pooling: str | None = None,
         dropout: float | None = None,
@@ -141,6 +142,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self.width = width
         self.heads = heads
         self.depth = depth
+        self.patch = patch
         self.positions = positions
         self.pooling = pooling
         self.dropout = dropout
