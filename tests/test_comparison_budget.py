@@ -1,11 +1,13 @@
 """A request that fits a budget of time, on a machine on which every step takes 10 ms."""
 
 import collections
+import json
 import re
 import time
 from dataclasses import replace
 from operator import attrgetter
 
+import numpy as np
 import pytest
 
 from conftest import tiny_config
@@ -18,6 +20,7 @@ from selfpretrain.comparison.compare import compare, planned
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
+from selfpretrain.data.load import load_task
 from selfpretrain.engines.engine import Engine
 from selfpretrain.errors import SettingError
 from selfpretrain.train.timing import Timing
@@ -69,12 +72,46 @@ def test_what_was_asked_for_stays(tiny_task):
     asked = tiny_config(train=THREE_RATES, seeds=5, arms=("scratch", "spt"))
     for name in CHOSEN:
         config = within(tiny_task, asked, "300s", {name}).request.config
-        assert {same for same in CHOSEN if attrgetter(same)(config) == attrgetter(same)(asked)} == {name, "train.lr"}
+        same = {chosen for chosen in CHOSEN if attrgetter(chosen)(config) == attrgetter(chosen)(asked)}
+        assert same == {name, "train.lr", "model.patch"}  # short sequences have no patches
     long = replace(asked, label=replace(asked.label, duration="900"))
     config = within(tiny_task, long, "40s", {"train.lr"}).request.config
     assert (config.seeds, config.train) == (3, THREE_RATES)
     asked = tiny_config(seeds="3-10", arms=("scratch",))
     assert within(tiny_task, asked, "100s").request.config.looks == asked.looks
+
+
+@pytest.mark.parametrize(
+    ("seconds", "patch"),
+    [
+        (300, 1),  # single positions have time enough
+        (150, 2),
+        (80, 4),  # the smallest that leaves three seeds, all rates and half of the steps
+        (40, 4),  # 8 would leave fewer than 32 tokens
+    ],
+)
+def test_long_sequences_are_read_in_the_smallest_patches_that_fit(monkeypatch, seconds, patch):
+    """Every step takes 0.1 ms a token; 140 positions are 35 tokens of four."""
+    timed = []
+
+    def times(task, trainings, **how):
+        tokens = -(-task.length // next(iter(trainings)).model.patch)
+        timed.append(tokens)
+        timing = Timing(step=tokens * 1e-4, validation=0.0, sequence=0.0)
+        return collections.defaultdict(lambda: timing), 0.0
+
+    monkeypatch.setattr(budget, "time_trainings", times)
+    task = load_task("proximity", symbols=4, length=140, sequences=120)
+    config = tiny_config(train=THREE_RATES, seeds=5, arms=("scratch", "spt"), model=ModelConfig(width=8, heads=2))
+    config = replace(config, label=PhaseConfig(duration="900"), pretrain=PhaseConfig(duration="900"))
+    plan = within(task, config, f"{seconds}s")
+    assert plan.request.config.model.patch == patch
+    assert timed == [140, 70, 35][: {1: 1, 2: 2, 4: 3}[patch]]
+    said = f"; {patch} positions read as one" in plan.lines[1]
+    assert said == (patch > 1)
+    assert (plan.shortened.patch if plan.shortened else 1) == patch
+    kept = within(task, config, "80s", {"model.patch"})
+    assert kept.request.config.model.patch == 1
 
 
 @pytest.mark.parametrize(
@@ -235,3 +272,23 @@ def test_the_number_of_seeds_follows_the_clock(tmp_path, tiny_task, monkeypatch,
     assert len(said) <= 1
     again = compare(tiny_task, config, **how)  # what is there is what was decided, whatever the time
     assert again.summary == done.summary
+
+
+@pytest.mark.slow
+def test_long_series_are_compared_within_five_minutes(cli, tmp_path):
+    """443 made-up power curves of 448 steps in 11 classes, as an appliance's plug records them."""
+    generator = np.random.default_rng(0)
+    lines = ["sequence,label"]
+    for row in range(443):
+        appliance = row % 11
+        period, duty = 20 + 9 * appliance, 0.2 + 0.06 * appliance
+        phase = (np.arange(448) + generator.integers(period)) % period / period
+        power = (40 + 15 * appliance) * (phase < duty) + generator.normal(scale=20, size=448)
+        lines.append(f"{' '.join(f'{watts:.1f}' for watts in power)},appliance {appliance}")
+    (tmp_path / "power.csv").write_text("\n".join(lines) + "\n")
+    ended = cli("compare", "power.csv", "--budget", "5m", "--out", "runs/power", "--json", timeout=600)
+    assert ended.returncode == 0, ended.stderr
+    answer = json.loads(ended.stdout)
+    assert all(len(answer["arms"][arm]["test_acc"]) >= 3 for arm in ("scratch", "spt", "scratch-long"))
+    patches = [caveat["text"] for caveat in answer["warnings"] if caveat["code"] == "patches"]
+    assert patches and "neighbouring positions as one" in patches[0]

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 
@@ -25,10 +25,14 @@ from selfpretrain.registry import ARMS, PRESETS
 from selfpretrain.train.timing import Timing, time_trainings
 from selfpretrain.watch import Note, Watch, duration_text
 
-CHOSEN = ("seeds", "train.lr", "pretrain.duration", "label.duration")
+CHOSEN = ("seeds", "train.lr", "pretrain.duration", "label.duration", "model.patch")
 """Settings of ``CompareConfig`` that a budget chooses, unless they were asked for."""
 CHOICES = ((10, 3, 4.0), (5, 3, 1.0), (3, 3, 0.5), (3, 1, 0.0))
 """Seeds, rates, and the least steps as a multiple of the preset's; the first that fits is used (ours)."""
+DECENT = CHOICES[-2]
+"""What single positions have to leave time for; otherwise sequences are read in patches, if they are long."""
+LONG_POSITIONS, FEWEST_TOKENS = 128, 32
+"""Longer sequences may be read in patches, but not in fewer tokens than this (ours)."""
 MOST_SEEDS = max(n_seeds for n_seeds, _, _ in CHOICES)
 """However much time there is."""
 SPARE = 0.2
@@ -74,7 +78,8 @@ def timed(plan: Plan, *, workers: int, watch: Watch) -> Plan:
 def within(request: Request, budget: str, keep: Collection[str], *, begun: float, workers: int, watch: Watch) -> Plan:
     """The plan whose durations, grid and seeds fill the budget, the same for every arm. Writes nothing.
 
-    The first of ``CHOICES`` that fits is taken: more seeds where the budget allows for enough steps, and fewer rates
+    Long sequences are read in the smallest patches, of 1, 2, 4, ... positions, with which ``DECENT`` fits. Then the
+    first of ``CHOICES`` that fits is taken: more seeds where the budget allows for enough steps, and fewer rates
     last. Steps are then fixed; how many seeds there is time for shows while they run (see ``perform``), unless their
     number was asked for. Classical models are fitted first, since nobody can say how long they take; test data are not
     used.
@@ -87,27 +92,10 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     Raises:
         SettingError: the time is too short; the message says what would do.
     """
-    config, seconds = request.config, seconds_of(budget)
-    is_open = "seeds" not in keep and not config.looks
-    phases = {"pretrain": request.pretraining(0, config.train.lr[0]), "label": request.labels(0, config.train.lr[0])}
-    steps = {phase: labels.plan.steps for phase, labels in phases.items() if f"{phase}.duration" not in keep}
-
-    def trial(n_seeds: int, n_rates: int) -> Request:
-        lr = config.train.lr if "train.lr" in keep else _middle(config.train.lr, n_rates)
-        return replace(
-            request,
-            config=replace(config, seeds=n_seeds if is_open else config.seeds, train=replace(config.train, lr=lr)),
-        )
-
-    def scaled(wanted: Request, share: float) -> Plan:
-        """The plan of a request with ``share`` times the usual steps."""
-        durations = {
-            phase: replace(getattr(config, phase), duration=f"{max(1, round(share * n))}steps")
-            for phase, n in steps.items()
-        }
-        return Plan.of(replace(wanted, config=replace(wanted.config, **durations)))
-
-    least = scaled(trial(*CHOICES[-1][:2]), MIN_SHARE)
+    seconds = seconds_of(budget)
+    is_open = "seeds" not in keep and not request.config.looks
+    scales = [Scale(patched, frozenset(keep)) for patched in _in_patches(request, keep)]
+    least = scales[-1].plan(*CHOICES[-1][:2], MIN_SHARE)
 
     def too_short(needed: float) -> SettingError:
         problem = f"is too short: the minimum that makes sense here takes about {duration_text(needed)}"
@@ -115,44 +103,95 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
             "budget", budget, f"{problem}; give more time, or less to do: {_ways_out(least, keep, needed)}"
         )
 
-    hopeless = least.total_flops / (workers * FASTEST)
-    if request.device == "cpu" and hopeless > seconds:
-        raise too_short(hopeless)
-    watch(Note(f"timing some steps, to fit {budget}"))
-    asked = Plan.of(request)
-    timings, starting, workers = _timings(asked, workers, watch)
+    def is_hopeless(plan: Plan) -> bool:
+        return request.device == "cpu" and plan.total_flops / (workers * FASTEST) > seconds
 
-    def timed_at(wanted: Request, share: float) -> Plan:
-        return scaled(wanted, share).timed(timings, workers)
+    if is_hopeless(least):
+        raise too_short(least.total_flops / (workers * FASTEST))
+    watch(Note(f"timing some steps, to fit {budget}"))
+    starting = 0.0
 
     def spent() -> float:
         return time.monotonic() - begun + starting + CLOSING_SECONDS
 
-    needed = (least.timed(timings, workers).seconds or 0.0) / (1 - SPARE)
+    for scale in scales:
+        decent, is_last = scale.plan(*DECENT), scale is scales[-1]
+        if not is_last and is_hopeless(decent):
+            continue
+        timings, starting, n_workers = _timings(Plan.of(scale.request), workers, watch)
+        if is_last or (decent.timed(timings, n_workers).seconds or 0.0) <= (1 - SPARE) * (seconds - spent()):
+            break
+
+    def timed_at(share: float, n_seeds: int, n_rates: int) -> Plan:
+        return scale.plan(n_seeds, n_rates, share).timed(timings, n_workers)
+
+    needed = (timed_at(MIN_SHARE, *CHOICES[-1][:2]).seconds or 0.0) / (1 - SPARE)
     if spent() + needed > seconds:
         raise too_short(spent() + needed)
+    config = scale.request.config
     fits = [FitJob(name, config.metric, config.class_weights) for name in config.arms if ARMS[name].fit is not None]
-    with LocalEngine(request.task, workers=max(1, min(workers, len(fits))), watch=watch) as engine:
+    with LocalEngine(request.task, workers=max(1, min(n_workers, len(fits))), watch=watch) as engine:
         fitted = dict(zip([job.key for job in fits], engine.do(fits), strict=True))
     left = seconds - spent()
     for n_seeds, n_rates, min_share in CHOICES:
-        wanted = trial(n_seeds, n_rates)
         spare = 0.0 if is_open and n_seeds > MIN_SEEDS else SPARE
-        share = _largest_share(partial(timed_at, wanted), (1 - spare) * left)
+        share = _largest_share(partial(timed_at, n_seeds=n_seeds, n_rates=n_rates), (1 - spare) * left)
         if share >= max(min_share, MIN_SHARE):
             break
     else:
         raise too_short(spent() + needed)
-    plan, full = timed_at(wanted, share), timed_at(trial(MIN_SEEDS, len(config.train.lr)), 1.0)
-    dropped = len(config.train.lr) - len(wanted.config.train.lr)
+    plan, full = timed_at(share, n_seeds, n_rates), timed_at(1.0, MIN_SEEDS, len(config.train.lr))
+    dropped = len(config.train.lr) - len(plan.request.config.train.lr)
     shortened = None
-    if dropped or (share < 1 and steps):
-        shortened = Shortened(min(1.0, share), spent() + (full.seconds or 0.0) / (1 - SPARE), dropped)
+    patch = config.model.patch if scale.request is not request else 1
+    if dropped or (share < 1 and scale.steps) or patch > 1:
+        took = spent() + (full.seconds or 0.0) / (1 - SPARE)
+        shortened = Shortened(min(1.0, share), took, dropped, patch)
     deadline = None
     if is_open and plan.trained:
-        first, one = (plan.at(n).timed(timings, workers).seconds or 0.0 for n in (MIN_SEEDS, 1))
+        first, one = (plan.at(n).timed(timings, n_workers).seconds or 0.0 for n in (MIN_SEEDS, 1))
         deadline = Deadline(begun + seconds - CLOSING_SECONDS, MOST_SEEDS, one / first)
-    return replace(plan, fitted=fitted, left_out=_left_out(asked, plan), shortened=shortened, deadline=deadline)
+    return replace(
+        plan, fitted=fitted, left_out=_left_out(Plan.of(request), plan), shortened=shortened, deadline=deadline
+    )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A request whose steps, rates and seeds may change, but for those that were asked for."""
+
+    request: Request
+    keep: frozenset[str]
+
+    @cached_property
+    def steps(self) -> dict[str, int]:
+        """Those that are usual, of the phases that may change."""
+        lr = self.request.config.train.lr[0]
+        phases = {"pretrain": self.request.pretraining(0, lr), "label": self.request.labels(0, lr)}
+        return {phase: one.plan.steps for phase, one in phases.items() if f"{phase}.duration" not in self.keep}
+
+    def plan(self, n_seeds: int, n_rates: int, share: float) -> Plan:
+        """So many seeds and rates, and ``share`` times the usual steps."""
+        config = self.request.config
+        lr = config.train.lr if "train.lr" in self.keep else _middle(config.train.lr, n_rates)
+        seeds = config.seeds if "seeds" in self.keep or config.looks else n_seeds
+        durations = {
+            phase: replace(getattr(config, phase), duration=f"{max(1, round(share * n))}steps")
+            for phase, n in self.steps.items()
+        }
+        scaled = replace(config, seeds=seeds, train=replace(config.train, lr=lr), **durations)
+        return Plan.of(replace(self.request, config=scaled))
+
+
+def _in_patches(request: Request, keep: Collection[str]) -> list[Request]:
+    """The request, and what it becomes with patches of 2, 4, ... positions, if its sequences are long."""
+    config, inputs, requests = request.config, request.task.inputs, [request]
+    patch = 2 * config.model.patch
+    is_open = "model.patch" not in keep and inputs.length > LONG_POSITIONS
+    while is_open and inputs.length >= patch * FEWEST_TOKENS and (inputs.channels or config.model.width % patch == 0):
+        requests.append(replace(request, config=replace(config, model=replace(config.model, patch=patch))))
+        patch *= 2
+    return requests
 
 
 @dataclass(frozen=True)

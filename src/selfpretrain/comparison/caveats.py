@@ -4,6 +4,7 @@
 |----------------------------|---------------------------------------------------------------------------------------|
 | too-short                  | a budget left out half of the preset's steps, and every network was still improving   |
 | untuned                    | a budget left out learning rates                                                      |
+| patches                    | to fit a budget, several positions are read as one token                              |
 | pretraining-learnt-nothing | in every seed, or reliably, the reconstruction loss is not 2% below the one by table  |
 | pretraining-unreliable     | so it is in some seeds, and not in others                                             |
 | commonest-class            | every arm answers the commonest class nearly always, and is no better than that       |
@@ -135,6 +136,12 @@ def untuned(shortened: Shortened, tried: int) -> Caveat:
     rates = f"{shortened.rates} of {shortened.rates + tried} learning rates"
     text = f"The budget left out {rates}{': nothing was tuned' if tried == 1 else ''}."
     return Caveat(code="untuned", text=text, cure=_more_time(shortened))
+
+
+def patches(shortened: Shortened) -> Caveat:
+    """That a budget made the model read several positions as one."""
+    text = f"To fit the budget the model reads {shortened.patch} neighbouring positions as one."
+    return Caveat(code="patches", text=text, cure="--patch 1 reads single positions, and takes longer.")
 
 
 def _more_time(shortened: Shortened) -> str:

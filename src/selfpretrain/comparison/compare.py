@@ -65,9 +65,9 @@ def compare(
         out: the folder; None is ``runs/<task>``.
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
         budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.
-        keep: names of settings that the budget must not change, of seeds, train.lr, pretrain.duration and
-            label.duration; None: those that differ from their default, or from the preset where ``config`` is None,
-            and seeds if it is among ``settings``.
+        keep: names of settings that the budget must not change, of seeds, train.lr, pretrain.duration,
+            label.duration and model.patch; None: those that differ from their default, or from the preset where
+            ``config`` is None, and seeds if it is among ``settings``.
         workers: trainings at a time; above 1, a script needs the ``if __name__ == "__main__"`` guard.
         engine: class of the engine that runs them: ``LocalEngine`` on this machine, ``RayEngine`` on a cluster.
         watch: gets progress.

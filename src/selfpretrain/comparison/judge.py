@@ -27,7 +27,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.arms.builtin import contrasts_of
-from selfpretrain.comparison.caveats import caveats, hurry, learnt_nothing, observations, too_short, untuned
+from selfpretrain.comparison.caveats import (
+    caveats,
+    hurry,
+    learnt_nothing,
+    observations,
+    patches,
+    too_short,
+    untuned,
+)
 from selfpretrain.comparison.claims import ALPHA, MARGIN, Contrast, claim, contrast_of, look_at, scores
 from selfpretrain.comparison.plateau import has_left
 from selfpretrain.comparison.recommend import recommend
@@ -90,6 +98,8 @@ def judge(
         known = [hurry(shortened), *(caveat for caveat in known if caveat.code != "still-improving")]
     if shortened is not None and shortened.rates:
         known.insert(int(hurried), untuned(shortened, len(config.train.lr)))
+    if shortened is not None and shortened.patch > 1:
+        known.append(patches(shortened))
     answer = Summary(
         request=fingerprint(config),
         task=task.describe(),

@@ -174,6 +174,7 @@ class Plan:
         rates = ", ".join(f"{lr:g}" for lr in config.train.lr)
         arms = f"plan: {', '.join(config.arms)}; {seeds}; learning rates {rates}: {len(self.trainings)} trainings"
         steps = f"steps: {self.steps('pretrain')} of self-pretraining, {self.steps('label')} of label training"
+        steps += f"; {patch} positions read as one" if (patch := config.model.patch) > 1 else ""
         took = "" if self.seconds is None else f"; about {duration_text(self.seconds)}"
         test = self.request.task.test
         single = "a single seed" if config.seeds < 2 else "a single group of test rows"

@@ -17,6 +17,7 @@ WarningCode = Literal[
     "pretraining-unreliable",
     "too-short",
     "untuned",
+    "patches",
     "commonest-class",
     "rates-at-edge",
     "still-improving",
@@ -47,11 +48,13 @@ class Shortened:
         share: of its label steps, how much is left.
         full_seconds: what all of its steps and rates would take with three seeds.
         rates: learning rates that are left out.
+        patch: positions that are read as one token for it.
     """
 
     share: float
     full_seconds: float
     rates: int = 0
+    patch: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

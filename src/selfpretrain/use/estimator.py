@@ -328,7 +328,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         request = Request.of(task, config)
         if self.max_seconds is None:
             return request
-        keep = {"seeds", *(name for name, value in given.items() if value is not None)}
+        keep = {"seeds", "model.patch", *(name for name, value in given.items() if value is not None)}
         how: dict[str, Any] = {"begun": begun, "workers": self._workers(), "watch": ignore}
         try:
             return within(request, f"{self.max_seconds:g}s", keep, **how).request
