@@ -2,12 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 
 from conftest import ragged_task, tiny_config, tiny_training
 from selfpretrain.arms.builtin import SLOPE, contrasts_of, expanded, lacking
+from selfpretrain.classifier import load_model
+from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.request import Request
-from selfpretrain.config import CompareConfig, PhaseConfig
+from selfpretrain.comparison.run import read_run
+from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.model.groups import ENCODER
 from selfpretrain.registry import ARMS
@@ -22,7 +27,9 @@ def test_rivals_stands_for_the_default_and_every_free_arm_and_self_pretraining_i
     assert expanded(("rivals", "joint", "bias")) == (*usual, *free, "joint")
     assert {versus.against for versus in contrasts_of("spt")} >= set(free)
     assert [versus.against for versus in contrasts_of("bias")] == ["scratch"]
-    with pytest.raises(SettingError, match=r"did you mean joint\W+the arms are scratch, spt, scratch-long, joint, "):
+    with pytest.raises(
+        SettingError, match=r"did you mean joint\W+the arms are scratch, spt, scratch-long, spt-labelled, joint, "
+    ):
         expanded(("scratch", "joints"))
 
 
@@ -44,6 +51,30 @@ def test_what_each_arm_asks_for(tiny_task):
     assert {name for name, arm in ARMS.items() if arm.own_start} == {
         name for name, training in of.items() if training.model != scratch.model
     }
+
+
+def test_spt_labelled_is_spt_on_a_task_without_the_other_rows(tmp_path):
+    """The same weights bit for bit; in one comparison with spt, which sees all rows."""
+    whole = ragged_task(n=80)
+    task = replace(whole, train=whole.train.rows(np.arange(20)), unlabelled=whole.train.rows(np.arange(20, 40)))
+    alone = replace(task, unlabelled=None)
+    config = tiny_config(arms=("scratch", "spt", "spt-labelled"), seeds=3, train=TrainConfig(lr=(1e-2,)))
+    done = compare(task, config, out=tmp_path / "both")
+    by_hand = compare(alone, replace(config, arms=("spt",)), out=tmp_path / "alone")
+    assert done.answer.arms["spt-labelled"].test_acc == by_hand.answer.arms["spt"].test_acc
+    names = {"both": "spt-labelled-seed0", "alone": "spt-seed0"}
+    runs = {folder: read_run(tmp_path / folder / "runs" / name) for folder, name in names.items()}
+    assert runs["both"].result.flops_pretrain == runs["alone"].result.flops_pretrain
+    weights = [load_model(tmp_path / folder / "runs" / name).model for folder, name in names.items()]
+    assert all(map(torch.equal, *(model.state_dict().values() for model in weights)))
+    assert {(c.arm, c.against) for c in done.answer.comparisons} == {
+        ("spt", "scratch"),
+        ("spt", "spt-labelled"),
+        ("spt-labelled", "scratch"),
+    }
+    assert "--arms usual,spt-labelled" not in str(done.answer.warnings)
+    with pytest.raises(RequestError, match="the arm spt-labelled is spt where every row has a label; leave it out"):
+        Request.of(alone, config)
 
 
 def test_scratch_long_gets_the_total_compute_of_spt(tiny_task):

@@ -44,7 +44,7 @@ class Arm:
         contrasts: with other arms, in the order of interest.
         recipe: describes its label training; None for a classical model.
         fit: fits a classical model instead, without randomness, tuned by a metric, perhaps with balanced classes.
-        obstacle: for a classical model: why it cannot be fitted to a task (follows the arm's name), or None.
+        obstacle: why it cannot be used with a task (follows the arm's name), or None.
         is_usual: compared unless others are named, wherever nothing stands in its way.
         own_start: initialised differently from the other arms, in its weights or in what is built in.
         is_free: costs nothing beyond ``scratch``: a rival that self-pretraining should beat.

@@ -51,6 +51,18 @@ def _spt(request: "Request", seed: int, rates: Rates) -> "Training":
     return request.labels(seed, rates.label, start=Start(source=request.pretraining(seed, rates.pretrain)))
 
 
+def _spt_labelled(request: "Request", seed: int, rates: Rates) -> "Training":
+    """The same, self-pretrained on the rows with a label alone."""
+    from selfpretrain.train.training import Start
+
+    source = request.on_labelled_rows.pretraining(seed, rates.pretrain)
+    return request.labels(seed, rates.label, start=Start(source=source))
+
+
+def _all_labelled(task: "Task") -> str | None:
+    return "is spt where every row has a label; leave it out" if task.unlabelled is None else None
+
+
 def _scratch_long(request: "Request", seed: int, rates: Rates) -> "Training":
     """Labels alone, with extra steps worth the FLOPs of self-pretraining."""
     return request.labels(seed, rates.label, extra_steps=request.steps_for_pretraining)
@@ -77,6 +89,7 @@ for _arm in (
         contrasts=(
             Versus("scratch", "label compute", primary=True),
             Versus("scratch-long", "total compute", primary=True),
+            Versus("spt-labelled", "total compute"),
             *(Versus(arm, "label steps") for arm in ("joint", "joint-corrupted")),
             *(Versus(arm, "data") for arm in ("classical", "minirocket", "quant", "rocket")),
         ),
@@ -91,6 +104,16 @@ for _arm in (
         marker="s",
         recipe=_scratch_long,
         is_usual=True,
+    ),
+    Arm(
+        name="spt-labelled",
+        title="Self-pretraining on labelled rows",
+        says="self-pretraining on the rows with a label alone, then labels",
+        colour="#56B4E9",
+        marker="*",
+        contrasts=(Versus("scratch", "label compute"), Versus("scratch-long", "total compute")),
+        recipe=_spt_labelled,
+        obstacle=_all_labelled,
     ),
     Arm(
         name="joint",

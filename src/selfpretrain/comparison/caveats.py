@@ -296,8 +296,11 @@ def _more_rows(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
     if task.unlabelled is None or not contrasts or contrasts[0].arm != "spt":
         return []
     more, own = len(task.unlabelled), len(task.train)
+    cure = (
+        "" if any(c.against == "spt-labelled" for c in contrasts) else "--arms usual,spt-labelled shows what they did."
+    )
     text = f"Self-pretraining also saw {more} rows without a label, beside {own} with one: the data were not equal."
-    return [Caveat(code="more-rows", text=text, cure="A file without these rows compares at equal data.")]
+    return [Caveat(code="more-rows", text=text, cure=cure)]
 
 
 def _groups(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:

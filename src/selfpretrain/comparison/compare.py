@@ -104,7 +104,7 @@ def compare(
         folder.write_environment(environment(request.device))
         for text in (*task.notes, *plan.lines):
             watch(Note(text))
-        trainings = Store(folder.store, {task.fingerprint: task})
+        trainings = Store(folder.store, plan.tasks)
         train = request.config.train
         with engine(trainings, workers=workers, watch=watch, threads=train.threads, device=request.device) as running:
             for seeds in request.config.seeds_at_looks:

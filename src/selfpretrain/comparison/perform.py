@@ -139,7 +139,9 @@ class _Work:
         """FLOPs that are left of a training: not those of a shorter one, unless that has ended without a state."""
         shorter = self._plan.shorter.get(training.key)
         is_lost = shorter is not None and self._result(shorter) is not None and not self._store.handed_over(shorter)
-        return training_flops(training, self._plan.request.task) if is_lost else self._plan.flops(training)
+        return (
+            training_flops(training, self._plan.request.tasks[training.task]) if is_lost else self._plan.flops(training)
+        )
 
     def _follow(self, job: Job, result: Any) -> list[Job]:
         if isinstance(job, EvaluateJob):

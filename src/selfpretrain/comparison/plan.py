@@ -14,6 +14,7 @@ from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.search import Search
 from selfpretrain.comparison.summary import Shortened
 from selfpretrain.config import MIN_SEEDS
+from selfpretrain.data.task import Task
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import expected_half_width
 from selfpretrain.train.timing import Timing, cost_sort
@@ -132,7 +133,13 @@ class Plan:
 
     def flops(self, training: Training) -> float:
         """Cost of a training in FLOPs, excluding the trainings that it starts from, or goes on from."""
-        return training_flops(training, self.request.task, self.done(training))
+        return training_flops(training, self.request.tasks[training.task], self.done(training))
+
+    @property
+    def tasks(self) -> dict[str, Task]:
+        """What its trainings are of, by fingerprint."""
+        used = {self.request.task.fingerprint, *(training.task for training in self.trainings.values())}
+        return {key: task for key, task in self.request.tasks.items() if key in used}
 
     @property
     def is_long(self) -> bool:
@@ -154,7 +161,9 @@ class Plan:
         free = [0.0] * workers
         for training in self.trainings.values():
             begin = max(heapq.heappop(free), *(ends[other.key] for other in self.before(training)), 0.0)
-            took = timings[cost_sort(training)].seconds(training, self.request.task, self.done(training))
+            took = timings[cost_sort(training)].seconds(
+                training, self.request.tasks[training.task], self.done(training)
+            )
             ends[training.key] = begin + took
             heapq.heappush(free, ends[training.key])
         return replace(self, seconds=max(ends.values(), default=0.0))

@@ -46,10 +46,10 @@ class Request:
             raise SettingError("metric", "auroc", "needs two classes among the validation and among the test rows")
         for name in request.config.arms:
             arm = ARMS[name]
-            if arm.recipe is not None:
-                arm.recipe(request, 0, Rates(*config.train.lr[:1] * 2))
             if arm.obstacle is not None and (why := arm.obstacle(task)) is not None:
                 raise RequestError(f"the arm {name} {why}")
+            if arm.recipe is not None:
+                arm.recipe(request, 0, Rates(*config.train.lr[:1] * 2))
         return request
 
     def require_patches(self) -> None:
@@ -75,6 +75,17 @@ class Request:
     def at(self, seeds: int) -> "Request":
         """The request at one of its looks."""
         return replace(self, config=replace(self.config, seeds=seeds))
+
+    @cached_property
+    def on_labelled_rows(self) -> "Request":
+        """The same without rows that have no label."""
+        return replace(self, task=replace(self.task, unlabelled=None))
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """What trainings may be of, by fingerprint: the task, and its labelled rows alone."""
+        own = [self.task] if self.task.unlabelled is None else [self.task, self.on_labelled_rows.task]
+        return {task.fingerprint: task for task in own}
 
     @cached_property
     def device(self) -> str:

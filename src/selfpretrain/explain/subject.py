@@ -161,7 +161,7 @@ class Subject:
             raise RequestError(f"{folder}: its rows are pairs of sequences, at which diagnose cannot look yet")
         self.whole = only is None
         self.skipped: list[str] = []
-        self.store = Store(self.comparison.store, {self.task.fingerprint: self.task})
+        self.store = Store(self.comparison.store, self.request.tasks)
         names = [name for name in self.comparison.record.run_names if only in (None, name)]
         self.runs = [run for name in names if (run := self._open(name)) is not None]
         if not self.runs:
