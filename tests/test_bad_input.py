@@ -230,7 +230,7 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
     [
         (
             ["compare", "--arms=scratch,nope"],
-            ["--arms nope", "scratch, spt, scratch-long, joint, joint-corrupted, mimetic, mimetic-qk, "],
+            ["--arms nope", "scratch, spt, scratch-long, spt-labelled, joint, joint-corrupted, mimetic, mimetic-qk, "],
         ),
         (["compare", "--dept=3"], ["unknown option --dept=3; did you mean --depth?", "--help-all lists"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import selfpretrain
 from selfpretrain.arms.builtin import SETS
-from selfpretrain.config import ARGUMENT, PYTHON, RARE, TASK_OPTIONS, CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.config import ARGUMENT, PYTHON, RARE, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, one_line, require_at_least
 from selfpretrain.files import to_dict
 from selfpretrain.metrics import UNITS
@@ -148,20 +148,19 @@ class StudyArguments(_Training):
 
 @dataclass(frozen=True, kw_only=True)
 class DataArguments(_Parallel):
-    """List the built-in tasks, describe one, or write its sequences to a file that compare reads."""
+    """Check a file before it is compared; list the built-in tasks, describe one, or write its sequences to a file.
 
-    what: Literal["list", "describe", "make"] = field(metadata=ARGUMENT)
-    """list, describe TASK or make TASK --out FILE."""
-    task: str = field(default="", metadata=ARGUMENT)
-    """Name of the task, followed by the task's own options: lra-listops --sequences 5000."""
-    options: Mapping[str, Any] = field(default_factory=dict, metadata=TASK_OPTIONS)
-    data_seed: int = 0
-    """Seed of the generated data."""
-    data_dir: Path | None = None
-    """Folder with data that you have to obtain yourself. If not given: the folder named by the environment variable
-    SELFPRETRAIN_DATA, or else data."""
+    check reads DATA as compare does, and says what may make test scores too good or was not meant: equal and nearly
+    equal rows, classes that a single position, the length or the order of rows gives away, small classes.
+    """
+
+    what: Literal["check", "list", "describe", "make"] = field(metadata=ARGUMENT)
+    """check DATA, list, describe TASK, or make TASK --out FILE."""
+    task: TaskConfig = field(default_factory=lambda: TaskConfig(data=""))
     out: Path | None = None
-    """File to write: .jsonl for symbols, .npz for values."""
+    """For make: the file to write, .jsonl for symbols, .npz for values."""
+    json: bool = False
+    """For check: print the result as JSON to standard output."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -503,24 +502,37 @@ def _data(argv: list[str]) -> None:
     from selfpretrain.watch import Watcher
 
     if arguments.what == "list":
-        sys.stdout.write("".join(f"{line}\n" for line in listed(arguments.data_dir)))
+        sys.stdout.write("".join(f"{line}\n" for line in listed(arguments.task.data_dir)))
         return
-    if not arguments.task:
-        raise RequestError(f"data {arguments.what}: name a task; selfpretrain data list gives them")
+    config, workers = arguments.task, _workers(arguments.workers, cores())
+    if not config.data:
+        name = "a file or a task" if arguments.what == "check" else "a task"
+        raise RequestError(f"data {arguments.what}: name {name}; selfpretrain data list gives the tasks")
+    if arguments.what == "check":
+        _check(config, workers, as_json=arguments.json)
+        return
     if arguments.what == "make" and arguments.out is None:
         raise RequestError("data make: name the file with --out, like --out sequences.jsonl")
-    config = TaskConfig(
-        data=arguments.task,
-        data_seed=arguments.data_seed,
-        data_dir=arguments.data_dir,
-        options=arguments.options,
-    )
-    workers = _workers(arguments.workers, cores())
     with Watcher(_console()) as watch:
         if arguments.what == "make" and arguments.out is not None:
             sys.stderr.write(f"{make_file(config, arguments.out, workers=workers, watch=watch)}\n")
         else:
             sys.stdout.write(f"{described(config, workers=workers, watch=watch)}\n")
+
+
+def _check(config: TaskConfig, workers: int, *, as_json: bool) -> None:
+    from selfpretrain.data.check import checked
+    from selfpretrain.data.load import load_task
+    from selfpretrain.report.terminal import print_checks
+    from selfpretrain.watch import Watcher
+
+    with Watcher(_console()) as watch:
+        task = checked(load_task(config, workers=workers, watch=watch))
+    if as_json:
+        sys.stdout.write(json.dumps(to_dict(task.describe()), indent=2) + "\n")
+        return
+    sys.stderr.write("".join(f"{line}\n" for line in task.notes))
+    print_checks(_console(sys.stdout), task.describe())
 
 
 def fit_arguments(argv: list[str]) -> FitArguments:

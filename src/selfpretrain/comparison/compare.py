@@ -15,6 +15,7 @@ from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Summary
 from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.data.check import checked
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
@@ -94,6 +95,8 @@ def compare(
         require_guard()  # before a folder is made
 
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
+    if task.data is not None and not task.checks:
+        task = checked(task)
     folder = _folder(out, task)
     plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)
     if plan.seconds is None and watch is not ignore and plan.is_long and not folder.is_comparison:

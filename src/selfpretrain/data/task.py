@@ -143,6 +143,21 @@ class DataSummary:
         )
 
 
+@dataclass(frozen=True)
+class Check:
+    """One look at the data.
+
+    Attributes:
+        what: was looked at.
+        result: what was seen.
+        cure: what to do; empty where nothing is wrong.
+    """
+
+    what: str
+    result: str
+    cure: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSummary:
     """A task in figures: the entry ``task`` of summary.json.
@@ -152,6 +167,7 @@ class TaskSummary:
         per_row: sequences of a row: 1, or the 2 of a pair.
         data: what a file was taken for; None for a built-in task.
         notes: the lines that are printed of it.
+        checks: of a file (see ``data.check``).
     """
 
     name: str
@@ -168,6 +184,7 @@ class TaskSummary:
     data: DataSummary | None = None
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
 
     @property
     def rows(self) -> str:
@@ -196,6 +213,7 @@ class Task:
         source: where it came from, to load it again; None for a task that was made by hand.
         grid: height and width of sequences that are images read row by row.
         data: what a file or sequences in memory were taken for; None for a built-in task.
+        checks: what ``data.check`` saw; empty where nobody looked.
         posterior: what the law by which the sequences were made says of hidden symbols; None where nobody knows it.
     """
 
@@ -209,6 +227,7 @@ class Task:
     source: TaskConfig | None = field(default=None, compare=False)
     grid: tuple[int, int] | None = field(default=None, compare=False)
     data: DataSummary | None = field(default=None, compare=False)
+    checks: tuple[Check, ...] = field(default=(), compare=False)
     posterior: Posterior | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
@@ -269,6 +288,7 @@ class Task:
             per_row=self.codec.per_row,
             data=self.data,
             notes=self.notes,
+            checks=self.checks,
         )
 
 

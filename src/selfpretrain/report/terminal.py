@@ -12,6 +12,7 @@ from selfpretrain.comparison.judge import MAX_CONFUSION
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
 from selfpretrain.comparison.words import OUTCOMES, points, rates
+from selfpretrain.data.task import TaskSummary
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
@@ -78,6 +79,18 @@ def print_summary(console: Console, summary: Summary) -> None:
 
 def _range(text: Callable[[float | None], str], bounds: tuple[float | None, float | None]) -> str:
     return "-" if bounds[0] is None else " to ".join(map(text, bounds))
+
+
+def print_checks(console: Console, task: TaskSummary) -> None:
+    """Print what was looked at in the data, and what to do."""
+    table = Table("", "check", "result", box=SIMPLE_HEAD)
+    for check in task.checks:
+        table.add_row("!" if check.cure else "", check.what, check.result)
+    console.print(table)
+    doubts = [check for check in task.checks if check.cure]
+    console.print(Text(f"{len(doubts)} to look at:" if doubts else "Nothing stands out; compare it."))
+    for check in doubts:
+        console.print(Text(f"  {check.what}: {check.cure}"))
 
 
 def print_evaluation(console: Console, result: Evaluation) -> None:
