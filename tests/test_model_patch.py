@@ -233,4 +233,5 @@ def test_patches_go_from_the_command_to_a_model_in_use(cli, tmp_path):
     sections = ["--sections", "attention,gradients,landscape,representation", "--max-lag", "2"]
     done("diagnose", "runs/w", *sections)
     protocol = json.loads((tmp_path / "runs/w/diagnosis/conclusion.json").read_text())["protocol"]
-    assert protocol["sample_length"] == 5  # 21 positions: five whole patches
+    assert (protocol["sample_length"], protocol["positions_of_a_token"]) == (5, 4)  # 21 positions: five whole patches
+    assert "4 neighbouring positions of the sequence" in " ".join((tmp_path / "runs/w/report.html").read_text().split())

@@ -36,6 +36,8 @@ def untrained(rows, **changes):
         ("symbols", {"positions": "rotary", "pooling": "cls"}),
         pytest.param("values", {"attention_block": 3, "pooling": "last", "positions": "alibi"}, marks=pytest.mark.slow),
         pytest.param("pairs", {"pooling": "max", "label_head": "mlp"}, marks=pytest.mark.slow),
+        pytest.param("values", {"patch": 3}, marks=pytest.mark.slow),
+        pytest.param("symbols", {"patch": 4}, marks=pytest.mark.slow),
     ],
 )
 def test_raw_rows_get_the_same_probabilities_from_onnxruntime(tmp_path, kind, changes):

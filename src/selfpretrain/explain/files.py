@@ -71,6 +71,7 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
         "sample": subject.sampling.n_sample,
         "large_sample": subject.sampling.n_large,
         "sample_length": subject.length,
+        "positions_of_a_token": subject.sampling.patch,
         "attention": "eager",
         "dropout": "off",
         "torch": metadata.version("torch"),
