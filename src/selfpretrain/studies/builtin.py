@@ -382,6 +382,24 @@ def _scaling_length(ground: Ground) -> list[Case]:
     )
 
 
+@study(
+    name="patches",
+    question="Does the gain need single positions, or does it stay where several are read as one token?",
+    expected="It falls: within a patch the first layer sees neighbours side by side, without attention.",
+    minutes=6,
+    claims=[
+        Ahead(text="Self-pretraining beats scratch with single positions", case="patch-1"),
+        Ahead(text="It does where eight positions are one token", case="patch-8"),
+        Ahead(text="It does so at equal total compute", case="patch-8", against="scratch-long"),
+        Changes(text="The gain falls with the size of the patches", axis="patch", falls=True),
+    ],
+    own_data=True,
+)
+def _patches(ground: Ground) -> list[Case]:
+    config = replace(ground.config, arms=("scratch", "spt", "scratch-long"))
+    return replace(ground, config=config).along_model("patch", (1, 2, 4, 8))
+
+
 LONGER = 10
 AS_GIVEN, LONG = "labels-true-steps-as-given", f"labels-true-steps-{LONGER}x"
 
