@@ -57,6 +57,7 @@ def test_an_array_is_the_same_as_its_rows():
         (("proximity",), {"symbols": 2}, "3 or more"),
         (("proximity",), {"symbols": 2.5}, "symbols"),
         (("proximity",), {"fraction": 1.5}, "lies between"),
+        (("proximity",), {"label_fraction": 0.0}, "lies between"),
         (("nope",), {}, "neither a built-in task"),
     ],
 )
@@ -85,6 +86,19 @@ def test_a_share_of_training_has_so_many_of_each_class_and_test_data_stay_the_sa
     for split in ("val", "test"):
         assert np.array_equal(getattr(part, split).x, getattr(whole, split).x)
     assert "70 of 280 training sequences are used (fraction 0.25)" in part.notes
+
+
+def test_a_share_of_the_labels_hides_the_others_and_keeps_every_sequence():
+    whole, fifth, tenth = (load_task("proximity", sequences=400, label_fraction=share) for share in (1.0, 0.2, 0.1))
+    assert set(tenth.train.numbers) < set(fifth.train.numbers) < set(whole.train.numbers)
+    assert np.bincount(tenth.train.y).tolist() == [14, 14]
+    for task in (fifth, tenth):
+        assert set(task.pretrain_rows.numbers) == set(whole.train.numbers)
+        truth = dict(zip(whole.train.numbers.tolist(), whole.train.y.tolist(), strict=True))
+        assert [truth[number] for number in task.train.numbers.tolist()] == task.train.y.tolist()
+        for split in ("val", "test"):
+            assert np.array_equal(getattr(task, split).x, getattr(whole, split).x)
+    assert "28 of 280 training labels are used (label fraction 0.1)" in tenth.notes
 
 
 def test_random_labels_are_as_many_of_each_class_and_say_nothing():

@@ -88,6 +88,9 @@ class TaskConfig:
     """Seed of generated data and of the split; independent of the training seeds."""
     fraction: float = field(default=1.0, metadata=PYTHON)
     """Share of the training sequences that is used; a smaller share is part of a larger one. Test stays whole."""
+    label_fraction: float = field(default=1.0, metadata=PYTHON)
+    """Share of the training labels that is used; a smaller share is part of a larger one. Rows whose label is not used
+    are there for self-pretraining, as rows without a label are."""
     train_on_test: bool = field(default=False, metadata=PYTHON)
     """Test rows join training, for a model to be used; validation rows stand in for the test, and count twice."""
     random_labels: bool = field(default=False, metadata=PYTHON)
@@ -97,7 +100,7 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
-        require_between(self, fraction=(1e-6, 1.0))
+        require_between(self, fraction=(1e-6, 1.0), label_fraction=(1e-6, 1.0))
         for name in ("sequence", "pair", "label", "split", "group", "series", "time", "unlabelled"):
             value = getattr(self, name)
             if isinstance(value, int | float | tuple):  # a column or a class that is no text in Python

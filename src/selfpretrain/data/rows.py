@@ -221,6 +221,13 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
         duplicates, y, parts, numbers = duplicates[stay], y[stay], parts[stay], numbers[stay]
         groups = None if groups is None else groups[stay]
 
+    if config.label_fraction < 1:
+        kept_labels = share_of_training(duplicates, y, parts, config.label_fraction, config.data_seed)
+        labelled = (parts == 0) & (y != UNLABELLED)
+        counts = f"{(kept_labels & labelled).sum()} of {labelled.sum()}"
+        notes.append(f"{counts} training labels are used (label fraction {config.label_fraction:g})")
+        y = np.where(kept_labels, y, UNLABELLED)
+
     places = [np.flatnonzero((parts == part) & (y != UNLABELLED)) for part in range(len(PARTS))]
     if config.train_on_test:
         places[PARTS.index("test")] = places[PARTS.index("val")]

@@ -130,6 +130,33 @@ def _data_size(ground: Ground) -> list[Case]:
     )
 
 
+LABELS = (0.02, 0.1, 0.3, 1.0)
+
+
+@study(
+    name="few-labels",
+    question="How does the gain change with the number of labels, where all sequences are there to pretrain on?",
+    expected="The fewer labels, the larger the gain; with all of them labels alone may do as well.",
+    minutes=8,
+    claims=[
+        *(
+            Ahead(text=f"With {share:.0%} of the labels self-pretraining beats scratch", case=f"labels-{share}")
+            for share in LABELS
+        ),
+        Ahead(
+            text=f"With {LABELS[0]:.0%} it beats the classical model, which is self-trained on the same sequences",
+            case=f"labels-{LABELS[0]}",
+            against="classical",
+        ),
+        Changes(text="The gain falls with more labels", axis="labels", falls=True),
+    ],
+    own_data=True,
+)
+def _few_labels(ground: Ground) -> list[Case]:
+    with_rival = replace(ground, config=replace(ground.config, arms=("scratch", "spt", "classical")))
+    return with_rival.along("labels", LABELS, task=lambda task, share: replace(task, label_fraction=share))
+
+
 def always_new(ground: Ground) -> TaskConfig:
     """So many sequences that every phase ends within its first epoch: no loss sees a sequence twice."""
     from selfpretrain.data.split import SHARES
