@@ -162,6 +162,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         label_name=label_name,
         ignored=unused,
         perhaps_group=shared,
+        grid=table.grid,
         notes=notes,
         reading=reading,
     )

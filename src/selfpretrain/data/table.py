@@ -6,6 +6,7 @@
 | .parquet           | one record                                                   | typed                       |
 | .jsonl .ndjson     | one JSON object                                              | texts, numbers, lists       |
 | .npz               | first axis of its arrays, or of x_train, y_train, x_test ... | arrays of up to three axes  |
+| .fasta .fastq, folders                                 see ``data.formats``                                     |
 
 Texts may be compressed with gzip, begin with a byte-order mark or a line such as ``sep=;``, and be in another encoding
 than UTF-8 where ``--encoding`` names it.
@@ -16,6 +17,7 @@ import csv
 import gzip
 import io
 import re
+import sys
 import zipfile
 import zlib
 from collections import Counter
@@ -33,12 +35,13 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from selfpretrain.config import TaskConfig
+from selfpretrain.data.formats import RECORDS, folder, records
 from selfpretrain.data.memory import Frame, column, plain
 from selfpretrain.data.spelling import as_number, first_line, refuse
 from selfpretrain.files import reading
 from selfpretrain.machine import require_memory
 
-EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz")
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", *RECORDS)
 PACKED = ".gz"
 """May follow the extension of a text file."""
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
@@ -75,6 +78,7 @@ class Table:
         numbers: (N,) where each row stands in its file; None: 0 to N - 1.
         notes: how the file is spelt, where a reader should know.
         raw: the columns as the file has them, where ``columns`` are not so; None: they are.
+        grid: height and width of images that are read row by row.
     """
 
     columns: dict[str, Any]
@@ -83,6 +87,7 @@ class Table:
     numbers: NDArray[np.int64] | None = None
     notes: tuple[str, ...] = ()
     raw: dict[str, Any] | None = None
+    grid: tuple[int, int] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -117,6 +122,11 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
     An NPZ is always one piece.
     """
     kind = extension(path)
+    with reading(path):
+        if kind not in EXTENSIONS and path.is_dir():
+            columns, notes, grid = folder(path, SPLIT_NAMES)
+            yield Table(columns=columns, notes=notes, grid=grid)
+            return
     if kind not in EXTENSIONS:
         known = f"{', '.join(EXTENSIONS)}; text files may also end in {PACKED}"
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
@@ -130,11 +140,12 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
         refuse(path, None, f"is a {'directory' if path.is_dir() else 'device or a pipe'}; name a file")
     if not size:
         refuse(path, None, "the file is empty; it needs a header and rows")
-    if kind in (".parquet", ".npz") and Path(config.data) == path:  # a test file may be of another sort
+    if kind in (".parquet", ".npz", *RECORDS) and Path(config.data) == path:  # a test file may be of another sort
         for name in ("header", "separator", "encoding"):
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
-    read = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}.get(kind, _csv)
+    others = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}
+    read = {**others, **dict.fromkeys(RECORDS, _records)}.get(kind, _csv)
     is_empty = True
     with reading(path):
         for table in read(path, config, whole):
@@ -143,6 +154,12 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
                 yield table
     if is_empty:
         refuse(path, None, "there are no rows; it needs a header and rows")
+
+
+def _records(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
+    """Tables of FASTA or FASTQ."""
+    for columns in records(path, sys.maxsize if whole else ROWS):
+        yield Table(columns=columns)
 
 
 # Text.
