@@ -42,7 +42,8 @@ def test_help_of_a_verb_teaches_its_options_and_names(printed):
     for part in ("--arms", "--seeds", "--out", "--mask-ratio", "--label.duration", "--positions"):
         assert part in text
     lines = [line.split() for line in text.splitlines()]
-    assert ["proximity", "--symbols", "8", "--length", "80", "--probability", "0.5", "--sequences", "4000"] in lines
+    of_proximity = "proximity --symbols 8 --length 80 --probability 0.5 --law mirror --step 2 --sequences 4000"
+    assert of_proximity.split() in lines
     assert any(line[:1] == ["scratch-long"] for line in lines)  # arms with what they do
     assert len([line for line in text.partition("arms:")[0].splitlines() if line.startswith("  --")]) <= 40
     assert "--label.warmup" not in text

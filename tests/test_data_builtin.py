@@ -5,6 +5,7 @@ import pytest
 
 from selfpretrain.data.builtin import Proximity, Skew
 from selfpretrain.data.load import load_task
+from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.streams import numpy_stream
 
 
@@ -32,6 +33,37 @@ def test_proximity_has_the_stated_transition_law():
         expected[step % 5] += 0.4
         assert np.abs(steps - expected).max() < 0.005  # about four standard errors
         assert np.abs(np.bincount(rows.ravel()) / rows.size - 0.2).max() < 0.005
+
+
+@pytest.mark.parametrize(
+    ("law", "chains"),
+    [
+        ("steps", [(1, 0.4, 1), (2, 0.4, 1)]),
+        ("strength", [(1, 0.4, 1), (1, 0.16, 1)]),
+        ("lag", [(1, 0.4, 1), (1, 0.4, 2)]),
+    ],
+)
+def test_the_sister_laws_are_as_stated(law, chains):
+    rule = Proximity(symbols=5, length=200, probability=0.4, sequences=2000, law=law)
+    x, y = drawn(rule)
+    for label, (step, probability, lag) in enumerate(chains):
+        rows = x[y == label]
+        for other in (1, 2):
+            steps = np.bincount(((rows[:, other:] - rows[:, :-other]) % 5).ravel(), minlength=5) / rows[:, other:].size
+            if other == lag:
+                expected = np.full(5, (1 - probability) / 5)
+                expected[step] += probability
+                assert np.abs(steps - expected).max() < 0.005
+            elif lag == 2:
+                assert np.abs(steps - 0.2).max() < 0.005  # neighbours say nothing
+        assert np.abs(np.bincount(rows.ravel()) / rows.size - 0.2).max() < 0.005
+
+
+def test_a_step_that_both_classes_have_is_refused():
+    with pytest.raises(SettingError, match="step 9 is the step of both classes"):
+        Proximity(law="steps", step=9)
+    with pytest.raises(RequestError, match="law"):
+        load_task("proximity", law="sideways")
 
 
 def test_skew_classes_agree_in_pairs_and_differ_in_threes():

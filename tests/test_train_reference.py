@@ -87,26 +87,37 @@ def test_a_training_says_both_losses_and_label_training_neither(tmp_path, tiny_t
     assert (after.val_reconstruction, after.val_without_context, after.val_lowest) == (None, None, None)
 
 
-def probability_by_hand(x, symbols, p):
-    """Of a whole sequence, both directions alike."""
+LAWS = {
+    "mirror": lambda p: [(1, p, 1), (-1, p, 1)],
+    "steps": lambda p: [(1, p, 1), (2, p, 1)],
+    "strength": lambda p: [(1, p, 1), (1, 0.4 * p, 1)],
+    "lag": lambda p: [(1, p, 1), (1, p, 2)],
+}
+"""Step, probability and lag of each class."""
+
+
+def probability_by_hand(x, symbols, classes):
+    """Of a whole sequence, both classes alike."""
     found = 0.0
-    for step in (1, -1):
-        chance = 1 / symbols
-        for here, following in itertools.pairwise(x):
-            chance *= p * (following == (here + step) % symbols) + (1 - p) / symbols
+    for step, p, lag in classes:
+        chance = 1.0
+        for t in range(len(x)):
+            chance *= 1 / symbols if t < lag else p * (x[t] == (x[t - lag] + step) % symbols) + (1 - p) / symbols
         found += chance / 2
     return found
 
 
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("p", [0.0, 0.5, 0.9, 1.0])
-def test_what_the_chain_says_of_hidden_symbols_is_what_counting_all_of_them_says(p):
+def test_what_the_chain_says_of_hidden_symbols_is_what_counting_all_of_them_says(p, law):
     symbols, seen = 3, np.array([[0, -1, -1, 0, -1], [-1, 1, -1, -1, 0], [-1, -1, -1, -1, -1]])
-    found = np.exp(load_task("proximity", symbols=symbols, probability=p, length=5, sequences=90).posterior(seen))
+    options = {"symbols": symbols, "probability": p, "length": 5, "sequences": 90, "law": law}
+    found = np.exp(load_task("proximity", **options).posterior(seen))
     for row, filled in zip(seen, found, strict=True):
         expected = np.zeros((5, symbols))
         for whole in itertools.product(range(symbols), repeat=5):
             if all(s in (-1, w) for s, w in zip(row, whole, strict=True)):
-                expected[np.arange(5), whole] += probability_by_hand(whole, symbols, p)
+                expected[np.arange(5), whole] += probability_by_hand(whole, symbols, LAWS[law](p))
         if expected.any():  # at p = 1 the first two cannot be
             np.testing.assert_allclose(filled, expected / expected.sum(1, keepdims=True), atol=1e-12)
 

@@ -2,7 +2,7 @@
 
 | task      | sequences                       | label                      | what it is for             |
 |-----------|---------------------------------|----------------------------|----------------------------|
-| proximity | symbols, a chain of local steps | direction of the step      | the effect, at its smallest |
+| proximity | symbols, a chain of local steps | the law of the steps       | the effect, at its smallest |
 | digits    | 64 grey values of an 8x8 image  | the digit                  | small real data            |
 | noise     | uniform symbols                 | drawn independently        | the null: nothing helps    |
 | skew      | values, exponential AR process  | sign of the third cumulant | labels blind to pairs      |
@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 from selfpretrain.errors import SettingError, require_at_least, require_between
 from selfpretrain.files import require_absent
@@ -125,17 +125,33 @@ class BuiltinTask:
         return ()
 
 
+class Chain(NamedTuple):
+    """``x[t] = x[t - lag] + step (mod K)`` with a probability, else uniform."""
+
+    step: int
+    probability: float
+    lag: int = 1
+
+
+WEAKER = 0.4
+"""Probability of the second class in the law strength, as a share of the first's: 0.2 against 0.5 (ours)."""
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
 class Proximity(BuiltinTask):
-    """A chain of symbols whose label is the direction of its local steps.
+    """A chain of symbols whose label is the law of its local steps.
 
-    ``x[t+1] = x[t] + s (mod K)`` with probability p, else uniform; s = +1 for class "up", -1 for "down". Both
-    classes have uniform marginals, so the label is invisible without comparing neighbours. For example (K=8):
+    ``x[t+1] = x[t] + s (mod K)`` with probability p, else uniform; by the law mirror s = +1 for class "up", -1 for
+    "down". All classes have uniform marginals, so the label is invisible without comparing positions. For example, with
+    K = 8:
 
         class   sequence (a dot marks a uniform draw)
         up      3 4 5 .1 2 .6 7 0
         down    3 2 1 .5 4 .0 7 6
+
+    The classes of mirror are mirror images of each other, so that whatever treats ahead and back alike cancels in the
+    label's gradient. Its sister laws have no such symmetry.
 
     Source: our construction; the minimal setup of Coser et al. (2026) was not available to us.
     """
@@ -149,6 +165,11 @@ class Proximity(BuiltinTask):
     """Sequence length T."""
     probability: float = 0.5
     """Probability p that a symbol is its neighbour's step rather than uniform."""
+    law: Literal["mirror", "steps", "strength", "lag"] = "mirror"
+    """What differs between the classes. mirror: step +1 or -1; steps: +1 or --step; strength: p or 0.4 p;
+    lag: a step from the position before, or from the one before that."""
+    step: int = 2
+    """The second class's step in the law steps."""
     sequences: int = 4000
     """Number of sequences N, before the split."""
 
@@ -157,6 +178,19 @@ class Proximity(BuiltinTask):
         require_between(self, symbols=(2, MOST_SYMBOLS), probability=(0.0, 1.0))
         if self.symbols < 3:
             raise SettingError("symbols", self.symbols, "makes both directions the same step; give 3 or more")
+        if self.law == "steps" and self.step % self.symbols == 1:
+            raise SettingError("step", self.step, "is the step of both classes; give another")
+
+    @property
+    def chains(self) -> dict[str, Chain]:
+        """The law of each class, by its name."""
+        first = Chain(1, self.probability)
+        return {
+            "mirror": {"up": first, "down": Chain(-1, self.probability)},
+            "steps": {"+1": first, f"{self.step:+d}": Chain(self.step, self.probability)},
+            "strength": {"strong": first, "weak": Chain(1, WEAKER * self.probability)},
+            "lag": {"near": first, "far": Chain(1, self.probability, lag=2)},
+        }[self.law]
 
     def build(self, generator: "np.random.Generator") -> "Rows":
         import numpy as np
@@ -164,38 +198,55 @@ class Proximity(BuiltinTask):
         from selfpretrain.data.rows import made
 
         y = np.arange(self.sequences, dtype=np.int64) % 2
-        step = np.where(y == 0, 1, -1)
+        step, probability, lag = (np.array(of_classes)[y] for of_classes in zip(*self.chains.values(), strict=True))
         x = generator.integers(self.symbols, size=(self.sequences, self.length))
-        local = generator.random((self.sequences, self.length)) < self.probability
+        local = generator.random((self.sequences, self.length)) < probability[:, None]
+        rows = np.arange(self.sequences)
         for t in range(1, self.length):
-            x[:, t] = np.where(local[:, t], (x[:, t - 1] + step) % self.symbols, x[:, t])
-        return made("symbols", ("up", "down"), x, y)
+            is_local = local[:, t] & (lag <= t)
+            x[:, t] = np.where(is_local, (x[rows, t - lag] + step) % self.symbols, x[:, t])
+        return made("symbols", tuple(self.chains), x, y)
 
     @property
     def posterior(self) -> "Posterior":
         return self._log_probabilities
 
     def _log_probabilities(self, x: "NDArray[np.int64]") -> "NDArray[np.float64]":
-        """By the forward-backward algorithm for each direction, weighted by how well it explains what is seen."""
+        """By the forward-backward algorithm for each class, weighted by how well it explains what is seen."""
         import numpy as np
 
         seen = np.where(x[..., None] < 0, 1.0, np.arange(self.symbols) == x[..., None])  # (N, T, K)
-        marginals, evidence = zip(*(self._forward_backward(seen, step) for step in (1, -1)), strict=True)
+        marginals, evidence = zip(*(self._explained(seen, chain) for chain in self.chains.values()), strict=True)
         weights = np.exp(np.array(evidence) - np.logaddexp.reduce(evidence))
         mixed: NDArray[np.float64] = (weights[:, :, None, None] * np.array(marginals)).sum(0)
         with np.errstate(divide="ignore"):
             return np.log(mixed)
 
-    def _forward_backward(
-        self, seen: "NDArray[np.float64]", step: int
+    def _explained(
+        self, seen: "NDArray[np.float64]", chain: Chain
     ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
-        """Of one direction: probabilities of symbols (N, T, K), and the log likelihood of what is seen (N,)."""
+        """By the law of one class: probabilities of symbols (N, T, K), and the log likelihood of what is seen (N,).
+
+        With a lag of two the positions of even and of odd number are chains by themselves.
+        """
+        import numpy as np
+
+        marginals, evidence = np.empty_like(seen), np.zeros(len(seen))
+        for first in range(min(chain.lag, seen.shape[1])):
+            marginals[:, first :: chain.lag], added = self._forward_backward(seen[:, first :: chain.lag], chain)
+            evidence += added
+        return marginals, evidence
+
+    def _forward_backward(
+        self, seen: "NDArray[np.float64]", chain: Chain
+    ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
+        """The same of positions that follow each other in the chain."""
         import numpy as np
 
         def onward(mass: "NDArray[np.float64]", shift: int) -> "NDArray[np.float64]":
-            local: NDArray[np.float64] = self.probability * np.roll(mass, shift, axis=-1)
+            local: NDArray[np.float64] = chain.probability * np.roll(mass, shift, axis=-1)
             uniform: NDArray[np.float64] = mass.mean(-1, keepdims=True)
-            return local + (1 - self.probability) * uniform
+            return local + (1 - chain.probability) * uniform
 
         def scaled(mass: "NDArray[np.float64]") -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
             total = np.maximum(mass.sum(-1, keepdims=True), np.finfo(float).tiny)  # 0: what is seen cannot be
@@ -206,9 +257,9 @@ class Proximity(BuiltinTask):
         for t in range(seen.shape[1]):
             before[:, t], added = scaled(prior * seen[:, t])
             evidence += added
-            prior = onward(before[:, t], step)
+            prior = onward(before[:, t], chain.step)
         for t in range(seen.shape[1] - 2, -1, -1):
-            after[:, t], _ = scaled(onward(after[:, t + 1] * seen[:, t + 1], -step))
+            after[:, t], _ = scaled(onward(after[:, t + 1] * seen[:, t + 1], -chain.step))
         both = before * after
         return both / np.maximum(both.sum(-1, keepdims=True), np.finfo(float).tiny), evidence
 
