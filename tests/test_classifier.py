@@ -15,11 +15,13 @@ from selfpretrain import load_model
 from selfpretrain.arms import classical
 from selfpretrain.arms.classical import ClassicalModel, fit_classical
 from selfpretrain.classifier import Classifier, save_model
+from selfpretrain.comparison import recommend
 from selfpretrain.comparison.compare import compare
 from selfpretrain.config import ModelConfig, TrainConfig
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
+from selfpretrain.files import seal
 
 RNG = np.random.default_rng(0)
 N = 60
@@ -39,6 +41,34 @@ def rows_of(kind):
             rows.append((RNG.normal(size=(n, 2)) * (5, 0.1) + (i % 2, 100)).round(3).tolist())
         labels.append(("no", "yes", "maybe")[i % 3])
     return rows, labels
+
+
+@pytest.mark.whole
+def test_the_mean_of_an_arms_seeds_is_a_model_folder_where_it_is_offered(tmp_path, monkeypatch):
+    labels = ["odd" if i % 2 else "even" for i in range(200)]
+    rows = [RNG.normal(size=(5, 1)) + 0.9 * (label == "odd") for label in labels]
+    task, config = load_task(rows, labels), tiny_config(train=TrainConfig(lr=(1e-2,)), arms=("scratch",), seeds=3)
+    config = replace(config, label=replace(config.label, duration="40steps"))
+
+    def compared(average):
+        monkeypatch.setattr(recommend, "_average", lambda *rest: average)
+        return compare(task, config, out=tmp_path / "o").answer
+
+    assert "in the folder average: validation 100.0%, test 50.0%" in compared((1.0, 0.5)).verdict.advice
+    members = [load_model(tmp_path / f"o/runs/scratch-seed{seed}") for seed in range(3)]
+    expected = np.mean([member.predict_proba(rows) for member in members], axis=0)
+    averaged = load_model(tmp_path / "o" / "average")
+    np.testing.assert_allclose(averaged.predict_proba(rows), expected, atol=1e-6)
+    assert averaged.predict(rows[:3]).tolist() == [averaged.classes[i] for i in expected[:3].argmax(1)]
+    settings = json.loads((tmp_path / "o/average/config.json").read_text())
+    for wrong in ("3", -1, 10**9, 2.0):
+        copied = shutil.copytree(tmp_path / "o/average", tmp_path / f"wrong{wrong}")
+        (copied / "config.json").write_text(json.dumps({**settings, "averaged": wrong}))
+        seal(copied, ["config.json", "codec.json", "model.safetensors"])
+        with pytest.raises(RequestError, match=r"config\.json: missing or damaged"):
+            load_model(copied)
+    assert "average" not in compared(None).verdict.advice
+    assert list((tmp_path / "o" / "average").iterdir()) == []
 
 
 @pytest.mark.whole

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import TINY_TASK, tiny_config
+from selfpretrain.comparison.card import card_of
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
@@ -60,3 +61,17 @@ def test_a_range_of_seeds_is_taken_up_whole_after_a_kill_at_a_look(tmp_path, tin
     resolved = folder.resolved("the command")
     assert (resolved.request.looks, resolved.shortened) == (config.looks, shortened)
     assert folder.resolved("another command") is None
+
+
+def test_the_card_of_a_model_has_its_scores_and_the_verdict_and_no_name_breaks_it(finished):
+    answer = ComparisonFolder(finished).summary
+    use = answer.recommended
+    _, head, body = card_of(answer).split("---\n", 2)
+    assert head.splitlines()[0] == "library_name: selfpretrain"
+    assert f"| {100 * use.val:.1f}% | {100 * use.test:.1f}% |" in body
+    assert all(f"| `{arm}` |" in body for arm in answer.arms)
+    assert [line[2:] for line in body.splitlines() if line.startswith("* ")] == answer.verdict.lines
+    strange = replace(answer.task, name="a|b`c\n# d", class_names=("x|y", "`z"))
+    lines = card_of(replace(answer, task=strange)).splitlines()
+    assert any(line.startswith("# a/b'c\\n# d: ") for line in lines)
+    assert any(line.endswith("its classes are `x/y`, `'z`.") for line in lines)

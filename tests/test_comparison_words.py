@@ -123,7 +123,7 @@ def test_claims_with_the_same_numbers_are_one_line():
         ({"arm": "spt", "seed": 3, "choice": None}, "Use spt, seed 3, in the folder best (validation 84.0%"),
         (
             {"average_val": 0.9, "average_test": 0.89},
-            "; the mean probabilities of all its seeds: validation 90.0%, test 89.0%)",
+            "; the mean probabilities of all its seeds, in the folder average: validation 90.0%, test 89.0%)",
         ),
         (
             {"runner_up": RunnerUp(arm="spt", seed=2, choice=None, val=0.8, test=0.81)},

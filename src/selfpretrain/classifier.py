@@ -1,7 +1,8 @@
 """A trained model as a folder, and back: what a person takes away and uses on raw rows.
 
 model/
-  config.json           settings of the model, and its inputs; of a classical model which features it sees
+  config.json           settings of the model and its inputs; how many are averaged, if it is a mean of several; of a
+                        classical model which features it sees
   codec.json            how raw rows become numbers, and the class names
   model.safetensors     the weights; or of a classical model
   model.skops           its transformer and estimator, as skops stores them: no pickle
@@ -21,7 +22,7 @@ from safetensors.torch import load as tensors_from_bytes
 from scipy.special import softmax
 
 from selfpretrain.arms.classical import ClassicalModel
-from selfpretrain.config import ModelConfig
+from selfpretrain.config import MAX_SEEDS, ModelConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.feed import evaluation_batches
 from selfpretrain.data.kinds import KINDS, InputSpec
@@ -41,6 +42,7 @@ from selfpretrain.files import (
     write_atomically,
     write_json,
 )
+from selfpretrain.model.average import Average
 from selfpretrain.model.borrowed import BorrowedAttention
 from selfpretrain.model.ragged import ByLength
 from selfpretrain.model.transformer import SequenceModel, fresh_model
@@ -57,7 +59,7 @@ CPU = torch.device("cpu")
 
 
 def probabilities_of(
-    model: SequenceModel | BorrowedAttention, rows: Split, device: torch.device
+    model: SequenceModel | BorrowedAttention | Average, rows: Split, device: torch.device
 ) -> NDArray[np.float64]:
     """Class probabilities of coded rows, (N, classes)."""
     logits, _ = predict_logits(
@@ -72,7 +74,7 @@ class Classifier:
     """A trained model with its codec."""
 
     codec: Codec
-    model: SequenceModel | ClassicalModel
+    model: SequenceModel | Average | ClassicalModel
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -115,12 +117,13 @@ class Classifier:
         return classes
 
 
-def save_model(folder: Path, model: SequenceModel | ClassicalModel, codec: Codec) -> None:
+def save_model(folder: Path, model: SequenceModel | Average | ClassicalModel, codec: Codec) -> None:
     """Write a model folder."""
     own_folder(folder)
     write_json(folder / CODEC, to_dict(codec))
-    if isinstance(model, SequenceModel):
-        write_json(folder / CONFIG, {"model": to_dict(model.config), "inputs": to_dict(model.inputs)})
+    if not isinstance(model, ClassicalModel):
+        averaged = {"averaged": len(model.models)} if isinstance(model, Average) else {}
+        write_json(folder / CONFIG, {"model": to_dict(model.config), "inputs": to_dict(model.inputs), **averaged})
         write_atomically(folder / WEIGHTS, weights_to_bytes(model.state_dict()))
     else:
         _save_classical(folder, model)
@@ -161,9 +164,13 @@ def load_model(folder: Path | str) -> Classifier:
     if not isinstance(config, dict) or not {"model", "inputs"} <= config.keys():
         raise DamagedError(folder / CONFIG)
     settings = read_record(folder / CONFIG, ModelConfig, config["model"])
-    model = fresh_model(settings, read_record(folder / CONFIG, InputSpec, config["inputs"]), seed=0)
-    model.load_state_dict(tensors_from_bytes(files.read(WEIGHTS)))
-    return Classifier(codec, model.eval())
+    inputs, n_averaged = read_record(folder / CONFIG, InputSpec, config["inputs"]), config.get("averaged", 0)
+    if type(n_averaged) is not int or not 0 <= n_averaged <= MAX_SEEDS:
+        raise DamagedError(folder / CONFIG)
+    model = fresh_model(settings, inputs, seed=0)
+    whole = Average([fresh_model(settings, inputs, seed=0) for _ in range(n_averaged)]) if n_averaged else model
+    whole.load_state_dict(tensors_from_bytes(files.read(WEIGHTS)))
+    return Classifier(codec, whole.eval())
 
 
 def _load_classical(files: Sealed, settings: Any) -> ClassicalModel:

@@ -5,6 +5,7 @@ environment.json   versions, device, command, commit
 splits.csv         the split of each row of the data, by its number from 0
 summary.json       the answer
 best/              the model that it recommends (see ``classifier``)
+average/           the mean of its arm's seeds, where that is better on validation
 runs/              a folder for each arm and seed (see ``run``)
 trainings/         the store of trainings (see ``train.store``), unless another one is shared
 transplants/       the runs of the causal test, and which trainings they may use
@@ -19,8 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from selfpretrain.comparison.card import CARD, card_of
 from selfpretrain.comparison.run import MODEL, RESULT, RunRecord, run_name
-from selfpretrain.comparison.summary import Look, Shortened, Summary
+from selfpretrain.comparison.summary import Look, Recommendation, Shortened, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
 from selfpretrain.errors import DamagedError, RequestError, SettingError
@@ -77,7 +79,7 @@ class ComparisonFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.runs, self.transplants, self.report = path / "runs", path / "transplants", path / "report.html"
-        self.best = path / "best"
+        self.best, self.average = path / "best", path / "average"
 
     @property
     def is_comparison(self) -> bool:
@@ -209,12 +211,32 @@ class ComparisonFolder:
         is_asked = source is not None and source.train_on_test  # for this very model, whatever it has learnt
         is_kept = use is not None and use.saved and (use.learnt or is_asked)
         model = Sealed(self.runs / run_name(use.arm, use.seed) / MODEL) if use is not None and is_kept else None
-        unseal(own_folder(self.best), () if model is None else model.names)
+        unseal(own_folder(self.best), () if model is None else (*model.names, CARD))
         if model is not None:
             for name in model.names:
                 write_atomically(self.best / name, model.read(name))
-            seal(self.best, model.names)
+            write_atomically(self.best / CARD, card_of(summary))
+            seal(self.best, (*model.names, CARD))
+        self._write_average(use if is_kept else None, summary)
         write_json(self.path / SUMMARY, to_dict(summary))
+
+    def _write_average(self, use: Recommendation | None, summary: Summary) -> None:
+        """Write the mean of the recommended arm's seeds, if it is offered."""
+        if use is None or use.average_val is None or use.choice:
+            if self.average.exists():  # of an earlier answer
+                unseal(self.average, ())
+            return
+        from selfpretrain.classifier import FILES, load_model, save_model
+        from selfpretrain.model.average import Average
+        from selfpretrain.model.transformer import SequenceModel
+
+        seeds = [seed for seed, acc in enumerate(summary.arms[use.arm].test_acc) if acc is not None]
+        members = [load_model(self.runs / run_name(use.arm, seed) / MODEL) for seed in seeds]
+        networks = [member.model for member in members if isinstance(member.model, SequenceModel)]
+        unseal(own_folder(self.average), (*FILES, CARD))
+        save_model(self.average, Average(networks), members[0].codec)
+        write_atomically(self.average / CARD, card_of(summary, averaged=True))
+        seal(self.average, (*Sealed(self.average).names, CARD))
 
     def write_transplants(self, trainings: Iterable[str]) -> None:
         """Write down which trainings the transplants may use, before the first of them is made."""

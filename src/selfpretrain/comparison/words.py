@@ -166,7 +166,7 @@ def _advice(answer: Summary) -> str:
     scores = [f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}, trained in {use.seconds:.3g} s"]
     if use.average_val is not None and use.average_test is not None:
         levels = f"validation {unit.level(use.average_val)}, test {unit.level(use.average_test)}"
-        scores.append(f"the mean probabilities of all its seeds: {levels}")
+        scores.append(f"the mean probabilities of all its seeds, in the folder average: {levels}")
     if use.runner_up is not None:
         second = use.runner_up
         rank = (

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from selfpretrain.arms.classical import ClassicalModel
 from selfpretrain.classifier import Classifier
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import own_folder, require_absent, to_dict, write_atomically
+from selfpretrain.model.average import Average
 from selfpretrain.model.transformer import SequenceModel
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -32,7 +34,7 @@ class Probabilities(nn.Module):
     has, C channels.
     """
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: SequenceModel | Average) -> None:
         super().__init__()
         self.model = model
 
@@ -63,7 +65,7 @@ def export_onnx(model: Classifier, out: Path) -> float:
     """
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise RequestError(f"export needs {', '.join(missing)}: pip install 'selfpretrain[onnx]'")
-    if not isinstance(model.model, SequenceModel):
+    if isinstance(model.model, ClassicalModel):
         problem = f"this is a classical model ({type(model.model.estimator).__name__}), and a network is exported"
         raise RequestError(f"{problem}; name that of a run, such as runs/spt-seed0")
     if out.suffix != ".onnx":
