@@ -799,3 +799,46 @@ def test_arrays_by_split_may_say_what_rows_share(steps, tmp_path):
     np.savez(tmp_path / "t.npz", **arrays | {"Person_test": own[:5]})
     with pytest.raises(RequestError, match=r"x_test \(12, 6\) and Person_test \(5,\); they need a row for each"):
         load_task(tmp_path / "t.npz", group="person")
+
+
+WORDS_OF = {label: [f"{label}{'abcdefgh'[n % 8]}{n}" for n in range(40)] for label in ("x", "y")}
+
+
+def labelled(path, more=()):
+    rows = [f"{text},{label}" for label, texts in WORDS_OF.items() for text in texts]
+    path.write_text("\n".join(["text,label", *rows, *more]) + "\n")
+    return path
+
+
+def test_a_file_without_labels_joins_self_pretraining_and_moves_no_row(tmp_path):
+    """As rows with an empty label in one file do; labelled rows stay in their splits."""
+    train = labelled(tmp_path / "train.csv")
+    more = tmp_path / "more.jsonl"
+    more.write_text("".join(json.dumps({"text": f"new{n}", "label": "z"}) + "\n" for n in range(25)))
+    alone, task = load_task(train), load_task(train, unlabelled_file=more)
+    for part in ("train", "val", "test"):
+        before, after = getattr(alone, part), getattr(task, part)
+        assert before.numbers.tolist() == after.numbers.tolist() and before.y.tolist() == after.y.tolist()
+    assert task.classes == ("x", "y") and len(task.unlabelled) == 25
+    assert set(task.unlabelled.numbers).isdisjoint(alone.train.numbers)
+    in_one = load_task(labelled(tmp_path / "one.csv", [f"new{n}," for n in range(25)]))
+    assert np.array_equal(in_one.pretrain_rows.x, task.pretrain_rows.x)
+    assert "train.csv and more.jsonl: 105 rows" in task.notes[0]
+    assert load_task(task.source).fingerprint == task.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "says"),
+    [
+        ("words\nabc\n", {}, "more.csv: column 'text' is missing, which the first file has"),
+        ("text\nabc\n\n", {"group": "label"}, "does not go with --group"),
+        ("", {}, "more.csv: the file is empty"),
+        (None, {}, "more.csv: no such file"),
+    ],
+)
+def test_a_file_without_labels_that_cannot_be_used_is_refused(tmp_path, content, options, says):
+    if content is not None:
+        (tmp_path / "more.csv").write_text(content)
+    with pytest.raises(RequestError) as refused:
+        load_task(labelled(tmp_path / "train.csv"), unlabelled_file=tmp_path / "more.csv", **options)
+    assert says in str(refused.value)

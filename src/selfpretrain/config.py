@@ -60,6 +60,9 @@ class TaskConfig:
     """For files: how to read a sequence, as symbols, bytes or values. If not given, guessed (and the guess printed)."""
     test: Path | None = None
     """For files: a second file with the test sequences. Its columns are found by the names of the first one's."""
+    unlabelled_file: Path | None = field(default=None, metadata=RARE)
+    """For files: one more file, with sequences for self-pretraining alone; labels in it are not read. Its columns are
+    found by the names of the first one's."""
     max_length: int | None = None
     """Truncate longer sequences to this many positions, and print how many were truncated.
     If not given: 1,024 for files; built-in tasks are never truncated."""
@@ -126,7 +129,10 @@ class TaskConfig:
             raise SettingError("time", self.time, "orders the rows of a series; name the series with --series")
         if self.pair is not None and self.series is not None:
             raise SettingError("pair", self.pair, "does not go with --series; put a whole sequence into each cell")
-        for name in ("test", "data_dir"):
+        if self.unlabelled_file is not None and self.group is not None:
+            problem = "does not go with --group; put its rows into the first file, with an empty label"
+            raise SettingError("unlabelled_file", self.unlabelled_file, problem)
+        for name in ("test", "unlabelled_file", "data_dir"):
             if isinstance(path := getattr(self, name), str):  # as a person writes it in Python
                 object.__setattr__(self, name, Path(path))
 

@@ -11,8 +11,8 @@ import numpy as np
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.builtin import BuiltinTask, Source, data_folder
 from selfpretrain.data.memory import TAKEN, columns_of
-from selfpretrain.data.read import rows_in_memory, rows_of_table
-from selfpretrain.data.rows import assemble, parsed, with_test_rows
+from selfpretrain.data.read import rows_in_memory, rows_of_table, rows_without_labels
+from selfpretrain.data.rows import assemble, parsed, with_more_rows, with_test_rows
 from selfpretrain.data.table import EXTENSIONS, extension, read_table
 from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
@@ -27,7 +27,7 @@ ROW_OPTIONS = ("kind", "decimal", "dates", "axes", "unlabelled", "fold_case", "a
 """Options of tables with named columns, of text files, and of all rows that are not made by a built-in task."""
 BYTES_A_POSITION = 16
 """A position takes at least so many while a task is made (ours)."""
-FILE_OPTIONS = (*TABLE_OPTIONS, *TEXT_OPTIONS, *ROW_OPTIONS, "test")
+FILE_OPTIONS = (*TABLE_OPTIONS, *TEXT_OPTIONS, *ROW_OPTIONS, "test", "unlabelled_file")
 """Options that a built-in task does not have."""
 
 
@@ -62,7 +62,15 @@ def load_task(
         if named and frame is None:
             raise SettingError("group", options["group"], "is no list; give a list with an entry for each row")
         group = None if y is None or named else options.pop("group", None)
-        elsewhere = {"data", "options", "test", "data_dir", *TEXT_OPTIONS, *(TABLE_OPTIONS if frame is None else ())}
+        elsewhere = {
+            "data",
+            "options",
+            "test",
+            "unlabelled_file",
+            "data_dir",
+            *TEXT_OPTIONS,
+            *(TABLE_OPTIONS if frame is None else ()),
+        }
         for name in [name for name in options if name not in own - elsewhere]:
             listed = ", ".join(sorted(own - elsewhere | {"split", "group"}))
             raise SettingError(name, options[name], f"is no option of sequences in memory; they are {listed}")
@@ -91,6 +99,10 @@ def load_task(
             table = read_table(config.test, config)
             test = replace(rows_of_table(config.test, table, config, training=rows), kind=rows.kind)
             rows = with_test_rows(path, rows, config.test, parsed(config.test, test, config))
+    if config.unlabelled_file is not None:
+        with reading(config.unlabelled_file):
+            more = rows_without_labels(config.unlabelled_file, read_table(config.unlabelled_file, config), rows)
+            rows = with_more_rows(config.unlabelled_file, rows, parsed(config.unlabelled_file, more, config))
     return assemble(path, path.stem, rows, config)
 
 

@@ -168,6 +168,28 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     )
 
 
+def rows_without_labels(where: Path | str, table: Table, training: Rows) -> Rows:
+    """The rows of a table whose labels, if it has any, are not read; its columns as ``training`` has them.
+
+    Raises:
+        RequestError: a column is missing, or cannot be used.
+    """
+    reading = replace(training.reading, label=None, split=None, group=None)
+    for name in (*reading.cells, *reading.roles.values()):
+        if name not in table.columns and name not in table.unreadable:
+            refuse(where, None, f"column '{name}' is missing, which the first file has; there are {some(table.names)}")
+    columns, first = sequence_columns(where, table.columns, reading)
+    return replace(
+        training,
+        columns=columns,
+        labels=[None] * len(first),
+        split=None,
+        numbers=np.arange(len(first)),
+        notes=list(table.notes),
+        reading=reading,
+    )
+
+
 def _groups(where: Path | str, name: str, cells: Sequence[Any], first: NDArray[np.int64]) -> list[str]:
     """What each sequence shares with others; ``first`` are the rows where they begin."""
     groups = list(map(spelling, cells))

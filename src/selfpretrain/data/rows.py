@@ -184,6 +184,25 @@ def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -
     )
 
 
+def with_more_rows(where: Path | str, rows: Rows, more: Rows) -> Rows:
+    """Parsed rows with parsed rows without labels behind them, which are for training.
+
+    Raises:
+        RequestError: they have other channels.
+    """
+    check_channels(where, more.columns[0], rows.columns[0].entries.shape[-1], "the first file")
+    first = int(rows.numbers.max()) + 1  # masks are drawn by a row's number, so that no two may have the same
+    return replace(
+        rows,
+        columns=[Sequences.joined(both) for both in zip(rows.columns, more.columns, strict=True)],
+        labels=rows.labels + more.labels,
+        split=None if rows.split is None else rows.split + ["train"] * len(more.labels),
+        numbers=np.concatenate([rows.numbers, first + more.numbers]),
+        notes=[*rows.notes, *(f"{Path(where).name}: {note}" for note in more.notes if note not in rows.notes)],
+        file=f"{rows.file} and {Path(where).name}",
+    )
+
+
 def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec: Codec | None = None) -> Task:
     """The task of parsed rows: check, cut, split, fit the codec on training rows, encode.
 
