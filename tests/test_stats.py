@@ -246,3 +246,16 @@ def test_chance_is_twice_the_most_that_an_estimate_without_signal_scatters(direc
     interval = gradient_snr(torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
     assert interval.std().item() == pytest.approx(chance_snr(n) / 2 / math.sqrt(directions), rel=0.1)
     assert (interval > chance_snr(n)).double().mean() < 0.06
+
+
+def test_the_p_value_of_any_mean_is_scipys_and_that_of_an_end_is_five_per_cent():
+    numbers = np.random.default_rng(0).normal(0.3, 1.0, size=9)
+    interval = t_interval(numbers)
+    for bound in (-0.5, 0.0, 0.3, 2.0):
+        assert interval.p_at(bound) == pytest.approx(stats.ttest_1samp(numbers, bound).pvalue)
+    crossed = crossed_interval(np.random.default_rng(1).random((4, 50)) < 0.8)
+    exact = crossed_interval(np.ones((3, 40), dtype=bool))
+    for some in (interval, crossed, exact):
+        ends = [some.p_at(end) for end in some.bounds if abs(end) < 1]
+        assert ends == pytest.approx([0.05] * len(ends)) and ends
+    assert t_interval([1.0]).p_at(0.5) is None

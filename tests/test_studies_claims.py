@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from conftest import tiny_config
 from selfpretrain.comparison.summary import ArmSummary, ContrastSummary, Summary
-from selfpretrain.config import DiagnoseConfig, TaskConfig
+from selfpretrain.config import GAIN, DiagnoseConfig, TaskConfig
 from selfpretrain.explain.cells import alone
 from selfpretrain.explain.conclude import Evidence, Shape, Signals
 from selfpretrain.registry import STUDIES
@@ -121,6 +122,20 @@ def test_p_values_are_adjusted(p_values, families, adjusted, expected):
     assert [answer.p_adjusted for answer in answers] == pytest.approx(adjusted)
     assert [answer.primary for answer in answers[:3]] == [True, True, False]
     assert " ".join(answer.outcome for answer in answers) == expected.strip()
+
+
+@pytest.mark.parametrize(("secondary", "expected"), [(1, "does not hold"), (3, "undecided")])
+def test_what_does_not_hold_is_corrected_like_what_holds(secondary, expected):
+    """Each of the secondary claims has a p of 0.02 by itself: enough for one, not for three."""
+    df, error = 4.3, 0.01
+    half = float(stats.t.ppf(0.975, df)) * error
+    effect = GAIN - float(stats.t.isf(0.01, df)) * error
+    summary = summary_of(FLAT, tuple(acc + effect for acc in FLAT), half_width=half)
+    contrast = replace(summary.comparisons[0], df=df)
+    summaries = {n: replace(summary, comparisons=(contrast,)) for n in range(2 + secondary)}
+    answers = decided([ahead(n) for n in summaries], summaries)
+    assert [answer.p_adjusted for answer in answers[2:]] == pytest.approx([0.02 * secondary] * secondary)
+    assert {answer.outcome for answer in answers[2:]} == {expected}
 
 
 @pytest.mark.parametrize("first", [(0.3, 0.31, 0.29), (0.52, 0.52, 0.52)])

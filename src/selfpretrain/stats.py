@@ -23,7 +23,7 @@ one arm's accuracy over seeds, and correlation of such differences within a grou
 class Interval:
     """A mean with its two-sided interval and the p-value of "the mean is 0".
 
-    ``low``, ``high`` and ``p`` are None where one number alone was given.
+    ``low``, ``high`` and ``p`` are None where one number alone was given; ``df`` is None for an exact interval, too.
     """
 
     mean: float
@@ -31,6 +31,7 @@ class Interval:
     high: float | None
     p: float | None
     n: int
+    df: float | None = None
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:
@@ -47,6 +48,23 @@ class Interval:
     def within(self, margin: float) -> bool:
         """Whether the whole interval lies within ``+-margin``."""
         return self.above(-margin) and self.below(margin)
+
+    def p_at(self, bound: float) -> float | None:
+        """The two-sided p-value of "the mean is ``bound``"; None where there is no interval.
+
+        >>> interval = t_interval([1.0, 2.0, 3.0])
+        >>> interval.p_at(0.0) == interval.p, round(interval.p_at(interval.high), 4)
+        (True, 0.05)
+        """
+        if self.low is None or self.high is None or self.p is None:
+            return None
+        distance = abs(self.mean - bound)
+        if self.df is not None:
+            error = (self.high - self.low) / 2 / float(stats.t.ppf(0.5 + LEVEL / 2, self.df))
+            return float(2 * stats.t.sf(distance / error, self.df)) if error else float(distance == 0)
+        share = max(self.high - self.mean, self.mean - self.low)  # of ``_all_alike``: 1 - 0.025^(1/n)
+        n = math.log(0.5 - LEVEL / 2) / math.log1p(-share) if 0 < share < 1 else 1.0
+        return float(min(1.0, 2 * max(0.0, 1 - distance) ** n))
 
     def clipped(self, low: float, high: float) -> "Interval":
         """The same, cut to what the mean can be."""
@@ -77,7 +95,7 @@ def _student(mean: float, error: float, df: float, n: int) -> Interval:
     """``mean +- t_{.975, df} error``."""
     half = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, df)) if error else float(mean == 0)
-    return Interval(mean, mean - half, mean + half, p, n)
+    return Interval(mean, mean - half, mean + half, p, n, df)
 
 
 def _all_alike(mean: float, n_seeds: int, n: int) -> Interval:

@@ -206,6 +206,7 @@ def entry(contrast: Contrast, contrasts: Sequence[Contrast], level: float) -> Co
         compute_ratio=contrast.compute_ratio,
         outcome=contrast.outcome,
         cause=cause_of(contrast, with_more_compute(contrast, contrasts)),
+        df=contrast.test.df,
     )
 
 

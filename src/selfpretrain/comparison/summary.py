@@ -129,6 +129,7 @@ class ContrastSummary:
     Attributes:
         primary: one of the claims that the comparison is made for; all others are secondary.
         ci95, p: over other seeds and other test sequences.
+        df: degrees of freedom behind them; None where the interval is an exact one.
         p_adjusted: what decides: after Holm, among the primary claims and among the others.
         n_test: test sequences; with ``--group`` the groups that they belong to.
         seeds_ahead: seeds in which the arm is ahead.
@@ -153,6 +154,7 @@ class ContrastSummary:
     compute_ratio: float
     outcome: Outcome
     cause: Cause
+    df: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -150,7 +150,7 @@ class Ahead(Claim):
         one, two = (results[name].summary for name, _ in self.needs(cases))
         contrast = one.contrast(self.arm, self.against)
         if self.other is None and contrast is not None and self.split == "test":
-            return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds)
+            return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds, contrast.df)
         return _leads(one.arms[self.arm], two.arms[self.against], self.split) or UNPAIRED
 
 
@@ -340,6 +340,9 @@ class Blind(OfDiagnosis):
 def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> list[ClaimAnswer]:
     """What the comparisons say of each claim; the first two are primary, the others corrected in their families.
 
+    A claim holds if its effect is reliably above 0, and does not if it is reliably below ``least``. Its p-value is that
+    of the side on which the effect lies, and both answers are corrected alike (Holm).
+
     Where some seeds of an arm left the plateau and others did not, an interval over so few knows too little of those
     that would, and no claim is refuted.
 
@@ -347,14 +350,16 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
     """
     from selfpretrain.comparison.claims import ALPHA, adjusted_p
 
-    answers, p_values, families = [], [], []
+    answers, p_values, families, refutable = [], [], [], set[int]()
     for number, claim in enumerate(claims):
         interval, why = _measured(claim, cases, results)
         enough = interval.n >= MIN_SEEDS
-        too_small = enough and interval.below(claim.least)
-        refuted = too_small and not _mixed(claim, cases, results)
-        speaks_for_it = enough and not too_small and interval.mean > 0
-        p_values.append(interval.p if speaks_for_it and interval.p is not None else 1.0)
+        speaks_against = enough and interval.below(claim.least)
+        is_for = enough and not speaks_against and interval.mean > 0
+        p = interval.p if is_for else interval.p_at(claim.least) if speaks_against else None
+        p_values.append(1.0 if p is None else p)
+        if speaks_against and not _mixed(claim, cases, results):
+            refutable.add(number)
         families.append(None if number < PRIMARY else claim.family)
         answers.append(
             ClaimAnswer(
@@ -368,7 +373,7 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
                 ci95=interval.bounds,
                 p_adjusted=None,
                 n_seeds=interval.n,
-                outcome="does not hold" if refuted else "undecided",
+                outcome="undecided",
                 why=why,
             )
         )
@@ -379,8 +384,10 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
             names = claims[number].rests_on(cases)
             level = min((results[name].summary.level for name in names if name in results), default=ALPHA)
             if answers[number].why is None:
-                holds = answers[number].outcome == "undecided" and p < level
-                outcome = "holds" if holds else answers[number].outcome
+                is_below = (answers[number].ci95[1] or 0.0) < claims[number].least
+                outcome: Literal["holds", "does not hold", "undecided"] = "undecided"
+                if p < level:
+                    outcome = "holds" if not is_below else "does not hold" if number in refutable else "undecided"
                 answers[number] = replace(answers[number], p_adjusted=p, outcome=outcome)
     return answers
 
