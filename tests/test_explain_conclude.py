@@ -180,6 +180,21 @@ def test_a_planted_carrier_is_named(group):
     assert found.mechanism == ("proximity from absolute positions" if group == "query-key" else None)
 
 
+def test_without_a_gain_it_is_said_what_attention_has_learnt():
+    flat = [
+        (start, start._replace(near_mass=start.near_mass + 0.01 * (-1) ** seed)) for seed, start in enumerate(START)
+    ]
+
+    def said(shapes):
+        sentences = conclude(Evidence(outcome="equal", n_seeds=SEEDS, cells={}, shapes=shapes)).sentences
+        return [sentence for sentence in sentences if sentence.startswith("After self-pretraining attention")]
+
+    (learnt,), (not_learnt,) = said(NEAR), said(flat)
+    assert re.search(r"has learnt to favour near positions: .* they get 4\.\d times .* \(at the start 1\.0\)", learnt)
+    assert "is not shown to favour near positions" in not_learnt
+    assert said([]) == []
+
+
 def test_without_a_gain_nothing_carries_whatever_the_cells_say():
     reasons = set()
     for outcome in ("no detectable effect", "loses", "not tested", "not compared"):
