@@ -26,9 +26,15 @@ def test_links_between_pages_lead_somewhere(page):
 def test_files_that_a_page_names_exist(page):
     """The changelog may name files of its time."""
     named = re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|html|csv))`", page.read_text())
-    places = (ROOT, ROOT / "src/selfpretrain", ROOT / "src/selfpretrain/comparison")
+    places = (ROOT, ROOT / "tests", ROOT / "src/selfpretrain", ROOT / "src/selfpretrain/comparison")
     own = {"mine.py", "heads.py", "table.csv", "splits.csv", "my.csv", "report.html", "test.csv", "train.csv"}
     assert [name for name in named if name not in own and not any((place / name).exists() for place in places)] == []
+
+
+def test_the_tests_that_show_a_promise_exist():
+    promised = re.findall(r"`(test_\w+)`", (ROOT / "docs/reliability.md").read_text())
+    written = "".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    assert promised and [name for name in promised if f"def {name}(" not in written] == []
 
 
 def test_every_public_function_of_the_diagnostics_has_an_example():
