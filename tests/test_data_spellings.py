@@ -51,7 +51,8 @@ def text_of(table, separator=",", quoting=csv.QUOTE_MINIMAL, order=None, first="
 
 def saved(path, text, encoding="utf-8"):
     data = text.encode(encoding)
-    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    packed = {".gz": gzip.compress, ".zst": lambda data: pa.compress(data, codec="zstd", asbytes=True)}
+    path.write_bytes(packed.get(path.suffix, bytes)(data))
     return path
 
 
@@ -114,6 +115,7 @@ SPELLINGS = {
     "utf-16": (ALL, lambda f, r: saved(f / "a.csv", text_of(wide(r)), "utf-16"), {}),
     "latin-1": (ALL, lambda f, r: saved(f / "a.csv", text_of(wide(r)), "latin-1"), {"encoding": "latin-1"}),
     "gzip": (ALL, lambda f, r: saved(f / "a.csv.gz", text_of(wide(r))), {}),
+    "zstd": (ALL, lambda f, r: saved(f / "a.csv.zst", text_of(wide(r))), {}),
     "nan for empty": (NUMBERS, lambda f, r: saved(f / "a.csv", text_of(wide(r, "NaN"))), {}),
     "blanks": (ALL, lambda f, r: saved(f / "a.csv", text_of(cells(r, lambda row: " ".join(map(str, row))))), {}),
     "commas": (ALL, lambda f, r: saved(f / "a.csv", text_of(cells(r, lambda row: ",".join(map(str, row))))), {}),

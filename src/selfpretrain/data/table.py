@@ -8,8 +8,8 @@
 | .npz               | first axis of its arrays, or of x_train, y_train, x_test ... | arrays of up to three axes  |
 | .fasta .fastq, folders                                 see ``data.formats``                                     |
 
-Texts may be compressed with gzip, begin with a byte-order mark or a line such as ``sep=;``, and be in another encoding
-than UTF-8 where ``--encoding`` names it.
+Texts may be compressed with gzip or zstd, begin with a byte-order mark or a line such as ``sep=;``, and be in another
+encoding than UTF-8 where ``--encoding`` names it.
 """
 
 import codecs
@@ -21,7 +21,7 @@ import sys
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from json import JSONDecodeError, loads
@@ -42,8 +42,11 @@ from selfpretrain.files import reading
 from selfpretrain.machine import require_memory
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", *RECORDS)
-PACKED = ".gz"
-"""May follow the extension of a text file."""
+PACKED: Mapping[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open,
+    ".zst": lambda path: pyarrow.input_stream(str(path), compression="zstd"),
+}
+"""What may follow the extension of a text file, and what unpacks it."""
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -59,6 +62,7 @@ ROWS = 2048
 """Records of a piece of a file that counts them (ours)."""
 MAGIC = {
     b"\x1f\x8b": "compressed with gzip; let its name end in .gz",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; let its name end in .zst",
     b"PK\x03\x04": "a ZIP archive, as Excel writes it; save it as CSV",
 }
 """How files begin that are no text, whatever their name says, and what to do with them."""
@@ -104,7 +108,7 @@ class Table:
 
 def extension(path: Path) -> str:
     """The extension that says what a file is, without that of its compression."""
-    return (path.with_suffix("") if path.suffix.lower() == PACKED else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in PACKED else path).suffix.lower()
 
 
 def read_table(path: Path, config: TaskConfig) -> Table:
@@ -128,7 +132,7 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
             yield Table(columns=columns, notes=notes, grid=grid)
             return
     if kind not in EXTENSIONS:
-        known = f"{', '.join(EXTENSIONS)}; text files may also end in {PACKED}"
+        known = f"{', '.join(EXTENSIONS)}; text files may also end in {' or '.join(PACKED)}"
         refuse(path, None, f"unknown extension '{path.suffix.lower()}'; use one of {known}")
     try:
         is_regular, size = path.is_file(), path.stat().st_size
@@ -168,8 +172,9 @@ def _records(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
 def _raw(path: Path, limit: int | None = None) -> bytes:
     """The bytes of a text, unpacked; the first ``limit`` only, if there is one."""
     try:
-        with gzip.open(path) if path.suffix.lower() == PACKED else path.open("rb") as file:
-            return file.read(MOST_BYTES + 1 if limit is None else limit)
+        unpack = PACKED.get(path.suffix.lower())
+        with path.open("rb") if unpack is None else unpack(path) as file:
+            return bytes(file.read(MOST_BYTES + 1 if limit is None else limit))
     except (OSError, EOFError, zlib.error) as error:
         refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
 
@@ -244,7 +249,7 @@ def _parsed(
     layout = arrow_csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=remember)
     types = dict.fromkeys(names, pyarrow.string())
     as_written = arrow_csv.ConvertOptions(column_types=types, null_values=[""], strings_can_be_null=True)
-    as_it_is = separator != " " and path.suffix.lower() != PACKED and _encoding(_raw(path, 2), config) == "utf-8"
+    as_it_is = separator != " " and path.suffix.lower() not in PACKED and _encoding(_raw(path, 2), config) == "utf-8"
     raw = b"" if as_it_is else _utf8(path, config)
     if separator == " ":  # one or more
         raw = b"\n".join(b" ".join(line.split()) for line in raw.splitlines())
