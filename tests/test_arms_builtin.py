@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from conftest import ragged_task, tiny_config, tiny_training
+from selfpretrain.arms.arm import Rates
 from selfpretrain.arms.builtin import SLOPE, contrasts_of, expanded, lacking
 from selfpretrain.classifier import load_model
 from selfpretrain.comparison.compare import compare
@@ -73,6 +74,9 @@ def test_spt_labelled_is_spt_on_a_task_without_the_other_rows(tmp_path):
         ("spt-labelled", "scratch"),
     }
     assert "--arms usual,spt-labelled" not in str(done.answer.warnings)
+    epochs = Request(tiny_config(pretrain=PhaseConfig(duration="3epochs", batch_size=16)), task)
+    steps = [ARMS[arm].recipe(epochs, 0, Rates(1e-2, 1e-2)).source.plan.steps for arm in ("spt", "spt-labelled")]
+    assert steps[0] == steps[1]  # as many as spt has, whatever an epoch is
     with pytest.raises(RequestError, match="the arm spt-labelled is spt where every row has a label; leave it out"):
         Request.of(alone, config)
 

@@ -16,6 +16,7 @@ from selfpretrain.cli import compare_arguments
 from selfpretrain.comparison import budget
 from selfpretrain.comparison import compare as compare_module
 from selfpretrain.comparison.budget import CHOSEN, CLOSING_SECONDS, seconds_of
+from selfpretrain.comparison.caveats import hurry
 from selfpretrain.comparison.compare import compare, planned
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.request import Request
@@ -110,6 +111,11 @@ def test_long_sequences_are_read_in_the_smallest_patches_that_fit(monkeypatch, s
     said = f"; {patch} positions read as one" in plan.lines[1]
     assert said == (patch > 1)
     assert (plan.shortened.patch if plan.shortened else 1) == patch
+    if patch > 1:
+        assert f" --patch {patch} trains the whole preset" in hurry(plan.shortened).cure
+    lengths = np.where(np.arange(len(task.train)) == 0, 140, 9)  # one long sequence among short ones
+    mostly_short = replace(task, train=replace(task.train, lengths=lengths))
+    assert within(mostly_short, config, f"{seconds}s").request.config.model.patch == 1
     kept = within(task, config, "80s", {"model.patch"})
     assert kept.request.config.model.patch == 1
 

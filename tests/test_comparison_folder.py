@@ -71,6 +71,8 @@ def test_the_card_of_a_model_has_its_scores_and_the_verdict_and_no_name_breaks_i
     assert f"| {100 * use.val:.1f}% | {100 * use.test:.1f}% |" in body
     assert all(f"| `{arm}` |" in body for arm in answer.arms)
     assert [line[2:] for line in body.splitlines() if line.startswith("* ")] == answer.verdict.lines
+    untested = card_of(answer, is_tested=False)  # what fit makes has trained on its test rows
+    assert "on test" not in untested and "0 for the test" in untested and "\n* " not in untested
     strange = replace(answer.task, name="a|b`c\n# d", class_names=("x|y", "`z"))
     lines = card_of(replace(answer, task=strange)).splitlines()
     assert any(line.startswith("# a/b'c\\n# d: ") for line in lines)

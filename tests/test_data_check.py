@@ -82,6 +82,15 @@ def test_a_length_a_mark_and_an_order_that_give_the_class_away():
     blocks = [("x", "y")[row // 10 % 2] for row in range(300)]  # recordings of ten rows
     order = seen(words(300), blocks)["row order"]
     assert "--group" in order.cure
+    assert not seen([word[: 6 if y == "x" else 9] for word, y in zip(words(300), labels, strict=True)], labels)[
+        "position"
+    ].cure  # what is no position is no mark
+    many = [chr(0x4E00 + i) for i in RNG.integers(40, size=2000)]
+    parity = ["xy"[ord(first) % 2] for first in many]
+    told = seen([[first, *word] for first, word in zip(many, words(2000), strict=True)], parity)["position"]
+    assert told.result.startswith("position 1 alone is right for 100.0%")
+    twice = [*["x"] * 100, *["y"] * 100] * 2  # two sorted files, one after the other
+    assert not seen(words(400), twice)["row order"].cure
     by_class = seen(words(300), sorted(labels))["row order"]
     assert by_class.result.startswith("training rows are sorted by class") and not by_class.cure
 
@@ -110,6 +119,10 @@ def test_the_command_says_what_to_do_and_gives_json(cli, tmp_path):
     rows = zip(words(180), alternating(180), range(180), strict=True)
     lines = ["text,label,patient", *(f"{word},{label},p{row // 6}" for word, label, row in rows)]
     (tmp_path / "notes.csv").write_text("\n".join(lines) + "\n")
+    odd = [line.replace(",x,", ",[/b]\x1b[31m,") for line in lines]
+    (tmp_path / "odd.csv").write_text("\n".join(odd) + "\n")
+    marked = cli("data", "check", "odd.csv")
+    assert marked.returncode == 0 and "\x1b" not in marked.stdout + marked.stderr and "[/b]" in marked.stdout
     ended = cli("data", "check", "notes.csv")
     assert ended.returncode == 0
     assert "1 to look at:" in ended.stdout
@@ -119,6 +132,8 @@ def test_the_command_says_what_to_do_and_gives_json(cli, tmp_path):
     for arguments, says in (
         (("data", "check"), "data check: name a file or a task"),
         (("data", "check", "absent.csv"), "absent.csv"),
+        (("data", "describe", "notes.csv"), "data describe: 'notes.csv' is no built-in task; data check reads files"),
+        (("data", "make", "proximity", "--max-length", "5", "--out", "a.jsonl"), "--max-length 5 is for data check"),
         (("data", "describe", "proximity", "--label", "y"), "--label y does not apply to the task 'proximity'"),
     ):
         refused = cli(*arguments)

@@ -47,6 +47,11 @@ def test_a_header_of_fields_gives_a_column_each(tmp_path):
         load_task(tmp_path / "16s.fna", label="phylum")
 
 
+def test_records_without_a_label_are_for_self_pretraining(tmp_path):
+    (tmp_path / "genes.fasta").write_text(fasta(lambda row: f"s{row} {KINDS[row % 2]}" if row % 4 < 2 else f"s{row}"))
+    assert len(load_task(tmp_path / "genes.fasta").unlabelled) == 20
+
+
 def test_fastq_is_read_without_its_qualities(tmp_path):
     records = [f"@read{row} {KINDS[row % 2]}\n{s}\n+\n{'I' * len(s)}\n" for row, s in enumerate(BASES)]
     (tmp_path / "reads.fastq").write_text("".join(records))
@@ -136,6 +141,15 @@ def test_a_folder_of_texts(tmp_path):
     assert task.kind == "bytes" and task.classes == ("ham", "spam")
 
 
+def test_a_class_may_be_called_like_a_split_and_what_is_skipped_is_said(tmp_path):
+    for row in range(20):
+        put(tmp_path / "rides", f"{'train' if row % 2 else 'bus'}/{row}.txt", f"Grüße {row}".encode("latin-1"))
+    put(tmp_path / "rides", "bus/old/1.txt", b"old")
+    task = load_task(tmp_path / "rides", encoding="latin-1")
+    assert task.classes == ("bus", "train")
+    assert any("not used, since within a class's folder: bus/old" in note for note in task.notes)
+
+
 def folder_of(tmp_path, files):
     for name, data in files.items():
         put(tmp_path / "data", name, data)
@@ -162,6 +176,16 @@ GREY = picture(np.zeros((3, 3), dtype=np.uint8))
         ({"a/1.png": GREY, "b/notes.pdf": b"%PDF"}, "holds b/notes.pdf; the folder of a class holds files of one sort"),
         ({"a/1.png": GREY, "b/1.png": GREY[:40]}, "b/1.png: cannot be read"),
         ({"train/a/1.png": GREY, "more/a/1.png": GREY}, "holds the splits train and 'more'; put it into one of them"),
+        ({"train/a/1.png": GREY, "test/1.png": GREY}, "holds the splits train and 'test'; put it into one of them"),
+        ({"train/1.png": GREY, "test/1.png": GREY}, "holds test, train without a folder for each class in them"),
+        ({"a/1.png": GREY, "b/1.png": picture(np.zeros((3, 3), np.uint16))}, "b/1.png is of the kind I;16"),
+        ({"a/1.png": GREY, "b/1.png": picture(np.zeros((3, 3), np.uint8), "TIFF")}, "b/1.png: cannot be read"),
+        ({"a/1.png": GREY, "b/1.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 3 3\n"}, "b/1.png: cannot be read"),
+        (
+            {"a/1.wav": recording(np.zeros(9, np.int16)), "b/1.wav": recording(np.zeros(9, np.float32))},
+            "a/1.wav has samples of int16, b/1.wav of float32; save all in one format",
+        ),
+        ({"a/1.txt": b"x", "b/1.txt": b"\xe9"}, "b/1.txt: cannot be read"),
     ],
 )
 def test_a_folder_that_cannot_be_read_is_refused_by_name(tmp_path, files, says):

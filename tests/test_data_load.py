@@ -115,7 +115,10 @@ def test_random_labels_are_as_many_of_each_class_and_say_nothing():
 def test_data_depend_on_the_data_seed_alone():
     first, again, other = (load_task("proximity", sequences=100, data_seed=s) for s in (0, 0, 1))
     assert first.fingerprint == again.fingerprint != other.fingerprint
-    assert first.notes[0] == "built-in task proximity: symbols 8, length 80, probability 0.5, sequences 100"
+    assert (
+        first.notes[0]
+        == "built-in task proximity: symbols 8, length 80, probability 0.5, law mirror, step 2, sequences 100"
+    )
     assert load_task(TaskConfig(data="proximity"), sequences=100).source == first.source
 
 

@@ -26,7 +26,7 @@ from selfpretrain.train.training import Start, TrainingResult
 from selfpretrain.train.work import TrainJob
 from selfpretrain.watch import Done, Progress, ignore
 
-TRAINED = [name for name, arm in ARMS.items() if arm.recipe is not None]
+TRAINED = [name for name, arm in ARMS.items() if arm.recipe is not None and arm.obstacle is None]
 ATTENTION = ("query-key", "value-output")
 OWN_STARTS = {"mimetic-qk": ("query-key",), "mimetic": ATTENTION, "impulse": ATTENTION}
 QUERY = "blocks.0.attention.query.weight"

@@ -103,8 +103,9 @@ class CompareArguments(_Training):
     profile: Literal["full", "small"] = "full"
     """small: use the short version of a long task and a small model; minutes on two cores instead of days."""
     budget: str | None = None
-    """Time budget, such as 10m or 1h. Training steps are timed on this machine; then durations, learning rates and the
-    number of seeds, the same for every arm, are chosen to fill the budget. Values set by other options are kept."""
+    """Time budget, such as 10m or 1h. Training steps are timed on this machine; then durations, learning rates, the
+    number of seeds and, for long sequences, --patch are chosen to fill the budget, the same for every arm. Values set
+    by other options are kept."""
     plan: bool = False
     """Print what would be trained, how long it would take and how large a difference could be detected, then exit."""
     out: Path | None = None
@@ -511,6 +512,10 @@ def _data(argv: list[str]) -> None:
     if arguments.what == "check":
         _check(config, workers, as_json=arguments.json)
         return
+    if config.data not in TASKS:
+        raise RequestError(f"data {arguments.what}: '{config.data}' is no built-in task; data check reads files")
+    if config.max_length is not None:
+        raise SettingError("max_length", config.max_length, "is for data check and compare; built-in tasks are not cut")
     if arguments.what == "make" and arguments.out is None:
         raise RequestError("data make: name the file with --out, like --out sequences.jsonl")
     with Watcher(_console()) as watch:
@@ -531,7 +536,7 @@ def _check(config: TaskConfig, workers: int, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(to_dict(task.describe()), indent=2) + "\n")
         return
-    sys.stderr.write("".join(f"{line}\n" for line in task.notes))
+    sys.stderr.write("".join(f"{one_line(line)}\n" for line in task.notes))
     print_checks(_console(sys.stdout), task.describe())
 
 
@@ -579,7 +584,7 @@ def _fit(argv: list[str]) -> None:
             arm=arm,
             out=out,
             budget=arguments.budget,
-            keep={"seeds"},
+            keep={"seeds", "model.patch"},
             workers=workers,
             watch=watch,
         )

@@ -155,7 +155,7 @@ class ModelConfig:
     """Positional encoding: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
     patch: int = 1
     """Number of neighbouring positions that the model reads as one token, masks as one and fills in one by one.
-    Attention costs the square of it less, and so long sequences come within reach. A budget may choose it."""
+    Attention then costs 1/N² as much, so that long sequences come within reach. A budget may choose it."""
     proximity_bias: float = field(default=0.0, metadata=PYTHON)
     """Slope of a fixed bias -slope |i - j| on the scores of every head; 0: none.
     It stands beside the position code, and instead of ALiBi's slopes."""

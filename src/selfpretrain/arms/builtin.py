@@ -1,6 +1,7 @@
 """The built-in arms. Imports no torch."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ def _spt_labelled(request: "Request", seed: int, rates: Rates) -> "Training":
     """The same, self-pretrained on the rows with a label alone."""
     from selfpretrain.train.training import Start
 
-    source = request.on_labelled_rows.pretraining(seed, rates.pretrain)
+    source, whole = (r.pretraining(seed, rates.pretrain) for r in (request.on_labelled_rows, request))
+    source = replace(source, plan=replace(whole.plan, batch_size=source.plan.batch_size))  # as many steps
     return request.labels(seed, rates.label, start=Start(source=source))
 
 

@@ -186,9 +186,10 @@ class Scale:
 def _in_patches(request: Request, keep: Collection[str]) -> list[Request]:
     """The request, and what it becomes with patches of 2, 4, ... positions, if its sequences are long."""
     config, inputs, requests = request.config, request.task.inputs, [request]
+    usual = float(np.median(request.task.train.lengths))  # the longest may be the only long one
     patch = 2 * config.model.patch
-    is_open = "model.patch" not in keep and inputs.length > LONG_POSITIONS
-    while is_open and inputs.length >= patch * FEWEST_TOKENS and (inputs.channels or config.model.width % patch == 0):
+    is_open = "model.patch" not in keep and usual > LONG_POSITIONS
+    while is_open and usual >= patch * FEWEST_TOKENS and (inputs.channels or config.model.width % patch == 0):
         requests.append(replace(request, config=replace(config, model=replace(config.model, patch=patch))))
         patch *= 2
     return requests

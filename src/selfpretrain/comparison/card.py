@@ -10,21 +10,20 @@ from selfpretrain.metrics import UNITS
 CARD = "README.md"
 
 
-def card_of(summary: Summary, *, averaged: bool = False) -> str:
-    """The card of the model that is recommended, or of the mean of its arm's seeds."""
+def card_of(summary: Summary, *, averaged: bool = False, is_tested: bool = True) -> str:
+    """The card of the model that is recommended, or of the mean of its arm's seeds.
+
+    Args:
+        is_tested: whether test rows were kept from training; what ``fit`` makes has none.
+    """
     use, task, unit = summary.recommended, summary.task, UNITS[summary.metric]
     assert use is not None, "a model is recommended"
-    what = f"{use.choice}" if use.choice else f"a Transformer (arm `{use.arm}`)"
-    which = "the mean of all seeds" if averaged else f"seed {use.seed}"
+    what = use.choice or f"a Transformer (arm `{use.arm}`)"
+    which = "the mean of its seeds" if averaged else f"seed {use.seed}"
     val, test = (use.average_val, use.average_test) if averaged else (use.val, use.test)
-    scores = "" if val is None or test is None else f"{unit.level(val)} | {unit.level(test)}"
+    scores = [unit.level(score) for score in (val, test if is_tested else None) if score is not None]
     data = task.data.line if task.data is not None else f"{task.name}: {'; '.join(task.notes)}"
-    rows = [
-        f"| `{arm}` | {unit.level(mean)} | {unit.level(low)} to {unit.level(high)} |"
-        for arm, entry in summary.arms.items()
-        if (mean := entry.mean_score(summary.metric)) is not None
-        if (low := entry.test_ci95[0]) is not None and (high := entry.test_ci95[1]) is not None
-    ]
+    n_test = task.n_test if is_tested else 0
     classes = ", ".join(f"`{_plain(name)}`" for name in task.class_names)
     return "\n".join(
         [
@@ -37,11 +36,11 @@ def card_of(summary: Summary, *, averaged: bool = False) -> str:
             f"# {_plain(task.name)}: {use.arm}{'' if use.choice else f', {which}'}",
             "",
             f"This is {what}, made and picked by `selfpretrain compare`.",
-            f"It classifies {task.kind} of up to {task.length} positions; its classes are {classes}.",
+            f"It classifies sequences of up to {task.length} positions ({task.kind}); its classes are {classes}.",
             "",
-            f"| {unit.title} on validation, which picked it | on test |",
-            "|---|---|",
-            f"| {scores} |",
+            f"| {unit.title} on validation, which picked it |{' on test |' if is_tested else ''}",
+            "|---|---|" if is_tested else "|---|",
+            f"| {' | '.join(scores)} |",
             "",
             "## Use",
             "",
@@ -58,18 +57,31 @@ def card_of(summary: Summary, *, averaged: bool = False) -> str:
             "## Data",
             "",
             _plain(data),
-            f"{task.n_train} rows for training, {task.n_val} for validation and {task.n_test} for the test.",
+            f"{task.n_train} rows for training, {task.n_val} for validation, {n_test} for the test.",
             "",
-            "## What was compared",
-            "",
-            f"| arm | test {unit.title}, mean of its seeds | 95% interval |",
-            "|---|---|---|",
-            *rows,
-            "",
-            *(f"* {_plain(line)}" for line in summary.verdict.lines),
-            "",
+            *(_compared(summary) if is_tested else ()),
         ]
     )
+
+
+def _compared(summary: Summary) -> list[str]:
+    unit = UNITS[summary.metric]
+    rows = [
+        f"| `{arm}` | {unit.level(mean)} | {unit.level(low)} to {unit.level(high)} |"
+        for arm, entry in summary.arms.items()
+        if (mean := entry.mean_score(summary.metric)) is not None
+        if (low := entry.test_ci95[0]) is not None and (high := entry.test_ci95[1]) is not None
+    ]
+    return [
+        "## What was compared",
+        "",
+        f"| arm | test {unit.title}, mean of its seeds | 95% interval |",
+        "|---|---|---|",
+        *rows,
+        "",
+        *(f"* {_plain(line)}" for line in summary.verdict.lines),
+        "",
+    ]
 
 
 def _plain(text: str) -> str:

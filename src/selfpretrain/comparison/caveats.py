@@ -147,7 +147,8 @@ def patches(shortened: Shortened) -> Caveat:
 def _more_time(shortened: Shortened) -> str:
     minutes = math.ceil(shortened.full_seconds / 60)
     time = f"{minutes}m" if minutes < LONG_MINUTES else f"{math.ceil(minutes / 60)}h"
-    return f"--budget {time} trains the whole preset, with all its learning rates."
+    patch = f" --patch {shortened.patch}" if shortened.patch > 1 else ""
+    return f"--budget {time}{patch} trains the whole preset, with all its learning rates."
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:

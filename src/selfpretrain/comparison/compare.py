@@ -96,6 +96,7 @@ def compare(
 
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
     if task.data is not None and not task.checks:
+        watch(Note("checking the data"))
         task = checked(task)
     folder = _folder(out, task)
     plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)

@@ -215,12 +215,12 @@ class ComparisonFolder:
         if model is not None:
             for name in model.names:
                 write_atomically(self.best / name, model.read(name))
-            write_atomically(self.best / CARD, card_of(summary))
+            write_atomically(self.best / CARD, card_of(summary, is_tested=not is_asked))
             seal(self.best, (*model.names, CARD))
-        self._write_average(use if is_kept else None, summary)
+        self._write_average(use if is_kept else None, summary, is_asked=is_asked)
         write_json(self.path / SUMMARY, to_dict(summary))
 
-    def _write_average(self, use: Recommendation | None, summary: Summary) -> None:
+    def _write_average(self, use: Recommendation | None, summary: Summary, *, is_asked: bool) -> None:
         """Write the mean of the recommended arm's seeds, if it is offered."""
         if use is None or use.average_val is None or use.choice:
             if self.average.exists():  # of an earlier answer
@@ -235,7 +235,7 @@ class ComparisonFolder:
         networks = [member.model for member in members if isinstance(member.model, SequenceModel)]
         unseal(own_folder(self.average), (*FILES, CARD))
         save_model(self.average, Average(networks), members[0].codec)
-        write_atomically(self.average / CARD, card_of(summary, averaged=True))
+        write_atomically(self.average / CARD, card_of(summary, averaged=True, is_tested=not is_asked))
         seal(self.average, (*Sealed(self.average).names, CARD))
 
     def write_transplants(self, trainings: Iterable[str]) -> None:

@@ -11,7 +11,9 @@ A folder holds a folder for each class, or train, val and test with a folder for
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import count, islice, product
 from pathlib import Path
 from string import ascii_lowercase
@@ -30,11 +32,15 @@ RECORDS = (".fasta", ".fa", ".fna", ".fastq", ".fq")
 AUDIO, IMAGES, TEXTS = (".wav",), (".png", ".jpg", ".jpeg", ".bmp"), (".txt",)
 BETWEEN_FIELDS = re.compile(r"[\t|;]")
 """What separates the fields of a header in common use; blanks stand within names."""
+IMAGE_BYTES = 20
+"""That a pixel takes while a task is made of images (ours; measured, with three channels)."""
+MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+"""Kinds of images whose pixels have eight bits a channel, as Pillow calls them."""
 LARGEST_SIDE = 2**14
 """Of an image (ours); refused before it is unpacked."""
 
 
-def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str]]]:
+def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str | None]]]:
     """The columns of a FASTA or FASTQ file, a piece after the other; qualities are not read.
 
     A header whose fields are separated by tabs, bars or semicolons gives a column each, field_a, field_b and so on
@@ -53,7 +59,7 @@ def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str]]]:
     with dnaio.open(path) as file:
         entries, row = iter(file), 0
         while piece := list(islice(entries, at_a_time)):
-            columns: dict[str, list[str]] = {}
+            columns: dict[str, list[str | None]] = {}
             for record in piece:
                 fields = _header(record.name)
                 names = names or list(fields)
@@ -66,12 +72,12 @@ def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str]]]:
             yield columns
 
 
-def _header(text: str) -> dict[str, str]:
+def _header(text: str) -> dict[str, str | None]:
     fields = [field.strip() for field in BETWEEN_FIELDS.split(text)]
     if len(fields) > 1:
         return {f"field_{letter}": field for letter, field in zip(_letters(), fields, strict=False)}
     own, _, rest = text.partition(" ")
-    return {"id": own, "label": rest.strip()} if rest.strip() else {"id": own}
+    return {"id": own, "label": rest.strip() or None}
 
 
 def _letters() -> Iterator[str]:
@@ -94,11 +100,12 @@ class Folder(NamedTuple):
     grid: tuple[int, int] | None
 
 
-def folder(path: Path, split_names: Mapping[str, str]) -> Folder:
+def folder(path: Path, split_names: Mapping[str, str], encoding: str | None = None) -> Folder:
     """The columns of a folder with a folder for each class.
 
     Args:
         split_names: names of folders that are splits, in lower case.
+        encoding: of texts; None is UTF-8.
 
     Raises:
         RequestError: it holds nothing, files of several sorts, or of several rates or sizes; names the file.
@@ -114,7 +121,7 @@ def folder(path: Path, split_names: Mapping[str, str]) -> Folder:
     require_memory(_bytes(files, sort), f"what {path} holds", "leave files out")
     cells: Any
     if sort == TEXTS:
-        cells = [file.read_text(encoding="utf-8") for file, *_ in files]
+        cells = [_text(file, encoding) for file, *_ in files]
     elif sort == AUDIO:
         cells = _recordings(path, [file for file, *_ in files])
     else:
@@ -132,10 +139,14 @@ def folder(path: Path, split_names: Mapping[str, str]) -> Folder:
 def _files(path: Path, split_names: Mapping[str, str]) -> tuple[list[tuple[Path, str, str]], list[str]]:
     """Every file with its class and its split, in the order of their names; and what is left out."""
     tops = sorted(inner for inner in path.iterdir() if inner.is_dir() and not inner.name.startswith("."))
-    splits = [inner for inner in tops if inner.name.lower() in split_names]
+    named = [inner for inner in tops if inner.name.lower() in split_names]
+    splits = [inner for inner in named if any(map(Path.is_dir, inner.iterdir()))]
     if splits and len(splits) < len(tops):
         odd = next(inner.name for inner in tops if inner not in splits)
-        refuse(path, None, f"holds the splits {some([s.name for s in splits])} and '{odd}'; put it into one of them")
+        both = f"holds the splits {some([s.name for s in splits])} and '{odd}'"
+        refuse(path, None, f"{both}; put it into one of them, each file into the folder of its class")
+    if named and len(named) == len(tops) and not splits:
+        refuse(path, None, f"holds {some([s.name for s in named])} without a folder for each class in them; add these")
     classes = [
         (inner, split_names[top.name.lower()])
         for top in splits
@@ -146,45 +157,68 @@ def _files(path: Path, split_names: Mapping[str, str]) -> tuple[list[tuple[Path,
         (file, inner.name, part)
         for inner, part in classes
         for file in sorted(inner.iterdir())
-        if file.is_file() and not file.name.startswith(".")
+        if _is_visible_file(file)
     ]
     if not files:
         refuse(path, None, "holds no folder with files; each class is a folder, such as cat/1.png and dog/2.png")
-    loose = sorted(file.name for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
-    return files, [f"not used, since in no class's folder: {some(loose)}"] if loose else []
+    outside = [path, *splits]
+    loose = sorted(str(f.relative_to(path)) for where in outside for f in where.iterdir() if _is_visible_file(f))
+    deep = [str(f.relative_to(path)) for inner, _ in classes for f in inner.iterdir() if f.is_dir()]
+    notes = [f"not used, since in no class's folder: {some(loose)}"] if loose else []
+    return files, notes + ([f"not used, since within a class's folder: {some(deep)}"] if deep else [])
+
+
+def _is_visible_file(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
+
+
+def _text(file: Path, encoding: str | None) -> str:
+    with reading(file, "; --encoding names another encoding than UTF-8"):
+        return file.read_text(encoding=encoding or "utf-8")
 
 
 def _bytes(files: list[tuple[Path, str, str]], sort: tuple[str, ...]) -> int:
     """What the rows take in memory."""
     if sort != IMAGES:
         return sum(file.stat().st_size for file, *_ in files) * (1 if sort == TEXTS else 4)
-    return 3 * len(files) * int(np.prod(_size(files[0][0])))
+    return IMAGE_BYTES * len(files) * int(np.prod(_size(files[0][0])))
 
 
 def _recordings(path: Path, files: list[Path]) -> list[NDArray[Any]]:
     """Samples (T,) or (T, C) of each file, in float32; all at one rate."""
-    import warnings
-
     from scipy.io import wavfile
 
-    rates, cells = [], []
+    rates, cells, types = [], [], []
     for file in files:
         with reading(file), warnings.catch_warnings():
             warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of notes that a recorder leaves
             rate, samples = wavfile.read(file)
         rates.append(rate)
+        types.append(samples.dtype)
         cells.append(samples.astype(np.float32))
-    for file, rate in zip(files, rates, strict=True):
+    for file, rate, kind in zip(files, rates, types, strict=True):
+        if kind != types[0]:
+            both = f"{files[0].relative_to(path)} has samples of {types[0]}, {file.relative_to(path)} of {kind}"
+            refuse(path, None, f"{both}; save all in one format")
         if rate != rates[0]:
             both = f"{files[0].relative_to(path)} has {rates[0]} samples a second, {file.relative_to(path)} {rate}"
             refuse(path, None, f"{both}; give them one rate")
     return cells
 
 
-def _size(file: Path) -> tuple[int, int]:
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """An image of one of our formats alone, whatever it is called; a bomb is refused."""
     from PIL import Image
 
-    with reading(file), Image.open(file) as image:
+    with reading(file), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(file, formats=("PNG", "JPEG", "BMP")) as image:
+            yield image
+
+
+def _size(file: Path) -> tuple[int, int]:
+    with _opened(file) as image:
         width, height = image.size
     if max(width, height) > LARGEST_SIDE:
         raise RequestError(f"{file}: is {width}x{height}; make it smaller, {LARGEST_SIDE} a side at most")
@@ -193,15 +227,16 @@ def _size(file: Path) -> tuple[int, int]:
 
 def _images(path: Path, files: list[Path]) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Pixels (N, H W) of grey images or (N, H W, 3) where any has colours; height and width."""
-    from PIL import Image
-
     size, pixels, grey = _size(files[0]), [], True
     for file in files:
         if (own := _size(file)) != size:
             first = files[0].relative_to(path)
             both = f"{first} is {size[1]}x{size[0]}, {file.relative_to(path)} {own[1]}x{own[0]}"
             refuse(path, None, f"{both} pixels; give them one size")
-        with reading(file), Image.open(file) as image:
+        with _opened(file) as image:
+            if image.mode not in MODES:
+                problem = f"{file.relative_to(path)} is of the kind {image.mode}, whose pixels are not of eight bits"
+                refuse(path, None, f"{problem}; save it in grey or in colours, or the values as .npz")
             grey = grey and image.mode in ("1", "L", "LA")
             pixels.append(np.asarray(image.convert("RGB"), dtype=np.uint8).reshape(-1, 3))
     stacked = np.stack(pixels)

@@ -103,7 +103,7 @@ def load_task(
         with reading(config.unlabelled_file):
             more = rows_without_labels(config.unlabelled_file, read_table(config.unlabelled_file, config), rows)
             rows = with_more_rows(config.unlabelled_file, rows, parsed(config.unlabelled_file, more, config))
-    return assemble(path, path.stem, rows, config)
+    return assemble(path, path.resolve().stem, rows, config)
 
 
 def rule_of(config: TaskConfig) -> BuiltinTask:

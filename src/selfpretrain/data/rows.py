@@ -1,5 +1,6 @@
 """Labelled rows on their way from a file or a rule to a task: parse, cut, split, fit the codec, encode."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -323,7 +324,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
         everything.rows(unlabelled) if len(unlabelled) else None,
         notes=tuple(for_reader(where, note) for note in notes),
         source=config,
-        grid=rows.grid,
+        grid=rows.grid if rows.grid is None or math.prod(rows.grid) == codec.length else None,
         data=summary,
     )
 

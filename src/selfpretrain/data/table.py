@@ -128,7 +128,7 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
     kind = extension(path)
     with reading(path):
         if kind not in EXTENSIONS and path.is_dir():
-            columns, notes, grid = folder(path, SPLIT_NAMES)
+            columns, notes, grid = folder(path, SPLIT_NAMES, config.encoding)
             yield Table(columns=columns, notes=notes, grid=grid)
             return
     if kind not in EXTENSIONS:

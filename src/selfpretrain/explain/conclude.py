@@ -288,10 +288,12 @@ def _attention(evidence: Evidence) -> list[str]:
         float(np.mean([shape.near_mass for shape in stage])) for stage in zip(*evidence.shapes, strict=True)
     )
     learnt = t_interval([after.near_mass - before.near_mass for before, after in evidence.shapes])
-    change = "has learnt to favour" if learnt.above(0) else "is not shown to favour"
+    change = (
+        "favours near positions more than" if learnt.above(0) else "is not shown to favour near positions more than"
+    )
     return [
-        f"After self-pretraining attention {change} near positions: by its position part alone they get {after:.1f} "
-        f"times what uniform attention gives them (at the start {start:.1f}), in each model's head with the most."
+        f"After self-pretraining attention {change} at the start: in the head that favours them most they get, by the "
+        f"position part of its scores alone, {after:.1f} times what uniform attention gives them ({start:.1f} before)."
     ]
 
 

@@ -13,6 +13,7 @@ from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
 from selfpretrain.comparison.words import OUTCOMES, points, rates
 from selfpretrain.data.task import TaskSummary
+from selfpretrain.errors import one_line
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
@@ -85,12 +86,12 @@ def print_checks(console: Console, task: TaskSummary) -> None:
     """Print what was looked at in the data, and what to do."""
     table = Table("", "check", "result", box=SIMPLE_HEAD)
     for check in task.checks:
-        table.add_row("!" if check.cure else "", check.what, check.result)
+        table.add_row("!" if check.cure else "", check.what, Text(one_line(check.result)))
     console.print(table)
     doubts = [check for check in task.checks if check.cure]
     console.print(Text(f"{len(doubts)} to look at:" if doubts else "Nothing stands out; compare it."))
     for check in doubts:
-        console.print(Text(f"  {check.what}: {check.cure}"))
+        console.print(Text(one_line(f"  {check.what}: {check.cure}")))
 
 
 def print_evaluation(console: Console, result: Evaluation) -> None:
