@@ -19,6 +19,7 @@ then convert them, and compare:
 | mnist-rows.npz   | 28 rows of an image, each of 28 pixels               | digit      | 400 of 3,500 with a label |
 | mnist-pixels.npz | 196 pixels of the image at 14x14, one by one         | digit      | the same                  |
 | mnist-pixels-labelled.npz | the same                                    | digit      | all 3,500 with a label    |
+| mnist-pixels-400.npz | the same                                         | digit      | the 400 with a label alone |
 | newsgroups.csv   | the first 128 bytes of a message on hockey or space  | newsgroup  | as published              |
 | words.csv        | the letters of a word                                | language   | 600 of 18,600 with a label |
 | collagen.csv     | 234 steps of an infrared spectrum of tissue          | its kind   | cut when it is read       |
@@ -117,6 +118,8 @@ def mnist(packages: Path, out: Path) -> None:
         ("mnist-pixels-labelled", small, y),
     ):
         save(out / f"{name}.npz", x, labels, TRAIN, VAL)
+    alone = np.r_[:LABELLED, TRAIN : len(y)]
+    save(out / "mnist-pixels-400.npz", small[alone], y[alone], LABELLED, LABELLED + VAL - TRAIN)
 
 
 def newsgroups(packages: Path, out: Path) -> None:
