@@ -95,9 +95,6 @@ def compare(
         require_guard()  # before a folder is made
 
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
-    if task.data is not None and not task.checks:
-        watch(Note("checking the data"))
-        task = checked(task)
     folder = _folder(out, task)
     plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)
     if plan.seconds is None and watch is not ignore and plan.is_long and not folder.is_comparison:
@@ -108,6 +105,9 @@ def compare(
         folder.write_environment(environment(request.device))
         for text in (*task.notes, *plan.lines):
             watch(Note(text))
+        if task.data is not None and not task.checks:
+            watch(Note("checking the data"))
+            plan = replace(plan, request=replace(request, task=checked(task)))
         trainings = Store(folder.store, plan.tasks)
         train = request.config.train
         with engine(trainings, workers=workers, watch=watch, threads=train.threads, device=request.device) as running:
