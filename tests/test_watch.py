@@ -73,6 +73,12 @@ def test_plain_lines_without_a_terminal(seen):
     assert len(seen.lines) == 6
 
 
+def test_names_of_others_cannot_steer_the_terminal(seen):
+    with seen.watch:
+        seen(0.0, Note("classes from label: \x1b[31mred\n[1/2] done"))
+    assert seen.lines == [r"classes from label: \x1b[31mred\n[1/2] done"]
+
+
 def test_a_terminal_shows_runs_and_numbers():
     seen = Seen(force_terminal=True)
     with seen.watch:

@@ -167,8 +167,8 @@ def load_model(folder: Path | str) -> Classifier:
     inputs, n_averaged = read_record(folder / CONFIG, InputSpec, config["inputs"]), config.get("averaged", 0)
     if type(n_averaged) is not int or not 0 <= n_averaged <= MAX_SEEDS:
         raise DamagedError(folder / CONFIG)
-    model = fresh_model(settings, inputs, seed=0)
-    whole = Average([fresh_model(settings, inputs, seed=0) for _ in range(n_averaged)]) if n_averaged else model
+    networks = [fresh_model(settings, inputs, seed=0) for _ in range(n_averaged or 1)]
+    whole = Average(networks) if n_averaged else networks[0]
     whole.load_state_dict(tensors_from_bytes(files.read(WEIGHTS)))
     return Classifier(codec, whole.eval())
 

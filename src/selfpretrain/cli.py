@@ -374,7 +374,7 @@ def _compare(argv: list[str]) -> None:
     }
     if arguments.plan:
         plan = planned(task, config, **how)
-        sys.stderr.write("".join(f"{line}\n" for line in (*task.notes, *plan.lines)))
+        sys.stderr.write("".join(f"{one_line(line)}\n" for line in (*task.notes, *plan.lines)))
         return
     with Watcher(console) as watch:
         comparison = compare(task, config, engine=engine, watch=watch, **how)

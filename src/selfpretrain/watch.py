@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from selfpretrain.errors import one_line
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -168,4 +170,4 @@ class Watcher:
         from rich.text import Text
 
         self._spoken = self._clock()
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(one_line(text)), soft_wrap=True)  # names of others may stand in it

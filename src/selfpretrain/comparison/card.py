@@ -23,7 +23,7 @@ def card_of(summary: Summary, *, averaged: bool = False, is_tested: bool = True)
     val, test = (use.average_val, use.average_test) if averaged else (use.val, use.test)
     scores = [unit.level(score) for score in (val, test if is_tested else None) if score is not None]
     data = task.data.line if task.data is not None else f"{task.name}: {'; '.join(task.notes)}"
-    n_test = task.n_test if is_tested else 0
+    n_test, verb = (task.n_test, "compare") if is_tested else (0, "fit")
     classes = ", ".join(f"`{_plain(name)}`" for name in task.class_names)
     return "\n".join(
         [
@@ -35,7 +35,7 @@ def card_of(summary: Summary, *, averaged: bool = False, is_tested: bool = True)
             "",
             f"# {_plain(task.name)}: {use.arm}{'' if use.choice else f', {which}'}",
             "",
-            f"This is {what}, made and picked by `selfpretrain compare`.",
+            f"This is {what}, made and picked by `selfpretrain {verb}`.",
             f"It classifies sequences of up to {task.length} positions ({task.kind}); its classes are {classes}.",
             "",
             f"| {unit.title} on validation, which picked it |{' on test |' if is_tested else ''}",

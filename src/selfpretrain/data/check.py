@@ -4,7 +4,7 @@ Shapes: N rows, P columns of codes (of a position, a length, a row number), Y cl
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -45,10 +45,11 @@ def checked(task: Task) -> Task:
 
 
 def _checks(task: Task) -> Iterator[Check]:
+    keys = {part: _keys(split) for part, split in _splits(task).items()}
     yield _classes(task)
-    yield from _equal(task)
+    yield from _equal(task, keys)
     if task.codec.per_row == 1:
-        yield _nearly_equal(task)
+        yield _nearly_equal(task, set(keys["train"]))
     train, val = _some(task.train), _some(task.val)
     yield _length(task, train, val)
     yield _position(task, train, val)
@@ -94,9 +95,8 @@ def _keys(split: Split) -> list[bytes]:
     return [b"|".join(sorted(sequences[row * s : (row + 1) * s])) for row in range(len(split))]
 
 
-def _equal(task: Task) -> Iterator[Check]:
+def _equal(task: Task, keys: Mapping[str, list[bytes]]) -> Iterator[Check]:
     """Rows that are exactly equal: within training, across splits, and with other classes."""
-    keys = {part: _keys(split) for part, split in _splits(task).items()}
     known = set(keys["train"])
     repeated = len(keys["train"]) - len(known)
     outside = {part: sum(key in known for key in keys[part]) for part in ("val", "test")}
@@ -112,7 +112,7 @@ def _equal(task: Task) -> Iterator[Check]:
     yield Check("equal rows, other class", f"{torn} rows", cure if torn else "")
 
 
-def _nearly_equal(task: Task) -> Check:
+def _nearly_equal(task: Task, known: Collection[bytes]) -> Check:
     """Test rows whose nearest training row is all but the same, in the features of the first classical model."""
     from sklearn.neighbors import NearestNeighbors
 
@@ -122,7 +122,6 @@ def _nearly_equal(task: Task) -> Check:
     view, train, test = kind.views[features.name], _some(task.train, most), _some(task.test, most)
     seen = features.transformer.fit_transform(view(train))
     nearest = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute").fit(seen)
-    known = set(_keys(task.train))
     is_new = np.array([key not in known for key in _keys(test)])  # what is exactly equal is counted elsewhere
     near = is_new & (1 - nearest.kneighbors(features.transformer.transform(view(test)))[0][:, 0] >= NEAR)
     among = f", among {len(train)} of {len(task.train)} training rows" if len(train) < len(task.train) else ""

@@ -44,8 +44,7 @@ def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str | None]]]
     """The columns of a FASTA or FASTQ file, a piece after the other; qualities are not read.
 
     A header whose fields are separated by tabs, bars or semicolons gives a column each, field_a, field_b and so on
-    (numbers would look like steps);
-    any other an id, up to the first blank, and a label, what follows.
+    (numbers would look like steps); any other an id, up to the first blank, and a label, what follows.
 
     Raises:
         RequestError: the package is missing, or a header has other fields than the first.
