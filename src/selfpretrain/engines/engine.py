@@ -32,6 +32,9 @@ class Job(ABC):
             stop: when it turns true, the job should save its state and raise ``Interrupted``.
         """
 
+    def assist(self, shared: Any) -> None:  # noqa: B027 (most jobs are done by one process)
+        """What the other processes of a group do meanwhile (see ``engines.torchrun``)."""
+
 
 Follow = Callable[[Job, Any], Iterable[Job] | None]
 """Takes a job and its result; gives the jobs that follow from it, if there are any."""

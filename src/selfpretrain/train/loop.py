@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from selfpretrain.data.feed import Batch, Feed
 from selfpretrain.errors import Interrupted, NonFiniteError
 from selfpretrain.model.groups import ORTHOGONALISED, decays, group_of
+from selfpretrain.train.group import Assistant, Sharded
 from selfpretrain.train.objectives import Model, Objective
 from selfpretrain.train.phase import PhasePlan
 from selfpretrain.train.store import TrainingFolder
@@ -37,10 +38,12 @@ class TrainState:
     losses: list[float] = field(default_factory=list)
     """Training losses since the last validation."""
     seconds: float = 0.0
+    step_seconds: float = 0.0
+    """Of these, in optimiser steps: batches, both passes and updates."""
     update_ratio: dict[str, float] = field(default_factory=dict)
     """Size of the latest measured update, relative to the weights, by group."""
 
-    _SCALARS = ("step", "best_step", "best_score", "stale", "losses", "seconds")
+    _SCALARS = ("step", "best_step", "best_score", "stale", "losses", "seconds", "step_seconds")
 
     def dump(self, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON-able scalars from which ``load`` makes the same state."""
@@ -66,7 +69,7 @@ class TrainState:
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
         for name in self._SCALARS:
-            setattr(self, name, meta[name])
+            setattr(self, name, meta.get(name, getattr(self, name)))  # step_seconds is missing in older states
         self.best_score = tuple(self.best_score)
 
 
@@ -100,7 +103,7 @@ def train(
     feed: Feed,
     training: Training,
     *,
-    recorder: TrainingFolder,
+    recorder: TrainingFolder | Assistant,
     forward: Model | None = None,
     snapshots: int = 0,
     resume: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None = None,
@@ -112,7 +115,7 @@ def train(
 
     Args:
         training: the plan, and how to clip.
-        recorder: gets metrics and states.
+        recorder: gets metrics and states; an ``Assistant`` keeps nothing.
         forward: how batches go through the model, for example compiled; None: the model itself.
         snapshots: how many weights to keep along the way, evenly spaced; the last are of the last step.
         resume: a state that ``recorder.checkpoint`` was given.
@@ -143,7 +146,9 @@ def train(
         if recorder.stop_requested():
             checkpoint()
             raise Interrupted
+        step_begun = time.monotonic()
         loss = update(model, objective, feed.batch(state.step), training, state, forward)
+        state.step_seconds += time.monotonic() - step_begun
         state.losses.append(loss)
         state.step += 1
         if plan.keeps_after(state.step, snapshots):
@@ -187,6 +192,8 @@ def update(
     for optimizer in state.optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    if isinstance(forward, Sharded):
+        forward.sum_gradients(model)
     if training.clip is not None:
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
         if not torch.isfinite(norm):

@@ -96,6 +96,7 @@ class TrainingResult:
     Attributes:
         failure: why it ended early; everything else is then 0 or None.
         steps: fewer than planned after early stopping.
+        seconds, step_seconds: of the training loop, and of its optimiser steps alone.
         selected_step: the validation whose checkpoint was selected.
         peak_memory_bytes: None where the system does not say.
         train, val: of the selected checkpoint on the whole splits (label training).
@@ -112,6 +113,7 @@ class TrainingResult:
     steps: int = 0
     selected_step: int = 0
     seconds: float = 0.0
+    step_seconds: float = 0.0
     peak_memory_bytes: int | None = None
     train: Metrics | None = None
     val: Metrics | None = None

@@ -1,5 +1,6 @@
 """The job of one training: build and initialise the model, run the loop, keep the result."""
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from selfpretrain.data.feed import Feed
 from selfpretrain.data.kinds import InputSpec
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
-from selfpretrain.errors import NonFiniteError, TrainingFailed
+from selfpretrain.errors import Interrupted, NonFiniteError, TrainingFailed
 from selfpretrain.machine import own_version, peak_memory_bytes, threads
 from selfpretrain.metrics import Metrics
 from selfpretrain.model.borrowed import BorrowedAttention
@@ -21,6 +22,7 @@ from selfpretrain.model.groups import freeze, transfer
 from selfpretrain.model.ragged import ByLength
 from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.streams import torch_stream
+from selfpretrain.train import group
 from selfpretrain.train.flops import encoder_flops
 from selfpretrain.train.loop import train
 from selfpretrain.train.objectives import Objective, Reconstruction, label_metrics, make_objective
@@ -62,8 +64,15 @@ class TrainJob(Job):
             Interrupted: it was asked to stop, and its state is saved.
         """
         places = {"shorter": self.shorter, "longer": self.longer}
-        with TrainingFolder(shared, self.training, self.name, self.checkpoint_seconds, tell, stop, **places) as folder:
+
+        def agreed() -> bool:
+            return group.agreed(stop())
+
+        with TrainingFolder(
+            shared, self.training, self.name, self.checkpoint_seconds, tell, agreed, **places
+        ) as folder:
             if folder.is_finished:  # by somebody else
+                group.send(None)
                 result = shared.finished(self.training).result
             else:
                 with threads(self.training.threads):
@@ -71,13 +80,26 @@ class TrainJob(Job):
         tell(Done(self.name, _outcome(result)))
         return result
 
+    def assist(self, shared: Store) -> None:
+        """Train along with process 0, unless that has found the training finished, or failed before its first step."""
+        training, task = self.training, shared.tasks[self.training.task]
+        if (state := group.receive()) is None:
+            return
+        with threads(training.threads), contextlib.suppress(TrainingFailed, Interrupted):
+            model, objective, feed, forward = prepared(training, task, recompute=self.recompute)
+            weights, resume = state
+            model.load_state_dict(weights)
+            sharded = group.Sharded(forward, task.inputs.per_row)
+            train(model, objective, feed, training, recorder=group.Assistant(), forward=sharded, resume=resume)
+
     def _train(self, store: Store, folder: TrainingFolder) -> TrainingResult:
         training, start = self.training, self.training.start
         task = store.tasks[training.task]
         if training.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         model, objective, feed, forward = prepared(training, task, recompute=self.recompute)
-        transferred, weights = None, None
+        group.require_rows(training)
+        transferred, weights, has_begun = None, None, False
         versions = {"selfpretrain": own_version(), "torch": metadata.version("torch")}
         try:
             if start is not None:
@@ -88,27 +110,33 @@ class TrainJob(Job):
                 transferred = transfer(source.weights, model, start.groups, noise=noise)
                 if isinstance(model, BorrowedAttention):
                     model.lender.load_state_dict(source.weights)
+            resume = folder.latest()
+            group.send((model.state_dict(), resume))
+            has_begun = True
             state = train(
                 model,
                 objective,
                 feed,
                 training,
                 recorder=folder,
-                forward=forward,
+                forward=forward if group.size() == 1 else group.Sharded(forward, task.inputs.per_row),
                 snapshots=self.snapshots,
-                resume=folder.latest(),
+                resume=resume,
             )
             model.eval()
             result = TrainingResult(
                 steps=state.step,
                 selected_step=state.best_step,
                 seconds=state.seconds,
+                step_seconds=state.step_seconds,
                 **_scores(objective, task, forward, feed, folder.rows, state.best_step),
                 peak_memory_bytes=peak_memory_bytes(training.device),
                 versions=versions,
             )
             weights = model.state_dict()
         except TrainingFailed as error:
+            if not has_begun:
+                group.send(None)
             result = TrainingResult(failure=str(error), versions=versions)
         folder.finish(result, transferred, weights)
         return result
