@@ -42,6 +42,7 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   evaluate DIR DATA
                    score the model of a comparison on a file of labelled rows
   export DIR       write the network of a comparison or a run as ONNX
+  bench            measure how fast this package trains on this machine, beside Hugging Face's Trainer (extra: bench)
   data             list the built-in tasks, describe one, or write one to a file
   report DIR       rebuild the report of a finished comparison or study, without training
   clean DIR        list, then remove, trainings that the latest compare command does not use
@@ -63,6 +64,8 @@ Exit status: 0 success, 2 invalid request or data, 1 unexpected failure, 130 int
 STUDYS_OWN = "the study's own"
 COMPARISONS = "that of --from"
 RESUMED = ("compare", "diagnose", "study", "fit", "data")
+SHARED_OUT = ("compare", "study")
+"""Verbs that torchrun may start."""
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
 
@@ -278,6 +281,21 @@ class CleanArguments:
     """Remove them without asking."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class BenchArguments:
+    """Measure how fast this package trains on this machine: single steps and a whole comparison, on the CPU.
+
+    Beside it stand Hugging Face's Trainer, a loop over torch.nn.TransformerEncoder, and the matrix products and the
+    attention that no step can do without. They take turns, so that a machine whose speed drifts slows them alike. Needs
+    the extra: pip install 'selfpretrain[bench]'. Close other programs first; it takes about fifteen minutes.
+    """
+
+    quick: bool = False
+    """About three minutes: fewer rounds, and a comparison with one seed."""
+    json: bool = False
+    """Print everything that was measured, and the versions, as JSON."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; gives the exit status."""
     verb, *arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
@@ -292,6 +310,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "data": _data,
         "report": _report,
         "clean": _clean,
+        "bench": _bench,
     }
     if verb in ("-h", "--help", "--version"):
         sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n" if verb == "--version" else USAGE)
@@ -300,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if verb not in verbs:
             raise RequestError(f"unknown verb '{verb}'; the verbs are {', '.join(verbs)}")
-        return verbs[verb](arguments) or 0
+        return _with_torchrun(verb, verbs[verb], arguments) or 0
     except RequestError as error:
         return _fail(2, explained(error))
     except KeyboardInterrupt:
@@ -316,6 +335,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(2, f"cannot write {place}: {error.strerror}; make room or name another folder")
     except WorkerKilled as error:
         return _fail(1, str(error))
+
+
+def _with_torchrun(verb: str, run: Callable[[list[str]], int | None], arguments: list[str]) -> int | None:
+    """Run a verb; of the processes that torchrun started, the first one runs it, and the others assist."""
+    if not _started_by_torchrun():
+        return run(arguments)
+    is_first = os.environ["RANK"] == "0"
+    if verb not in SHARED_OUT:
+        if not is_first:
+            return 0
+        raise RequestError(
+            f"{verb}: does not share out its work; run it without torchrun, which serves {' and '.join(SHARED_OUT)}"
+        )
+    from selfpretrain.engines.torchrun import assist
+    from selfpretrain.train import group
+
+    group.start()
+    if not is_first:
+        assist()
+        return 0
+    try:
+        return run(arguments)
+    finally:
+        group.send(None)
+
+
+def _started_by_torchrun() -> bool:
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def compare_arguments(argv: list[str]) -> CompareArguments:
@@ -457,6 +504,12 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "
     from selfpretrain.machine import cores
 
     address = arguments.ray_address
+    if _started_by_torchrun():
+        from selfpretrain.engines.torchrun import TorchrunEngine
+
+        if arguments.engine != "local" or (arguments.workers or 1) > 1:
+            raise RequestError("torchrun shares out one training at a time; leave out --engine and --workers")
+        return TorchrunEngine, 1
     if arguments.engine == "local":
         if address is not None:
             raise SettingError("ray_address", address, "is of no use without --engine ray")
@@ -670,6 +723,20 @@ def _clean(argv: list[str]) -> None:
         agreed = False
     if agreed:
         sys.stderr.write(f"removed {len(clean(folder))} folders\n")
+
+
+def _bench(argv: list[str]) -> None:
+    arguments = read(BenchArguments, argv, "bench")
+    from selfpretrain.bench.bench import bench
+    from selfpretrain.report.terminal import print_bench
+    from selfpretrain.watch import Watcher
+
+    with Watcher(_console()) as watch:
+        measured = bench(quick=arguments.quick, watch=watch)
+    if arguments.json:
+        sys.stdout.write(json.dumps(to_dict(measured), indent=2) + "\n")
+    else:
+        print_bench(_console(sys.stdout), measured)
 
 
 def _console(file: TextIO | None = None) -> "Console":

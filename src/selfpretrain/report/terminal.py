@@ -1,6 +1,8 @@
 """The answer on a terminal."""
 
 from collections.abc import Callable
+from statistics import median
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -22,8 +24,34 @@ from selfpretrain.report.page import flops_unit, percent
 from selfpretrain.studies.study import StudyAnswer
 from selfpretrain.use.evaluate import Evaluation
 
+if TYPE_CHECKING:
+    from selfpretrain.bench.bench import Bench
+
 MAX_LINES = 8
 """Of a verdict; the report has all."""
+
+
+def print_bench(console: Console, bench: "Bench") -> None:
+    """Print the medians of steps beside the rivals', where a comparison's time goes, and the versions."""
+    names = list(bench.steps[0].seconds)
+    table = Table("step", *(names[0], *(f"{name} / {names[0]}" for name in names[1:])), box=SIMPLE_HEAD)
+    for entry in bench.steps:
+        ratios = {name: entry.ratios(name) for name in names[1:]}
+        cells = (f"{median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})" for values in ratios.values())
+        table.add_row(f"{entry.size}, {entry.phase}", f"{1e3 * entry.median(names[0]):.1f} ms", *cells)
+    console.print(table)
+    console.print(f"medians of {len(bench.steps[0].seconds[names[0]])} rounds (smallest to largest), one thread")
+    answer = bench.answer
+    table = Table("where a comparison's time goes", "core-seconds", "share", box=SIMPLE_HEAD)
+    for name, seconds in answer.parts.items():
+        table.add_row(name, f"{seconds:.1f}", f"{seconds / sum(answer.parts.values()):.1%}")
+    console.print(table)
+    ratio = answer.trainer_seconds / answer.seconds
+    console.print(
+        f"the built-in example, seeds: {answer.seeds}, cores: {answer.cores}: {answer.seconds:.0f} s; its trainings"
+        f" and validations with the Trainer: {answer.trainer_seconds:.0f} s, {ratio:.1f} times as long"
+    )
+    console.print(", ".join(f"{name} {version}" for name, version in bench.environment["packages"].items()))
 
 
 def print_summary(console: Console, summary: Summary) -> None:
