@@ -1,10 +1,13 @@
 """Every kind of bad input through the command line: status 2, one line with culprit and cure, nothing written."""
 
+import gzip
 import io
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,7 +16,11 @@ import pytest
 import torch
 
 from conftest import TINY_FLAGS
+from selfpretrain import compare
 from selfpretrain.cli import main
+from selfpretrain.config import TaskConfig
+from selfpretrain.data import catalogue, packed, table
+from selfpretrain.errors import RequestError
 
 WIDE_ROWS = [f"{'0.5,' * 9}{'x' if i == 6 else i + 0.5},{'ab'[i % 2]}" for i in range(20)]
 GOOD = [f"{i % 3} {i % 5} {i % 2} 1,{'ab'[i % 2]}" for i in range(20)]
@@ -288,9 +295,11 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(refuse, tmp_path
     refuse([*compare, "--out=file"], "--out file cannot be written to", "name another")
     for damage in ("{", "[]", '{"request": 3, "task": "x", "source": null}'):
         (tmp_path / "o/config.json").write_text(damage)
-        refuse([*compare, "--out=o"], "has a config.json that is damaged")
+        refuse([*compare, "--data-seed=1", "--out=o"], "has a config.json that is damaged")
         for verb in ("report", "diagnose", "clean"):
-            refuse([verb, "o"], "config.json: missing or damaged")
+            refuse([verb, "o"], "config.json: missing or damaged; its compare command again mends it")
+    assert (tmp_path / "o/summary.json").read_bytes() == before
+    assert main([*compare, "--arms=classical", "--workers=1", "--out=o"]) == 0  # the runs say whose folder it is
     assert (tmp_path / "o/summary.json").read_bytes() == before
 
 
@@ -353,3 +362,160 @@ def test_pieces_stay_whole_when_the_disk_is_full_while_images_are_drawn(capsys, 
     (piece,) = small_disk.rglob("*.npz")
     with np.load(piece) as rows:
         assert len(rows["x"]) == len(rows["y"]) == 50
+
+
+# Something of somebody else's where a file or a folder of ours belongs.
+
+WITHOUT_TRAINING = [*TINY_FLAGS, "--arms=classical", "--workers=1"]
+
+
+@pytest.fixture
+def compared(tmp_path, monkeypatch, capsys):
+    """A finished comparison in the folder o."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", *WITHOUT_TRAINING, "--out=o"]) == 0
+    capsys.readouterr()
+    return tmp_path / "o"
+
+
+@pytest.mark.parametrize("name", ["trainings", "runs", "best", "average"])
+def test_a_link_in_the_place_of_a_folder_is_refused_before_anything_is_written(compared, refuse, name):
+    elsewhere = compared.parent / "elsewhere"
+    elsewhere.mkdir()
+    if (compared / name).exists():
+        shutil.rmtree(elsewhere)
+        (compared / name).rename(elsewhere)
+    (compared / name).symlink_to(elsewhere)
+    before = {path: path.read_bytes() for path in compared.glob("*.*") if path.is_file()}
+    refuse(["compare", *WITHOUT_TRAINING, "--seeds=4", "--out=o"], f"o/{name}: is a symbolic link")
+    assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("name", ["runs", "best", "runs/classical-seed0", "report.html"])
+def test_what_stands_where_we_write_is_named_in_one_line(compared, capsys, name):
+    if (compared / name).is_dir():
+        shutil.rmtree(compared / name)
+        (compared / name).write_text("mine")
+    else:
+        (compared / name).unlink(missing_ok=True)
+        (compared / name).mkdir()
+    assert main(["compare", *WITHOUT_TRAINING, "--out=o"]) == 2
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert f"cannot write o/{name}" in error.splitlines()[-1] and "move away what stands there" in error
+    assert (compared / name).is_dir() or (compared / name).read_text() == "mine"
+
+
+def test_a_loop_of_links_is_refused(refuse, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for command in (["compare", *WITHOUT_TRAINING], ["study", "depth"]):
+        refuse([*command, "--out=loop"], "loop: is a symbolic link to loop")
+
+
+def test_made_files_replace_nothing_that_has_come_meanwhile(refuse, tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_bytes(csv(*GOOD))
+    make = ["data", "make", "noise", "--sequences=50"]
+    refuse([*make, "--out=a.csv/x.jsonl"], "cannot write a.csv", "move away")
+    refuse([*make, f"--out={'x' * 300}.jsonl"], "File name too long")
+    lines = catalogue._lines
+
+    def slow(*arguments):
+        (tmp_path / "y.jsonl").write_text("mine")  # somebody else is faster
+        yield from lines(*arguments)
+
+    monkeypatch.setattr(catalogue, "_lines", slow)
+    assert main([*make, "--out=y.jsonl"]) == 2
+    assert (tmp_path / "y.jsonl").read_text() == "mine"
+    assert not list(tmp_path.glob(".selfpretrain-*"))
+
+
+@pytest.mark.parametrize("content", ["5", "null", "{}", '"abc"', "[[1]]", "{", ""])
+def test_an_edited_list_of_used_trainings_is_damage_and_not_permission(compared, refuse, capsys, content):
+    (compared / "transplants").mkdir()
+    (compared / "transplants/trainings.json").write_text(content)
+    refuse(["clean", "o", "--yes"], "transplants/trainings.json: missing or damaged; its diagnose command")
+    assert main(["compare", *WITHOUT_TRAINING, "--out=o"]) == 0
+
+
+# What a session of work ends with.
+
+
+def test_closed_streams_change_no_status(cli, tmp_path):
+    program = f"{sys.executable} -m selfpretrain"
+    for command, status in (
+        ("data list >&- 2>&-", 0),
+        ("compare nope.csv 2>&-", 2),
+        ("compare nope.csv 2>/dev/full", 2),
+    ):
+        assert subprocess.run(f"{program} {command}", shell=True, cwd=tmp_path, check=False).returncode == status
+
+
+def test_ctrl_c_before_anything_has_begun_ends_without_a_traceback(tmp_path):
+    """The command line is a stand-in that is interrupted while it is imported."""
+    code = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)"
+    (tmp_path / "slow.py").write_text(code)
+    program = """
+import sys, types
+sys.path.insert(0, sys.argv.pop())
+class Finder:
+    def find_spec(name, path, target=None):
+        if name == "selfpretrain.cli":
+            import slow
+sys.meta_path.insert(0, Finder)
+from selfpretrain.__main__ import main
+main()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    ended = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+# Bounds.
+
+
+def test_a_grid_without_end_is_refused(refuse):
+    rates = ",".join(f"{1e-5 * (1 + number):g}" for number in range(5000))
+    refuse(["compare", "--plan", f"--lr={rates}"], "too large a grid; give at most 100")
+
+
+def test_packed_texts_are_bounded_by_memory(refuse, tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "memory_bytes", lambda: 60_000_000)
+    for name, text in (("a.fasta", b">s a\n"), ("a.csv", b"sequence,label\n"), ("a.jsonl", b"")):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text + b"A" * 11_000_000))
+        refuse(["data", "check", f"{name}.gz"], f"{name}.gz: more than 0.0 GB of text at once", "give fewer rows")
+    records = b"".join(b">s%d a\n%s\n" % (number, b"ACGT" * 2500) for number in range(2000))  # 20 MB in pieces
+    (tmp_path / "many.fasta.gz").write_bytes(gzip.compress(records))
+    monkeypatch.setattr(table, "ROWS", 100)
+    rows = [len(piece) for piece in table.tables(tmp_path / "many.fasta.gz", TaskConfig(data="x"))]
+    assert rows == [100] * 20
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("claims=['x']", "claims 'x', which is no claim"),
+        ("cases=lambda ground: ['x']", "makes 'x', which is no Case"),
+        ("question=None", "a study's question is a text, and not None"),
+        ("name=7", "a study's name is a text, and not 7"),
+    ],
+)
+def test_a_study_of_other_things_is_refused(refuse, tmp_path, study, message):
+    text = f"""
+from selfpretrain.studies import Ahead, Study
+given = dict(name="mine", question="?", expected=".", minutes=1, claims=[Ahead(text="ahead", case="a")], cases=list)
+STUDY = Study(**given | dict({study}))
+"""
+    (tmp_path / "s.py").write_text(text)
+    refuse(["study", "s.py"], message)
+
+
+def test_settings_of_another_type_are_refused_from_python():
+    for value in ([3], {}):
+        with pytest.raises(RequestError, match="is no number"):
+            compare("noise", seeds=value)

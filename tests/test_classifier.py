@@ -4,10 +4,12 @@ import copy
 import json
 import os
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from sklearn.preprocessing import FunctionTransformer
 
 from conftest import tiny_config
@@ -22,6 +24,7 @@ from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 from selfpretrain.files import seal
+from stand_in import seal_again
 
 RNG = np.random.default_rng(0)
 N = 60
@@ -210,3 +213,64 @@ def test_files_that_would_run_code_or_read_beyond_an_array_are_refused(tmp_path,
         save_model(tmp_path / harm, ClassicalModel("values", seen.name, seen.transformer, estimator), task.codec)
         with pytest.raises(RequestError, match="damaged"):
             load_model(tmp_path / harm)
+
+
+def deep(text):
+    return "[" * 100_000 + "]" * 100_000
+
+
+def changed(**values):
+    """An edit of a JSON file, with keys such as model.width."""
+
+    def edit(text):
+        content = json.loads(text)
+        for key, value in values.items():
+            *outer, name = key.split("__")
+            place = content
+            for part in outer:
+                place = place[part]
+            place[name] = value
+        return json.dumps(content)
+
+    return edit
+
+
+EDITS = {
+    **{f"width {width}": ("config.json", changed(model__width=width)) for width in (16, 10**9)},
+    **{f"patch {patch}": ("config.json", changed(model__patch=patch)) for patch in (3, 10**9)},
+    **{f"averaged {n}": ("config.json", changed(averaged=n)) for n in (2, 1000)},
+    "depth": ("config.json", changed(model__depth=10**6)),
+    "length": ("config.json", changed(inputs__length=10**30)),
+    "deep config": ("config.json", deep),
+    "deep codec": ("codec.json", deep),
+    "codec of other bytes": ("codec.json", lambda text: b"\xff\xfe{"),
+    "one class": ("codec.json", changed(classes=["a"])),
+    "no class": ("codec.json", changed(classes=[])),
+    "three classes": ("codec.json", changed(classes=["a", "b", "c"])),
+    "one name twice": ("codec.json", changed(classes=["a", "a"])),
+    "codec's length": ("codec.json", changed(length=10**30)),
+    "another kind": ("codec.json", changed(kind="bytes")),
+    "zeros": ("model.safetensors", lambda text: bytes(1000)),
+    "nothing": ("model.safetensors", lambda text: b""),
+    "a huge header": ("model.safetensors", lambda text: b"\xff" * 8 + b"{}"),
+    "weights of another model": ("model.safetensors", lambda text: safetensors.numpy.save({"x": np.zeros(3)})),
+}
+
+
+@pytest.mark.parametrize("arm", ["spt", "classical"])
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_model_that_somebody_has_edited_and_sealed_again_is_refused(finished, tmp_path, edit, arm):
+    """In one line, soon, and without taking the memory that it asks for."""
+    name, change = EDITS[edit]
+    folder = shutil.copytree(finished / f"runs/{arm}-seed0/model", tmp_path / "m")
+    if arm == "classical" and (name != "codec.json" or edit == "codec's length"):
+        pytest.skip("is of networks")
+    path = folder / name
+    data = change(path.read_bytes())
+    path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    seal_again(folder)
+    begun = time.monotonic()
+    with pytest.raises(RequestError) as refused:
+        load_model(folder)
+    assert time.monotonic() - begun < 5
+    assert "\n" not in str(refused.value) and str(folder) in str(refused.value)

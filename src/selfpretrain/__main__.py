@@ -1,8 +1,18 @@
-"""``python -m selfpretrain`` is ``selfpretrain``."""
+"""``selfpretrain``, and ``python -m selfpretrain``."""
 
+import signal
 import sys
 
-from selfpretrain.cli import main
+
+def main() -> int:
+    """Run the command line; gives the exit status."""
+    # Until there is somebody to catch it, Ctrl-C ends the process without a traceback.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from selfpretrain.cli import main
+
+    return main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,13 +11,15 @@ model/
 
 import copy
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from scipy.special import softmax
 
@@ -42,6 +44,7 @@ from selfpretrain.files import (
     write_atomically,
     write_json,
 )
+from selfpretrain.machine import require_memory
 from selfpretrain.model.average import Average
 from selfpretrain.model.borrowed import BorrowedAttention
 from selfpretrain.model.ragged import ByLength
@@ -159,21 +162,42 @@ def load_model(folder: Path | str) -> Classifier:
         raise RequestError(f"{folder}: holds no model; name a comparison, or the model/ of a run that did not fail")
     files = Sealed(folder)
     config, codec = files.json(CONFIG), files.record(CODEC, Codec)
-    if isinstance(config, dict) and "classical" in config:
-        return Classifier(codec, _load_classical(files, config["classical"]))
-    if not isinstance(config, dict) or not {"model", "inputs"} <= config.keys():
+    if not isinstance(config, dict):
         raise DamagedError(folder / CONFIG)
-    settings = read_record(folder / CONFIG, ModelConfig, config["model"])
-    inputs, n_averaged = read_record(folder / CONFIG, InputSpec, config["inputs"]), config.get("averaged", 0)
-    if type(n_averaged) is not int or not 0 <= n_averaged <= MAX_SEEDS:
-        raise DamagedError(folder / CONFIG)
-    networks = [fresh_model(settings, inputs, seed=0) for _ in range(n_averaged or 1)]
-    whole = Average(networks) if n_averaged else networks[0]
-    whole.load_state_dict(tensors_from_bytes(files.read(WEIGHTS)))
-    return Classifier(codec, whole.eval())
+    if not codec.classes or len(set(codec.classes)) < len(codec.classes):
+        raise DamagedError(folder / CODEC)
+    if "classical" in config:
+        return Classifier(codec, _load_classical(files, config["classical"], codec))
+    return Classifier(codec, _load_network(files, config, codec))
 
 
-def _load_classical(files: Sealed, settings: Any) -> ClassicalModel:
+def _load_network(files: Sealed, config: Mapping[str, Any], codec: Codec) -> SequenceModel | Average:
+    """A network. Its sizes are compared with the weights before it is built: the folder may be somebody else's."""
+    path = files.folder / CONFIG
+    if not {"model", "inputs"} <= config.keys():
+        raise DamagedError(path)
+    settings, inputs = read_record(path, ModelConfig, config["model"]), read_record(path, InputSpec, config["inputs"])
+    try:
+        tensors = tensors_from_bytes(files.read(WEIGHTS))
+    except SafetensorError:
+        raise DamagedError(files.folder / WEIGHTS) from None
+    n_averaged, sizes = config.get("averaged", 0), {size for tensor in tensors.values() for size in tensor.shape}
+    is_count = type(n_averaged) is int and 0 <= n_averaged <= MAX_SEEDS
+    if not is_count or settings.depth * max(n_averaged, 1) > len(tensors):
+        raise DamagedError(path)
+    if not {settings.width, settings.hidden_width} <= sizes or inputs != replace(codec.inputs, patch=settings.patch):
+        raise DamagedError(path)
+    require_memory(4.0 * inputs.length * settings.width, path, "it does not fit into memory")
+    try:
+        networks = [fresh_model(settings, inputs, seed=0) for _ in range(n_averaged or 1)]
+        whole = Average(networks) if n_averaged else networks[0]
+        whole.load_state_dict(tensors)
+    except (RuntimeError, ValueError):  # of torch, in many lines
+        raise DamagedError(path) from None
+    return whole.eval()
+
+
+def _load_classical(files: Sealed, settings: Any, codec: Codec) -> ClassicalModel:
     """A classical model; whatever skops does not know, and trees that point beyond their nodes, are refused."""
     import skops.io
 
@@ -185,7 +209,8 @@ def _load_classical(files: Sealed, settings: Any) -> ClassicalModel:
         model = ClassicalModel(
             settings["kind"], settings["features"], transformer, estimator, per_row=settings["per_row"]
         )
-        if model.features not in KINDS[model.kind].views or not _is_safe(estimator):
+        fits = model.kind == codec.kind and len(estimator.classes_) == len(codec.classes)
+        if not fits or model.features not in KINDS[model.kind].views or not _is_safe(estimator):
             raise DamagedError(path)
     except DamagedError:
         raise

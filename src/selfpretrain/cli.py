@@ -67,7 +67,9 @@ RESUMED = ("compare", "diagnose", "study", "fit", "data")
 SHARED_OUT = ("compare", "study")
 """Verbs that torchrun may start."""
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
-WRITE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.ENOTDIR, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+IN_THE_WAY = {errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP}
+FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +300,9 @@ class BenchArguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; gives the exit status."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     verb, *arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     verbs: dict[str, Callable[[list[str]], int | None]] = {
         "compare": _compare,
@@ -316,6 +321,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n" if verb == "--version" else USAGE)
         return 0
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if verb not in verbs:
             raise RequestError(f"unknown verb '{verb}'; the verbs are {', '.join(verbs)}")
@@ -326,13 +333,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = "finished work is kept, and the same command goes on from there"
         return _fail(130, f"interrupted; {kept if verb in RESUMED else 'nothing is written'}")
     except BrokenPipeError:  # the reader of our output has gone, as in "| head"
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute(sys.stdout)
         return 0
     except OSError as error:
-        if error.errno not in WRITE_ERRORS:
+        if error.errno not in NO_ROOM | IN_THE_WAY | FORBIDDEN:
             raise
-        place = error.filename or "the output"
-        return _fail(2, f"cannot write {place}: {error.strerror}; make room or name another folder")
+        cure = "make room" if error.errno in NO_ROOM else "move away what stands there"
+        place = error.filename2 or error.filename or "the output"
+        return _fail(2, f"cannot write {place}: {error.strerror}; {cure}, or name another folder")
     except WorkerKilled as error:
         return _fail(1, str(error))
 
@@ -752,5 +760,13 @@ def _interrupt(signum: int, frame: object) -> None:
 
 
 def _fail(status: int, message: str) -> int:
-    sys.stderr.write(f"selfpretrain: {one_line(message)}\n")
+    try:
+        sys.stderr.write(f"selfpretrain: {one_line(message)}\n")
+    except OSError:  # nobody can be told
+        _mute(sys.stderr)
     return status
+
+
+def _mute(stream: TextIO) -> None:
+    """Let what is still written to a stream, such as at the end of the process, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

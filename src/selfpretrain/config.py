@@ -322,6 +322,8 @@ class TrainConfig:
     """Seconds between checkpoints: the most work that a power cut can cost a training."""
 
     def __post_init__(self) -> None:
+        if len(self.lr) > MAX_RATES:
+            raise SettingError("lr", f"of {len(self.lr)} rates", f"is too large a grid; give at most {MAX_RATES}")
         if not self.lr or any(not 0 < lr < 10 for lr in self.lr):
             raise SettingError("lr", self.lr, "is no grid; give one or more rates above 0 and below 10, like 1e-3,3e-3")
         if len({f"{lr:g}" for lr in self.lr}) < len(self.lr):
@@ -341,6 +343,8 @@ NEAR = 1.5
 """Attention on near positions, relative to uniform, from which a head favours them (ours; at the start it is 1)."""
 MIN_SEEDS, MAX_SEEDS = 3, 1000
 """No verdict from fewer, and no request for more (ours)."""
+MAX_RATES = 100
+"""In a grid (ours)."""
 
 
 def looks_of(seeds: str) -> tuple[int, ...]:

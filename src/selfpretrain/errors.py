@@ -1,5 +1,6 @@
 """The ways a request can end other than well; the command line turns each into an exit status."""
 
+from numbers import Real
 from typing import Any
 
 LONGEST_LINE = 2000
@@ -91,10 +92,16 @@ MOST = 1e12
 """No setting is larger: beyond, numbers no longer fit where they go (ours)."""
 
 
+def _require_number(name: str, value: Any) -> None:
+    if value is not None and not isinstance(value, Real):
+        raise SettingError(name, value, "is no number")
+
+
 def require_at_least(settings: Any, **least: float) -> None:
     """Refuse fields of ``settings`` that lie below their bound, or above ``MOST``; None passes."""
     for name, bound in least.items():
         value = getattr(settings, name)
+        _require_number(name, value)
         if value is not None and not bound <= value <= MOST:
             wrong = f"too large; the most is {MOST:g}" if value > MOST else f"too small; the least is {bound:g}"
             raise SettingError(name, value, f"is {wrong if value == value else 'no number to work with'}")
@@ -104,6 +111,7 @@ def require_between(settings: Any, **bounds: tuple[float, float]) -> None:
     """Refuse fields of ``settings`` that lie outside their bounds; None passes."""
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
+        _require_number(name, value)
         if value is not None and not low <= value <= high:
             raise SettingError(name, value, f"is out of range; it lies between {low:g} and {high:g}")
 

@@ -7,6 +7,7 @@ manifest names, with the checksum it names, are ever removed.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,7 @@ RecordT = TypeVar("RecordT")
 MANIFEST, DONE, LOCK = "manifest.json", "DONE", ".lock"
 HALF_WRITTEN = ".selfpretrain-"
 """Prefix of the names of files that are being written."""
+OCCUPIED = "is there; name another file, or remove it"
 
 
 @contextlib.contextmanager
@@ -38,6 +40,8 @@ def reading(path: Path, cure: str = "; save it again") -> Iterator[None]:
         raise RequestError(f"{path}: what it says that it holds does not fit into memory{cure}") from None
     except Exception as error:  # libraries raise what they like
         problem = str(error).partition("\n")[0].rstrip(".") or "no reason is given"
+        if isinstance(error, UnicodeEncodeError) and not str(path).isprintable():
+            cure = "; give it a name that is valid text"
         name = "" if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: "
         raise RequestError(f"{path}: cannot be read ({name}{problem}){cure}") from None
 
@@ -99,8 +103,12 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
-    """Write a file, or the pieces of a large one, so that it appears whole or not at all, also when the power fails."""
+def write_atomically(path: Path, data: bytes | str | Iterable[bytes], *, new: bool = False) -> None:
+    """Write a file, or the pieces of a large one, so that it appears whole or not at all, also when the power fails.
+
+    Args:
+        new: whether to refuse to replace what is there by then, as ``require_absent`` does.
+    """
     pieces = [data.encode()] if isinstance(data, str) else [data] if isinstance(data, bytes) else data
     beside = path.parent / f"{HALF_WRITTEN}{secrets.token_hex(8)}"
     try:
@@ -108,7 +116,10 @@ def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
             file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        if new:
+            _appear(beside, path)
+        else:
+            beside.replace(path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
@@ -120,10 +131,23 @@ def write_atomically(path: Path, data: bytes | str | Iterable[bytes]) -> None:
             os.close(folder)
 
 
+def _appear(beside: Path, path: Path) -> None:
+    """Rename a file to a name that nothing has, also where two do so at once."""
+    try:
+        path.hardlink_to(beside)
+    except FileExistsError:
+        raise SettingError("out", path, OCCUPIED) from None
+    except OSError:  # a file system without hard links
+        require_absent(path)
+        beside.replace(path)
+    else:
+        beside.unlink()
+
+
 def require_absent(path: Path) -> None:
     """Refuse to write where something is that may be somebody's."""
     if os.path.lexists(path):
-        raise SettingError("out", path, "is there; name another file, or remove it")
+        raise SettingError("out", path, OCCUPIED)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -161,15 +185,18 @@ def read_record(path: Path, cls: type[RecordT], content: Any = None) -> RecordT:
 
 
 def own_folder(path: Path) -> Path:
-    """Create a folder, or take an existing one; a symbolic link is refused, as its target might be anything."""
-    _refuse_link(path)
+    """Create a folder, or take an existing one; see ``require_own``."""
+    require_own(path)
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def _refuse_link(path: Path) -> None:
+def require_own(path: Path) -> None:
+    """Refuse what stands where a folder of ours is or will be: a file, or a symbolic link, to whatever that leads."""
     if path.is_symlink():
-        raise RequestError(f"{path}: is a symbolic link; name its target {path.resolve()} itself, or remove the link")
+        raise RequestError(f"{path}: is a symbolic link to {path.readlink()}; name that itself, or remove the link")
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def remove_half_written(folder: Path) -> None:
@@ -197,7 +224,7 @@ def unseal(folder: Path, names: Iterable[str]) -> None:
     Files that the manifest names with their checksum are removed. Anything else that stands in the way, damaged or
     somebody's own, is renamed to ``NAME.set-aside``. Links are never followed.
     """
-    _refuse_link(folder)
+    require_own(folder)
     try:
         Sealed(folder).remove()
     except DamagedError:
@@ -227,7 +254,7 @@ class Sealed:
         try:
             manifest, done = (folder / MANIFEST).read_bytes(), (folder / DONE).read_text()
             sums = json.loads(manifest)
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             raise DamagedError(folder / (MANIFEST if is_sealed(folder) else DONE)) from None
         is_whole = done.strip() == checksum(manifest) and isinstance(sums, dict)
         if not is_whole or any(Path(name).is_absolute() or ".." in Path(name).parts for name in sums):
@@ -247,11 +274,18 @@ class Sealed:
         raise DamagedError(path)
 
     def json(self, name: str) -> Any:
-        return json.loads(self.read(name))
+        return self._parsed(name, self.read(name))
 
     def lines(self, name: str) -> list[Any]:
         """The records of a JSON-lines file."""
-        return [json.loads(line) for line in self.read(name).splitlines()]
+        return [self._parsed(name, line) for line in self.read(name).splitlines()]
+
+    def _parsed(self, name: str, text: bytes) -> Any:
+        """What was sealed may have been sealed by somebody else."""
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise DamagedError(self.folder / name) from None
 
     def record(self, name: str, cls: type[RecordT]) -> RecordT:
         return read_record(self.folder / name, cls, self.json(name))

@@ -7,7 +7,7 @@ from pathlib import Path
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.run import RunRecord
 from selfpretrain.errors import RequestError
-from selfpretrain.files import Sealed, is_sealed, locked, read_record
+from selfpretrain.files import LOCK, Sealed, is_sealed, locked, read_record
 from selfpretrain.train.training import Training
 
 
@@ -55,7 +55,8 @@ def clean(folder: ComparisonFolder) -> list[Path]:
         paths = [entry.path for entry in unused(folder) if entry.is_finished]
         for path in paths:
             Sealed(path).remove()
-            (path / ".lock").unlink(missing_ok=True)
+            if (lock := path / LOCK).is_file() and not lock.is_symlink() and not lock.stat().st_size:
+                lock.unlink()
             if not any(path.iterdir()):
                 path.rmdir()
         return paths

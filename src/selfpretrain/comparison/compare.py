@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.engines.local import LocalEngine, require_guard
-from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.errors import DamagedError, RequestError, SettingError
 from selfpretrain.files import fingerprint, to_dict
 from selfpretrain.machine import environment
 from selfpretrain.presets import preset_of
@@ -125,9 +126,10 @@ def compare(
                     break
                 if seeds < request.config.seeds:
                     watch(Note(f"after {seeds} seeds it is not clear at p < {answer.level:g}; going on"))
-        if folder.record.store == TRAININGS and (left := unused(folder)):
-            text = f"{len(left)} trainings and runs here are of other requests"
-            watch(Note(f"{text}; selfpretrain clean {folder.path} removes them"))
+        with suppress(DamagedError):  # of an earlier diagnosis, say: the comparison is done
+            if folder.record.store == TRAININGS and (left := unused(folder)):
+                text = f"{len(left)} trainings and runs here are of other requests"
+                watch(Note(f"{text}; selfpretrain clean {folder.path} removes them"))
     return Comparison(folder.path, answer)
 
 

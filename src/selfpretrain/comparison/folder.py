@@ -15,7 +15,7 @@ report.html        the page
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from selfpretrain.files import (
     read_json,
     read_record,
     remove_half_written,
+    require_own,
     seal,
     to_dict,
     unseal,
@@ -145,6 +146,8 @@ class ComparisonFolder:
         with locked(self.path):
             if self.is_comparison:
                 self._refuse_other_data(task)
+            for folder in (self.path / shared, self.runs, self.best, self.average):
+                require_own(folder)  # before anything is written
             for folder in (self.path, self.runs):
                 remove_half_written(own_folder(folder))
             record = FolderRecord(
@@ -174,12 +177,23 @@ class ComparisonFolder:
         try:
             record = self.record
         except DamagedError:
+            if self._tasks_of_runs == {task.fingerprint}:
+                return  # it is written anew
             reason = "has a config.json that is damaged, or is no comparison of this version; name another folder"
             raise SettingError("out", self.path, reason) from None
         if record.task != task.fingerprint:
             difference = _difference(record.source, task.source)
             reason = f"belongs to other data ({difference}); name another folder, or delete this one"
             raise SettingError("out", self.path, reason)
+
+    @property
+    def _tasks_of_runs(self) -> set[str]:
+        """Fingerprints of the data of the runs that are here."""
+        found = set()
+        for path in self.runs.glob(f"*/{CONFIG}"):
+            with suppress(DamagedError):
+                found.add(read_record(path, RunRecord).task)
+        return found
 
     def resolved(self, asked: str) -> FolderRecord | None:
         """The record, if it is what a command under this budget was resolved to; else None."""
@@ -240,12 +254,20 @@ class ComparisonFolder:
 
     def write_transplants(self, trainings: Iterable[str]) -> None:
         """Write down which trainings the transplants may use, before the first of them is made."""
-        write_json(own_folder(self.transplants) / USED, sorted({*self._for_transplants, *trainings}))
+        known: list[str] = []
+        with suppress(DamagedError):
+            known = self._for_transplants
+        write_json(own_folder(self.transplants) / USED, sorted({*known, *trainings}))
 
     @property
     def _for_transplants(self) -> list[str]:
         path = self.transplants / USED
-        return list(map(str, read_json(path))) if path.exists() else []
+        keys = None
+        with suppress(DamagedError):
+            keys = read_json(path) if path.exists() else []
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise DamagedError(path, "its diagnose command again mends it")
+        return keys
 
     @property
     def used(self) -> set[str]:

@@ -87,7 +87,9 @@ def make_file(config: TaskConfig, out: Path, *, workers: int = 1, watch: Watch =
         own_folder(out.parent)
         _, y = rows.numbered_classes()
         parts = parts_of(row_groups(interleaved(read.columns), rows.per_row), y, read.split, config.data_seed)
-        write_atomically(out, _archive(rows, parts, **more) if suffix == ".npz" else _lines(rows, read, parts))
+        write_atomically(
+            out, _archive(rows, parts, **more) if suffix == ".npz" else _lines(rows, read, parts), new=True
+        )
         cure = "" if rows.per_row == 1 else f"; compare them with --pair {SECOND}"
         return f"{out}: {len(y)} {rows.words} of {rule.name}{cure}"
 

@@ -10,6 +10,7 @@
 A folder holds a folder for each class, or train, val and test with a folder for each class.
 """
 
+import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfpretrain.data.columns import some
+from selfpretrain.data.packed import Unpacked, extension
 from selfpretrain.data.spelling import refuse
 from selfpretrain.errors import RequestError
 from selfpretrain.files import reading
@@ -55,7 +57,9 @@ def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str | None]]]
         problem = "reading FASTA and FASTQ needs the package dnaio: pip install 'selfpretrain[dna]'"
         raise RequestError(f"{path}: {problem}") from None
     names: list[str] | None = None
-    with dnaio.open(path) as file:
+    kind = "fastq" if extension(path) in (".fastq", ".fq") else "fasta"
+    text = Unpacked(path)
+    with io.BufferedReader(text) as buffered, dnaio.open(buffered, fileformat=kind) as file:
         entries, row = iter(file), 0
         while piece := list(islice(entries, at_a_time)):
             columns: dict[str, list[str | None]] = {}
@@ -69,6 +73,7 @@ def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str | None]]]
                     columns.setdefault(name, []).append(cell)
                 row += 1
             yield columns
+            text.start_anew()
 
 
 def _header(text: str) -> dict[str, str | None]:

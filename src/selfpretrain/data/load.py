@@ -11,9 +11,10 @@ import numpy as np
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.builtin import BuiltinTask, Source, data_folder
 from selfpretrain.data.memory import TAKEN, columns_of
+from selfpretrain.data.packed import extension
 from selfpretrain.data.read import rows_in_memory, rows_of_table, rows_without_labels
 from selfpretrain.data.rows import assemble, parsed, with_more_rows, with_test_rows
-from selfpretrain.data.table import EXTENSIONS, extension, read_table
+from selfpretrain.data.table import EXTENSIONS, read_table
 from selfpretrain.data.task import Task
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import from_dict, reading, to_dict

@@ -14,14 +14,13 @@ encoding than UTF-8 where ``--encoding`` names it.
 
 import codecs
 import csv
-import gzip
 import io
 import re
 import sys
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from json import JSONDecodeError, loads
@@ -37,16 +36,12 @@ from pyarrow import parquet
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.formats import RECORDS, folder, records
 from selfpretrain.data.memory import Frame, column, plain
+from selfpretrain.data.packed import PACKED, Unpacked, extension
 from selfpretrain.data.spelling import as_number, first_line, refuse
 from selfpretrain.files import reading
 from selfpretrain.machine import require_memory
 
 EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", *RECORDS)
-PACKED: Mapping[str, Callable[[Path], Any]] = {
-    ".gz": gzip.open,
-    ".zst": lambda path: pyarrow.input_stream(str(path), compression="zstd"),
-}
-"""What may follow the extension of a text file, and what unpacks it."""
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -66,8 +61,6 @@ MAGIC = {
     b"PK\x03\x04": "a ZIP archive, as Excel writes it; save it as CSV",
 }
 """How files begin that are no text, whatever their name says, and what to do with them."""
-MOST_BYTES = 2**34
-"""A compressed or transcoded text has at most so many bytes; it is read into memory (ours)."""
 NOT_UTF8 = "not UTF-8 text; name its encoding, such as --encoding latin-1 or --encoding utf-16"
 
 
@@ -104,11 +97,6 @@ class Table:
 
     def __len__(self) -> int:
         return max(map(len, self.columns.values()), default=0)
-
-
-def extension(path: Path) -> str:
-    """The extension that says what a file is, without that of its compression."""
-    return (path.with_suffix("") if path.suffix.lower() in PACKED else path).suffix.lower()
 
 
 def read_table(path: Path, config: TaskConfig) -> Table:
@@ -172,9 +160,8 @@ def _records(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
 def _raw(path: Path, limit: int | None = None) -> bytes:
     """The bytes of a text, unpacked; the first ``limit`` only, if there is one."""
     try:
-        unpack = PACKED.get(path.suffix.lower())
-        with path.open("rb") if unpack is None else unpack(path) as file:
-            return bytes(file.read(MOST_BYTES + 1 if limit is None else limit))
+        with io.BufferedReader(Unpacked(path)) as file:
+            return file.read(limit)
     except (OSError, EOFError, zlib.error) as error:
         refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
 
@@ -189,8 +176,6 @@ def _encoding(raw: bytes, config: TaskConfig) -> str:
 def _utf8(path: Path, config: TaskConfig, limit: int | None = None) -> bytes:
     """``_raw`` as UTF-8 without a byte-order mark."""
     raw = _raw(path, limit)
-    if len(raw) > MOST_BYTES:
-        refuse(path, None, f"more than {MOST_BYTES >> 30} GiB of text; save it as Parquet, or unpacked and as UTF-8")
     encoding = _encoding(raw, config)
     if encoding == "utf-8":
         return raw.removeprefix(codecs.BOM_UTF8)

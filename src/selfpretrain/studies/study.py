@@ -274,8 +274,15 @@ class Study:
     reading: Callable[[Sequence[ClaimAnswer]], str] | None = None
 
     def __post_init__(self) -> None:
+        for name in ("name", "question", "expected"):
+            if not isinstance(text := getattr(self, name), str):
+                raise TypeError(f"a study's {name} is a text, and not {text!r:.80}")
         if not self.claims:
             raise ValueError(f"the study {self.name} has no claims; add what it is to decide")
+        if strangers := [claim for claim in self.claims if not hasattr(claim, "measure")]:
+            raise TypeError(
+                f"the study {self.name} claims {strangers[0]!r:.80}, which is no claim (see docs/extending.md)"
+            )
 
     @property
     def declaration(self) -> list[str]:
@@ -300,6 +307,8 @@ class Study:
             files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
             path = next((file for file in files if file != __file__), self.name)
             raise RequestError(f"{path}, line {line_of(error, path)}: {type(error).__name__}: {error}") from None
+        if strangers := [case for case in cases if not isinstance(case, Case)]:
+            raise RequestError(f"the study {self.name} makes {strangers[0]!r:.80}, which is no Case")
         names = [case.name for case in cases]
         if len(set(names)) < len(names):
             raise RequestError(f"the study {self.name} has two cases of one name; their axes must differ")

@@ -80,7 +80,7 @@ def export_onnx(model: Classifier, out: Path) -> float:
     if not difference <= TOLERANCE:
         raise RequestError(f"onnxruntime and torch differ by {difference:g}; nothing is written. Please report this")
     own_folder(out.parent)
-    write_atomically(out, data)
+    write_atomically(out, data, new=True)
     write_atomically(beside, _text(codec))
     return difference
 

@@ -19,7 +19,8 @@ from selfpretrain.classifier import Classifier
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.columns import listed, sequence_columns
 from selfpretrain.data.labels import typed_classes
-from selfpretrain.data.table import Table, extension
+from selfpretrain.data.packed import extension
+from selfpretrain.data.table import Table
 from selfpretrain.errors import RequestError, RowError, SettingError
 from selfpretrain.files import write_atomically
 from selfpretrain.use.rows import tables_for
@@ -102,7 +103,8 @@ def predict_file(
     # Parquet's columns have one type, and those of JSON lines show theirs in all rows together alone.
     whole = suffix == ".parquet" and extension(path) in (".jsonl", ".ndjson")
     pieces = _scored(model, path, config, scored, skip_bad, watch, whole)
-    write_atomically(out, WRITERS[suffix](_alike(path, pieces) if suffix != ".jsonl" else pieces))
+    data = WRITERS[suffix](_alike(path, pieces) if suffix != ".jsonl" else pieces)
+    write_atomically(out, data, new=not overwrite)
     return scored
 
 
