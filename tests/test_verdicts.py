@@ -1,10 +1,13 @@
 """Whole answers to planted outcomes: what a careful statistician would say of each, and what nobody should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from made_up import N_TEST, answer_of, made_up
-from selfpretrain.comparison.summary import Shortened
+from selfpretrain.comparison.summary import Caveat, Shortened
+from selfpretrain.comparison.words import verdict_of
 from selfpretrain.config import TrainConfig
 from selfpretrain.metrics import Metrics
 from selfpretrain.train.training import TrainingResult
@@ -141,3 +144,22 @@ def test_a_second_look_is_one_however_the_request_is_spelt():
     after = answer_of(lead, before.looks, train=TrainConfig(checkpoint_seconds=9.0))
     assert after.level == before.level / 2
     assert any("looked at 2 times" in note and "p below 0.025" in note for note in after.verdict.notes)
+
+
+def test_where_there_is_next_to_nothing_to_gain_nothing_more_is_asked_for():
+    """Undecided, and the best rates at the edge of the grid; another grid could not change what to do."""
+    nearly = ((1, 0.99, 0.98), (0.99, 0.98, 1), (0.98, 1, 0.99))
+    planted = answer(*nearly)
+    assert outcomes(planted)[0] == "no detectable effect"
+    assert any("next to nothing to gain" in note for note in planted.verdict.notes) and planted.verdict.next == ""
+    assert answer((0.8, 0.85, 0.9), (0.84, 0.8, 0.82), (0.8, 0.85, 0.85)).verdict.next != ""
+
+
+def test_rows_that_perhaps_belong_together_are_settled_before_anything_longer_is_run():
+    undecided = ((0.8, 0.85, 0.9), (0.84, 0.8, 0.82), (0.8, 0.85, 0.85))
+    planted = answer(*undecided, shortened=Shortened(0.9, 1500.0, 2))
+    assert "--budget 25m" in planted.verdict.next
+    groups = Caveat(code="perhaps-groups", text="Rows look alike.", cure="--group person keeps them together.")
+    verdict = verdict_of(replace(planted, warnings=(*planted.warnings, groups)), look=1)
+    assert verdict.next == "Next: --group person keeps them together."
+    assert any("--budget 25m" in note for note in verdict.notes)

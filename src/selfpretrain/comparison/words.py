@@ -39,8 +39,8 @@ OUTCOMES: Mapping[Outcome, str] = {
     "not tested": "not tested",
 }
 """Each outcome for a table."""
-FIRST_CURES: Mapping[WarningCode, int] = {"too-short": 0, "untuned": 1, NOTHING: 2, "could-not-see": 3}
-"""What to do next, the first where several things would help (ours)."""
+FIRST_CURES: Sequence[WarningCode] = ("perhaps-groups", "too-short", "untuned", NOTHING, "could-not-see")
+"""What to do next, the first where several things would help: other splits make all else anew (ours)."""
 
 
 def points(share: float | None) -> str:
@@ -83,10 +83,10 @@ def verdict_of(answer: Summary, look: int) -> Verdict:
     code = {"not tested": NOTHING, "too short": "too-short"}.get(first.outcome)
     why = next((caveat for caveat in answer.warnings if caveat.code == code), None)
     others = [caveat for caveat in answer.warnings if caveat is not why]
-    # What would change an open answer is the next thing to do, unless the model to use leaves next to nothing to gain.
+    # What would change an open answer is the next thing to do, unless there is next to nothing to gain.
     is_open = first.outcome not in ("helps", "loses", "equal") and not _is_at_ceiling(answer)
-    cures = sorted(answer.warnings, key=lambda caveat: FIRST_CURES.get(caveat.code, len(FIRST_CURES)))
-    to_do = next((caveat for caveat in cures if caveat.cure and is_open), None)
+    cures = {caveat.code: caveat for caveat in answer.warnings if caveat.cure and is_open}
+    to_do = next((cures[code] for code in (*FIRST_CURES, *cures) if code in cures), None)
     looks = (
         f"The result was looked at {look} times, with more seeds each time, so a claim takes p below {answer.level:g}."
     )
@@ -151,7 +151,8 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
 
 def _is_at_ceiling(answer: Summary) -> bool:
     use = answer.recommended
-    return use is not None and answer.metric != "log_loss" and use.val >= CEILING
+    is_there = use is not None and answer.metric != "log_loss" and use.val >= CEILING
+    return is_there or any(caveat.code == "nothing-to-gain" for caveat in answer.warnings)
 
 
 def _advice(answer: Summary) -> str:
@@ -272,7 +273,7 @@ def _because(contrast: ContrastSummary, arms: Mapping[str, ArmSummary]) -> str:
         "optimization": f"Why: optimisation. {weaker} fits only {reached} of its own training labels: a plateau, which "
         "more steps or another initialisation may get past.",
         "generalization": f"Why: generalisation. {contrast.arm} and {contrast.against} fit their training labels "
-        "equally well.",
+        f"equally well, and {weaker} does worse on new sequences.",
         "speed": "Why: only speed. With the same total compute the other arrives at the same place.",
         "compute": "Why: compute. Labels alone do better with what self-pretraining costs.",
         "undetermined": f"Why: these runs do not decide it ({weaker} reaches {reached} on its training labels).",

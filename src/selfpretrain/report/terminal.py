@@ -66,19 +66,22 @@ def print_summary(console: Console, summary: Summary) -> None:
     spent = {name: entry.flops_pretrain + entry.flops_label for name, entry in summary.arms.items()}
     unit, size = flops_unit(spent.values())
     metric, decides = UNITS[summary.metric], "test %" if summary.metric == "accuracy" else summary.metric
-    arms = Table("arm", "lr", "train %", "learnt", decides, "95% interval", unit, "seconds", box=SIMPLE_HEAD)
+    columns = ("arm", "lr", "train %", "learnt", "validation %", decides, "95% interval", unit, "seconds")
+    arms = Table(*columns, box=SIMPLE_HEAD)
     for name, entry in summary.arms.items():
         test = entry.mean_score(summary.metric)
         train = [value for value in entry.best_train_acc if value is not None]
         if test is None:
-            arms.add_row(name, "-", "-", "-", "every seed failed", "-", "-", "-")
+            arms.add_row(name, "-", "-", "-", "-", "every seed failed", "-", "-", "-")
             continue
+        validated = [value for value in entry.val_acc if value is not None]
         seconds = [value for value in entry.seconds if value is not None]
         arms.add_row(
             name,
             rates(entry.lr),
             percent(sum(train) / len(train) if train else None),
             "{}/{}".format(*counted(entry.learnt)),
+            percent(sum(validated) / len(validated) if validated else None),
             metric.bare(test),
             _range(metric.bare, entry.test_ci95),
             "-" if entry.choice else f"{spent[name] / size:.3g}",
