@@ -199,7 +199,7 @@ def try_files(tried: Tried, inputs: int, chance: random.Random, folder: Path) ->
 
 
 def try_options(tried: Tried, count: int, chance: random.Random, folder: Path) -> None:
-    from selfpretrain.cli import compare_arguments
+    from selfpretrain.arguments import compare_arguments
     from selfpretrain.comparison.request import Request
     from selfpretrain.data.load import load_task
 

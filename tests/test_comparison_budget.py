@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from conftest import tiny_config
+from selfpretrain.arguments import compare_arguments
 from selfpretrain.arms import classical
-from selfpretrain.cli import compare_arguments
 from selfpretrain.comparison import budget
 from selfpretrain.comparison import compare as compare_module
 from selfpretrain.comparison.budget import CHOSEN, CLOSING_SECONDS, seconds_of

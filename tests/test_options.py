@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from selfpretrain.cli import CompareArguments, DiagnoseArguments, main
+from selfpretrain.arguments import CompareArguments, DiagnoseArguments
+from selfpretrain.cli import main
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.options import explained, filled, parse
 

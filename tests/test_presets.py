@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from selfpretrain.cli import compare_arguments, main
+from selfpretrain.arguments import compare_arguments
+from selfpretrain.cli import main
 from selfpretrain.data.kinds import InputSpec
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.presets import Preset

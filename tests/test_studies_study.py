@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import tiny_config
-from selfpretrain.cli import STUDYS_OWN, _data_of_study
+from selfpretrain.arguments import STUDYS_OWN, data_of_study
 from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.studies import Case, ground
@@ -51,7 +51,7 @@ def test_real_data_are_looked_for_where_one_says_and_left_out_where_they_are_not
 
 
 def test_options_of_data_without_data_are_refused():
-    assert _data_of_study(TaskConfig(data=STUDYS_OWN)) is None
-    assert _data_of_study(TaskConfig(data="my.csv", label="y")) == TaskConfig(data="my.csv", label="y")
+    assert data_of_study(TaskConfig(data=STUDYS_OWN)) is None
+    assert data_of_study(TaskConfig(data="my.csv", label="y")) == TaskConfig(data="my.csv", label="y")
     with pytest.raises(RequestError, match="is of no use without DATA"):
-        _data_of_study(TaskConfig(data=STUDYS_OWN, label="y"))
+        data_of_study(TaskConfig(data=STUDYS_OWN, label="y"))

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import tiny_config
 from selfpretrain import load_model
-from selfpretrain.cli import fit_arguments
+from selfpretrain.arguments import fit_arguments
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.config import TaskConfig, TrainConfig
