@@ -224,11 +224,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name, default in (("compare", 100), ("others", 30), ("disks", 10), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--verbs", nargs="+", help="only these")
     parser.add_argument("--keep", type=Path, help="where folders of failed trials are kept")
     arguments = parser.parse_args()
     chance, failures, begun = random.Random(arguments.seed), 0, time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        for verb in verbs(Path(name)):
+        every = verbs(Path(name))
+        for verb in [verb for verb in every if verb.name in (arguments.verbs or [v.name for v in every])]:
             trials = Trials(verb, chance, arguments.keep)
             kills = arguments.compare if verb.name == "compare" else arguments.others
             for _ in range(kills // 2):

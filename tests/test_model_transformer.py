@@ -479,7 +479,7 @@ def one_step(rows, wrap=lambda model: model):
     six = ragged_task().train.rows(np.arange(6))
     batch = make_batch(six.rows(np.array(rows)), torch.device("cpu"), seed=TRAINING.seed, step=0, dropout=True)
     state = TrainState(make_optimizers(model, TRAINING.plan))
-    loss = update(model, Labels(inputs=spec()), batch, TRAINING, state, model)
+    loss = update(model, Labels(inputs=spec()), batch, TRAINING, state, model)[0].item()
     named = {name.removeprefix("module."): p for name, p in model.named_parameters()}
     return {
         "loss": loss,
@@ -560,7 +560,7 @@ model = SequenceModel(config, inputs, generator=torch.Generator().manual_seed(0)
 row = np.random.default_rng(0).integers(4, size=(1, {LONG})).astype(np.uint8)
 batch = make_batch(Split(row, np.array([{LONG}]), np.array([1])), torch.device("cpu"))
 before = model.blocks[0].attention.query.weight.detach().clone()
-loss = update(model, Labels(inputs=inputs), batch, training, TrainState(make_optimizers(model, plan)), model)
+loss = update(model, Labels(inputs=inputs), batch, training, TrainState(make_optimizers(model, plan)), model)[0].item()
 moved = not torch.equal(before, model.blocks[0].attention.query.weight)
 print(json.dumps({{"start": start, "peak": peak(), "loss": loss, "moved": moved}}))
 """

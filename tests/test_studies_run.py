@@ -1,6 +1,7 @@
 """A study that runs: what it leaves in its folder, what it refuses before anything is written, and one's own file."""
 
 import csv
+import errno
 import json
 import re
 import shutil
@@ -148,6 +149,23 @@ def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(ran, copy, mon
     # Once mended, the same command does what is missing.
     assert run_study(TINY, out=copy).answer == ran[0].answer
     assert not (copy / "steps-6/error.txt").exists()
+
+
+def test_a_full_disk_ends_a_study(ran, copy, monkeypatch):
+    """What is done stays, and no later comparison is begun whose results could not be kept either."""
+    asked = []
+
+    def full(task, config, **how):
+        asked.append(config)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    shutil.rmtree(copy / "steps-6")
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "compare", full)
+        with pytest.raises(OSError, match="No space left"):
+            run_study(TINY, out=copy)
+    assert len(asked) == 1
+    assert run_study(TINY, out=copy).answer == ran[0].answer
 
 
 def test_a_damaged_comparison_has_no_answer_until_it_is_mended(ran, copy):

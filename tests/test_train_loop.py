@@ -19,7 +19,7 @@ from selfpretrain.model.groups import freeze, group_of
 from selfpretrain.model.ragged import ByLength
 from selfpretrain.model.transformer import fresh_model
 from selfpretrain.streams import batch_indices
-from selfpretrain.train.loop import make_optimizers, train, update_ratios
+from selfpretrain.train.loop import TrainState, make_optimizers, train, update_ratios
 from selfpretrain.train.objectives import Labels
 from selfpretrain.train.phase import PhasePlan
 from selfpretrain.train.work import prepared
@@ -255,6 +255,20 @@ def test_what_stops_being_finite_is_named_with_its_step(where):
     assert caught.value.quantity == where
     assert caught.value.step == (4 if where == "val_loss" else 3)
     assert "of label training" in str(caught.value)
+
+
+def test_losses_that_are_fetched_late_are_those_of_their_steps():
+    """On an accelerator nobody waits for a loss at every step; what is not finite is named with its step as well."""
+    state = TrainState([], step=7, losses=[0.5])
+    state.pending = [(torch.tensor(value), torch.tensor(1.0)) for value in (0.25, 0.125)]
+    state.settle("label")
+    assert (state.losses, state.pending) == ([0.5, 0.25, 0.125], [])
+    for quantity, wrong in (("loss", (math.nan, math.nan)), ("gradient norm", (1.0, math.inf))):
+        fine = (torch.tensor(1.0), torch.tensor(1.0))
+        state.pending = [fine, tuple(map(torch.tensor, wrong)), fine]
+        with pytest.raises(NonFiniteError) as caught:
+            state.settle("label")
+        assert (caught.value.quantity, caught.value.step) == (quantity, 6)
 
 
 def test_bfloat16_trains_and_keeps_weights_in_float32():

@@ -32,7 +32,7 @@ from selfpretrain.arguments import (
 )
 from selfpretrain.config import TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, one_line
-from selfpretrain.files import to_dict
+from selfpretrain.files import NO_ROOM, to_dict
 from selfpretrain.metrics import UNITS
 from selfpretrain.options import explained, read, task_help
 from selfpretrain.registry import SECTIONS, STUDIES, TASKS
@@ -78,9 +78,8 @@ RESUMED = ("compare", "diagnose", "study", "fit", "data")
 SHARED_OUT = ("compare", "study")
 """Verbs that torchrun may start."""
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-IN_THE_WAY = {errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP}
-FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+IN_THE_WAY = (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP)
+FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -121,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _mute(sys.stdout)
         return 0
     except OSError as error:
-        if error.errno not in NO_ROOM | IN_THE_WAY | FORBIDDEN:
+        if error.errno not in (*NO_ROOM, *IN_THE_WAY, *FORBIDDEN):
             raise
         cure = "make room" if error.errno in NO_ROOM else "move away what stands there"
         place = error.filename2 or error.filename or "the output"

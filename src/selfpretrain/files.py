@@ -24,6 +24,8 @@ from selfpretrain.errors import DamagedError, RequestError, SettingError
 
 RecordT = TypeVar("RecordT")
 MANIFEST, DONE, LOCK = "manifest.json", "DONE", ".lock"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of errors that say that a disk is full."""
 HALF_WRITTEN = ".selfpretrain-"
 """Prefix of the names of files that are being written."""
 OCCUPIED = "is there; name another file, or remove it"

@@ -23,7 +23,7 @@ from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants import matrix, plan_of
-from selfpretrain.files import fingerprint
+from selfpretrain.files import NO_ROOM, fingerprint
 from selfpretrain.registry import STUDIES
 from selfpretrain.studies.claims import Results, decide
 from selfpretrain.studies.folder import StudyFolder
@@ -103,6 +103,8 @@ def run_study(
                 if case.diagnosis is not None:
                     diagnose(out_case, case.diagnosis, task=data, **settings)
             except Exception as error:  # the others go on, and this one can be asked for again
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    raise  # nor could anything of the others be kept
                 answers[number] = replace(answers[number], failure=f"{type(error).__name__}: {error}")
                 tell(Note(f"failed: {error} ({folder.write_error(case.name, traceback.format_exc())})"))
             write()

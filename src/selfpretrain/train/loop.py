@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from selfpretrain.config import PhaseName
 from selfpretrain.data.feed import Batch, Feed
 from selfpretrain.errors import Interrupted, NonFiniteError
 from selfpretrain.model.groups import ORTHOGONALISED, decays, group_of
@@ -37,6 +38,8 @@ class TrainState:
     """Validations since the best."""
     losses: list[float] = field(default_factory=list)
     """Training losses since the last validation."""
+    pending: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Losses and gradient norms of the latest steps, still on the device: to ask for one is to wait for its work."""
     seconds: float = 0.0
     step_seconds: float = 0.0
     """Of these, in optimiser steps: batches, both passes and updates."""
@@ -44,6 +47,23 @@ class TrainState:
     """Size of the latest measured update, relative to the weights, by group."""
 
     _SCALARS = ("step", "best_step", "best_score", "stale", "losses", "seconds", "step_seconds")
+
+    def settle(self, phase: PhaseName) -> None:
+        """Fetch what is pending.
+
+        Raises:
+            NonFiniteError: a loss or a norm is NaN or infinite; names its step.
+        """
+        if not self.pending:
+            return
+        losses, norms = (torch.stack(column).tolist() for column in zip(*self.pending, strict=True))
+        first = self.step - len(self.pending) + 1
+        self.pending = []
+        for step, values in enumerate(zip(losses, norms, strict=True), start=first):
+            for quantity, value in zip(("loss", "gradient norm"), values, strict=True):
+                if not math.isfinite(value):
+                    raise NonFiniteError(quantity, phase, step)
+        self.losses += losses
 
     def dump(self, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and JSON-able scalars from which ``load`` makes the same state."""
@@ -130,15 +150,18 @@ def train(
     if resume is not None:
         state.load(model, *resume)
     begun = time.monotonic() - state.seconds
-    shown: dict[str, float] = {}
+    shown, latest = dict[str, float](), dict[str, float]()
+    on_cpu = feed.device.type == "cpu"  # where nobody waits
 
     def checkpoint() -> None:
+        state.settle(plan.phase)
         state.seconds = time.monotonic() - begun
         recorder.checkpoint(state.step, *state.dump(model))
 
     def hand_over() -> None:
         """Keep the state for a longer training, which validates at this step only if that is regular."""
         if recorder.longer is not None:
+            state.settle(plan.phase)
             state.seconds = time.monotonic() - begun
             recorder.hand_over(*state.dump(model))
 
@@ -147,10 +170,12 @@ def train(
             checkpoint()
             raise Interrupted
         step_begun = time.monotonic()
-        loss = update(model, objective, feed.batch(state.step), training, state, forward)
-        state.step_seconds += time.monotonic() - step_begun
-        state.losses.append(loss)
+        state.pending.append(update(model, objective, feed.batch(state.step), training, state, forward))
         state.step += 1
+        if on_cpu or plan.validates_after(state.step):
+            state.settle(plan.phase)
+            latest = {"loss": state.losses[-1]}
+        state.step_seconds += time.monotonic() - step_begun
         if plan.keeps_after(state.step, snapshots):
             recorder.snapshot(state.step, model.state_dict())
         if recorder.longer is not None and recorder.longer.plan.keeps_after(state.step, snapshots):
@@ -164,7 +189,7 @@ def train(
             recorder.rows.append({**row, "wall_seconds": state.seconds, "update_ratio": state.update_ratio})
         if recorder.checkpoint_due():
             checkpoint()
-        recorder.progress(state.step, plan.steps, {**shown, "loss": loss})
+        recorder.progress(state.step, plan.steps, {**shown, **latest})
     if plan.is_regular(state.step):
         hand_over()
     if snapshots and state.step and not plan.keeps_after(state.step, snapshots):  # stopped early
@@ -177,8 +202,8 @@ def train(
 
 def update(
     model: nn.Module, objective: Objective, batch: Batch, training: Training, state: TrainState, forward: Model
-) -> float:
-    """One optimiser step; gives the loss before it."""
+) -> tuple[Tensor, Tensor]:
+    """One optimiser step; gives the loss before it, and the norm of the gradient (0 where it is not clipped)."""
     model.train()
     plan = training.plan
     groups = [group for optimizer in state.optimizers for group in optimizer.param_groups]
@@ -186,25 +211,21 @@ def update(
         group["lr"] = plan.learning_rate(state.step)
     with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=training.precision == "bfloat16"):
         loss = objective.loss(forward, batch)
-    value = loss.item()
-    if not math.isfinite(value):
-        raise NonFiniteError("loss", plan.phase, state.step + 1)
     for optimizer in state.optimizers:
         optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if isinstance(forward, Sharded):
         forward.sum_gradients(model)
+    norm = loss.new_zeros(())
     if training.clip is not None:
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
-        if not torch.isfinite(norm):
-            raise NonFiniteError("gradient norm", plan.phase, state.step + 1)
     measured = plan.validates_after(state.step + 1)
     before = {name: p.detach().clone() for name, p in model.named_parameters() if measured and p.grad is not None}
     for optimizer in state.optimizers:
         optimizer.step()
     if measured:
         state.update_ratio = update_ratios(before, model, groups)
-    return value
+    return loss.detach(), norm
 
 
 @torch.no_grad()
