@@ -25,7 +25,7 @@ types: $(VENV)/.developed
 	$(BIN)/mypy
 
 bench: $(VENV)/.developed  ## time a training step beside its floor
-	$(BIN)/python benchmarks/step.py
+	$(BIN)/selfpretrain bench --quick
 
 # torch is pinned in constraints.txt, so that no other package can pull a newer one.
 $(VENV)/.installed: pyproject.toml constraints.txt

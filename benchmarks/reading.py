@@ -1,4 +1,4 @@
-"""How long it takes to read a million rows of 100 symbols, and how much memory, by format.
+"""How long it takes to read a million rows of 100 symbols and to make the first label step, and how much memory.
 
 Files are made in a temporary folder; each is read in a process of its own, whose peak memory is reported.
 
@@ -36,13 +36,24 @@ def make_files(folder: Path, rows: int) -> None:
 
 def read(path: Path) -> None:
     """Read one file; print seconds and peak memory."""
+    from selfpretrain.comparison.request import Request
     from selfpretrain.data.load import load_task
+    from selfpretrain.registry import PRESETS
+    from selfpretrain.train.loop import TrainState, make_optimizers, update
+    from selfpretrain.train.work import prepared
 
     begun = time.perf_counter()
     task = load_task(path, kind="symbols")
     seconds = time.perf_counter() - begun
+    training = Request.of(task, PRESETS["small"].config).labels(0, 1e-3)
+    model, objective, feed, forward = prepared(training, task)
+    update(model, objective, feed.batch(0), training, TrainState(make_optimizers(model, training.plan)), forward)
+    to_step = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{path.suffix:9s} {len(task.train):,} training rows, {seconds:.1f} s, {peak:.2f} GiB at most")
+    print(
+        f"{path.suffix:9s} {len(task.train):,} training rows, {seconds:.1f} s, first step after {to_step:.1f} s,"
+        f" {peak:.2f} GiB at most"
+    )
 
 
 def main() -> None:

@@ -92,6 +92,12 @@ def collate(
     return {**batch, "labels": ids.masked_fill(~hidden, IGNORED), "input_ids": ids.masked_fill(hidden, vocabulary - 1)}
 
 
+def _wait(device: str) -> None:
+    """Until an accelerator has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
 def ours(size: Size, phase: PhaseName) -> Steps:
     """The training loop of this package, batches and masks included."""
     training = size.training(phase)
@@ -103,6 +109,7 @@ def ours(size: Size, phase: PhaseName) -> Steps:
         for _ in range(n):
             update(model, objective, feed.batch(state.step), training, state, forward)
             state.step += 1
+        _wait(training.device)
         return time.perf_counter() - begun
 
     return steps
@@ -279,12 +286,14 @@ def floor(size: Size, phase: PhaseName) -> Steps:
         shapes += [(length, width, 2 * width), (queries, width, width), (queries, width, width)]
         shapes += [(queries, width, inner), (queries, inner, width)]
         attentions.append((queries, length))
+    like: dict[str, Any] = {"device": training.device, "dtype": getattr(torch, training.precision)}
     products = [
-        (torch.randn(batch * rows, a), torch.randn(a, b), torch.randn(batch * rows, b)) for rows, a, b in shapes
+        [torch.randn(rows_and_columns, **like) for rows_and_columns in ((batch * rows, a), (a, b), (batch * rows, b))]
+        for rows, a, b in shapes
     ]
     heads = [
         [
-            torch.randn(batch, config.heads, rows, width // config.heads, requires_grad=True)
+            torch.randn(batch, config.heads, rows, width // config.heads, requires_grad=True, **like)
             for rows in (queries, keys, keys)
         ]
         for queries, keys in attentions
@@ -297,6 +306,7 @@ def floor(size: Size, phase: PhaseName) -> Steps:
                 x @ weights, gradient @ weights.T, x.T @ gradient
             for query, key, value in heads:
                 F.scaled_dot_product_attention(query, key, value).sum().backward()  # type: ignore[no-untyped-call]
+        _wait(training.device)
         return time.perf_counter() - begun
 
     return steps
