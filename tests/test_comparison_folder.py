@@ -1,10 +1,13 @@
 """The folder of a comparison: whose it is, what it was asked for, and one writer at a time."""
 
+import errno
 from dataclasses import replace
 
 import pytest
 
 from conftest import TINY_TASK, tiny_config
+from selfpretrain import files
+from selfpretrain.comparison import folder as folders
 from selfpretrain.comparison.card import card_of
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.data.load import load_task
@@ -25,6 +28,26 @@ def test_a_folder_of_other_data_is_refused(tmp_path, tiny_task):
     with pytest.raises(RequestError, match="the data have changed"):
         claim(folder, replace(tiny_task, source=None, test=tiny_task.val))
     assert (tmp_path / "o/config.json").read_text() == before
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_a_start_that_was_cut_off_after_any_write_can_be_made_again(tmp_path, tiny_task, monkeypatch, written):
+    """On a full disk, or by a kill: what is there says whose it is, or is nothing."""
+    real, made = files.write_atomically, []
+
+    def full(path, data, **how):
+        if len(made) == written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        made.append(path)
+        real(path, data, **how)
+
+    folder = ComparisonFolder(tmp_path / "o")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(files, "write_atomically", full)
+        patch.setattr(folders, "write_atomically", full)
+        claim(folder, tiny_task)
+        folder.write_environment({})
+    assert claim(folder, tiny_task).task == tiny_task.fingerprint
 
 
 def test_the_request_on_disk_says_where_the_task_came_from(tmp_path, tiny_task):

@@ -148,8 +148,7 @@ class ComparisonFolder:
                 self._refuse_other_data(task)
             for folder in (self.path / shared, self.runs, self.best, self.average):
                 require_own(folder)  # before anything is written
-            for folder in (self.path, self.runs):
-                remove_half_written(own_folder(folder))
+            remove_half_written(self.path)
             record = FolderRecord(
                 request=config,
                 task=task.fingerprint,
@@ -158,7 +157,8 @@ class ComparisonFolder:
                 asked=asked,
                 shortened=shortened,
             )
-            write_json(self.path / CONFIG, to_dict(record))
+            write_json(self.path / CONFIG, to_dict(record))  # first: it says whose folder this is
+            remove_half_written(own_folder(self.runs))
             write_atomically(self.path / SPLITS, _splits(task))
             yield
 
