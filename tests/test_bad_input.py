@@ -501,6 +501,7 @@ def test_packed_texts_are_bounded_by_memory(refuse, tmp_path, monkeypatch):
     [
         ("claims=['x']", "claims 'x', which is no claim"),
         ("cases=lambda ground: ['x']", "makes 'x', which is no Case"),
+        ("cases=lambda ground: iter(int, 1)", "has more than 1,000 cases"),
         ("question=None", "a study's question is a text, and not None"),
         ("name=7", "a study's name is a text, and not 7"),
     ],

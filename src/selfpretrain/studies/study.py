@@ -4,6 +4,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -89,6 +90,8 @@ class StudyAnswer:
 
 
 Axis = str | int | float
+MAX_CASES = 1000
+"""Of a study (ours)."""
 COLUMNS = ("study", "comparison", "task", "arm", "seed", "lr", "train_acc", "val_acc", "test_acc", "flops", "seconds")
 """Columns of table.csv beside the axes."""
 
@@ -302,11 +305,13 @@ class Study:
             RequestError: ``cases`` fails (the message names the line), or what it makes does not fit.
         """
         try:
-            cases = list(self.cases(ground))
+            cases = list(islice(self.cases(ground), MAX_CASES + 1))
         except Exception as error:
             files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
             path = next((file for file in files if file != __file__), self.name)
             raise RequestError(f"{path}, line {line_of(error, path)}: {type(error).__name__}: {error}") from None
+        if len(cases) > MAX_CASES:
+            raise RequestError(f"the study {self.name} has more than {MAX_CASES:,} cases; give fewer")
         if strangers := [case for case in cases if not isinstance(case, Case)]:
             raise RequestError(f"the study {self.name} makes {strangers[0]!r:.80}, which is no Case")
         names = [case.name for case in cases]
