@@ -151,8 +151,8 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
 
 def _is_at_ceiling(answer: Summary) -> bool:
     use = answer.recommended
-    is_there = use is not None and answer.metric != "log_loss" and use.val >= CEILING
-    return is_there or any(caveat.code == "nothing-to-gain" for caveat in answer.warnings)
+    has_reached = use is not None and answer.metric != "log_loss" and use.val >= CEILING
+    return has_reached or any(caveat.code == "nothing-to-gain" for caveat in answer.warnings)
 
 
 def _advice(answer: Summary) -> str:

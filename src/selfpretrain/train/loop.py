@@ -151,7 +151,8 @@ def train(
         state.load(model, *resume)
     begun = time.monotonic() - state.seconds
     shown, latest = dict[str, float](), dict[str, float]()
-    on_cpu = feed.device.type == "cpu"  # where nobody waits
+    # On the CPU nobody waits for a loss; and several processes must end together, not where one of them looks.
+    at_once = feed.device.type == "cpu" or isinstance(forward, Sharded)
 
     def checkpoint() -> None:
         state.settle(plan.phase)
@@ -172,7 +173,7 @@ def train(
         step_begun = time.monotonic()
         state.pending.append(update(model, objective, feed.batch(state.step), training, state, forward))
         state.step += 1
-        if on_cpu or plan.validates_after(state.step):
+        if at_once or plan.validates_after(state.step):
             state.settle(plan.phase)
             latest = {"loss": state.losses[-1]}
         state.step_seconds += time.monotonic() - step_begun
