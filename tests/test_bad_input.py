@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,14 @@ def channels(sequence: list[object]) -> bytes:
 
 
 # What is wrong: file name, content, an option, and what the line must say.
+def encrypted():
+    """An NPZ whose first member says that it is encrypted."""
+    data = bytearray(zipped(**{"x.npy": array(np.ones((9, 5)))}))
+    data[6] |= 1
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    return bytes(data)
+
+
 FILES = {
     "missing": ("no.csv", None, "", "no.csv: no such file", "check the path"),
     "unknown name": ("proximiti", None, "", "neither a built-in task (proximity, digits, noise, skew,", "nor a file"),
@@ -156,6 +165,7 @@ FILES = {
         "a.npz: cannot be read",
     ),
     "an NPZ beyond memory": ("a.npz", zipped(**{"x.npy": lying((9**14, 5))}), "", "a.npz: what it says", "into memory"),
+    "an encrypted array": ("a.npz", encrypted(), "", "a.npz: cannot be read", "encrypted"),
     "a renamed array": ("a.npz", array(np.ones((9, 5))), "", "a.npz: cannot be read", "numpy.savez"),
     "a list of lists of lists": (
         "a.jsonl",
@@ -520,3 +530,56 @@ def test_settings_of_another_type_are_refused_from_python():
     for value in ([3], {}):
         with pytest.raises(RequestError, match="is no number"):
             compare("noise", seeds=value)
+
+
+# The surroundings.
+
+
+def test_nothing_is_written_outside_of_the_folder_that_was_named(tmp_path):
+    """A fresh home stays empty: no cache of fonts, of kernels, of anything."""
+    home = tmp_path / "home"
+    home.mkdir()
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "MPL"))}
+    command = [sys.executable, "-m", "selfpretrain", "compare", *WITHOUT_TRAINING, "--out=o"]
+    ended = subprocess.run(command, cwd=tmp_path, env=own | {"HOME": str(home)}, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert not list(home.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "o"]
+
+
+def test_little_address_space_ends_in_a_result_or_in_one_line(tmp_path):
+    def little():
+        resource.setrlimit(resource.RLIMIT_AS, (4 * 10**9,) * 2)
+
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros((600, 10**6), dtype=np.uint8), y=np.arange(600) % 2)
+    command = [sys.executable, "-m", "selfpretrain", "compare", "a.npz", "--max-length=2000000", "--plan"]
+    ended = subprocess.run(command, cwd=tmp_path, preexec_fn=little, capture_output=True, text=True, check=False)
+    assert ended.returncode in (0, 2), ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_name_that_is_no_text_is_the_culprit(tmp_path):
+    name = os.fsencode(tmp_path) + b"/n\xff.csv"
+    Path(os.fsdecode(name)).write_bytes(csv(*GOOD))
+    command = [sys.executable, "-m", "selfpretrain", "compare", name, "--plan"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert ended.returncode in (0, 2) and b"Traceback" not in ended.stderr
+    assert ended.returncode == 0 or b"give it a name that is valid text" in ended.stderr
+
+
+def test_a_study_goes_through_no_link(refuse, tmp_path):
+    text = """
+from conftest import tiny_config
+from selfpretrain.config import TaskConfig
+from selfpretrain.studies import Ahead, Case, Study
+task = TaskConfig(options={"symbols": 4, "length": 8, "sequences": 120})
+cases = lambda ground: [Case({"a": 1}, tiny_config(arms=("scratch", "spt")), task)]
+claims = [Ahead(text="ahead", case="a-1")]
+STUDY = Study(name="mine", question="?", expected=".", minutes=1, claims=claims, cases=cases)
+"""
+    (tmp_path / "s.py").write_text(text)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "trainings").symlink_to(tmp_path / "elsewhere")
+    refuse(["study", "s.py", "--out=o"], "o holds something else")
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -122,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (*NO_ROOM, *IN_THE_WAY, *FORBIDDEN):
             raise
-        cure = "make room" if error.errno in NO_ROOM else "move away what stands there"
+        cure = "change its permissions" if error.errno in FORBIDDEN else "move away what stands there"
+        cure = "make room" if error.errno in NO_ROOM else cure
         place = error.filename2 or error.filename or "the output"
         return _fail(2, f"cannot write {place}: {error.strerror}; {cure}, or name another folder")
     except WorkerKilled as error:
@@ -144,13 +145,15 @@ def _with_torchrun(verb: str, run: Callable[[list[str]], int | None], arguments:
     from selfpretrain.train import group
 
     group.start()
-    if not is_first:
+    try:
+        if is_first:
+            return run(arguments)
         assist()
         return 0
-    try:
-        return run(arguments)
     finally:
-        group.send(None)
+        if is_first:
+            group.send(None)
+        group.end()
 
 
 def _started_by_torchrun() -> bool:

@@ -12,6 +12,7 @@ options of all built-in tasks.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -322,6 +323,10 @@ class TrainConfig:
     """Seconds between checkpoints: the most work that a power cut can cost a training."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.lr, Real):
+            object.__setattr__(self, "lr", (self.lr,))
+        if not isinstance(self.lr, tuple | list) or not all(isinstance(lr, Real) for lr in self.lr):
+            raise SettingError("lr", self.lr, "is no grid; give rates like (1e-3, 3e-3)")
         if len(self.lr) > MAX_RATES:
             raise SettingError("lr", f"of {len(self.lr)} rates", f"is too large a grid; give at most {MAX_RATES}")
         if not self.lr or any(not 0 < lr < 10 for lr in self.lr):

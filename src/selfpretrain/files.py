@@ -64,8 +64,13 @@ def locked(folder: Path, *, seconds: float = 0) -> Iterator[None]:
 def to_dict(record: Any) -> dict[str, Any]:
     """A dataclass as JSON types: dictionaries, tuples as lists, paths as strings. NaN and infinity are refused."""
     # Not by msgspec, which leaves out defaults of the records that it made itself.
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record), default=str, allow_nan=False))
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record), default=_plain, allow_nan=False))
     return plain
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars as numbers, anything else as text."""
+    return value.item() if hasattr(value, "item") and not getattr(value, "ndim", 0) else str(value)
 
 
 def from_dict(cls: type[RecordT], values: Any) -> RecordT:
@@ -122,8 +127,11 @@ def write_atomically(path: Path, data: bytes | str | Iterable[bytes], *, new: bo
             _appear(beside, path)
         else:
             beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename == str(beside):
+            error.filename = str(path)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise
     if hasattr(os, "O_DIRECTORY"):  # flush the folder's entry, too, where the system can
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -253,6 +261,8 @@ class Sealed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        if not all((folder / name).is_file() for name in (MANIFEST, DONE)):  # nor a pipe, which would be waited for
+            raise DamagedError(folder / (MANIFEST if is_sealed(folder) else DONE))
         try:
             manifest, done = (folder / MANIFEST).read_bytes(), (folder / DONE).read_text()
             sums = json.loads(manifest)

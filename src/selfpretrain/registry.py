@@ -101,7 +101,7 @@ def load_plugins() -> None:
     for point in points:
         try:
             point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             _plugins_loaded = False  # whoever asks again is told again
             package = point.dist.name if point.dist else point.value
             raise RequestError(

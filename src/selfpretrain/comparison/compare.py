@@ -22,7 +22,7 @@ from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.engines.local import LocalEngine, require_guard
 from selfpretrain.errors import DamagedError, RequestError, SettingError
-from selfpretrain.files import fingerprint, to_dict
+from selfpretrain.files import fingerprint, from_dict, to_dict
 from selfpretrain.machine import environment
 from selfpretrain.presets import preset_of
 from selfpretrain.registry import PRESETS
@@ -86,6 +86,7 @@ def compare(
         raise SettingError(name, settings[name], f"is no setting of compare; they are {', '.join(known)}")
     usual = CompareConfig() if config is not None else PRESETS[preset_of(_data(task))].config
     config = replace(config or usual, **settings)
+    config = from_dict(CompareConfig, to_dict(config))  # of the right types, before anything is written
     if keep is None:
         keep = differing(config, usual) | ({"seeds"} & settings.keys())
     if budget is not None:

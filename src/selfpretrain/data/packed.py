@@ -18,7 +18,7 @@ PACKED: Mapping[str, Callable[[Path], Any]] = {
 """What may follow the extension of a text file, and what unpacks it."""
 MOST_BYTES = 2**34
 """A text that is read into memory has at most so many bytes, (ours)"""
-TIMES = 6
+TIMES = 12
 """and takes so many times as many on its way to a task (ours)."""
 
 

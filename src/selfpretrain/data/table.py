@@ -61,6 +61,8 @@ MAGIC = {
     b"PK\x03\x04": "a ZIP archive, as Excel writes it; save it as CSV",
 }
 """How files begin that are no text, whatever their name says, and what to do with them."""
+CELL_BYTES = 32
+"""That a cell of Parquet takes at least on its way to a task (ours)."""
 NOT_UTF8 = "not UTF-8 text; name its encoding, such as --encoding latin-1 or --encoding utf-16"
 
 
@@ -377,7 +379,7 @@ def _parquet(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
             if whole:  # what a column takes at least, however well it is packed
                 about = opened.metadata
                 packed = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
-                require_memory(max(packed, about.num_rows * about.num_columns), path)
+                require_memory(max(packed, CELL_BYTES * about.num_rows * about.num_columns), path)
             _refuse_twice(path, map(str.strip, opened.schema_arrow.names))
             batches = ([batch] for batch in opened.iter_batches(ROWS))
             for piece in [opened.read()] if whole else map(pyarrow.Table.from_batches, batches):

@@ -37,6 +37,7 @@ from selfpretrain.studies.study import COLUMNS, CaseAnswer, StudyAnswer
 if TYPE_CHECKING:
     from selfpretrain.explain.conclude import Evidence
 
+TRACEBACK = b"Traceback (most recent call last)"
 STUDY, TABLE, ERROR, REPORT = "study.json", "table.csv", "error.txt", "report.html"
 
 
@@ -112,7 +113,8 @@ class StudyFolder:
         if known is not None and (known.study, known.profile) != (study, profile):
             reason = f"belongs to the study {known.study}, profile {known.profile}; name another folder"
             raise SettingError("out", self.path, reason)
-        if not self.is_study and self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
+        is_ours = known is not None or (self.is_study and self.store.is_dir())  # damaged
+        if not is_ours and self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir()):
             raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
         try:
             own_folder(self.path)
@@ -135,9 +137,10 @@ class StudyFolder:
         return path
 
     def forget_error(self, case: str) -> None:
-        """Remove what an earlier try has left."""
-        if not (folder := self.case(case).path).is_symlink():
-            (folder / ERROR).unlink(missing_ok=True)
+        """Remove what an earlier try has left; a file of that name that is no traceback is somebody's own."""
+        path = self.case(case).path / ERROR
+        if not path.parent.is_symlink() and path.is_file() and path.read_bytes().startswith(TRACEBACK):
+            path.unlink()
 
 
 def _evidence(folder: ComparisonFolder) -> "Evidence | None":

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from selfpretrain.arms.builtin import expanded
 from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, PhaseName, TaskConfig
 from selfpretrain.data.builtin import FOLDER, VARIABLE, data_folder
-from selfpretrain.errors import RequestError
-from selfpretrain.files import fingerprint
+from selfpretrain.errors import RequestError, one_line
+from selfpretrain.files import fingerprint, from_dict, to_dict
 from selfpretrain.registry import PRESETS
 
 if TYPE_CHECKING:
@@ -96,6 +96,12 @@ COLUMNS = ("study", "comparison", "task", "arm", "seed", "lr", "train_acc", "val
 """Columns of table.csv beside the axes."""
 
 
+def _require_folder_name(what: str, name: str) -> None:
+    if not re.fullmatch(r"\w[\w.+-]{0,99}", name) or ".." in name:
+        shown = one_line(name[:120])
+        raise ValueError(f"the {what} '{shown}' cannot name a folder; use letters, digits, '.', '+' and '-'")
+
+
 @dataclass(frozen=True)
 class Case:
     """One comparison of a study.
@@ -117,10 +123,9 @@ class Case:
     left_out: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w.+-]{0,99}", self.name) or ".." in self.name:
-            raise ValueError(
-                f"the case '{self.name[:120]}' cannot name a folder; use letters, digits, '.', '+' and '-'"
-            )
+        _require_folder_name("case", self.name)
+        if not isinstance(self.left_out, str | None) or not isinstance(self.diagnosis, DiagnoseConfig | None):
+            raise TypeError(f"the case {self.name}: diagnosis is a DiagnoseConfig or None, and left_out a text or None")
         if taken := set(self.axes) & set(COLUMNS):
             raise ValueError(f"the axis '{min(taken)}' has the name of a column of table.csv; give it another")
         if self.config.looks:
@@ -280,9 +285,12 @@ class Study:
         for name in ("name", "question", "expected"):
             if not isinstance(text := getattr(self, name), str):
                 raise TypeError(f"a study's {name} is a text, and not {text!r:.80}")
+        _require_folder_name("study", self.name)
         if not self.claims:
             raise ValueError(f"the study {self.name} has no claims; add what it is to decide")
-        if strangers := [claim for claim in self.claims if not hasattr(claim, "measure")]:
+        if strangers := [
+            c for c in self.claims if isinstance(c, type) or not isinstance(getattr(c, "text", None), str)
+        ]:
             raise TypeError(
                 f"the study {self.name} claims {strangers[0]!r:.80}, which is no claim (see docs/extending.md)"
             )
@@ -306,7 +314,10 @@ class Study:
         """
         try:
             cases = list(islice(self.cases(ground), MAX_CASES + 1))
-        except Exception as error:
+            for case in cases:
+                if isinstance(case, Case):  # of the right types, too
+                    from_dict(CompareConfig, to_dict(case.config)), from_dict(TaskConfig, to_dict(case.task))
+        except (Exception, SystemExit) as error:
             files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
             path = next((file for file in files if file != __file__), self.name)
             raise RequestError(f"{path}, line {line_of(error, path)}: {type(error).__name__}: {error}") from None

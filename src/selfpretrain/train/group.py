@@ -28,6 +28,11 @@ def start() -> None:
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
 
 
+def end() -> None:
+    """Leave them."""
+    dist.destroy_process_group()
+
+
 def size() -> int:
     """Processes of the group; 1 without one."""
     return dist.get_world_size() if dist.is_initialized() else 1
