@@ -19,9 +19,10 @@ import torch
 from conftest import TINY_FLAGS
 from selfpretrain import compare
 from selfpretrain.cli import main
-from selfpretrain.config import TaskConfig
+from selfpretrain.config import CompareConfig, ModelConfig, TaskConfig, TrainConfig
 from selfpretrain.data import catalogue, packed, table
 from selfpretrain.errors import RequestError
+from selfpretrain.files import from_dict, to_dict
 
 WIDE_ROWS = [f"{'0.5,' * 9}{'x' if i == 6 else i + 0.5},{'ab'[i % 2]}" for i in range(20)]
 GOOD = [f"{i % 3} {i % 5} {i % 2} 1,{'ab'[i % 2]}" for i in range(20)]
@@ -514,6 +515,10 @@ def test_packed_texts_are_bounded_by_memory(refuse, tmp_path, monkeypatch):
         ("cases=lambda ground: iter(int, 1)", "has more than 1,000 cases"),
         ("question=None", "a study's question is a text, and not None"),
         ("name=7", "a study's name is a text, and not 7"),
+        ("claims=[Ahead]", "which is no claim"),
+        ("claims=[Ahead(text=5, case='a')]", "which is no claim"),
+        ("cases=lambda ground: __import__('sys').exit(3)", "SystemExit: 3"),
+        *((f"name={name!r}", "cannot name a folder") for name in ("../../x", "a\nb", "a\0b", "\x1b[31m", "a/b", "")),
     ],
 )
 def test_a_study_of_other_things_is_refused(refuse, tmp_path, study, message):
@@ -526,10 +531,20 @@ STUDY = Study(**given | dict({study}))
     refuse(["study", "s.py"], message)
 
 
-def test_settings_of_another_type_are_refused_from_python():
+def test_settings_of_another_type_are_refused_from_python(tmp_path):
     for value in ([3], {}):
         with pytest.raises(RequestError, match="is no number"):
             compare("noise", seeds=value)
+    for settings in ({"seeds": True}, {"metric": 5}, {"model": ModelConfig(depth=1.5)}):
+        with pytest.raises(RequestError, match=r"Expected|Invalid|is not known|is no"):
+            compare("noise", out=tmp_path / "o", **settings)
+    for lr in (None, ("a",), "x"):
+        with pytest.raises(RequestError, match="is no grid"):
+            TrainConfig(lr=lr)
+    assert TrainConfig(lr=0.1).lr == (0.1,)
+    assert not list(tmp_path.iterdir())
+    numbers = from_dict(CompareConfig, to_dict(CompareConfig(seeds=np.int64(4), model=ModelConfig(width=np.int64(8)))))
+    assert (numbers.seeds, numbers.model.width) == (4, 8)
 
 
 # The surroundings.
@@ -567,10 +582,29 @@ def test_a_name_that_is_no_text_is_the_culprit(tmp_path):
     assert ended.returncode == 0 or b"give it a name that is valid text" in ended.stderr
 
 
+def test_a_pipe_in_the_place_of_a_manifest_is_not_waited_for(compared, refuse):
+    for name in ("manifest.json", "DONE"):
+        path = compared / "best" / name
+        path.rename(compared / "kept")
+        os.mkfifo(path)
+        refuse(["predict", "o", "new.csv", "--out=p.csv"], f"o/best/{name}: missing or damaged")
+        path.unlink()
+        (compared / "kept").rename(path)
+
+
+@pytest.mark.parametrize("content", ["mine", '{"my": 1}'])
+def test_a_study_takes_no_foreign_folder_for_its_own(refuse, tmp_path, content):
+    (tmp_path / "o").mkdir()
+    for name in ("study.json", "table.csv", "report.html"):
+        (tmp_path / "o" / name).write_text(content)
+    refuse(["study", "depth", "--out=o"], "--out o holds something else")
+    assert (tmp_path / "o/study.json").read_text() == content
+
+
 def test_a_study_goes_through_no_link(refuse, tmp_path):
     text = """
 from conftest import tiny_config
-from selfpretrain.config import TaskConfig
+from selfpretrain.config import CompareConfig, ModelConfig, TaskConfig, TrainConfig
 from selfpretrain.studies import Ahead, Case, Study
 task = TaskConfig(options={"symbols": 4, "length": 8, "sequences": 120})
 cases = lambda ground: [Case({"a": 1}, tiny_config(arms=("scratch", "spt")), task)]

@@ -151,6 +151,12 @@ def test_a_comparison_that_fails_is_recorded_and_the_others_go_on(ran, copy, mon
     assert not (copy / "steps-6/error.txt").exists()
 
 
+def test_a_note_of_somebody_called_error_txt_stays(copy):
+    (copy / "steps-6/error.txt").write_text("mine")
+    run_study(TINY, out=copy)
+    assert (copy / "steps-6/error.txt").read_text() == "mine"
+
+
 def test_a_full_disk_ends_a_study(ran, copy, monkeypatch):
     """What is done stays, and no later comparison is begun whose results could not be kept either."""
     asked = []

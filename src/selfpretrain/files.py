@@ -261,8 +261,9 @@ class Sealed:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        if not all((folder / name).is_file() for name in (MANIFEST, DONE)):  # nor a pipe, which would be waited for
-            raise DamagedError(folder / (MANIFEST if is_sealed(folder) else DONE))
+        for path in (folder / DONE, folder / MANIFEST):
+            if not path.is_file():  # nor is a pipe, which would be waited for
+                raise DamagedError(path)
         try:
             manifest, done = (folder / MANIFEST).read_bytes(), (folder / DONE).read_text()
             sums = json.loads(manifest)
