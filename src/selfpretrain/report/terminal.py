@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from selfpretrain.comparison.judge import MAX_CONFUSION
@@ -66,8 +66,13 @@ def print_summary(console: Console, summary: Summary) -> None:
     spent = {name: entry.flops_pretrain + entry.flops_label for name, entry in summary.arms.items()}
     unit, size = flops_unit(spent.values())
     metric, decides = UNITS[summary.metric], "test %" if summary.metric == "accuracy" else summary.metric
-    columns = ("arm", "lr", "train %", "learnt", "validation %", decides, "95% interval", unit, "seconds")
-    arms = Table(*columns, box=SIMPLE_HEAD)
+    columns = ("arm", "lr", "train %", "learnt", "val %", decides, "95% interval", unit, "seconds")
+    # On a narrow terminal rates and intervals take two lines; names and numbers stay whole.
+    own = (
+        Column(name, no_wrap=name not in ("lr", "95% interval"), min_width=7 if name == "lr" else min(len(name), 8))
+        for name in columns
+    )
+    arms = Table(*own, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for name, entry in summary.arms.items():
         test = entry.mean_score(summary.metric)
         train = [value for value in entry.best_train_acc if value is not None]
