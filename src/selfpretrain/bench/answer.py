@@ -102,7 +102,7 @@ def time_answer(seeds: int, cores: int, share: float, watch: Watch) -> Answer:
     Args:
         share: of the Trainer's steps that are made; the rest are taken to be as fast.
     """
-    watch(Note(f"a comparison of the built-in example, {seeds} seeds"))
+    watch(Note(f"a comparison of the built-in example, seeds: {seeds}"))
     config = replace(PRESETS["demo"].config, seeds=seeds)
     engines: list[ClockedEngine] = []
 

@@ -26,7 +26,7 @@ def bench(*, quick: bool, watch: Watch) -> Bench:
     """Measure steps and the time to an answer on the CPU.
 
     Args:
-        quick: fewer and shorter rounds, one seed, and a fifth of the Trainer's steps to the answer: about three minutes
+        quick: fewer and shorter rounds, one seed, and a tenth of the Trainer's steps to the answer: about three minutes
             on two cores, instead of about fifteen.
 
     Raises:
@@ -35,6 +35,6 @@ def bench(*, quick: bool, watch: Watch) -> Bench:
     require_rivals()
     known = environment("cpu")
     known["packages"] |= {name: metadata.version(name) for name in RIVALS}
-    steps = list(time_steps(rounds=3 if quick else 7, seconds=0.3 if quick else 1.5, watch=watch))
-    answer = time_answer(1 if quick else CompareConfig().seeds, cores(), 0.2 if quick else 1.0, watch)
+    steps = list(time_steps(rounds=3 if quick else 7, seconds=0.2 if quick else 1.5, watch=watch))
+    answer = time_answer(1 if quick else CompareConfig().seeds, cores(), 0.1 if quick else 1.0, watch)
     return Bench(known, steps, answer)
