@@ -20,7 +20,7 @@ from selfpretrain.data.feed import make_batch
 from selfpretrain.draws import Draws
 from selfpretrain.model import attention as attention_module
 from selfpretrain.model import transformer as transformer_module
-from selfpretrain.model.transformer import RowDropout
+from selfpretrain.model.transformer import RowDropout, fresh_model
 from selfpretrain.train.loop import TrainState, make_optimizers, update
 from selfpretrain.train.objectives import Labels
 from selfpretrain.train.phase import PhasePlan
@@ -182,6 +182,22 @@ def test_the_last_block_where_something_is_read_gives_what_it_gives_everywhere(k
             assert (one is None) == (other is None)
             if one is not None:
                 torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "last"])
+def test_the_last_block_at_one_query_gives_pairs_what_it_gives_them_everywhere(pooling):
+    """Two sequences of a row, padded to different lengths; logits and gradients in float64."""
+    inputs = replace(spec(), per_row=2)
+    model = fresh_model(config(pooling=pooling), inputs, seed=0).double().train()
+    x, keep = symbols()[:2], KEEP[:2]
+    a, b = model.pool(model.encode(x, keep), keep)
+    expected = model.label_head(torch.cat((a, b, a - b, a * b))[None])
+    logits = model(x, keep).logits
+    torch.testing.assert_close(logits, expected, rtol=1e-12, atol=1e-12)
+    weights = list(model.blocks.parameters())
+    ours, theirs = (torch.autograd.grad(out.square().sum(), weights) for out in (logits, expected))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
 def test_queries_that_nobody_reads_are_not_computed(monkeypatch):
@@ -539,7 +555,7 @@ import numpy as np, torch
 from selfpretrain.config import ModelConfig
 from selfpretrain.data.feed import make_batch
 from selfpretrain.data.kinds import InputSpec
-from selfpretrain.model.transformer import SequenceModel
+from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.train.objectives import Labels
 from selfpretrain.data.task import Split
 from selfpretrain.train.loop import TrainState, make_optimizers, update

@@ -60,7 +60,8 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   report DIR       rebuild the report of a finished comparison or study, without training
   clean DIR        list, then remove, trainings that the latest compare command does not use
 
-DATA is a built-in task (see selfpretrain data list) or a file: .csv, .tsv, .parquet, .jsonl, .npz.
+DATA is a built-in task (see selfpretrain data list), a file (.csv, .tsv, .parquet, .jsonl, .npz, .fasta, .fastq), or
+a folder with a folder for each class.
 
   selfpretrain compare                            the built-in example, about five minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes
@@ -79,7 +80,12 @@ SHARED_OUT = ("compare", "study")
 """Verbs that torchrun may start."""
 PLAIN_WIDTH = 110  # of tables where there is no terminal to ask
 IN_THE_WAY = (errno.EISDIR, errno.EEXIST, errno.ENOTDIR, errno.ENOTEMPTY, errno.ENAMETOOLONG, errno.ELOOP)
-FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+CURES = {
+    **dict.fromkeys(NO_ROOM, "make room"),
+    **dict.fromkeys(IN_THE_WAY, "move away what stands there"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "change its permissions"),
+}
+"""Of errors of the system where something is written."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,12 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _mute(sys.stdout)
         return 0
     except OSError as error:
-        if error.errno not in (*NO_ROOM, *IN_THE_WAY, *FORBIDDEN):
+        if error.errno not in CURES:
             raise
-        cure = "change its permissions" if error.errno in FORBIDDEN else "move away what stands there"
-        cure = "make room" if error.errno in NO_ROOM else cure
         place = error.filename2 or error.filename or "the output"
-        return _fail(2, f"cannot write {place}: {error.strerror}; {cure}, or name another folder")
+        return _fail(2, f"cannot write {place}: {error.strerror}; {CURES[error.errno]}, or name another folder")
     except WorkerKilled as error:
         return _fail(1, str(error))
 

@@ -96,8 +96,9 @@ class TimingJob(Job):
                 update(model, objective, feed.batch(number), training, state, forward)
             begun, steps = time.monotonic(), 0
             while steps < MIN_STEPS or time.monotonic() - begun < TIMED_SECONDS:
-                update(model, objective, feed.batch(WARM_STEPS + steps), training, state, forward)
+                loss, _ = update(model, objective, feed.batch(WARM_STEPS + steps), training, state, forward)
                 steps += 1
+            loss.item()  # waits for an accelerator
             stepped = time.monotonic()
             model.eval()
             with torch.inference_mode():
