@@ -1,14 +1,18 @@
 """Every kind of bad input through the command line: status 2, one line with culprit and cure, nothing written."""
 
+import contextlib
 import gzip
 import io
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
+import wave
 import zipfile
 from pathlib import Path
 
@@ -461,6 +465,42 @@ def test_closed_streams_change_no_status(cli, tmp_path):
         assert subprocess.run(f"{program} {command}", shell=True, cwd=tmp_path, check=False).returncode == status
 
 
+def test_an_error_stream_that_is_closed_ends_no_comparison(tmp_path):
+    command = [sys.executable, "-m", "selfpretrain", "compare", *TINY_FLAGS, "--arms=scratch", "--workers=2"]
+    read, write = os.pipe()
+    os.close(read)  # whoever read it has gone: a terminal, a pager
+    assert subprocess.run([*command, "--out=o"], cwd=tmp_path, stderr=write, check=False).returncode == 0
+    closed = f"{shlex.join(command)} --out=p >&- 2>&-"
+    assert subprocess.run(closed, shell=True, cwd=tmp_path, check=False).returncode == 0
+    os.close(write)
+    assert all((tmp_path / out / "summary.json").exists() for out in "op")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("pause", [0, 0.05, 0.5])
+def test_three_times_ctrl_c_ends_a_comparison_and_all_of_its_processes_without_a_traceback(tmp_path, pause, workers):
+    flags = [*TINY_FLAGS, "--arms=scratch", f"--workers={workers}", "--label.duration=100000"]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "selfpretrain", "compare", *flags, "--out=o"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list((tmp_path / "o").glob("trainings/*")):
+        assert started.poll() is None
+        time.sleep(0.02)
+    for _ in range(3):
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.killpg(started.pid, signal.SIGINT)
+        time.sleep(pause)
+    _, errors = started.communicate(timeout=30)  # until nothing that it started holds the pipe
+    assert started.returncode == 130
+    assert errors.splitlines()[-1].startswith("selfpretrain: interrupted; finished work is kept")
+    assert "Traceback" not in errors
+
+
 def test_ctrl_c_before_anything_has_begun_ends_without_a_traceback(tmp_path):
     """The command line is a stand-in that is interrupted while it is imported."""
     code = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)"
@@ -513,6 +553,7 @@ def test_packed_texts_are_bounded_by_memory(refuse, tmp_path, monkeypatch):
         ("claims=['x']", "claims 'x', which is no claim"),
         ("cases=lambda ground: ['x']", "makes 'x', which is no Case"),
         ("cases=lambda ground: iter(int, 1)", "has more than 1,000 cases"),
+        ("cases=None", "a study's cases are a function of its ground, and not None"),
         ("question=None", "a study's question is a text, and not None"),
         ("name=7", "a study's name is a text, and not 7"),
         ("claims=[Ahead]", "which is no claim"),
@@ -547,6 +588,34 @@ def test_settings_of_another_type_are_refused_from_python(tmp_path):
     assert (numbers.seeds, numbers.model.width) == (4, 8)
 
 
+def test_a_symbol_of_a_megabyte_is_cut_in_messages_and_ends_nothing(refuse, tmp_path):
+    symbol = "x" * 2**20
+    (tmp_path / "a.csv").write_bytes(csv(*GOOD, f"{symbol} 1,a", f"1 {symbol},b"))
+    assert main(["compare", "a.csv", *OF_FILES, "--kind=symbols", "--arms=classical", "--workers=1", "--out=o"]) == 0
+    report = tmp_path / "o/report.html"
+    assert report.stat().st_size < 2**20
+    (tmp_path / "b.csv").write_bytes(csv(*GOOD, f"1 2,{symbol}"))
+    refuse(["compare", "b.csv", "--out=p"], "b.csv", "xxx")
+
+
+def test_a_header_that_promises_gigabytes_is_compared_with_the_file(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for label in "ab":
+        (tmp_path / "sounds" / label).mkdir(parents=True)
+        for number in range(8):
+            with wave.open(str(tmp_path / "sounds" / label / f"{number}.wav"), "wb") as sound:
+                sound.setnchannels(1)
+                sound.setsampwidth(2)
+                sound.setframerate(8000)
+                sound.writeframes(np.random.default_rng(number).bytes(200))
+    liar = tmp_path / "sounds/b/7.wav"
+    content = bytearray(liar.read_bytes())
+    content[4:8] = content[40:44] = (2**32 - 16).to_bytes(4, "little")
+    liar.write_bytes(content)
+    assert main(["compare", "sounds", "--plan"]) == 0
+    assert "16 rows, sequence from column x as values (1 channel), 100 steps" in capsys.readouterr().err
+
+
 # The surroundings.
 
 
@@ -571,6 +640,9 @@ def test_little_address_space_ends_in_a_result_or_in_one_line(tmp_path):
     ended = subprocess.run(command, cwd=tmp_path, preexec_fn=little, capture_output=True, text=True, check=False)
     assert ended.returncode in (0, 2), ended.stderr
     assert "Traceback" not in ended.stderr
+    command = [sys.executable, "-m", "selfpretrain", "compare", *TINY_FLAGS, "--arms=scratch,spt", "--out=o"]
+    ended = subprocess.run(command, cwd=tmp_path, preexec_fn=little, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_name_that_is_no_text_is_the_culprit(tmp_path):
@@ -590,6 +662,13 @@ def test_a_pipe_in_the_place_of_a_manifest_is_not_waited_for(compared, refuse):
         refuse(["predict", "o", "new.csv", "--out=p.csv"], f"o/best/{name}: missing or damaged")
         path.unlink()
         (compared / "kept").rename(path)
+
+
+@pytest.mark.parametrize("name", ["study.json", "table.csv", "report.html"])
+def test_a_folder_in_the_place_of_a_file_of_a_study_is_named_before_anything_is_trained(refuse, tmp_path, name):
+    (tmp_path / "o" / name).mkdir(parents=True)
+    (tmp_path / "o" / name / "thesis.txt").write_text("dear")
+    refuse(["study", "depth", "--out=o"], "--out o holds something else")
 
 
 @pytest.mark.parametrize("content", ["mine", '{"my": 1}'])

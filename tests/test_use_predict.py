@@ -16,6 +16,7 @@ from selfpretrain.data import table
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 from selfpretrain.model.transformer import fresh_model
+from selfpretrain.use.evaluate import evaluate_file
 from selfpretrain.use.predict import predict_file
 
 RNG = np.random.default_rng(0)
@@ -147,6 +148,32 @@ def test_sequences_that_are_cut_are_counted(tmp_path, of_texts):
     data = write_csv(tmp_path / "long.csv", ["text"], [("a" * 50,), ("abc",), ("b" * 60,)])
     scored = score(of_texts[0], data, tmp_path / "out.csv")
     assert scored.lines == ["2 sequences are longer than any in training and were cut to its longest"]
+
+
+def test_symbols_that_training_never_had_are_counted_and_a_row_of_them_alone_is_no_row_to_guess_on(tmp_path):
+    rows = [(f"{i % 3} {i % 5 % 3} 1 2", "ab"[i % 2]) for i in range(40)]
+    model = untrained(load_task(write_csv(tmp_path / "train.csv", ["sequence", "label"], rows)))
+    new = write_csv(tmp_path / "new.csv", ["sequence", "label"], [("0 1", "a"), ("7 1 9", "b"), ("8 8", "a")])
+    with pytest.raises(RequestError, match=r"new.csv: row 3: training had none of its symbols.*--skip-bad"):
+        score(model, new, tmp_path / "out.csv")
+    lines = score(model, new, tmp_path / "out.csv", skip_bad=True).lines
+    assert lines[0] == "2 symbols do not occur in training and were read as unknown"
+    assert lines[1:] == ["1 of 3 rows has no prediction", "row 3: training had none of its symbols"]
+    assert [row["predicted"] for row in read(tmp_path / "out.csv")][2] == ""
+    with pytest.raises(RequestError, match=r"rows: row 1: training had none of its symbols"):
+        model.predict_proba([["z", "y"]])
+    # The truth of a labelled row is known: it counts in an evaluation, and is mentioned.
+    evaluation = evaluate_file(model, new)
+    assert evaluation.rows == 3
+    assert "4 symbols do not occur in training and were read as unknown" in evaluation.notes
+
+
+def test_a_pair_with_one_sequence_of_unknown_symbols_is_named_by_its_row(tmp_path):
+    rows = [(f"{i % 3} 1", f"2 {i % 2}", "ab"[i % 2]) for i in range(40)]
+    data = write_csv(tmp_path / "train.csv", ["one", "two", "label"], rows)
+    model = untrained(load_task(data, sequence="one", pair="two", label="label", kind="symbols"))
+    with pytest.raises(RequestError, match="rows: row 2: training had none of its symbols"):
+        model.predict_proba([("0 1", "2 1"), ("0 1", "9 9")])
 
 
 def test_a_row_that_cannot_be_read_is_named_or_skipped_and_counted(tmp_path, of_texts, monkeypatch):

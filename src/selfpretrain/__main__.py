@@ -11,7 +11,12 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from selfpretrain.cli import main
 
-    return main()
+    try:
+        status = main()
+    except KeyboardInterrupt:  # once more, while the first one was answered
+        status = 130
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all that was to be said is said
+    return status
 
 
 if __name__ == "__main__":

@@ -100,6 +100,10 @@ class Classifier:
 
     def probabilities_of(self, sequences: Sequences, where: Path | str = "rows") -> NDArray[np.float64]:
         """The same of parsed rows; longer ones are cut to the longest of training."""
+        cut = sequences.cut(self.codec.length)
+        for place in np.flatnonzero(cut.throughout(self.codec.unknown(cut))):
+            problem = "training had none of its symbols; the model would guess. Leave it out, or train with such rows"
+            refuse(where, int(place) // self.codec.per_row, problem)
         x, lengths = self.codec.arrays(sequences)
         count = len(x) // self.codec.per_row
         p = self.probabilities(Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row))

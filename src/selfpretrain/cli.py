@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 import selfpretrain
 from selfpretrain.arguments import (
@@ -110,9 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb in ("-h", "--help", "--version"):
         sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n" if verb == "--version" else USAGE)
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    _catch_signals()
     try:
         if verb not in verbs:
             raise RequestError(f"unknown verb '{verb}'; the verbs are {', '.join(verbs)}")
@@ -120,6 +118,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RequestError as error:
         return _fail(2, explained(error))
     except KeyboardInterrupt:
+        _ignore_signals()
         kept = "finished work is kept, and the same command goes on from there"
         return _fail(130, f"interrupted; {kept if verb in RESUMED else 'nothing is written'}")
     except BrokenPipeError:  # the reader of our output has gone, as in "| head"
@@ -277,7 +276,7 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "
     from selfpretrain.engines.ray import RayEngine, start
 
     most = start(address, cores())
-    signal.signal(signal.SIGTERM, _interrupt)  # again, because Ray has a handler of its own
+    _catch_signals()  # again, because Ray has a handler of its own
     return partial(RayEngine, address=address), _workers(arguments.workers, most, threads)
 
 
@@ -460,12 +459,30 @@ def _console(file: TextIO | None = None) -> "Console":
     """Where progress goes, or a result."""
     from rich.console import Console
 
+    class Lasting(Console):
+        def on_broken_pipe(self) -> None:
+            """Nobody reads it any more, as after "| head": what is written goes nowhere, and the work goes on."""
+            _mute(self.file)
+
     file = file or sys.stderr
-    return Console(file=file, width=None if file.isatty() else PLAIN_WIDTH)
+    return Lasting(file=file, width=None if file.isatty() else PLAIN_WIDTH)
+
+
+def _catch_signals() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGINT, _interrupt)
 
 
 def _interrupt(signum: int, frame: object) -> None:
+    """End what runs, once: another signal must not cut short what the first one lets end."""
+    _ignore_signals()
     raise KeyboardInterrupt
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda signum, frame: None)
 
 
 def _fail(status: int, message: str) -> int:
@@ -476,6 +493,6 @@ def _fail(status: int, message: str) -> int:
     return status
 
 
-def _mute(stream: TextIO) -> None:
+def _mute(stream: IO[str]) -> None:
     """Let what is still written to a stream, such as at the end of the process, go nowhere."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

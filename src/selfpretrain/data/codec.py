@@ -16,7 +16,7 @@ from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
 from selfpretrain.data.memory import column, columns_of, unwrapped
 from selfpretrain.data.reading import AS_USUAL, Reading
 from selfpretrain.data.sequences import Sequences, interleaved
-from selfpretrain.data.spelling import refuse
+from selfpretrain.data.spelling import MISSING, refuse
 from selfpretrain.errors import RequestError
 
 
@@ -74,6 +74,20 @@ class Codec:
         """One zero-padded array (N, T) of ids or (N, T, C) of float32, see ``Kind.encode``, and the lengths (N,)."""
         cut = sequences.cut(self.length)
         return Sequences(KINDS[self.kind].encode(self, cut), cut.lengths).padded(self.length), cut.lengths
+
+    def unknown(self, sequences: Sequences) -> NDArray[np.bool_]:
+        """Which entries (P,) are symbols that training never had; missing ones, which are filled, are not among them.
+
+        >>> codec = Codec(kind="symbols", classes=("0", "1"), length=2, vocabulary=("a", "b"))
+        >>> codec.unknown(Sequences(np.array([0, 1]), np.array([2]), ("a", "z"))).tolist()
+        [False, True]
+        """
+        if sequences.names is None:
+            return np.zeros(len(sequences.entries), dtype=np.bool_)
+        known = {*self.vocabulary, MISSING}
+        is_unknown = np.array([name not in known for name in sequences.names], dtype=np.bool_)
+        chosen: NDArray[np.bool_] = is_unknown[sequences.entries]
+        return chosen
 
     def encode(self, rows: Any, where: Path | str = "rows") -> tuple[NDArray[Any], NDArray[np.int64]]:
         """``arrays`` of raw rows, see ``parse``."""

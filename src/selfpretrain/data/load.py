@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ def load_task(
         return _build(config, workers, watch)
     path = Path(config.data)
     if extension(path) not in EXTENSIONS and not os.path.lexists(path):
-        raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file")
+        close = get_close_matches(config.data, TASKS, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file{meant}")
     of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
     for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")

@@ -292,15 +292,12 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
     outside_too = shared if groups is None else shared | leaks(groups, parts)
     unlabelled = np.flatnonzero(hidden & ~outside_too)
     outside = sequences.rows(sequences_of(np.flatnonzero(is_new), per_row)).cut(codec.length)
-    known = {*codec.vocabulary, MISSING}
-    strange = np.array([name not in known for name in outside.names or ()], dtype=np.bool_)
-    unknown = strange[outside.entries] if codec.vocabulary else ()
     kept_whole = "sequences" if groups is None else f"sequences or groups ({rows.group_name})"
     counted = {
         f"{{}} sequences outside training are longer than any in it and were cut to {codec.length}": (
             sequences.lengths > codec.length
         ),
-        "{} symbols occur only in validation or test, and are read as unknown": unknown,
+        "{} symbols occur only in validation or test, and are read as unknown": codec.unknown(outside),
         f"warning: {{}} training {words} stand in validation or test too, exactly equal": leaking & labelled,
         "warning: of {} training pairs one sequence stands in a pair of validation or test, too": (
             shared & ~leaking & labelled

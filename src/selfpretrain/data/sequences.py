@@ -65,6 +65,15 @@ class Sequences:
         kept = _positions(self.lengths) < longest
         return replace(self, entries=self.entries[kept], lengths=np.minimum(self.lengths, longest))
 
+    def throughout(self, chosen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which sequences (N,) have only positions that are chosen (P,).
+
+        >>> Sequences(np.array([1, 2, 3]), np.array([1, 2])).throughout(np.array([True, True, False])).tolist()
+        [True, False]
+        """
+        all_chosen: NDArray[np.bool_] = np.logical_and.reduceat(chosen, self._starts[:-1])
+        return all_chosen
+
     def without_tails(self, absent: NDArray[np.bool_]) -> "Sequences":
         """The same without the positions at each sequence's end that are absent (P,).
 

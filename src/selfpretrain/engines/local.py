@@ -1,6 +1,7 @@
 """Jobs on this machine: in worker processes, or with one worker in this process."""
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import pickle
@@ -14,7 +15,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from itertools import accumulate
 from multiprocessing.shared_memory import SharedMemory
-from multiprocessing.synchronize import Event as StopSignal
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,10 @@ class LocalEngine(Engine):
 
     def __exit__(self, *exception: object) -> None:
         if self._pool is not None:
-            self._stop.set()  # after an error or Ctrl-C, running jobs save their state and stop
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            # After an error or Ctrl-C, running jobs save their state and stop; Ctrl-C again does not wait for that.
+            with _handling(_kill_workers, signal.SIGINT, signal.SIGTERM):
+                self._stop.value = True
+                self._pool.shutdown(wait=True, cancel_futures=True)
             self._memory.close()
             self._memory.unlink()
 
@@ -83,7 +85,8 @@ class LocalEngine(Engine):
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._events: multiprocessing.Queue[Event] = context.Queue()
-        self._stop = context.Event()
+        # Without a lock, which a worker that is killed could take with it.
+        self._stop = context.RawValue(ctypes.c_bool)
         shared, self._memory = _packed(self._shared)
         start = (shared, self._events, self._stop, os.getpid())
         self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, start)
@@ -142,6 +145,11 @@ def _handling(handler: Any, *numbers: signal.Signals) -> Iterator[None]:
             signal.signal(number, old)
 
 
+def _kill_workers(number: int, frame: Any) -> None:
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
 Packed = tuple[bytes, str, list[int]]
 """A pickle without its arrays, the shared memory that holds these, and their sizes."""
 
@@ -169,7 +177,7 @@ def _places(memory: SharedMemory, sizes: list[int]) -> list[memoryview]:
 _worker: dict[str, Any] = {"saves": True}
 
 
-def _start_worker(shared: Packed, events: "multiprocessing.Queue[Event]", stop: StopSignal, parent: int) -> None:
+def _start_worker(shared: Packed, events: "multiprocessing.Queue[Event]", stop: ctypes.c_bool, parent: int) -> None:
     data, name, sizes = shared
     memory = SharedMemory(name)
     content = pickle.loads(data, buffers=_places(memory, sizes))
@@ -182,16 +190,19 @@ def _end_in_time(parent: int) -> None:
 
     Every file that it was writing appears whole or not at all. The parent expects the broken pool that it asked for.
     """
-    while os.getppid() == parent and (_worker["saves"] or not _worker["stop"].is_set()):
+    while os.getppid() == parent and (_worker["saves"] or not _worker["stop"].value):
         time.sleep(POLL_SECONDS)
     os._exit(1)
 
 
 def _work(job: Job) -> Any:
-    if _worker["stop"].is_set():
+    def is_asked_to_stop() -> bool:
+        return bool(_worker["stop"].value)
+
+    if is_asked_to_stop():
         raise Interrupted
     _worker["saves"] = job.saves
     try:
-        return job.perform(_worker["shared"], _worker["events"].put, _worker["stop"].is_set)
+        return job.perform(_worker["shared"], _worker["events"].put, is_asked_to_stop)
     finally:
         _worker["saves"] = True

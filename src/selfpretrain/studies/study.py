@@ -286,6 +286,8 @@ class Study:
             if not isinstance(text := getattr(self, name), str):
                 raise TypeError(f"a study's {name} is a text, and not {text!r:.80}")
         _require_folder_name("study", self.name)
+        if not callable(self.cases):
+            raise TypeError(f"a study's cases are a function of its ground, and not {self.cases!r:.80}")
         if not self.claims:
             raise ValueError(f"the study {self.name} has no claims; add what it is to decide")
         if strangers := [

@@ -80,7 +80,10 @@ def evaluate_file(model: Classifier, path: Path, config: TaskConfig | None = Non
     if left := int(used.sum()) - len(labels):
         notes.append(f"{left} rows without a label are left out")
     y = np.array([-1 if label is None else known.get(label, -1) for label in rows.labels], dtype=np.int64)
-    x, lengths = codec.arrays(interleaved(rows.columns))
+    sequences = interleaved(rows.columns)
+    if unknown := int(codec.unknown(sequences.cut(codec.length)).sum()):
+        notes.append(f"{unknown} symbols do not occur in training and were read as unknown")
+    x, lengths = codec.arrays(sequences)
     groups = None if rows.groups is None else np.unique(rows.groups, return_inverse=True)[1]
     coded = Split(x, lengths, y, per_row=codec.per_row, groups=groups).rows(np.flatnonzero(used & (y >= 0)))
     p = model.probabilities(coded)

@@ -44,23 +44,29 @@ class Scored:
     Attributes:
         rows: rows, or sequences of a table with a row a time step.
         cut: sequences that are longer than the longest of training, and were cut to it.
+        unknown: symbols that training never had, in rows that have others.
         bad: why rows could not be read, by their zero-based number.
     """
 
     rows: int = 0
     cut: int = 0
+    unknown: int = 0
     bad: dict[int, str] = field(default_factory=dict)
 
     @property
     def lines(self) -> list[str]:
-        """For a reader: what was cut, and the rows without a prediction."""
-        cut = [f"{self.cut} sequences are longer than any in training and were cut to its longest"] if self.cut else []
+        """For a reader: what was cut, what was unknown, and the rows without a prediction."""
+        counted = {
+            "{} sequences are longer than any in training and were cut to its longest": self.cut,
+            "{} symbols do not occur in training and were read as unknown": self.unknown,
+        }
+        lines = [text.format(count) for text, count in counted.items() if count]
         if not self.bad:
-            return cut
+            return lines
         verb = "has" if len(self.bad) == 1 else "have"
         more = [f"and {len(self.bad) - MOST_NAMED} more"] if len(self.bad) > MOST_NAMED else []
         named = [f"row {row + 1}: {problem}" for row, problem in list(self.bad.items())[:MOST_NAMED]]
-        return [*cut, f"{len(self.bad)} of {self.rows} rows {verb} no prediction", *named, *more]
+        return [*lines, f"{len(self.bad)} of {self.rows} rows {verb} no prediction", *named, *more]
 
 
 def predict_file(
@@ -170,6 +176,7 @@ def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, 
             sequences = model.codec.parse({name: cells[start:stop] for name, cells in columns.items()}, path)
             p = model.probabilities_of(sequences, path)
             scored.cut += int((sequences.lengths > model.codec.length).sum())
+            scored.unknown += int(model.codec.unknown(sequences.cut(model.codec.length)).sum())
             return p
         except RequestError as error:
             if not skip_bad:
