@@ -100,6 +100,15 @@ def good_files(folder: Path) -> list[Path]:
         "wide.csv": "\n".join([",".join([*(f"t{t}" for t in range(6)), "label"]), *wide]).encode(),
         "wide.tsv": "\n".join(["a\tb\tc\td\te\tf\tlabel", *(row.replace(",", "\t") for row in wide)]).encode(),
         "rows.jsonl": "\n".join(map(json.dumps, records)).encode(),
+        "series.ts": "\n".join(
+            [
+                "@univariate true\n@classLabel true a b\n@data",
+                *(r.replace(" ", ",").replace(",a", ":a").replace(",b", ":b") for r in rows),
+            ]
+        ).encode(),
+        "wide.arff": "\n".join(
+            ["@relation r", *(f"@attribute t{t} numeric" for t in range(6)), "@attribute label {a,b}\n@data", *wide]
+        ).encode(),
         "genes.fasta": "".join(f">s{i} {label}\n{genes[i]}\n" for i, label in enumerate(labels)).encode(),
         "reads.fastq": "".join(f"@r{i} {label}\n{genes[i]}\n+\n{'I' * 9}\n" for i, label in enumerate(labels)).encode(),
     }

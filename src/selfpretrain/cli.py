@@ -60,8 +60,8 @@ Does self-pretraining help on your sequences, by how much, at what cost, and why
   report DIR       rebuild the report of a finished comparison or study, without training
   clean DIR        list, then remove, trainings that the latest compare command does not use
 
-DATA is a built-in task (see selfpretrain data list), a file (.csv, .tsv, .parquet, .jsonl, .npz, .fasta, .fastq), or
-a folder with a folder for each class.
+DATA is a built-in task (see selfpretrain data list), a file (.csv, .tsv, .parquet, .jsonl, .npz, .ts, .arff, .fasta,
+.fastq), or a folder with a folder for each class.
 
   selfpretrain compare                            the built-in example, about five minutes on two cores
   selfpretrain compare my.csv --budget 10m        your own data, in ten minutes

@@ -38,8 +38,8 @@ class TaskConfig:
     """Which sequences, and how to read them."""
 
     data: str = field(default="proximity", metadata=ARGUMENT)
-    """A built-in task (see selfpretrain data list), a file (.csv, .tsv, .parquet, .jsonl, .npz, .fasta, .fastq), or a
-    folder with a folder of recordings (.wav), images or texts for each class."""
+    """A built-in task (see selfpretrain data list), a file (.csv, .tsv, .parquet, .jsonl, .npz, .ts, .arff, .fasta,
+    .fastq), or a folder with a folder of recordings (.wav), images or texts for each class."""
     sequence: str | None = None
     """For files: the column that holds the sequence. If there is one column per step: their names as a list a,b,c or a
     pattern like 't*'."""

@@ -6,6 +6,7 @@
 | .parquet           | one record                                                   | typed                       |
 | .jsonl .ndjson     | one JSON object                                              | texts, numbers, lists       |
 | .npz               | first axis of its arrays, or of x_train, y_train, x_test ... | arrays of up to three axes  |
+| .ts .arff                                              see ``data.archive``                                     |
 | .fasta .fastq, folders                                 see ``data.formats``                                     |
 
 Texts may be compressed with gzip or zstd, begin with a byte-order mark or a line such as ``sep=;``, and be in another
@@ -34,6 +35,7 @@ from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
 from selfpretrain.config import TaskConfig
+from selfpretrain.data.archive import attributes, other_half, series
 from selfpretrain.data.formats import RECORDS, folder, records
 from selfpretrain.data.memory import Frame, column, plain
 from selfpretrain.data.packed import PACKED, Unpacked, extension
@@ -41,7 +43,7 @@ from selfpretrain.data.spelling import as_number, first_line, refuse
 from selfpretrain.files import reading
 from selfpretrain.machine import require_memory
 
-EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", *RECORDS)
+EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", ".ts", ".arff", *RECORDS)
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -134,11 +136,20 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
         refuse(path, None, f"is a {'directory' if path.is_dir() else 'device or a pipe'}; name a file")
     if not size:
         refuse(path, None, "the file is empty; it needs a header and rows")
-    if kind in (".parquet", ".npz", *RECORDS) and Path(config.data) == path:  # a test file may be of another sort
+    if (
+        kind in (".parquet", ".npz", ".ts", ".arff", *RECORDS) and Path(config.data) == path
+    ):  # a test file may be of another sort
         for name in ("header", "separator", "encoding"):
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
-    others = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}
+    others = {
+        ".parquet": _parquet,
+        ".npz": _arrays,
+        ".jsonl": _json,
+        ".ndjson": _json,
+        ".ts": _series,
+        ".arff": _attributes,
+    }
     read = {**others, **dict.fromkeys(RECORDS, _records)}.get(kind, _csv)
     is_empty = True
     with reading(path):
@@ -154,6 +165,18 @@ def _records(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
     """Tables of FASTA or FASTQ."""
     for columns in records(path, sys.maxsize if whole else ROWS):
         yield Table(columns=columns)
+
+
+def _series(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
+    """Tables of a .ts file."""
+    for columns in series(path, sys.maxsize if whole else ROWS):
+        yield Table(columns=columns, notes=other_half(path, config.test))
+
+
+def _attributes(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
+    """Tables of an .arff file."""
+    for columns in attributes(path, sys.maxsize if whole else ROWS):
+        yield Table(columns=columns, notes=other_half(path, config.test))
 
 
 # Text.
