@@ -67,7 +67,7 @@ def test_it_is_read_in_pieces(tmp_path, monkeypatch):
     assert [len(piece) for piece in pieces] == [2, 1]
 
 
-def problem(count=60):
+def problem(count):
     rng = np.random.default_rng(0)
     lengths = rng.integers(4, 9, size=count)
     return [

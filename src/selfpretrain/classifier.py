@@ -156,14 +156,7 @@ def load_model(folder: Path | str) -> Classifier:
     Raises:
         RequestError: there is none, or it is damaged.
     """
-    folder = Path(folder)
-    for inner in ("best", "model"):
-        if (folder / inner / CODEC).exists():
-            folder = folder / inner  # a comparison's or a run's folder was named
-    if not folder.is_dir():
-        raise RequestError(f"{folder}: there is no such folder; name a comparison, or the model/ of a run")
-    if not (folder / CODEC).exists():
-        raise RequestError(f"{folder}: holds no model; name a comparison, or the model/ of a run that did not fail")
+    folder = model_folder(folder)
     files = Sealed(folder)
     config, codec = files.json(CONFIG), files.record(CODEC, Codec)
     if not isinstance(config, dict):
@@ -173,6 +166,23 @@ def load_model(folder: Path | str) -> Classifier:
     if "classical" in config:
         return Classifier(codec, _load_classical(files, config["classical"], codec))
     return Classifier(codec, _load_network(files, config, codec))
+
+
+def model_folder(folder: Path | str) -> Path:
+    """The folder of the model itself, where that of a comparison or a run was named.
+
+    Raises:
+        RequestError: there is none.
+    """
+    folder = Path(folder)
+    for inner in ("best", "model"):
+        if (folder / inner / CODEC).exists():
+            folder = folder / inner  # a comparison's or a run's folder was named
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: there is no such folder; name a comparison, or the model/ of a run")
+    if not (folder / CODEC).exists():
+        raise RequestError(f"{folder}: holds no model; name a comparison, or the model/ of a run that did not fail")
+    return folder
 
 
 def _load_network(files: Sealed, config: Mapping[str, Any], codec: Codec) -> SequenceModel | Average:

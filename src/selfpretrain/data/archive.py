@@ -7,8 +7,8 @@
 
 """
 
-# Our own readers: those of aeon and sktime hold a whole file and bring numba or pandas along, and that of scipy takes an
-# ARFF row with a value too many for a good one.
+# Own readers: those of aeon and sktime hold a file whole and bring numba or pandas along, and that of scipy reads an
+# ARFF row with a value too many as a good one.
 
 import csv
 import io
