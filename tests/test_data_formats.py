@@ -1,5 +1,6 @@
 """FASTA, FASTQ, and folders of recordings, images and texts: small files in the true formats, and broken ones."""
 
+import csv
 import gzip
 import io
 import sys
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from scipy.io import wavfile
 
+from selfpretrain.cli import main
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 
@@ -117,6 +119,28 @@ def test_a_folder_of_recordings_is_one_row_each(tmp_path):
         restored = rows.x[row][: rows.lengths[row]] * task.codec.std + task.codec.mean
         np.testing.assert_allclose(restored, sounds[name], atol=0.05)
         assert task.classes[rows.y[row]] == name.split("/")[0]
+
+
+def test_files_without_the_folder_of_a_class_are_predicted_and_pretrained_on(tmp_path, capsys):
+    for row in range(160):
+        put(tmp_path / "words", f"{'yes' if row % 2 else 'no'}/{row:02d}.wav", recording(speech(row)))
+    for row in range(160, 170):
+        put(tmp_path / "new", f"{row}.wav", recording(speech(row)))
+    task = load_task(tmp_path / "words", unlabelled_file=tmp_path / "new")
+    assert len(task.unlabelled) == 10
+    with pytest.raises(RequestError, match="holds no folder with files; each class is a folder"):
+        load_task(tmp_path / "new")
+    flags = ["--arms=classical", "--seeds=3", "--workers=1", f"--out={tmp_path / 'o'}"]
+    assert main(["compare", str(tmp_path / "words"), *flags]) == 0
+    assert main(["predict", str(tmp_path / "o"), str(tmp_path / "new"), f"--out={tmp_path / 'p.csv'}"]) == 0
+    scored = list(csv.DictReader((tmp_path / "p.csv").open()))
+    assert [row["file"] for row in scored] == [f"{row}.wav" for row in range(160, 170)]
+    assert list(scored[0]) == ["file", "predicted", "p_no", "p_yes"]  # and no samples
+    assert [row["predicted"] for row in scored] == ["no", "yes"] * 5
+
+
+def speech(row):
+    return (RNG.normal(3 * (row % 2), 1, size=RNG.integers(30, 50)) * 1000).astype(np.int16)
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((4, 6), 1), ((4, 6, 3), 3)])

@@ -7,7 +7,8 @@
 | one of .png .jpg .jpeg .bmp   | one image     | x: pixels, row by row, grey or red, green and blue; label; file    |
 | one of .txt                   | one text      | text; label; file                                                  |
 
-A folder holds a folder for each class, or train, val and test with a folder for each class.
+A folder holds a folder for each class, or train, val and test with a folder for each class; or files alone, which then
+have no label.
 """
 
 import io
@@ -38,6 +39,7 @@ IMAGE_BYTES = 20
 """That a pixel takes while a task is made of images (ours; measured, with three channels)."""
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 """Kinds of images whose pixels have eight bits a channel, as Pillow calls them."""
+NO_CLASSES = "holds no folder with files; each class is a folder, such as cat/1.png and dog/2.png"
 LARGEST_SIDE = 2**14
 """Of an image (ours); refused before it is unpacked."""
 
@@ -135,13 +137,15 @@ def folder(path: Path, split_names: Mapping[str, str], encoding: str | None = No
         "label": [label for _, label, _ in files],
         "file": [str(file.relative_to(path)) for file, *_ in files],
     }
+    if columns["label"][0] is None:
+        del columns["label"]
     if any(part for *_, part in files):
         columns["split"] = [part for *_, part in files]
     return Folder(columns, tuple(notes), grid)
 
 
-def _files(path: Path, split_names: Mapping[str, str]) -> tuple[list[tuple[Path, str, str]], list[str]]:
-    """Every file with its class and its split, in the order of their names; and what is left out."""
+def _files(path: Path, split_names: Mapping[str, str]) -> tuple[list[tuple[Path, str | None, str]], list[str]]:
+    """Every file with its class, if there are any, and its split, by their names; and what is left out."""
     tops = sorted(inner for inner in path.iterdir() if inner.is_dir() and not inner.name.startswith("."))
     named = [inner for inner in tops if inner.name.lower() in split_names]
     splits = [inner for inner in named if any(map(Path.is_dir, inner.iterdir()))]
@@ -157,14 +161,18 @@ def _files(path: Path, split_names: Mapping[str, str]) -> tuple[list[tuple[Path,
         for inner in sorted(top.iterdir())
         if inner.is_dir() and not inner.name.startswith(".")
     ] or [(inner, "") for inner in tops]
-    files = [
+    files: list[tuple[Path, str | None, str]] = [
         (file, inner.name, part)
         for inner, part in classes
         for file in sorted(inner.iterdir())
         if _is_visible_file(file)
     ]
+    if not files and not tops:  # sequences without classes, to predict or to pretrain on
+        files = [(file, None, "") for file in sorted(path.iterdir()) if _is_visible_file(file)]
+        if files:
+            return files, []
     if not files:
-        refuse(path, None, "holds no folder with files; each class is a folder, such as cat/1.png and dog/2.png")
+        refuse(path, None, NO_CLASSES)
     outside = [path, *splits]
     loose = sorted(str(f.relative_to(path)) for where in outside for f in where.iterdir() if _is_visible_file(f))
     deep = [str(f.relative_to(path)) for inner, _ in classes for f in inner.iterdir() if f.is_dir()]
@@ -181,7 +189,7 @@ def _text(file: Path, encoding: str | None) -> str:
         return file.read_text(encoding=encoding or "utf-8")
 
 
-def _bytes(files: list[tuple[Path, str, str]], sort: tuple[str, ...]) -> int:
+def _bytes(files: list[tuple[Path, str | None, str]], sort: tuple[str, ...]) -> int:
     """What the rows take in memory."""
     if sort != IMAGES:
         return sum(file.stat().st_size for file, *_ in files) * (1 if sort == TEXTS else 4)

@@ -11,6 +11,7 @@ import numpy as np
 
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.builtin import BuiltinTask, Source, data_folder
+from selfpretrain.data.formats import NO_CLASSES
 from selfpretrain.data.memory import TAKEN, columns_of
 from selfpretrain.data.packed import extension
 from selfpretrain.data.read import rows_in_memory, rows_of_table, rows_without_labels
@@ -97,7 +98,10 @@ def load_task(
     for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")
     with reading(path):
-        rows = parsed(path, rows_of_table(path, read_table(path, config), config), config)
+        table = read_table(path, config)
+        if path.is_dir() and "label" not in table.columns:
+            raise RequestError(f"{path}: {NO_CLASSES}")
+        rows = parsed(path, rows_of_table(path, table, config), config)
     if config.test is not None:
         with reading(config.test):
             table = read_table(config.test, config)

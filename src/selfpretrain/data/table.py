@@ -78,7 +78,7 @@ class Table:
         headless: whether the names are ours, column1, column2 and so on.
         numbers: (N,) where each row stands in its file; None: 0 to N - 1.
         notes: how the file is spelt, where a reader should know.
-        raw: the columns as the file has them, where ``columns`` are not so; None: they are.
+        raw: what a table of predictions repeats, where that is not ``columns``; None: it is.
         grid: height and width of images that are read row by row.
     """
 
@@ -121,7 +121,8 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
     with reading(path):
         if kind not in EXTENSIONS and path.is_dir():
             columns, notes, grid = folder(path, SPLIT_NAMES, config.encoding)
-            yield Table(columns=columns, notes=notes, grid=grid)
+            named = {name: cells for name, cells in columns.items() if name in ("file", "label")}  # not the samples
+            yield Table(columns=columns, notes=notes, grid=grid, raw=named)
             return
     if kind not in EXTENSIONS:
         known = f"{', '.join(EXTENSIONS)}; text files may also end in {' or '.join(PACKED)}"
