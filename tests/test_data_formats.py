@@ -133,7 +133,7 @@ def test_files_without_the_folder_of_a_class_are_predicted_and_pretrained_on(tmp
     flags = ["--arms=classical", "--seeds=3", "--workers=1", f"--out={tmp_path / 'o'}"]
     assert main(["compare", str(tmp_path / "words"), *flags]) == 0
     assert main(["predict", str(tmp_path / "o"), str(tmp_path / "new"), f"--out={tmp_path / 'p.csv'}"]) == 0
-    scored = list(csv.DictReader((tmp_path / "p.csv").open()))
+    scored = list(csv.DictReader((tmp_path / "p.csv").read_text().splitlines()))
     assert [row["file"] for row in scored] == [f"{row}.wav" for row in range(160, 170)]
     assert list(scored[0]) == ["file", "predicted", "p_no", "p_yes"]  # and no samples
     assert [row["predicted"] for row in scored] == ["no", "yes"] * 5
