@@ -38,6 +38,28 @@ def test_what_cannot_be_done_is_refused(tiny_task, arm, settings, why):
         Request.of(tiny_task, tiny_config(arms=("spt", arm), **settings))
 
 
+@pytest.mark.parametrize(
+    ("lengths", "width", "patch"),
+    [
+        ([32], 32, 1),
+        ([33], 32, 2),
+        ([64], 32, 2),
+        ([65], 32, 4),
+        ([20, 20, 2000], 32, 1),
+        ([1000], 32, 32),
+        ([1000], 36, 4),
+    ],
+)
+def test_patches_that_are_left_open_leave_a_median_sequence_at_most_32_tokens(tiny_task, lengths, width, patch):
+    rows = np.resize(lengths, len(tiny_task.train)).astype(np.int64)
+    codec = replace(tiny_task.codec, length=max(lengths))
+    task = replace(tiny_task, codec=codec, train=replace(tiny_task.train, lengths=rows))
+    config = tiny_config(arms=("scratch",), model=ModelConfig(patch=0, width=width))
+    assert Request.of(task, config).config.model.patch == patch
+    asked = replace(config, model=replace(config.model, patch=4))
+    assert Request.of(task, asked).config.model.patch == 4
+
+
 def test_an_area_under_the_curve_takes_two_classes(tiny_task):
     alike = replace(tiny_task, test=replace(tiny_task.test, y=np.zeros_like(tiny_task.test.y)))
     Request.of(tiny_task, tiny_config(metric="auroc"))

@@ -90,6 +90,15 @@ def test_pretrained_weights_stay_until_they_are_replaced():
         small().pretrain(X, continue_=True)
 
 
+def test_the_size_of_patches_stays_that_of_the_pretrained_weights():
+    rng = np.random.default_rng(0)
+    long, short = rng.normal(size=(40, 70)), rng.normal(size=(40, 30))
+    estimator = small(patch=0, kind="values").pretrain(list(long))
+    assert estimator.pretrained_.training.model.patch == 4
+    assert estimator.fit(list(short), np.arange(40) % 2).model_.model.config.patch == 4
+    assert small(patch=0, kind="values").fit(list(short), np.arange(40) % 2).model_.model.config.patch == 1
+
+
 @pytest.mark.parametrize(
     "rows",
     [

@@ -199,7 +199,11 @@ def _load_network(files: Sealed, config: Mapping[str, Any], codec: Codec) -> Seq
     is_count = type(n_averaged) is int and 0 <= n_averaged <= MAX_SEEDS
     if not is_count or settings.depth * max(n_averaged, 1) > len(tensors):
         raise DamagedError(path)
-    if not {settings.width, settings.hidden_width} <= sizes or inputs != replace(codec.inputs, patch=settings.patch):
+    if (
+        not settings.patch
+        or not {settings.width, settings.hidden_width} <= sizes
+        or inputs != replace(codec.inputs, patch=settings.patch)
+    ):
         raise DamagedError(path)
     require_memory(4.0 * inputs.length * settings.width, path, "it does not fit into memory")
     try:

@@ -156,7 +156,8 @@ class ModelConfig:
     """Positional encoding: absolute (sinusoidal, learned), relative (rotary, alibi) or none."""
     patch: int = 1
     """Number of neighbouring positions that the model reads as one token, masks as one and fills in one by one.
-    Attention then costs 1/N² as much, so that long sequences come within reach. A budget may choose it."""
+    Attention then costs 1/N² as much, so that long sequences come within reach. A budget may choose it.
+    0: the smallest of 1, 2, 4, ... with which a sequence of median length has at most 32 tokens."""
     proximity_bias: float = field(default=0.0, metadata=PYTHON)
     """Slope of a fixed bias -slope |i - j| on the scores of every head; 0: none.
     It stands beside the position code, and instead of ALiBi's slopes."""
@@ -181,7 +182,7 @@ class ModelConfig:
     """Attention kernel: torch's fused one, or explicit scores (equal to rounding)."""
 
     def __post_init__(self) -> None:
-        require_at_least(self, depth=1, width=2, heads=1, patch=1, attention_block=1)
+        require_at_least(self, depth=1, width=2, heads=1, patch=0, attention_block=1)
         require_at_least(self, ff_factor=0.01, proximity_bias=0.0, position_scale=0.0)
         require_between(self, dropout=(0.0, 0.99))
         if self.width % self.heads:

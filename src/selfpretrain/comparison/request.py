@@ -20,6 +20,17 @@ from selfpretrain.train.phase import PhasePlan
 from selfpretrain.train.training import Start, Training
 from selfpretrain.train.work import step_flops, training_flops
 
+TOKENS = 32
+"""Of a median sequence at most, where the size of patches is left open (ours; measured in docs/results.md)."""
+
+
+def in_patches(model: ModelConfig, task: Task) -> ModelConfig:
+    """The model with patches that fit the task, where their size is left open (0)."""
+    patch, usual = model.patch or 1, float(np.median(task.train.lengths))
+    while not model.patch and usual > patch * TOKENS and (task.inputs.channels or model.width % (2 * patch) == 0):
+        patch *= 2
+    return replace(model, patch=patch)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -35,7 +46,7 @@ class Request:
         Raises:
             RequestError: an arm, an objective or a device cannot be used.
         """
-        request = cls(replace(config, arms=expanded(config.arms, task)), task)
+        request = cls(replace(config, arms=expanded(config.arms, task), model=in_patches(config.model, task)), task)
         if any(ARMS[name].fit is None for name in request.config.arms):
             request.require_room()
         request.require_patches()

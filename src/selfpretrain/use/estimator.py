@@ -165,7 +165,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             raise RequestError(f"pretrain: {_count(X)} rows; give {FEWEST_ROWS} or more, some are held out")
         stand_ins = [f"stand-in {row % 2}" for row in range(_count(X))]
         task = self._task(X, stand_ins, seed, before)
-        request = self._request(task, "spt", begun)
+        request = self._request(task, "spt", begun, before)
         with self._working(request, before) as (store, do):
             start = None if before is None else Start(source=before.training, groups=GROUPS)
             grid = request.config.train.lr
@@ -191,7 +191,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         if before is not None and self.arm != "spt":
             raise RequestError(f"arm {self.arm} does not start from pretrained weights; use a new estimator for it")
         task = self._task(X, labels, seed, before)
-        request = self._request(task, self.arm if before is None else "scratch", begun)
+        request = self._request(task, self.arm if before is None else "scratch", begun, before)
         arm_recipe = ARMS[self.arm].recipe
         if arm_recipe is None:
             raise RequestError(f"arm {self.arm} trains no network; take spt, scratch or another")
@@ -307,7 +307,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                 warnings.warn(note.removeprefix("warning: "), stacklevel=3)
         return task
 
-    def _request(self, task: Task, arm: str, begun: float) -> Request:
+    def _request(self, task: Task, arm: str, begun: float, before: Pretrained | None) -> Request:
         """What is trained, cut to ``max_seconds``."""
         given = {
             "train.lr": None if self.lr is None else tuple(np.atleast_1d(self.lr).tolist()),
@@ -325,6 +325,8 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             metric=self.metric,  # type: ignore[arg-type]
             class_weights=self.class_weights,  # type: ignore[arg-type]
         )
+        if before is not None:  # of which the size of patches may have been left open
+            config = replace(config, model=replace(config.model, patch=before.training.model.patch))
         request = Request.of(task, config)
         if self.max_seconds is None:
             return request
