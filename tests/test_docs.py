@@ -1,6 +1,7 @@
 """README and docs: numbers with their zero, links and paths that lead somewhere, examples of public functions."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -58,3 +59,15 @@ def test_the_lines_that_the_page_on_data_quotes_are_those_of_the_code():
         words = line.split()
         runs = [" ".join(words[place : place + 3]) for place in range(len(words) - 2)]
         assert any(run in code for run in runs), line
+
+
+@pytest.mark.slow
+def test_the_notebook_goes_from_data_to_a_saved_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads((ROOT / "examples/from_data_to_model.ipynb").read_text())
+    names = {"__name__": "notebook"}
+    for number, cell in enumerate(cell for cell in notebook["cells"] if cell["cell_type"] == "code"):
+        assert cell["outputs"] == []
+        exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
+    assert names["accuracy"] > 0.9
+    assert (tmp_path / "models/digits/manifest.json").is_file()
