@@ -1,7 +1,9 @@
 """The command line as a person meets it."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import pytest
 
 import selfpretrain
 from conftest import TINY_FLAGS
+from selfpretrain import cli
 from selfpretrain.cli import main
 from selfpretrain.registry import SECTIONS
 
@@ -51,6 +54,37 @@ def test_help_of_a_verb_teaches_its_options_and_names(printed):
     sections = printed("diagnose", "--help")
     assert all(f"  {name} " in sections for name in SECTIONS)
     assert printed("--version") == f"selfpretrain {selfpretrain.__version__}\n"
+
+
+def test_a_terminal_of_another_encoding_shows_escapes(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"row {i} ü,{'áb'[i % 2]}\n" for i in range(30)))
+    for arguments in (["compare", "--help-all"], ["data", "check", "a.csv"]):
+        command = [sys.executable, "-m", "selfpretrain", *arguments]
+        own = os.environ | {"PYTHONIOENCODING": "ascii"}
+        ended = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+        assert rb"\x" in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_that_a_library_turns_into_an_error_of_its_own_is_still_one(monkeypatch, capsys, number):
+    def export(arguments):
+        try:
+            signal.raise_signal(number)
+        except KeyboardInterrupt:
+            raise AttributeError("half imported") from None
+
+    monkeypatch.setattr(cli, "_export", export)
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert main(["export"]) == 130
+        assert capsys.readouterr().err == "selfpretrain: interrupted; nothing is written\n"
+        monkeypatch.setattr(cli, "_export", lambda arguments: {}["nothing"])
+        with pytest.raises(KeyError):
+            main(["export"])
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 def test_help_waits_for_no_heavy_import():

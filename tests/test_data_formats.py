@@ -65,6 +65,7 @@ def test_fastq_is_read_without_its_qualities(tmp_path):
     [
         (">a x\nACGT\n>b y\n\n" + fasta(lambda row: f"s{row} z"), "row 2: the sequence is empty"),
         (">a x\nACGT\n" + fasta(lambda row: f"s{row}|y"), "row 2: its header 's0|y' has field_a, field_b"),
+        (">a x\nACGT\n; said somebody\n>b y\nAC\n", "row 1: its sequence holds a comment"),
         ("ACGT\nACGT\n", "cannot be read (FastaFormatError: "),
         (fasta(lambda row: f"s{row}"), "label"),
     ],
@@ -137,6 +138,20 @@ def test_files_without_the_folder_of_a_class_are_predicted_and_pretrained_on(tmp
     assert [row["file"] for row in scored] == [f"{row}.wav" for row in range(160, 170)]
     assert list(scored[0]) == ["file", "predicted", "p_no", "p_yes"]  # and no samples
     assert [row["predicted"] for row in scored] == ["no", "yes"] * 5
+
+
+def test_a_model_of_recordings_takes_no_others(tmp_path, capsys):
+    for row in range(160):
+        put(tmp_path / "words", f"{'yes' if row % 2 else 'no'}/{row:03d}.wav", recording(speech(row)))
+    flags = ["--arms=classical", "--seeds=3", "--workers=1", f"--out={tmp_path / 'o'}"]
+    assert main(["compare", str(tmp_path / "words"), *flags]) == 0
+    put(tmp_path / "fast", "1.wav", recording(speech(1), rate=16000))
+    put(tmp_path / "images", "1.png", picture(RNG.integers(256, size=(4, 5)).astype(np.uint8)))
+    for name, what in (("fast", "recordings with 16000 samples a second"), ("images", "images of 5x4 pixels")):
+        assert main(["predict", str(tmp_path / "o"), str(tmp_path / name), f"--out={tmp_path / 'p.csv'}"]) == 2
+        assert f"holds {what}, and those of training are recordings with 8000" in capsys.readouterr().err
+    with pytest.raises(RequestError, match="16000 samples a second"):
+        load_task(tmp_path / "words", unlabelled_file=tmp_path / "fast")
 
 
 def speech(row):

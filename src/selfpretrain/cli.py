@@ -4,10 +4,12 @@ Exit status: 0 done; 2 the request or the data is wrong; 1 an unexpected failure
 """
 
 import errno
+import io
 import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -93,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):  # of another encoding, perhaps
+            stream.reconfigure(errors="backslashreplace")
     verb, *arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     verbs: dict[str, Callable[[list[str]], int | None]] = {
         "compare": _compare,
@@ -118,9 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RequestError as error:
         return _fail(2, explained(error))
     except KeyboardInterrupt:
-        _ignore_signals()
-        kept = "finished work is kept, and the same command goes on from there"
-        return _fail(130, f"interrupted; {kept if verb in RESUMED else 'nothing is written'}")
+        return _interrupted(verb)
     except BrokenPipeError:  # the reader of our output has gone, as in "| head"
         _mute(sys.stdout)
         return 0
@@ -131,6 +133,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(2, f"cannot write {place}: {error.strerror}; {CURES[error.errno]}, or name another folder")
     except WorkerKilled as error:
         return _fail(1, str(error))
+    except Exception:
+        if _interruption.is_set():  # which a library turned into an error of its own
+            return _interrupted(verb)
+        raise
+
+
+def _interrupted(verb: str) -> int:
+    _ignore_signals()
+    kept = "finished work is kept, and the same command goes on from there"
+    return _fail(130, f"interrupted; {kept if verb in RESUMED else 'nothing is written'}")
 
 
 def _with_torchrun(verb: str, run: Callable[[list[str]], int | None], arguments: list[str]) -> int | None:
@@ -468,7 +480,11 @@ def _console(file: TextIO | None = None) -> "Console":
     return Lasting(file=file, width=None if file.isatty() else PLAIN_WIDTH)
 
 
+_interruption = threading.Event()
+
+
 def _catch_signals() -> None:
+    _interruption.clear()
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGINT, _interrupt)
@@ -477,6 +493,7 @@ def _catch_signals() -> None:
 def _interrupt(signum: int, frame: object) -> None:
     """End what runs, once: another signal must not cut short what the first one lets end."""
     _ignore_signals()
+    _interruption.set()
     raise KeyboardInterrupt
 
 

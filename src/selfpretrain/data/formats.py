@@ -68,6 +68,8 @@ def records(path: Path, at_a_time: int) -> Iterator[dict[str, list[str | None]]]
             for record in piece:
                 fields = _header(record.name)
                 names = names or list(fields)
+                if ";" in record.sequence:
+                    refuse(path, row, "its sequence holds a comment (;); remove such lines")
                 if list(fields) != names:
                     problem = f"its header '{record.name}' has {some(list(fields))}, and the first has {some(names)}"
                     refuse(path, row, problem)
@@ -99,11 +101,13 @@ class Folder(NamedTuple):
         columns: by name.
         notes: what is not used.
         grid: height and width of images.
+        source: what all of the files are, such as recordings of a rate; a model takes no others.
     """
 
     columns: dict[str, Any]
     notes: tuple[str, ...]
     grid: tuple[int, int] | None
+    source: str
 
 
 def folder(path: Path, split_names: Mapping[str, str], encoding: str | None = None) -> Folder:
@@ -127,11 +131,13 @@ def folder(path: Path, split_names: Mapping[str, str], encoding: str | None = No
     require_memory(_bytes(files, sort), f"what {path} holds", "leave files out")
     cells: Any
     if sort == TEXTS:
-        cells = [_text(file, encoding) for file, *_ in files]
+        cells, source = [_text(file, encoding) for file, *_ in files], "texts"
     elif sort == AUDIO:
-        cells = _recordings(path, [file for file, *_ in files])
+        cells, rate = _recordings(path, [file for file, *_ in files])
+        source = f"recordings with {rate} samples a second"
     else:
         cells, grid = _images(path, [file for file, *_ in files])
+        source = f"images of {grid[1]}x{grid[0]} pixels"
     columns = {
         "text" if sort == TEXTS else "x": cells,
         "label": [label for _, label, _ in files],
@@ -141,7 +147,7 @@ def folder(path: Path, split_names: Mapping[str, str], encoding: str | None = No
         del columns["label"]
     if any(part for *_, part in files):
         columns["split"] = [part for *_, part in files]
-    return Folder(columns, tuple(notes), grid)
+    return Folder(columns, tuple(notes), grid, source)
 
 
 def _files(path: Path, split_names: Mapping[str, str]) -> tuple[list[tuple[Path, str | None, str]], list[str]]:
@@ -196,8 +202,8 @@ def _bytes(files: list[tuple[Path, str | None, str]], sort: tuple[str, ...]) -> 
     return IMAGE_BYTES * len(files) * int(np.prod(_size(files[0][0])))
 
 
-def _recordings(path: Path, files: list[Path]) -> list[NDArray[Any]]:
-    """Samples (T,) or (T, C) of each file, in float32; all at one rate."""
+def _recordings(path: Path, files: list[Path]) -> tuple[list[NDArray[Any]], int]:
+    """Samples (T,) or (T, C) of each file, in float32, and the rate of all."""
     from scipy.io import wavfile
 
     rates, cells, types = [], [], []
@@ -215,7 +221,7 @@ def _recordings(path: Path, files: list[Path]) -> list[NDArray[Any]]:
         if rate != rates[0]:
             both = f"{files[0].relative_to(path)} has {rates[0]} samples a second, {file.relative_to(path)} {rate}"
             refuse(path, None, f"{both}; give them one rate")
-    return cells
+    return cells, rates[0]
 
 
 @contextmanager

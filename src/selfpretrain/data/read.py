@@ -113,8 +113,9 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if not len(table) and not table.unreadable:
         refuse(where, None, "there are no rows; give one or more")
     if training is None:
-        reading = recognised(where, table, config, notes)
+        reading = replace(recognised(where, table, config, notes), source=table.source)
     else:
+        check_source(where, table, training.reading)
         reading = replace(training.reading, split=None)  # all rows of a test file are for testing
         if reading.label not in table.columns and reading.label not in table.unreadable:
             refuse(where, None, f"no column '{reading.label}' for the class; the columns are {some(table.names)}")
@@ -168,6 +169,12 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     )
 
 
+def check_source(where: Path | str, table: Table, reading: Reading) -> None:
+    """Refuse a folder of other recordings or images than those of training."""
+    if table.source and reading.source and table.source != reading.source:
+        refuse(where, None, f"holds {table.source}, and those of training are {reading.source}; convert them")
+
+
 def rows_without_labels(where: Path | str, table: Table, training: Rows) -> Rows:
     """The rows of a table whose labels, if it has any, are not read; its columns as ``training`` has them.
 
@@ -175,6 +182,7 @@ def rows_without_labels(where: Path | str, table: Table, training: Rows) -> Rows
         RequestError: a column is missing, or cannot be used.
     """
     reading = replace(training.reading, label=None, split=None, group=None)
+    check_source(where, table, reading)
     for name in (*reading.cells, *reading.roles.values()):
         if name not in table.columns and name not in table.unreadable:
             refuse(where, None, f"column '{name}' is missing, which the first file has; there are {some(table.names)}")

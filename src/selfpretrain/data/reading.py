@@ -29,6 +29,7 @@ class Reading:
         unlabelled: the class name that means "no label"; None where there is none.
         label_type: of the classes as they were given; predictions come in it.
         written: classes that were given in another spelling than their names; the first one of each.
+        source: what the files of a folder are, such as recordings of a rate; empty for tables.
     """
 
     sequence: tuple[str, ...] = ()
@@ -48,6 +49,7 @@ class Reading:
     unlabelled: str | None = None
     label_type: LabelType = "str"
     written: dict[str, str] = field(default_factory=dict)
+    source: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:

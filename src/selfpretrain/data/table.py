@@ -80,6 +80,7 @@ class Table:
         notes: how the file is spelt, where a reader should know.
         raw: what a table of predictions repeats, where that is not ``columns``; None: it is.
         grid: height and width of images that are read row by row.
+        source: what the files of a folder are, such as recordings of a rate; empty for tables.
     """
 
     columns: dict[str, Any]
@@ -89,6 +90,7 @@ class Table:
     notes: tuple[str, ...] = ()
     raw: dict[str, Any] | None = None
     grid: tuple[int, int] | None = None
+    source: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -120,9 +122,9 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
     kind = extension(path)
     with reading(path):
         if kind not in EXTENSIONS and path.is_dir():
-            columns, notes, grid = folder(path, SPLIT_NAMES, config.encoding)
+            columns, notes, grid, source = folder(path, SPLIT_NAMES, config.encoding)
             named = {name: cells for name, cells in columns.items() if name in ("file", "label")}  # not the samples
-            yield Table(columns=columns, notes=notes, grid=grid, raw=named)
+            yield Table(columns=columns, notes=notes, grid=grid, raw=named, source=source)
             return
     if kind not in EXTENSIONS:
         known = f"{', '.join(EXTENSIONS)}; text files may also end in {' or '.join(PACKED)}"

@@ -144,9 +144,9 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
     if len(result.classes) <= MAX_CONFUSION:
         matrix = Table("class", box=SIMPLE_HEAD)
         for name in result.classes:
-            matrix.add_column(Text(f"as {name}"))
+            matrix.add_column(Text(one_line(f"as {name}")))
         for name, row in zip(result.classes, result.confusion, strict=True):
-            matrix.add_row(Text(name), *map(str, row))
+            matrix.add_row(Text(one_line(name)), *map(str, row))
         console.print(matrix)
     groups = "" if result.groups is None else f" in {result.groups} groups, which intervals take as independent"
     console.print(f"{result.rows} labelled rows{groups}")

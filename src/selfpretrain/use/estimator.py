@@ -35,7 +35,7 @@ from selfpretrain.data.rows import assemble, parsed
 from selfpretrain.data.task import Task
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import DamagedError, RequestError, SettingError
-from selfpretrain.files import DONE, MANIFEST, Sealed, own_folder, unseal, write_atomically
+from selfpretrain.files import DONE, MANIFEST, Sealed, from_dict, own_folder, to_dict, unseal, write_atomically
 from selfpretrain.machine import cores
 from selfpretrain.model.groups import GROUPS
 from selfpretrain.model.transformer import SequenceModel
@@ -317,6 +317,8 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             "objective.mask_ratio": self.mask_ratio,
             **{f"model.{name}": getattr(self, name) for name in OF_MODEL},
         }
+        if not isinstance(self.preset, str):
+            raise SettingError("preset", self.preset, f"is no text; the presets are {', '.join(PRESETS)}")
         config = _with(PRESETS[self.preset].config, {name: value for name, value in given.items() if value is not None})
         config = replace(
             config,
@@ -325,6 +327,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             metric=self.metric,  # type: ignore[arg-type]
             class_weights=self.class_weights,  # type: ignore[arg-type]
         )
+        config = from_dict(CompareConfig, to_dict(config))  # of the right types
         if before is not None:  # of which the size of patches may have been left open
             config = replace(config, model=replace(config.model, patch=before.training.model.patch))
         request = Request.of(task, config)
@@ -423,7 +426,10 @@ def _encoded(y: Any) -> tuple[NDArray[Any], list[str | None]]:
     missing = np.array(
         [label is None or type(label).__name__ == "NAType" or label != label for label in given], dtype=np.bool_
     )
-    kept = np.array(given[~missing].tolist())
+    labels = given[~missing].tolist()
+    kept = np.array(labels)
+    if kept.dtype.kind in "US" and not all(isinstance(label, str) for label in labels):
+        raise ValueError("y mixes texts and other labels; give all of one type")
     check_classification_targets(kept)
     classes = np.unique(kept)
     if kept.dtype.kind == "i" and len(classes) > 2 and -1 in classes:

@@ -7,6 +7,7 @@ from pathlib import Path
 from selfpretrain.classifier import Classifier
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.columns import some
+from selfpretrain.data.read import check_source
 from selfpretrain.data.spelling import refuse
 from selfpretrain.data.table import Table, tables
 from selfpretrain.errors import SettingError
@@ -37,13 +38,15 @@ def tables_for(
 def _with_names(model: Classifier, path: Path, table: Table, config: TaskConfig) -> Classifier:
     """The model with the names of the sequence's columns that the table has."""
     reading, per_row = model.codec.reading, model.codec.per_row
+    check_source(path, table, reading)
     if reading.form != "whole" and config.sequence is not None:
         raise SettingError("sequence", config.sequence, "is of no use: the model finds the columns of its training")
     if config.pair is not None and per_row == 1:
         raise SettingError("pair", config.pair, "is of no use: a row of the model has one sequence")
     asked = [name for name in (config.sequence, config.pair) if name is not None]
     if len(asked) == 1 < per_row:
-        raise SettingError("sequence", config.sequence, "and --pair go together: a row of the model has two sequences")
+        given, other = ("sequence", "pair") if config.pair is None else ("pair", "sequence")
+        raise SettingError(given, asked[0], f"and --{other} go together: a row of the model has two sequences")
     names = asked or reading.cells
     if not names:
         there = {*table.names, *table.unreadable}
