@@ -477,7 +477,7 @@ def test_an_error_stream_that_is_closed_ends_no_comparison(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("pause", [0, 0.05, 0.5])
+@pytest.mark.parametrize("pause", [0, 0.3])
 def test_three_times_ctrl_c_ends_a_comparison_and_all_of_its_processes_without_a_traceback(tmp_path, pause, workers):
     flags = [*TINY_FLAGS, "--arms=scratch", f"--workers={workers}", "--label.duration=100000"]
     started = subprocess.Popen(

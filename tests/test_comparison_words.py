@@ -119,7 +119,10 @@ def test_claims_with_the_same_numbers_are_one_line():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"learnt": False}, "Use none of these models yet: on validation none is better than the commonest class."),
+        (
+            {"learnt": False},
+            "Use none of these models yet: on validation none is clearly better than the commonest class.",
+        ),
         ({"arm": "spt", "seed": 3, "choice": None}, "Use spt, seed 3, in the folder best (validation 84.0%"),
         (
             {"average_val": 0.9, "average_test": 0.89},

@@ -9,8 +9,9 @@ def main() -> int:
     # Until there is somebody to catch it, Ctrl-C ends the process without a traceback.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from selfpretrain.cli import main
+    from selfpretrain.cli import catch_signals, main
 
+    catch_signals()
     try:
         status = main()
     except KeyboardInterrupt:  # once more, while the first one was answered

@@ -51,7 +51,7 @@ class CompareArguments(_Training):
     config: CompareConfig = field(default_factory=CompareConfig)
     preset: str | None = None
     """A named set of model and training settings (see below); individual options override it.
-    If not given: small for a file, and for a built-in task its own (demo for the built-in example)."""
+    If not given: standard for a file, and for a built-in task its own (demo for the built-in example)."""
     profile: Literal["full", "small"] = "full"
     """small: use the short version of a long task and a small model; minutes on two cores instead of days."""
     budget: str | None = None
@@ -133,7 +133,7 @@ class FitArguments(_Parallel):
     """What to train: spt, scratch, classical or any other arm. If not given: that of --from, or spt."""
     preset: str | None = None
     """A named set of model and training settings; individual options override it.
-    If not given: that of --from, small for a file, and for a built-in task its own."""
+    If not given: that of --from, standard for a file, and for a built-in task its own."""
     budget: str | None = None
     """Time budget, such as 10m or 1h, to which the training steps and learning rates are fitted."""
     out: Path | None = None

@@ -114,7 +114,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if verb in ("-h", "--help", "--version"):
         sys.stdout.write(f"selfpretrain {selfpretrain.__version__}\n" if verb == "--version" else USAGE)
         return 0
-    _catch_signals()
     try:
         if verb not in verbs:
             raise RequestError(f"unknown verb '{verb}'; the verbs are {', '.join(verbs)}")
@@ -287,8 +286,9 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "
         return LocalEngine, _workers(arguments.workers, cores(), threads)
     from selfpretrain.engines.ray import RayEngine, start
 
+    before = signal.getsignal(signal.SIGTERM)
     most = start(address, cores())
-    _catch_signals()  # again, because Ray has a handler of its own
+    signal.signal(signal.SIGTERM, before)  # of which Ray has a handler of its own
     return partial(RayEngine, address=address), _workers(arguments.workers, most, threads)
 
 
@@ -483,8 +483,8 @@ def _console(file: TextIO | None = None) -> "Console":
 _interruption = threading.Event()
 
 
-def _catch_signals() -> None:
-    _interruption.clear()
+def catch_signals() -> None:
+    """Let the first Ctrl-C or SIGTERM end this process as ``main`` says; for a process that runs ``main`` alone."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGINT, _interrupt)
@@ -499,7 +499,8 @@ def _interrupt(signum: int, frame: object) -> None:
 
 def _ignore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda signum, frame: None)
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, lambda signum, frame: None)
 
 
 def _fail(status: int, message: str) -> int:

@@ -63,7 +63,7 @@ def compare(
 
     Args:
         task: a ``Task``, or anything that ``load_task`` accepts.
-        config: the request; None is the preset ``small``, and for a built-in task its own preset.
+        config: the request; None is the preset ``standard``, and for a built-in task its own preset.
         out: the folder; None is ``runs/<task>``.
         store: a folder of trainings to share with other comparisons; None keeps them in ``out``.
         budget: a time like 10m or 1h, from which durations, rates and seeds are chosen; None takes the config's.

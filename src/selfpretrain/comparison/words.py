@@ -161,7 +161,7 @@ def _advice(answer: Summary) -> str:
     if use is None:
         return ""
     if not use.learnt:
-        return "Use none of these models yet: on validation none is better than the commonest class."
+        return "Use none of these models yet: on validation none is clearly better than the commonest class."
     name = f"the {use.arm} model" if use.choice else f"{use.arm}, seed {use.seed}"
     title = "" if answer.metric == "accuracy" else f"{unit.title} "
     scores = [f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}, trained in {use.seconds:.3g} s"]

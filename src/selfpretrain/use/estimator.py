@@ -105,7 +105,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
         self,
         *,
         arm: str = "spt",
-        preset: str = "small",
+        preset: str = "standard",
         kind: str | None = None,
         axes: str | None = None,
         allow_missing: Any = False,
