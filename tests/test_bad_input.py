@@ -257,7 +257,10 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--dept=3"], ["unknown option --dept=3; did you mean --depth?", "--help-all lists"]),
         (["compare", "--positions=rotari"], ["--positions", "rotary"]),
         (["compare", "--lr=1e-3,fast"], ["--lr", "fast"]),
-        (["compare", "--preset=huge"], ["--preset huge is unknown", "minimal, demo, small, standard, lra-listops-small"]),
+        (
+            ["compare", "--preset=huge"],
+            ["--preset huge is unknown", "minimal, demo, small, standard, lra-listops-small"],
+        ),
         (["compare", "--label.duration=soon"], ["--label.duration 'soon' is no duration", "800steps or 20epochs"]),
         (["compare", "--clip=inf"], ["--clip inf is too large; the most is 1e+12"]),
         (["predict", "somewhere", "a.csv"], ["--out is missing (see selfpretrain predict --help)"]),
