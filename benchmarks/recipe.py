@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from selfpretrain import compare, load_task
-from selfpretrain.config import CompareConfig, ModelConfig, ObjectiveConfig, PhaseConfig, TrainConfig
+from selfpretrain.comparison.request import in_patches
+from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
 from selfpretrain.data.task import Task
+from selfpretrain.presets import SMALL
 from selfpretrain.watch import ignore
 
 SETS: dict[str, dict[str, Any]] = {
@@ -36,71 +38,56 @@ SETS: dict[str, dict[str, Any]] = {
     "OSULeaf_TRAIN.ts": {"test": "OSULeaf_TEST.ts"},
     "rrna.csv": {},
 }
-"""Series, symbols, bytes and pixels; 67 to 6,000 rows with a label."""
+"""Series, symbols, bytes and pixels; 165 to 3,500 training rows with a label."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is tried; by default the preset ``small``, in patches.
+    """What is tried; by default the preset ``small`` in patches.
 
     Attributes:
-        tokens: a sequence of median length has at most so many, in patches of 1, 2, 4, ... positions.
+        tokens: a sequence of median length has at most so many.
     """
 
-    tokens: int = 32
+    tokens: int
     pooling: Any = "mean"
     positions: Any = "sinusoidal"
     dropout: float = 0.0
     weight_decay: float = 0.0
     schedule: Any = "constant"
-    lr: float = 1e-3
-    mask_ratio: float = 0.5
-    depth: int = 2
-    pretrain_times: int = 1
 
     def config(self, task: Task, steps: int, seeds: int) -> CompareConfig:
-        patch, usual = 1, float(np.median(task.train.lengths))
-        while usual > patch * self.tokens:
-            patch *= 2
-        model = ModelConfig(
-            depth=self.depth,
-            width=64,
-            heads=4,
-            positions=self.positions,
-            dropout=self.dropout,
-            pooling=self.pooling,
-            patch=patch,
-        )
-        label = PhaseConfig(
+        open_model = replace(SMALL.model, patch=0, positions=self.positions, dropout=self.dropout, pooling=self.pooling)
+        phase = PhaseConfig(
             duration=f"{steps}steps", batch_size=32, schedule=self.schedule, weight_decay=self.weight_decay
         )
         return CompareConfig(
             arms=("scratch", "spt"),
             seeds=seeds,
-            model=model,
-            objective=ObjectiveConfig(mask_ratio=self.mask_ratio),
-            pretrain=replace(label, duration=f"{self.pretrain_times * steps}steps"),
-            label=label,
-            train=TrainConfig(lr=(self.lr,)),
+            model=in_patches(open_model, task, self.tokens),
+            pretrain=phase,
+            label=phase,
+            train=TrainConfig(lr=(1e-3,)),
         )
 
 
-REGULARISED = {"dropout": 0.1, "weight_decay": 0.05}
+REGULARISED: dict[str, Any] = {"dropout": 0.1, "weight_decay": 0.05}
+COSINE: dict[str, Any] = {"schedule": "cosine", "weight_decay": 0.05}
 RECIPES = {
-    "single positions": Recipe(tokens=10**6),
-    "64 tokens": Recipe(tokens=64),
-    "64 tokens, cosine, regularised": Recipe(tokens=64, schedule="cosine", **REGULARISED),
-    "64 tokens, cosine, regularised, rotary": Recipe(tokens=64, schedule="cosine", positions="rotary", **REGULARISED),
-    "64 tokens, cosine, regularised, learned": Recipe(tokens=64, schedule="cosine", positions="learned", **REGULARISED),
-    "32 tokens": Recipe(),
-    "32 tokens, rotary": Recipe(positions="rotary"),
-    "32 tokens, regularised": Recipe(**REGULARISED),
-    "32 tokens, max": Recipe(pooling="max"),
-    "32 tokens, max, regularised": Recipe(pooling="max", **REGULARISED),
-    "16 tokens, max": Recipe(tokens=16, pooling="max"),
-    "32 tokens, max, mask 0.3": Recipe(pooling="max", mask_ratio=0.3),
-    "32 tokens, max, longer": Recipe(pooling="max", pretrain_times=3),
-    "32 tokens, max, cosine": Recipe(pooling="max", schedule="cosine", lr=3e-3),
+    "single positions": Recipe(10**6),
+    "64 tokens": Recipe(64),
+    "64 tokens, cosine, regularised": Recipe(64, **COSINE, dropout=0.1),
+    "64 tokens, cosine, regularised, learned": Recipe(64, **COSINE, dropout=0.1, positions="learned"),
+    "64 tokens, cosine, regularised, rotary": Recipe(64, **COSINE, dropout=0.1, positions="rotary"),
+    "64 tokens, cosine, weight decay, rotary": Recipe(64, **COSINE, positions="rotary"),
+    "64 tokens, cosine, dropout 0.2, rotary": Recipe(64, **COSINE, dropout=0.2, positions="rotary"),
+    "64 tokens, cosine, regularised, rotary, max": Recipe(64, **COSINE, dropout=0.1, positions="rotary", pooling="max"),
+    "32 tokens, cosine, regularised, rotary": Recipe(32, **COSINE, dropout=0.1, positions="rotary"),
+    "32 tokens": Recipe(32),
+    "32 tokens, regularised": Recipe(32, **REGULARISED),
+    "32 tokens, max": Recipe(32, pooling="max"),
+    "32 tokens, max, regularised": Recipe(32, pooling="max", **REGULARISED),
+    "16 tokens, max": Recipe(16, pooling="max"),
 }
 
 

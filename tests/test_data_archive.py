@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.io.arff import loadarff
 
+from selfpretrain.classifier import load_model
 from selfpretrain.cli import main
 from selfpretrain.config import TaskConfig
 from selfpretrain.data import archive, table
 from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
-from test_use_predict import untrained
 
 HEADER = """#The header of a problem
 %and more of it
@@ -85,14 +85,13 @@ def test_train_and_test_files_make_a_task_and_a_model_scores_new_series(tmp_path
     assert task.codec.inputs.channels == 2
     assert not any("beside" in note for note in task.notes)
     assert any(f"--test {test}" in note for note in load_task(train).notes)
-    own = untrained(task)
-    expected = own.predict_proba([np.array(x).T for x, _ in rows[120:]])
     flags = ["--arms=scratch", "--seeds=3", "--lr=0.01", "--label.duration=40steps", "--width=8", "--workers=1"]
     assert main(["compare", str(train), "--test", str(test), *flags, f"--out={tmp_path / 'o'}"]) == 0
     assert main(["predict", str(tmp_path / "o"), str(test), f"--out={tmp_path / 'p.jsonl'}"]) == 0
     scored = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
     assert [row["label"] for row in scored] == [y for _, y in rows[120:]]
-    assert expected.shape == (20, 2)
+    expected = load_model(tmp_path / "o").predict_proba([np.array(x).T for x, _ in rows[120:]])
+    np.testing.assert_allclose([[row["p_one"], row["p_two"]] for row in scored], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(

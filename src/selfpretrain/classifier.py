@@ -104,7 +104,7 @@ class Classifier:
         for place in np.flatnonzero(cut.throughout(self.codec.unknown(cut))):
             problem = "training had none of its symbols; the model would guess. Leave it out, or train with such rows"
             refuse(where, int(place) // self.codec.per_row, problem)
-        x, lengths = self.codec.arrays(sequences)
+        x, lengths = self.codec.arrays(cut)
         count = len(x) // self.codec.per_row
         p = self.probabilities(Split(x, lengths, np.zeros(count, dtype=np.int64), per_row=self.codec.per_row))
         for row in np.flatnonzero(~np.isfinite(p).all(axis=1)):

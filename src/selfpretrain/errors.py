@@ -1,5 +1,7 @@
 """The ways a request can end other than well; the command line turns each into an exit status."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
@@ -15,6 +17,16 @@ def one_line(text: object) -> str:
     """
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return shown if len(shown) <= LONGEST_LINE else f"{shown[:LONGEST_LINE]}..."
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What follows the naming of something unknown: a name that is close to it, or nothing.
+
+    >>> did_you_mean("scrtch", ["scratch", "spt"]), did_you_mean("x", ["scratch", "spt"])
+    ('; did you mean scratch?', '')
+    """
+    close = get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class RequestError(ValueError):

@@ -6,7 +6,6 @@ their group, as in ``--label.duration``. Only options that are given come back, 
 
 import argparse
 import ast
-import difflib
 import inspect
 import re
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, NoReturn, TypeVar
 
-from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.errors import RequestError, SettingError, did_you_mean
 from selfpretrain.registry import TASKS
 
 RecordT = TypeVar("RecordT")
@@ -248,6 +247,5 @@ def _unknown(argument: str, parser: _Parser) -> str:
     if not argument.startswith("-"):
         return f"unexpected argument '{argument}'; that is one too many, everything else is an option"
     options = [name for action in parser._actions for name in action.option_strings]
-    close = difflib.get_close_matches(argument.partition("=")[0], options, n=1)
-    meant = f"; did you mean {close[0]}?" if close else ";"
+    meant = did_you_mean(argument.partition("=")[0], options) or ";"
     return f"unknown option {argument}{meant} {parser.prog} --help-all lists the options"

@@ -1,6 +1,6 @@
 """Named settings, on which single options stand. The presets of the arena's tasks are in ``arena.presets``."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TaskConfig, TrainConfig
@@ -26,25 +26,13 @@ register(Preset("minimal"))  # the smallest model that shows the effect (ours)
 register(  # half as many steps of self-pretraining, which still are twice what it needs there (see docs/results.md)
     Preset("demo", CompareConfig(pretrain=PhaseConfig(duration="400steps")))
 )
-register(
-    Preset(  # a first model for real data (ours)
-        "small",
-        CompareConfig(
-            model=ModelConfig(depth=2, width=64, heads=4),
-            pretrain=PhaseConfig(duration="3000steps"),
-            label=PhaseConfig(duration="2000steps"),
-            train=TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
-        ),
-    )
+SMALL = CompareConfig(  # a first model for real data (ours)
+    model=ModelConfig(depth=2, width=64, heads=4),
+    pretrain=PhaseConfig(duration="3000steps"),
+    label=PhaseConfig(duration="2000steps"),
+    train=TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
 )
-register(
-    Preset(  # the same with what did best on the validation rows of twelve real data sets (ours; see docs/results.md)
-        "standard",
-        CompareConfig(
-            model=ModelConfig(depth=2, width=64, heads=4, patch=0, pooling="max"),
-            pretrain=PhaseConfig(duration="3000steps"),
-            label=PhaseConfig(duration="2000steps"),
-            train=TrainConfig(lr=(3e-4, 1e-3, 3e-3)),
-        ),
-    )
+register(Preset("small", SMALL))
+register(  # what did best on the validation rows of twelve real data sets (ours; see docs/results.md)
+    Preset("standard", replace(SMALL, model=replace(SMALL.model, patch=0, pooling="max")))
 )

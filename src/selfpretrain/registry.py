@@ -5,12 +5,11 @@ The built-in ones come from the modules below; others from installed packages, w
 here, and none of the modules below but the objectives, imports torch.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.errors import RequestError, SettingError, did_you_mean
 
 if TYPE_CHECKING:
     from selfpretrain.arms.arm import Arm
@@ -53,8 +52,7 @@ class Shelf(Mapping[str, ThingT], Generic[ThingT]):
         """The thing of that name; a SettingError with all names where there is none."""
         things = self._load()
         if name not in things:
-            close = difflib.get_close_matches(name, things, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ";"
+            meant = did_you_mean(name, things) or ";"
             raise SettingError(self.setting, name, f"is unknown{meant} the {self.sort}s are {', '.join(things)}")
         return things[name]
 

@@ -24,10 +24,10 @@ TOKENS = 32
 """Of a median sequence at most, where the size of patches is left open (ours; measured in docs/results.md)."""
 
 
-def in_patches(model: ModelConfig, task: Task) -> ModelConfig:
-    """The model with patches that fit the task, where their size is left open (0)."""
+def in_patches(model: ModelConfig, task: Task, tokens: int = TOKENS) -> ModelConfig:
+    """The model with patches that leave a median sequence so many tokens, where their size is left open (0)."""
     patch, usual = model.patch or 1, float(np.median(task.train.lengths))
-    while not model.patch and usual > patch * TOKENS and (task.inputs.channels or model.width % (2 * patch) == 0):
+    while not model.patch and usual > patch * tokens and (task.inputs.channels or model.width % (2 * patch) == 0):
         patch *= 2
     return replace(model, patch=patch)
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from selfpretrain.data.read import rows_in_memory, rows_of_table, rows_without_l
 from selfpretrain.data.rows import assemble, parsed, with_more_rows, with_test_rows
 from selfpretrain.data.table import EXTENSIONS, read_table
 from selfpretrain.data.task import Task
-from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.errors import RequestError, SettingError, did_you_mean
 from selfpretrain.files import from_dict, reading, to_dict
 from selfpretrain.machine import require_memory
 from selfpretrain.registry import TASKS
@@ -91,9 +90,8 @@ def load_task(
         return _build(config, workers, watch)
     path = Path(config.data)
     if extension(path) not in EXTENSIONS and not os.path.lexists(path):
-        close = get_close_matches(config.data, TASKS, n=1)
-        meant = f"; did you mean {close[0]}?" if close else ""
-        raise RequestError(f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file{meant}")
+        problem = f"DATA '{config.data}' is neither a built-in task ({', '.join(TASKS)}) nor a file"
+        raise RequestError(f"{problem}{did_you_mean(config.data, TASKS)}")
     of_tasks = config.options if config.data_dir is None else {**config.options, "data_dir": config.data_dir}
     for name, value in of_tasks.items():
         raise SettingError(name, value, f"applies to built-in tasks only, and DATA is the file {config.data}")

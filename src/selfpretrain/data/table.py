@@ -43,7 +43,8 @@ from selfpretrain.data.spelling import as_number, first_line, refuse
 from selfpretrain.files import reading
 from selfpretrain.machine import require_memory
 
-EXTENSIONS = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", ".ts", ".arff", *RECORDS)
+TEXTS = (".csv", ".tsv", ".jsonl", ".ndjson")
+EXTENSIONS = (*TEXTS, ".parquet", ".npz", ".ts", ".arff", *RECORDS)
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -139,21 +140,12 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
         refuse(path, None, f"is a {'directory' if path.is_dir() else 'device or a pipe'}; name a file")
     if not size:
         refuse(path, None, "the file is empty; it needs a header and rows")
-    if (
-        kind in (".parquet", ".npz", ".ts", ".arff", *RECORDS) and Path(config.data) == path
-    ):  # a test file may be of another sort
+    if kind not in TEXTS and Path(config.data) == path:  # a test file may be of another sort
         for name in ("header", "separator", "encoding"):
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
-    others = {
-        ".parquet": _parquet,
-        ".npz": _arrays,
-        ".jsonl": _json,
-        ".ndjson": _json,
-        ".ts": _series,
-        ".arff": _attributes,
-    }
-    read = {**others, **dict.fromkeys(RECORDS, _records)}.get(kind, _csv)
+    others = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}
+    read = {**others, **dict.fromkeys((".ts", ".arff"), _archive), **dict.fromkeys(RECORDS, _records)}.get(kind, _csv)
     is_empty = True
     with reading(path):
         for table in read(path, config, whole):
@@ -170,15 +162,10 @@ def _records(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
         yield Table(columns=columns)
 
 
-def _series(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
-    """Tables of a .ts file."""
-    for columns in series(path, sys.maxsize if whole else ROWS):
-        yield Table(columns=columns, notes=other_half(path, config.test))
-
-
-def _attributes(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
-    """Tables of an .arff file."""
-    for columns in attributes(path, sys.maxsize if whole else ROWS):
+def _archive(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
+    """Tables of a .ts or an .arff file."""
+    read = series if extension(path) == ".ts" else attributes
+    for columns in read(path, sys.maxsize if whole else ROWS):
         yield Table(columns=columns, notes=other_half(path, config.test))
 
 

@@ -1,6 +1,5 @@
 """Run a study: its comparisons one after the other, in one folder, with one store of trainings."""
 
-import difflib
 import runpy
 import sys
 import traceback
@@ -20,7 +19,7 @@ from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
 from selfpretrain.engines.local import LocalEngine
-from selfpretrain.errors import RequestError, SettingError
+from selfpretrain.errors import RequestError, SettingError, did_you_mean
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants import matrix, plan_of
 from selfpretrain.files import NO_ROOM, fingerprint
@@ -238,8 +237,7 @@ def study_named(name: str) -> Study:
     """
     if not name.endswith(".py"):
         if name not in STUDIES:
-            close = difflib.get_close_matches(name, STUDIES, n=1)
-            meant = f"; did you mean {close[0]}?" if close else ";"
+            meant = did_you_mean(name, STUDIES) or ";"
             raise RequestError(f"unknown study '{name}'{meant} give {', '.join(STUDIES)}, or a Python file (mine.py)")
         return STUDIES[name]
     if not Path(name).is_file():

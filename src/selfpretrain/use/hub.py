@@ -53,10 +53,9 @@ def pull_from_hub(repo: str, folder: Path | str, *, revision: str | None = None,
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RequestError(f"{folder}: holds something already; name a new or an empty folder")
+    hub = _hub()
     try:
-        _hub().snapshot_download(repo, local_dir=folder, revision=revision, token=token)
-    except RequestError:
-        raise
+        hub.snapshot_download(repo, local_dir=folder, revision=revision, token=token)
     except Exception as error:
         raise RequestError(f"{repo}: cannot be downloaded ({first_line(error)}); check its name") from error
     load_model(folder)
