@@ -97,7 +97,7 @@ def encrypted():
 FILES = {
     "missing": ("no.csv", None, "", "no.csv: no such file", "check the path"),
     "unknown name": ("proximiti", None, "", "neither a built-in task (proximity, digits, noise, skew,", "nor a file"),
-    "unknown extension": ("a.xlsx", b"x", "", "a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .parquet"),
+    "unknown extension": ("a.xlsx", b"x", "", "a.xlsx: unknown extension '.xlsx'", ".csv, .tsv, .jsonl"),
     "a folder": ("folder.csv", None, "", "folder.csv: is a directory"),  # root may read every file
     "a long name": ("x" * 300 + ".csv", None, "", "file name too long"),
     "empty": ("a.csv", b"", "", "a.csv: the file is empty", "header and rows"),
