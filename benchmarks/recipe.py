@@ -1,12 +1,14 @@
 """Which recipe serves a person's own file: settings of model and training, compared on validation splits of real data.
 
-    python benchmarks/recipe.py FILES OUT [--recipes "32 tokens;32 tokens, max"] [--steps 600] [--seeds 1] [--test]
+    python benchmarks/recipe.py FILES OUT [--sets digits,words.csv] [--recipes "32 tokens;32 tokens, max"]
+        [--arms scratch,spt] [--steps 600] [--seeds 1] [--test]
 
 FILES is what ``examples/real_data.py`` made. Every recipe trains ``scratch`` and ``spt`` on each data set, 600 steps of
 self-pretraining and of label training with 32 rows a step, at one learning rate. The validation rows stand in for the
 test rows, so that no recipe can be chosen by test data; ``--test`` reads the test splits, once, at the end.
+``--arms classical,minirocket,quant`` fits the classical rivals, each where it can be fitted.
 
-Printed for each recipe and data set: validation accuracy of scratch / spt, and their log losses.
+Printed for each recipe and data set: accuracy and log loss of each arm, means over seeds.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from selfpretrain import compare, load_task
+from selfpretrain.arms.builtin import ARMS
 from selfpretrain.comparison.request import in_patches
 from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
 from selfpretrain.data.task import Task
@@ -56,13 +59,13 @@ class Recipe:
     weight_decay: float = 0.0
     schedule: Any = "constant"
 
-    def config(self, task: Task, steps: int, seeds: int) -> CompareConfig:
+    def config(self, task: Task, arms: tuple[str, ...], steps: int, seeds: int) -> CompareConfig:
         open_model = replace(SMALL.model, patch=0, positions=self.positions, dropout=self.dropout, pooling=self.pooling)
         phase = PhaseConfig(
             duration=f"{steps}steps", batch_size=32, schedule=self.schedule, weight_decay=self.weight_decay
         )
         return CompareConfig(
-            arms=("scratch", "spt"),
+            arms=arms,
             seeds=seeds,
             model=in_patches(open_model, task, self.tokens),
             pretrain=phase,
@@ -97,13 +100,19 @@ def task_of(files: Path, name: str, is_test: bool) -> Task:
     return task if is_test else replace(task, test=task.val)
 
 
-def scores(folder: Path) -> dict[str, tuple[float, float]]:
-    """Accuracy and log loss of each arm, means over seeds."""
+def fitting(arms: list[str], task: Task) -> tuple[str, ...]:
+    """The arms that nothing stands in the way of."""
+    obstacles = {arm: ARMS[arm].obstacle for arm in arms}
+    return tuple(arm for arm, obstacle in obstacles.items() if obstacle is None or obstacle(task) is None)
+
+
+def scores(folder: Path, arms: tuple[str, ...]) -> str:
     results = [json.loads(path.read_text()) for path in sorted((folder / "runs").glob("*/result.json"))]
-    return {
-        arm: tuple(float(np.mean([r["test"][name] for r in results if r["arm"] == arm])) for name in ("acc", "loss"))
-        for arm in ("scratch", "spt")
-    }
+
+    def mean(arm: str, metric: str) -> float:
+        return float(np.mean([result["test"][metric] for result in results if result["arm"] == arm]))
+
+    return "   ".join(f"{arm} {mean(arm, 'acc'):.3f} ({mean(arm, 'loss'):.2f})" for arm in arms)
 
 
 def main() -> None:
@@ -111,19 +120,22 @@ def main() -> None:
     parser.add_argument("files", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--recipes", default=";".join(RECIPES), help="names, separated by semicolons")
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--arms", default="scratch,spt")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--test", action="store_true")
     arguments = parser.parse_args()
-    for name in SETS:
+    for name in arguments.sets.split(","):
         task = task_of(arguments.files, name, arguments.test)
+        if not (arms := fitting(arguments.arms.split(","), task)):
+            continue
         for recipe in arguments.recipes.split(";"):
             out = arguments.out / ("test" if arguments.test else "val") / recipe.replace(" ", "-") / name
-            config = RECIPES[recipe].config(task, arguments.steps, arguments.seeds)
+            config = RECIPES[recipe].config(task, arms, arguments.steps, arguments.seeds)
             compare(task, config, out=out, workers=arguments.workers, watch=ignore)
-            (a, a_loss), (b, b_loss) = scores(out).values()
-            print(f"{name:26} {recipe:42} {a:.3f} / {b:.3f}   {a_loss:.2f} / {b_loss:.2f}", flush=True)
+            print(f"{name:26} {recipe:42} {scores(out, arms)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -290,6 +290,33 @@ def test_a_pair_is_found_by_both_names(tmp_path):
 
 
 @pytest.mark.whole
+def test_of_the_file_that_was_compared_evaluate_takes_the_test_rows_and_says_when_it_cannot(tmp_path, capsys):
+    data, out, model = tmp_path / "all.csv", tmp_path / "o", tmp_path / "fitted"
+    rows = [("".join(RNG.choice(list(("aab", "abb")[i % 2]), size=12)) + f"{i:03d}", "xy"[i % 2]) for i in range(200)]
+    write_csv(data, ["text", "label"], rows)
+    steps = ["--width=8", "--lr=3e-2", "--label.duration=60", "--preset=minimal", "--workers=1"]
+    request = [str(data), "--sequence=text", "--arms=scratch", "--seeds=1", f"--out={out}", *steps]
+    assert main(["compare", *request, "--json"]) == 0
+    reported = json.loads(capsys.readouterr().out)["arms"]["scratch"]["test_acc"][0]
+
+    def evaluation(folder):
+        assert main(["evaluate", str(folder), str(data), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    result = evaluation(out / "runs/scratch-seed0/model")
+    assert (result["rows"], result["scores"]["accuracy"]) == (30, pytest.approx(reported, abs=1e-12))
+    assert result["notes"] == ["of 200 rows only the 30 of the comparison's test split are used"]
+    moved = (out / "runs/scratch-seed0/model").rename(tmp_path / "moved")
+    assert evaluation(moved)["rows"] == 200  # nothing says any more where it is from
+    moved.rename(out / "runs/scratch-seed0/model")
+    write_csv(data, ["text", "label"], [*rows[1:], rows[0]])
+    result = evaluation(out / "runs/scratch-seed0")
+    assert result["rows"] == 200 and "has changed since" in result["notes"][0]
+    assert main(["fit", str(data), "--sequence=text", "--arm=scratch", f"--out={model}", *steps]) == 0
+    assert "trained on this file" in evaluation(model)["notes"][0]
+
+
+@pytest.mark.whole
 def test_on_the_command_line_a_comparison_scores_its_own_test_rows(tmp_path, capsys):
     """The accuracy of what predict writes, and that of evaluate, are those that the comparison reports."""
     train, test, out = tmp_path / "train.csv", tmp_path / "test.csv", tmp_path / "o"
@@ -311,6 +338,8 @@ def test_on_the_command_line_a_comparison_scores_its_own_test_rows(tmp_path, cap
     assert np.sum(result["confusion"]) == result["rows"] == 30
     assert main(["evaluate", str(out), str(test)]) == 0
     assert "balanced accuracy" in capsys.readouterr().out
+    assert main(["evaluate", str(out), str(train)]) == 0
+    assert "trained on this file, so these scores are too good" in capsys.readouterr().out
     assert main(["predict", str(out), "nowhere.csv", "--out=x.csv"]) == 2
     wrong = capsys.readouterr().err
     assert wrong.count("\n") == 1 and "nowhere.csv: no such file" in wrong

@@ -182,7 +182,8 @@ class PredictArguments(_OnFile):
 class EvaluateArguments(_OnFile):
     """Score a model on the labelled rows of a file: every metric with its interval, and the confusion matrix.
 
-    If the file has the column that held train, val and test in training, its test rows are used.
+    If the file is the one that was compared, or has the column that held train, val and test in training, its test rows
+    are used.
     """
 
     label: str | None = None

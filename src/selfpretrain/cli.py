@@ -403,7 +403,7 @@ def _evaluate(argv: list[str]) -> None:
     from selfpretrain.use.evaluate import evaluate_file
 
     config = arguments.spelt(label=arguments.label, group=arguments.group)
-    result = evaluate_file(load_model(arguments.folder), arguments.data, config)
+    result = evaluate_file(load_model(arguments.folder), arguments.data, config, arguments.folder)
     if arguments.json:
         sys.stdout.write(json.dumps(to_dict(result), indent=2, allow_nan=False) + "\n")
     else:

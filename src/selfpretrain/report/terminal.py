@@ -13,7 +13,7 @@ from rich.text import Text
 from selfpretrain.comparison.judge import MAX_CONFUSION
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.comparison.words import OUTCOMES, points, rates
+from selfpretrain.comparison.words import CAUSES, OUTCOMES, points, rates
 from selfpretrain.data.task import TaskSummary
 from selfpretrain.errors import one_line
 from selfpretrain.explain.cells import Cell
@@ -102,7 +102,7 @@ def print_summary(console: Console, summary: Summary) -> None:
                 metric.lead(c.effect),
                 _range(metric.lead, c.ci95),
                 OUTCOMES[c.outcome],
-                "-" if c.cause == "none" else c.cause,
+                "-" if c.cause == "none" else CAUSES[c.cause].split(":")[0],
             )
         console.print(contrasts)
     for name, entry in summary.arms.items():

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from selfpretrain.classifier import Classifier
+from selfpretrain.comparison.folder import SPLITS, ComparisonFolder
 from selfpretrain.config import MetricName, TaskConfig
 from selfpretrain.data.cells import check_channels
 from selfpretrain.data.columns import listed, some
+from selfpretrain.data.load import load_task
 from selfpretrain.data.read import one_a_series, rows_of_table
 from selfpretrain.data.rows import Rows, parsed
 from selfpretrain.data.sequences import interleaved
@@ -49,7 +51,9 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
 
-def evaluate_file(model: Classifier, path: Path, config: TaskConfig | None = None) -> Evaluation:
+def evaluate_file(
+    model: Classifier, path: Path, config: TaskConfig | None = None, folder: Path | None = None
+) -> Evaluation:
     """Evaluate a model on the labelled rows of a file; where it has a column of splits, on its test rows.
 
     The interval of the accuracy is exact (Clopper and Pearson); the others, and all where rows belong to groups, are
@@ -59,6 +63,8 @@ def evaluate_file(model: Classifier, path: Path, config: TaskConfig | None = Non
         model: see ``load_model``.
         path: a table as ``compare`` reads it.
         config: how the text of ``path`` is spelt, and what its columns are called where they have other names.
+        folder: where the model was loaded from. If it is part of a comparison and ``path`` is the file that was
+            compared, only its test rows are used.
 
     Raises:
         RequestError: the file cannot be read as the training data were, or has classes that the model does not know.
@@ -66,6 +72,9 @@ def evaluate_file(model: Classifier, path: Path, config: TaskConfig | None = Non
     config = config or TaskConfig(data=str(path))
     named, table = next(tables_for(model, path, config, whole=True))
     rows, used, notes = _labelled(path, named, table, config)
+    if folder is not None and used.all():
+        used, seen = _unseen(folder, path, len(used))
+        notes += seen
     codec = named.codec
     for column in rows.columns:
         check_channels(path, column, len(codec.mean), "training")
@@ -125,6 +134,24 @@ def _labelled(
         else:
             notes.append(f"column '{split}' has no test rows, so all rows are used, those of training too")
     return rows, used, notes
+
+
+def _unseen(folder: Path, path: Path, n_rows: int) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which rows of a file (N,) to use, and what a reader should know: of the file that was compared its test rows."""
+    whole = folder.resolve()
+    comparison = next((place for place in (whole, *whole.parents) if (place / SPLITS).is_file()), None)
+    record = None if comparison is None else ComparisonFolder(comparison).record
+    source = None if record is None else record.source
+    used = np.ones(n_rows, dtype=np.bool_)
+    if record is None or source is None or not Path(source.data).exists() or not path.samefile(source.data):
+        return used, []
+    if source.train_on_test or source.test is not None:
+        return used, ["the model was trained on this file, so these scores are too good: name another file"]
+    task = load_task(source)
+    if task.fingerprint != record.task:
+        return used, ["the model was trained on rows of this file, which has changed since: scores may be too good"]
+    used = np.isin(np.arange(n_rows), task.test.numbers)
+    return used, [f"of {n_rows} rows only the {used.sum()} of the comparison's test split are used"]
 
 
 def _interval(metric: MetricName, p: NDArray[np.float64], rows: Split) -> tuple[float, float] | None:
