@@ -59,6 +59,32 @@ def test_dropout_keys_are_there_where_something_is_dropped():
     assert len(set(keys.tolist())) == 8
 
 
+# Sequences that stay on the device.
+
+
+@pytest.mark.parametrize("kind", ["symbols", "values", "pairs"])
+def test_batches_of_sequences_that_stay_on_the_device_are_those_that_are_copied(monkeypatch, kind):
+    task = pair_task() if kind == "pairs" else ragged_task(kind)
+    copied = [feed_of(task, dropout=True).batch(step) for step in range(6)]
+    monkeypatch.setattr(feeding, "resident", lambda x, device: torch.tensor(x))
+    feed = feed_of(task, dropout=True)
+    for step, batch in enumerate(copied):
+        gathered = feed.batch(step)
+        assert gathered.x.dtype == batch.x.dtype and torch.equal(gathered.x, batch.x)
+        assert torch.equal(gathered.real, batch.real) and torch.equal(gathered.y, batch.y)
+        assert torch.equal(gathered.draws.rows, batch.draws.rows)
+        assert torch.equal(gathered.dropout_keys, batch.dropout_keys)
+
+
+@pytest.mark.parametrize(("free", "stays"), [(4, True), (3, False)])
+def test_sequences_stay_on_a_gpu_that_has_room(monkeypatch, free, stays):
+    x = np.zeros((8, 16), np.float32)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * x.nbytes, 0))
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)  # there is no GPU here
+    assert (feeding.resident(x, torch.device("cuda")) is not None) == stays
+    assert feeding.resident(x, CPU) is None and feeding.resident(x, torch.device("mps")) is None
+
+
 # Partners.
 
 

@@ -6,6 +6,7 @@ Shapes: B rows of a batch, S sequences of a row (1 or 2), T positions, C channel
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from selfpretrain.config import PhaseName
-from selfpretrain.data.task import Split, Task
+from selfpretrain.data.task import Split, Task, sequences_of
 from selfpretrain.draws import Draws, below
 from selfpretrain.streams import Stream, batch_indices, numpy_stream
 
 EVALUATION_POSITIONS = 2**14
 """Positions of an evaluation batch, padding included (ours); its memory does not grow with the sequences."""
+RESIDENT_SHARE = 0.25
+"""Of a GPU's free memory, for training sequences that stay there (ours); without room each batch is copied."""
 TRAIN_SAMPLE = 512
 """Training sequences on which the clean training accuracy is followed (ours)."""
 
@@ -66,14 +69,35 @@ def over_positions(index_or_mask: Tensor, x: Tensor) -> Tensor:
     return index_or_mask[(..., *(None,) * (x.dim() - 2))].expand(*index_or_mask.shape, *x.shape[2:])
 
 
-def make_batch(rows: Split, device: torch.device, *, seed: int = 0, step: int = 0, dropout: bool = False) -> Batch:
-    """Copy rows to the device; ``seed`` and ``step`` decide what is drawn for them."""
+def resident(x: NDArray[Any], device: torch.device) -> Tensor | None:
+    """The sequences on a device that has memory of its own, and room; else None."""
+    if device.type != "cuda" or x.nbytes > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return None
+    if x.dtype.kind == "u" and x.dtype != np.uint8:
+        x = x.astype(np.int64)  # of the unsigned types only bytes can be gathered everywhere
+    return torch.tensor(x).to(device)
+
+
+def make_batch(
+    rows: Split,
+    device: torch.device,
+    *,
+    seed: int = 0,
+    step: int = 0,
+    dropout: bool = False,
+    x: Tensor | None = None,
+) -> Batch:
+    """Copy rows to the device; ``seed`` and ``step`` decide what is drawn for them.
+
+    Args:
+        x: their sequences, if they are there already.
+    """
     longest = int(rows.lengths.max())
     keep_mask = None
     if int(rows.lengths.min()) < longest:
         lengths = torch.tensor(rows.lengths)
         keep_mask = (torch.arange(longest) < lengths[:, None]).to(device)
-    x = torch.tensor(rows.x[:, :longest]).to(device)
+    x = torch.tensor(rows.x[:, :longest]).to(device) if x is None else x[:, :longest]
     if not x.is_floating_point():
         x = x.long()  # small integers until here, what an embedding takes from here on
     draws = Draws(seed, step, torch.tensor(rows.sequence_numbers).to(device))
@@ -116,6 +140,7 @@ class Feed:
         self.stream: Stream = "pretrain-batches" if phase == "pretrain" else "label-batches"
         self.seed, self.batch_size, self.device, self.dropout = seed, batch_size, device, dropout
         self.phase, self.partners = phase, partners
+        self.resident = resident(self.rows.x, device)
 
     def of(self, task: Task) -> "Feed":
         """The same of another task."""
@@ -132,7 +157,10 @@ class Feed:
     def batch(self, step: int) -> Batch:
         """The batch of zero-based ``step``."""
         index = batch_indices(self.seed, self.stream, step, self.batch_size, len(self.rows))
-        batch = make_batch(self.rows.rows(index), self.device, seed=self.seed, step=step, dropout=self.dropout)
+        x = None
+        if self.resident is not None:
+            x = self.resident[torch.from_numpy(sequences_of(index, self.rows.per_row)).to(self.device)]
+        batch = make_batch(self.rows.rows(index), self.device, seed=self.seed, step=step, dropout=self.dropout, x=x)
         return self._with_partner(batch, self.rows)
 
     def validation(self) -> Iterator[Batch]:
