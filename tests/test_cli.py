@@ -162,7 +162,7 @@ def saved(path, table, **options):
 def test_the_command_says_what_it_has_read(tmp_path, capsys):
     table = wide(id=range(24), t1=[None, *STEPS[1:, 1]], label=[0, 1, -1] * 8)
     path = saved(tmp_path / "a.csv", table)
-    options = ["--allow-missing", "--unlabelled", "none", "--preset", "minimal"]
+    options = ["--allow-missing", "--unlabelled", "none", "--preset", "minimal", "--workers", "1"]
     assert main(["compare", *options, str(path), "--plan", "--out", str(tmp_path / "out")]) == 0
     first, *more = capsys.readouterr().err.splitlines()
     assert first.startswith("a.csv: 24 rows, sequence from columns t0 .. t3 as values (1 channel), 4 steps")

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from selfpretrain.cli import main
 from selfpretrain.data.check import checked
 from selfpretrain.data.load import load_task
 
@@ -115,26 +116,30 @@ def test_constant_channels_and_small_classes_are_named():
     assert "--class-weights balanced" in checks["classes"].cure
 
 
-def test_the_command_says_what_to_do_and_gives_json(cli, tmp_path):
+def test_the_command_says_what_to_do_and_gives_json(tmp_path, capsys, monkeypatch):
     rows = zip(words(180), alternating(180), range(180), strict=True)
     lines = ["text,label,patient", *(f"{word},{label},p{row // 6}" for word, label, row in rows)]
     (tmp_path / "notes.csv").write_text("\n".join(lines) + "\n")
     odd = [line.replace(",x,", ",[/b]\x1b[31m,") for line in lines]
     (tmp_path / "odd.csv").write_text("\n".join(odd) + "\n")
-    marked = cli("data", "check", "odd.csv")
-    assert marked.returncode == 0 and "\x1b" not in marked.stdout + marked.stderr and "[/b]" in marked.stdout
-    ended = cli("data", "check", "notes.csv")
-    assert ended.returncode == 0
-    assert "1 to look at:" in ended.stdout
-    assert "--group patient keeps them in one split" in ended.stdout
-    as_json = json.loads(cli("data", "check", "notes.csv", "--group", "patient", "--json").stdout)
+    monkeypatch.chdir(tmp_path)
+
+    def printed(*arguments, status=0):
+        assert main(["data", *arguments]) == status
+        return capsys.readouterr()
+
+    marked = printed("check", "odd.csv")
+    assert "\x1b" not in marked.out + marked.err and "[/b]" in marked.out
+    shown = printed("check", "notes.csv").out
+    assert "1 to look at:" in shown
+    assert "--group patient keeps them in one split" in shown
+    as_json = json.loads(printed("check", "notes.csv", "--group", "patient", "--json").out)
     assert {"what": "groups", "result": "30 from patient; none is in two splits", "cure": ""} in as_json["checks"]
     for arguments, says in (
-        (("data", "check"), "data check: name a file or a task"),
-        (("data", "check", "absent.csv"), "absent.csv"),
-        (("data", "describe", "notes.csv"), "data describe: 'notes.csv' is no built-in task; data check reads files"),
-        (("data", "make", "proximity", "--max-length", "5", "--out", "a.jsonl"), "--max-length 5 is for data check"),
-        (("data", "describe", "proximity", "--label", "y"), "--label y does not apply to the task 'proximity'"),
+        (("check",), "data check: name a file or a task"),
+        (("check", "absent.csv"), "absent.csv"),
+        (("describe", "notes.csv"), "data describe: 'notes.csv' is no built-in task; data check reads files"),
+        (("make", "proximity", "--max-length", "5", "--out", "a.jsonl"), "--max-length 5 is for data check"),
+        (("describe", "proximity", "--label", "y"), "--label y does not apply to the task 'proximity'"),
     ):
-        refused = cli(*arguments)
-        assert refused.returncode == 2 and says in refused.stderr and "Traceback" not in refused.stderr
+        assert says in printed(*arguments, status=2).err

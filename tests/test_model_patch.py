@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import BATCH, CHANNELS, CLASSES, LENGTH, SYMBOLS, TINY_MODEL, ragged_task, spec, tiny_config, tiny_model
 from selfpretrain.classifier import load_model
+from selfpretrain.cli import main
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import ModelConfig
 from selfpretrain.data.feed import make_batch
@@ -209,7 +210,7 @@ def test_a_patch_that_does_not_fit_is_refused(kind, patch, says):
     assert says in str(refused.value).replace("--", "")
 
 
-def test_patches_go_from_the_command_to_a_model_in_use(cli, tmp_path):
+def test_patches_go_from_the_command_to_a_model_in_use(tmp_path, monkeypatch):
     """Compared, diagnosed, kept as best and used on raw rows; the lags of a diagnosis are patches."""
     generator = np.random.default_rng(0)
     lines = ["sequence,label"]
@@ -217,21 +218,18 @@ def test_patches_go_from_the_command_to_a_model_in_use(cli, tmp_path):
         series = generator.normal(size=21) + 2 * (row % 2)
         lines.append(f"{' '.join(f'{v:.3f}' for v in series)},{'ab'[row % 2]}")
     (tmp_path / "waves.csv").write_text("\n".join(lines) + "\n")
-    training = ["--pretrain.duration", "6", "--label.duration", "40", "--lr", "0.01", "--seeds", "3"]
+    training = ["--pretrain.duration", "6", "--label.duration", "40", "--lr", "0.01", "--seeds", "3", "--workers", "1"]
     model = ["--width", "8", "--heads", "2", "--depth", "1", "--patch", "4"]
 
-    def done(*arguments):
-        ended = cli(*arguments, timeout=300)
-        assert ended.returncode == 0, ended.stderr
-
-    done("compare", "waves.csv", "--out", "runs/w", "--arms", "scratch,spt", *training, *model)
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "waves.csv", "--out", "runs/w", "--arms", "scratch,spt", *training, *model]) == 0
     best = load_model(tmp_path / "runs" / "w")
     assert best.model.config.patch == 4
     assert best.model.inputs.tokens == 6
-    done("predict", "runs/w", "waves.csv", "--out", "scored.csv")
+    assert main(["predict", "runs/w", "waves.csv", "--out", "scored.csv"]) == 0
     assert len((tmp_path / "scored.csv").read_text().splitlines()) == 121
     sections = ["--sections", "attention,gradients,landscape,representation", "--max-lag", "2"]
-    done("diagnose", "runs/w", *sections)
+    assert main(["diagnose", "runs/w", "--workers", "1", *sections]) == 0
     protocol = json.loads((tmp_path / "runs/w/diagnosis/conclusion.json").read_text())["protocol"]
     assert (protocol["sample_length"], protocol["positions_of_a_token"]) == (5, 4)  # 21 positions: five whole patches
     assert "4 neighbouring positions of the sequence" in " ".join((tmp_path / "runs/w/report.html").read_text().split())
