@@ -412,8 +412,8 @@ def _evaluate(argv: list[str]) -> None:
 
 def _export(argv: list[str]) -> None:
     arguments = read(ExportArguments, argv, "export")
-    from selfpretrain.classifier import load_model
-    from selfpretrain.use.export import CODEC, export_onnx
+    from selfpretrain.classifier import CODEC, load_model
+    from selfpretrain.use.export import export_onnx
 
     difference = export_onnx(load_model(arguments.folder), arguments.out)
     beside = arguments.out.with_name(CODEC)

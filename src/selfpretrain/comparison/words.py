@@ -43,15 +43,6 @@ FIRST_CURES: Sequence[WarningCode] = ("perhaps-groups", "too-short", "untuned", 
 """What to do next, the first where several things would help: other splits make all else anew (ours)."""
 
 
-def points(share: float | None) -> str:
-    """A difference of shares in signed points; a dash for None.
-
-    >>> points(0.1234), points(-0.0001)
-    ('+12.3', '+0.0')
-    """
-    return "-" if share is None else f"{round(100 * share, 1) + 0.0:+.1f}"
-
-
 def rates(picked: Sequence[float | None]) -> str:
     """The learning rates that seeds picked, each once; a dash where there are none.
 

@@ -10,7 +10,7 @@ import numpy as np
 from selfpretrain.comparison.claims import MARGIN
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import ArmSummary
-from selfpretrain.comparison.words import CAUSES, OUTCOMES, points, rates
+from selfpretrain.comparison.words import CAUSES, OUTCOMES, rates
 from selfpretrain.config import MIN_SEEDS, MetricName
 from selfpretrain.data.builtin import Published
 from selfpretrain.data.kinds import KINDS
@@ -74,8 +74,8 @@ def page_of(template: str, **content: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent,
-        "points": points,
+        "percent": UNITS["accuracy"].bare,
+        "points": UNITS["accuracy"].lead,
         "lead": lambda difference, metric: metric.lead(difference),
         "bare": lambda score, metric: metric.bare(score),
         "rates": rates,
@@ -118,7 +118,7 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float, metric: MetricName
     return {
         "name": name,
         "says": ARMS[name].says,
-        "tried": _tried(entry.lr_tried, entry.lr, percent),
+        "tried": _tried(entry.lr_tried, entry.lr, UNITS["accuracy"].bare),
         "pretrain_tried": _tried(entry.lr_pretrain_tried, entry.lr_pretrain, lambda loss: f"{loss:.3f}"),
         "choice": entry.choice,
         "train": _mean(entry.train_sample_acc),
@@ -187,15 +187,6 @@ def _mean(values: Iterable[float | None]) -> float | None:
     """The mean of those that are there."""
     present = [value for value in values if value is not None]
     return float(np.mean(present)) if present else None
-
-
-def percent(share: float | None) -> str:
-    """A share as per cent with one decimal; a dash for None.
-
-    >>> percent(0.5)
-    '50.0'
-    """
-    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def p_value(p: float | None) -> str:

@@ -13,14 +13,14 @@ from rich.text import Text
 from selfpretrain.comparison.judge import MAX_CONFUSION
 from selfpretrain.comparison.plateau import counted
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.comparison.words import CAUSES, OUTCOMES, points, rates
+from selfpretrain.comparison.words import CAUSES, OUTCOMES, rates
 from selfpretrain.data.task import TaskSummary
 from selfpretrain.errors import one_line
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.files import Findings
 from selfpretrain.files import from_dict
 from selfpretrain.metrics import UNITS, Unit
-from selfpretrain.report.page import flops_unit, percent
+from selfpretrain.report.page import flops_unit
 from selfpretrain.studies.study import StudyAnswer
 from selfpretrain.use.evaluate import Evaluation
 
@@ -60,7 +60,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     console.print(
         Text(
             f"\n{task.name}: {task.classes} classes, {task.n_train}/{task.n_val}/{task.n_test} {task.rows}"
-            f" (train/val/test) of length {task.length}, commonest class {percent(task.majority)}%"
+            f" (train/val/test) of length {task.length}, commonest class {UNITS['accuracy'].level(task.majority)}"
         )
     )
     spent = {name: entry.flops_pretrain + entry.flops_label for name, entry in summary.arms.items()}
@@ -84,9 +84,9 @@ def print_summary(console: Console, summary: Summary) -> None:
         arms.add_row(
             name,
             rates(entry.lr),
-            percent(sum(train) / len(train) if train else None),
+            UNITS["accuracy"].bare(sum(train) / len(train) if train else None),
             "{}/{}".format(*counted(entry.learnt)),
-            percent(sum(validated) / len(validated) if validated else None),
+            UNITS["accuracy"].bare(sum(validated) / len(validated) if validated else None),
             metric.bare(test),
             _range(metric.bare, entry.test_ci95),
             "-" if entry.choice else f"{spent[name] / size:.3g}",
@@ -155,6 +155,7 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
 def print_study(console: Console, answer: StudyAnswer) -> None:
     """Print a table of claims, and the answer."""
     claims = Table("claim", "effect", "unit", "95% interval", "seeds", "outcome", box=SIMPLE_HEAD)
+    points = UNITS["accuracy"].lead
     for claim in answer.claims:
         effect = (points(claim.effect), claim.unit, _range(points, claim.ci95), str(claim.n_seeds))
         claims.add_row(Text(claim.claim), *effect, claim.outcome)

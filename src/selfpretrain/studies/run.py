@@ -13,7 +13,6 @@ from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.comparison.words import points
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
@@ -23,6 +22,7 @@ from selfpretrain.errors import RequestError, SettingError, did_you_mean
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants import matrix, plan_of
 from selfpretrain.files import NO_ROOM, fingerprint
+from selfpretrain.metrics import UNITS
 from selfpretrain.registry import STUDIES
 from selfpretrain.studies.claims import Results, decide
 from selfpretrain.studies.folder import StudyFolder
@@ -223,7 +223,7 @@ def _in_words(claim: ClaimAnswer) -> str:
     values = (claim.effect, *claim.ci95)
     if None in values:
         return f"{claim.claim} (not measured: {claim.why or 'no interval'})"
-    effect, low, high = map(points, values)
+    effect, low, high = map(UNITS["accuracy"].lead, values)
     return f"{claim.claim} ({effect} {claim.unit}, {low} to {high})"
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from selfpretrain.arms.classical import ClassicalModel
-from selfpretrain.classifier import Classifier
+from selfpretrain.classifier import CODEC, Classifier
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.files import own_folder, require_absent, to_dict, write_atomically
@@ -21,7 +21,6 @@ from selfpretrain.model.average import Average
 from selfpretrain.model.transformer import SequenceModel
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-CODEC = "codec.json"
 TOLERANCE = 1e-5
 """Probabilities of onnxruntime and of torch differ by no more (ours; float32)."""
 CHECKED_ROWS = 5
