@@ -82,6 +82,8 @@ def test_sequences_stay_on_a_gpu_that_has_room(monkeypatch, free, stays):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * x.nbytes, 0))
     monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)  # there is no GPU here
     assert (feeding.resident(x, torch.device("cuda")) is not None) == stays
+    wide = feeding.resident(np.full((8, 8), 300, np.uint16), torch.device("cuda"))  # as many bytes on the device
+    assert wide.tolist() == [[300] * 8] * 8 and wide.dtype == torch.int64 if stays else wide is None
     assert feeding.resident(x, CPU) is None and feeding.resident(x, torch.device("mps")) is None
 
 

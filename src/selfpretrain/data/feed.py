@@ -71,11 +71,13 @@ def over_positions(index_or_mask: Tensor, x: Tensor) -> Tensor:
 
 def resident(x: NDArray[Any], device: torch.device) -> Tensor | None:
     """The sequences on a device that has memory of its own, and room; else None."""
-    if device.type != "cuda" or x.nbytes > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+    if device.type != "cuda":
         return None
-    if x.dtype.kind == "u" and x.dtype != np.uint8:
-        x = x.astype(np.int64)  # of the unsigned types only bytes can be gathered everywhere
-    return torch.tensor(x).to(device)
+    wide = x.dtype.kind == "u" and x.dtype != np.uint8  # of the unsigned types only bytes can be gathered everywhere
+    needed = x.size * 8 if wide else x.nbytes
+    if needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return None
+    return torch.tensor(x.astype(np.int64) if wide else x).to(device)
 
 
 def make_batch(
