@@ -499,7 +499,9 @@ def test_three_times_ctrl_c_ends_a_comparison_and_all_of_its_processes_without_a
             os.killpg(started.pid, signal.SIGINT)
         time.sleep(pause)
     _, errors = started.communicate(timeout=30)  # until nothing that it started holds the pipe
-    assert started.returncode == 130
+    # Where Ctrl-C came while Python executed a string (as to make a dataclass), Python ends by the signal itself,
+    # although the interrupt was caught. A shell gives 130 for both.
+    assert started.returncode in (130, -signal.SIGINT)
     assert errors.splitlines()[-1].startswith("selfpretrain: interrupted; finished work is kept")
     assert "Traceback" not in errors
 
