@@ -1,5 +1,6 @@
 """Intervals and p-values against scipy, by hand, and by simulated coverage."""
 
+import itertools
 import math
 import warnings
 
@@ -15,11 +16,14 @@ from selfpretrain.diagnostics.gradients import gradient_snr
 from selfpretrain.stats import (
     Crossed,
     Interval,
+    Times,
     chance_snr,
     clustered,
     crossed_interval,
+    doublings,
     expected_half_width,
     holm,
+    log_rank_p,
     t_interval,
 )
 
@@ -259,3 +263,81 @@ def test_the_p_value_of_any_mean_is_scipys_and_that_of_an_end_is_five_per_cent()
         ends = [some.p_at(end) for end in some.bounds if abs(end) < 1]
         assert ends == pytest.approx([0.05] * len(ends)) and ends
     assert t_interval([1.0]).p_at(0.5) is None
+
+
+def times(*steps, limit=math.inf):
+    """Runs that need so many steps, of which none makes more than ``limit``."""
+    needed = np.array(steps, dtype=float)
+    return Times(np.minimum(needed, limit), needed <= limit)
+
+
+def observed_less_expected(runs, chosen):
+    """Of the chosen runs: how many came to it, less how many would have if all were alike."""
+    total = 0.0
+    for time in sorted({step for step, reached in runs if reached}):
+        at_risk = [i for i, (step, _) in enumerate(runs) if step >= time]
+        events = [i for i, (step, reached) in enumerate(runs) if reached and step == time]
+        total += len(set(events) & set(chosen)) - len(events) * len(set(at_risk) & set(chosen)) / len(at_risk)
+    return total
+
+
+@pytest.mark.parametrize("limit", [math.inf, 6.0, 3.0])
+@pytest.mark.parametrize("sizes", [(3, 3), (5, 4), (2, 6)])
+def test_the_log_rank_test_equals_all_divisions_of_the_runs_by_loops(sizes, limit):
+    chance = np.random.default_rng(sum(sizes))
+    one, two = (
+        times(*chance.integers(low, low + 6, size), limit=limit) for low, size in zip((1, 3), sizes, strict=True)
+    )
+    runs = [*zip(one.steps, one.reached, strict=True), *zip(two.steps, two.reached, strict=True)]
+    ours = observed_less_expected(runs, range(sizes[0]))
+    every = [observed_less_expected(runs, chosen) for chosen in itertools.combinations(range(sum(sizes)), sizes[0])]
+    below, above = (np.mean([sign * other <= sign * ours + 1e-9 for other in every]) for sign in (1, -1))
+    assert log_rank_p(one, two) == pytest.approx(min(1.0, 2 * min(below, above)))
+    reference = stats.logrank(*(stats.CensoredData(t.steps[t.reached], right=t.steps[~t.reached]) for t in (one, two)))
+    assert np.sign(round(ours, 9)) == np.sign(round(reference.statistic, 9))
+
+
+def test_many_runs_are_divided_at_random_and_agree_with_the_large_sample_test():
+    chance = np.random.default_rng(0)
+    one, two = times(*chance.exponential(1.0, 40), limit=1.5), times(*chance.exponential(1.7, 40), limit=1.5)
+    reference = stats.logrank(*(stats.CensoredData(t.steps[t.reached], right=t.steps[~t.reached]) for t in (one, two)))
+    assert log_rank_p(one, two) == pytest.approx(reference.pvalue, abs=0.01)
+
+
+def test_a_factor_is_unbounded_where_the_slow_side_never_comes_to_it():
+    fast = times(100, 110, 120, 130, 140)
+    never = doublings(times(*[2000] * 5, limit=1000), fast)
+    assert (never.high, never.p) == (math.inf, pytest.approx(2 / 252))
+    # With one of the fast later than the slow are known to be, 6 of 252 divisions are as extreme, with two 36.
+    assert log_rank_p(never.slow.divided(1000 / 135), fast) == pytest.approx(12 / 252)
+    assert 2**never.low == pytest.approx(1000 / 130)
+    assert doublings(fast, times(*[2000] * 5, limit=1000)).low == -math.inf
+    with_three = doublings(times(400, 500, 600), times(100, 110, 120))
+    assert with_three.p == pytest.approx(0.1)  # too few to decide anything
+    assert (with_three.low, with_three.high) == (-math.inf, math.inf)
+
+
+@given(st.floats(0.1, 10), st.integers(0, 100))
+def test_other_units_and_sides_leave_a_factor_what_it_is(unit, seed):
+    chance = np.random.default_rng(seed)
+    slow, fast = times(*chance.lognormal(1, 1, 5), limit=9), times(*chance.lognormal(0, 1, 5), limit=9)
+    factor, scaled, turned = (
+        doublings(slow, fast),
+        doublings(slow.divided(unit), fast.divided(unit)),
+        doublings(fast, slow),
+    )
+    assert (scaled.mean, scaled.low, scaled.high) == pytest.approx((factor.mean, factor.low, factor.high))
+    assert (turned.mean, turned.low, turned.high) == pytest.approx((-factor.mean, -factor.high, -factor.low))
+
+
+@pytest.mark.parametrize("limit", [math.inf, 5.0])
+def test_the_interval_of_a_factor_covers_it_and_no_difference_is_seldom_claimed(limit):
+    chance = np.random.default_rng(1)
+    covered, claimed = [], []
+    for _ in range(400):
+        slow, fast = chance.lognormal(0, 0.5, (2, 5))
+        factor = doublings(times(*(3 * slow), limit=limit), times(*fast, limit=limit))
+        covered.append(factor.low <= math.log2(3) <= factor.high)
+        claimed.append(log_rank_p(times(*slow, limit=limit), times(*fast, limit=limit)) < 0.05)
+    assert np.mean(covered) > 0.95 - 2 * math.sqrt(0.05 * 0.95 / 400)
+    assert np.mean(claimed) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)

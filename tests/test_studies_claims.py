@@ -13,7 +13,7 @@ from selfpretrain.explain.cells import alone
 from selfpretrain.explain.conclude import Evidence, Shape, Signals
 from selfpretrain.registry import STUDIES
 from selfpretrain.stats import t_interval
-from selfpretrain.studies import Ahead, Blind, Case, Changes, Fits, Generalises, LooksNear, Recovers
+from selfpretrain.studies import Ahead, Blind, Case, Changes, Fits, Generalises, LooksNear, Recovers, Sooner
 from selfpretrain.studies.claims import CaseResult, decide
 from selfpretrain.studies.study import ClaimAnswer
 from stand_in import made
@@ -282,3 +282,48 @@ def test_a_claim_about_a_diagnosis_needs_one(claim):
 def test_the_reading_of_why_scratch_fails(known, reading):
     answers = [made(ClaimAnswer, outcome=outcome) for outcome in (*known, "undecided")]
     assert reading in STUDIES["why-scratch-fails"].reading(answers)
+
+
+def curve(*accuracies):
+    """Validations ten steps apart."""
+    return [(10 * number, accuracy) for number, accuracy in enumerate(accuracies, 1)]
+
+
+SOLVES = [curve(0.5, acc, 0.95, 0.97) for acc in (0.91, 0.92, 0.93, 0.8, 0.93)]  # from step 20, 20, 20, 30, 20
+NEVER = [curve(0.5, 0.95, 0.95, 0.89)] * 5  # it does not stay there
+COSTS = {"flops_pretrain": 300, "flops_label": 40, "steps_label": 4, "learnt": (True,) * 5}
+
+
+def solved(fast, slow, **settings):
+    summary = answer_of(spt=COSTS, scratch={**COSTS, "flops_pretrain": 0})
+    claim = Sooner(text="it is sooner", case="n-1", **settings)
+    return one_case(claim, CaseResult(summary, curves={"spt": fast, "scratch": slow}))
+
+
+def test_one_that_never_stays_at_the_level_needs_more_steps_than_it_made():
+    answer = solved(SOLVES, NEVER)
+    assert (answer.outcome, answer.effect, answer.ci95) == ("holds", pytest.approx(1.0), (pytest.approx(1.0), None))
+    assert answer.in_words == "at least 2.0 times the label steps"
+    turned = solved(NEVER, SOLVES)
+    assert (turned.outcome, turned.ci95) == ("does not hold", (None, pytest.approx(-1.0)))
+
+
+def test_neither_sooner_nor_later_is_undecided_and_never_is_no_answer():
+    assert solved(SOLVES, SOLVES).outcome == "undecided"
+    answer = solved(NEVER, NEVER)
+    assert (answer.outcome, answer.effect) == ("undecided", None)
+    assert answer.in_words == "not measured: no run of either comes to 90% on validation sequences"
+    assert solved([[]] * 5, NEVER).why == "runs failed"
+
+
+def test_self_pretraining_counts_as_the_label_steps_that_it_costs():
+    """300 operations are 30 label steps of 10: solved after 50 to 60 in all, more than the 20 to 30 of scratch."""
+    both = solved(SOLVES, SOLVES, total=True)
+    assert both.outcome == "does not hold"
+    assert 2**both.effect == pytest.approx(20 / 50)
+    assert both.unit == "times the total steps"
+    assert solved(SOLVES, SOLVES, solved=0.96).effect == 0.0  # at the last validation, all
+
+
+def test_three_seeds_do_not_decide_a_factor():
+    assert solved(SOLVES[:3], NEVER[:3]).outcome == "undecided"

@@ -1,5 +1,7 @@
 """Every interval and p-value. Seeds and test sequences are both samples."""
 
+import functools
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +14,10 @@ from scipy import stats
 LEVEL = 0.95
 ROUNDING = 1e-20
 """Mean squares below are rounding (ours; scores are of the order of 1)."""
+DIVISIONS = 200_000
+"""Ways to divide runs into two sides, that a permutation test looks at; those of ten runs a side are fewer (ours)."""
+ROUNDING_OF_SUMS = 1e-9
+"""Sums of scores that differ by less are equal."""
 MOST_SEEDS = 100
 """Beyond so many seeds nobody is told to go (ours)."""
 DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.2, 0.015, 0.1
@@ -261,6 +267,99 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+@dataclass(frozen=True)
+class Times:
+    """Steps that runs took to come to something.
+
+    Attributes:
+        steps: (n,) at which they did, or the last ones that they made.
+        reached: (n,) whether they did; if not, all that is known is that they need more steps.
+    """
+
+    steps: NDArray[np.float64]
+    reached: NDArray[np.bool_]
+
+    def divided(self, factor: float) -> "Times":
+        return replace(self, steps=self.steps / factor)
+
+
+def log_rank_p(one: Times, two: Times) -> float:
+    """Two-sided p-value of "both need as many steps", by the log-rank test.
+
+    A run scores ``reached - H(steps)``, where ``H`` is the hazard up to its steps as all runs together show it (Nelson
+    and Aalen). The mean scores of both sides are compared over all ways to divide the runs, or ``DIVISIONS`` of them.
+
+    Source: Peto and Peto (1972), Journal of the Royal Statistical Society A 135; Aalen (1978), Annals of Statistics 6.
+
+    All of the first come first: 2 of the 20 ways to divide 6 runs are so extreme.
+
+    >>> reached = np.array([True, True, True])
+    >>> round(log_rank_p(Times(np.array([1.0, 2.0, 3.0]), reached), Times(np.array([4.0, 5.0, 6.0]), ~reached)), 6)
+    0.1
+    """
+    steps: NDArray[np.float64] = np.concatenate((one.steps, two.steps))
+    reached = np.concatenate((one.reached, two.reached))
+    at_risk = (steps >= steps[:, None]).sum(axis=1)
+    scores = reached - ((reached / at_risk) * (steps <= steps[:, None])).sum(axis=1)
+    if np.ptp(scores) < ROUNDING:
+        return 1.0
+    sums = scores[_divisions(len(one.steps), len(two.steps))].sum(axis=1)
+    ours = scores[: len(one.steps)].sum()
+    tails = (sums <= ours + ROUNDING_OF_SUMS).mean(), (sums >= ours - ROUNDING_OF_SUMS).mean()
+    return float(min(1.0, 2 * min(tails)))
+
+
+@functools.cache
+def _divisions(n: int, m: int) -> NDArray[np.int64]:
+    """Which ``n`` of ``n + m`` runs are taken for the first side's: all ways, or many at random, and the true one."""
+    if math.comb(n + m, n) <= DIVISIONS:
+        return np.array(list(itertools.combinations(range(n + m), n)))
+    drawn = np.random.default_rng(0).permuted(np.tile(np.arange(n + m), (DIVISIONS, 1)), axis=1)[:, :n]
+    return np.concatenate((np.arange(n)[None], drawn))
+
+
+@dataclass(frozen=True)
+class Doublings(Interval):
+    """How many times as many steps ``slow`` needs as ``fast``, as a binary logarithm; see ``doublings``.
+
+    ``high`` is infinite where nothing bounds it: where too few runs of ``slow`` came to it at all.
+    """
+
+    slow: Times | None = None
+    fast: Times | None = None
+
+    def p_at(self, bound: float) -> float | None:
+        """The p-value of "2^bound times as many"."""
+        return None if self.slow is None or self.fast is None else log_rank_p(self.slow.divided(2**bound), self.fast)
+
+
+def doublings(slow: Times, fast: Times) -> Doublings:
+    """The factor between the steps that two sides need, as a binary logarithm, with its 95 % interval.
+
+    The interval holds every factor by which the slow side's steps can be divided so that the log-rank test does not
+    tell the sides apart. The estimate is the median ratio over all pairs, runs that never came to it counted with
+    the steps that they made: too low, then, rather than too high.
+
+    Source: Wei and Gail (1983), Journal of the American Statistical Association 78; Hodges and Lehmann (1963).
+
+    >>> reached = np.ones(5, bool)
+    >>> fast = Times(np.array([100.0, 110, 120, 130, 140]), reached)
+    >>> factor = doublings(Times(4 * fast.steps, reached), fast)
+    >>> factor.mean, round(2**factor.low, 2), round(2**factor.high, 2), round(factor.p, 4)
+    (2.0, 3.33, 4.8, 0.0079)
+    """
+    pairs = np.log2(slow.steps[:, None] / fast.steps)
+    ratios, n = np.unique(pairs), min(pairs.shape)
+    result = Doublings(float(np.median(pairs)), None, None, None, n, None, slow, fast)
+    # Between two neighbouring ratios no order of runs changes, and so no p-value.
+    between = [ratios[0] - 1, *((ratios[1:] + ratios[:-1]) / 2), ratios[-1] + 1]
+    kept = [place for place, bound in enumerate(between) if (result.p_at(bound) or 0.0) >= 1 - LEVEL]
+    if not kept or n < 2:
+        return result
+    bounds = [-math.inf, *map(float, ratios), math.inf]
+    return replace(result, low=bounds[kept[0]], high=bounds[kept[-1] + 1], p=result.p_at(0.0))
 
 
 def accuracy_error(accuracy: float, n: int) -> float:

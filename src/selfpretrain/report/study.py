@@ -67,11 +67,13 @@ class StudyContent:
 def effects(content: StudyContent, figure: Figure) -> bool:
     """The effect of every claim that was measured, with its interval, in the order of the declaration.
 
-    Points of accuracy and percentages of something else have an axis each.
+    Points of accuracy, percentages of something else, and factors have an axis each.
     """
     shown = [claim for claim in content.answer.claims if claim.effect is not None]
+    kinds = [(claim.is_factor, claim.unit.startswith("points")) for claim in shown]
     scales = [
-        claims for points in (True, False) if (claims := [c for c in shown if c.unit.startswith("points") == points])
+        [claim for claim, kind in zip(shown, kinds, strict=True) if kind == wanted]
+        for wanted in sorted(set(kinds), reverse=True)
     ]
     if not scales:
         return False
@@ -80,13 +82,21 @@ def effects(content: StudyContent, figure: Figure) -> bool:
     for ax, claims in zip(axes, scales, strict=True):
         for place, claim in enumerate(reversed(claims)):
             colour = OUTCOME_COLOURS[claim.outcome]
-            effect = 100 * (claim.effect or 0.0)
-            interval_bar(ax, place, effect, in_points(claim.ci95), across=True, fmt="o", color=colour)
-            ax.plot([100 * claim.least] * 2, [place - 0.3, place + 0.3], color="black", linestyle=":", linewidth=1)
+            unit, effect = (1 if claim.is_factor else 100), claim.effect or 0.0
+            low, high = claim.ci95
+            if claim.is_factor and (low is not None or high is not None):  # unbounded: to where its estimate lies
+                low, high = (effect if bound is None else bound for bound in claim.ci95)
+                marker = "o" if None not in claim.ci95 else ">" if claim.ci95[1] is None else "<"
+                interval_bar(ax, place, effect, (low, high), across=True, fmt=marker, color=colour)
+            else:
+                interval_bar(ax, place, unit * effect, in_points(claim.ci95), across=True, fmt="o", color=colour)
+            ax.plot([unit * claim.least] * 2, [place - 0.3, place + 0.3], color="black", linestyle=":", linewidth=1)
         ax.axvline(0, color="black", linewidth=1)
         labels = ["\n".join(textwrap.wrap(claim.claim, 60)) for claim in reversed(claims)]
         ax.set_yticks(range(len(claims)), labels, fontsize=8.5)
         ax.set_ylim(-0.6, len(claims) - 0.4)
+        if claims[0].is_factor:
+            ax.xaxis.set_major_formatter(lambda doublings, _: f"{2**doublings:.3g}")
         ax.set_xlabel("\n".join(dict.fromkeys(claim.unit for claim in claims)), fontsize=8.5)
     return True
 

@@ -1,6 +1,6 @@
 """Studies: many comparisons, and the claims that they decide. The built-in ones are in ``builtin`` and ``paper``."""
 
-from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers
+from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers, Sooner
 from selfpretrain.studies.study import Case, Ground, Study, ground
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Ground",
     "LooksNear",
     "Recovers",
+    "Sooner",
     "Study",
     "ground",
 ]

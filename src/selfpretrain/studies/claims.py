@@ -3,24 +3,31 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from selfpretrain.config import BLIND, FITTED, GAIN, MIN_SEEDS, NEAR
-from selfpretrain.studies.study import Case, ClaimAnswer
+from selfpretrain.studies.study import TIMES, Case, ClaimAnswer
 
 if TYPE_CHECKING:
     from selfpretrain.comparison.summary import ArmSummary, Summary
     from selfpretrain.explain.conclude import Evidence
-    from selfpretrain.stats import Interval
+    from selfpretrain.stats import Interval, Times
 
 PER_DOUBLING = 0.01
 """A change of the gain below a point for each doubling counts as none (ours)."""
+SOLVED = 0.9
+"""Validation accuracy from which a task of two classes counts as solved (ours)."""
+SOONER = math.log2(1.25)
+"""Less than a quarter more steps counts as no more (ours): validations are some twentieths of a phase apart."""
 PRIMARY = 2
 """Claims that are primary, the first ones."""
 UNPAIRED = "runs failed, or the cases have different seeds"
 Effect: TypeAlias = "Interval | list[float] | str"
 """Above 0 as the claim has it: an interval, the values by seed of a t-interval, or why there is no effect."""
+
+
+Curve: TypeAlias = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,12 @@ class CaseResult:
 
     Attributes:
         evidence: gathered from its diagnosis; None if it was not diagnosed.
+        curves: of each arm, by seed: label steps and validation accuracy at each validation.
     """
 
     summary: "Summary"
     evidence: "Evidence | None" = None
+    curves: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
 
 
 Results = Mapping[str, CaseResult]
@@ -152,6 +161,66 @@ class Ahead(Claim):
         if self.other is None and contrast is not None and self.split == "test":
             return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds, contrast.df)
         return _leads(one.arms[self.arm], two.arms[self.against], self.split) or UNPAIRED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sooner(Claim):
+    """An arm solves the task in fewer label steps than an arm of the same case or of another.
+
+    Solved is a validation accuracy that stays at ``solved`` or above up to the end. The effect is the factor between
+    the steps of both, as a binary logarithm, with the interval of ``stats.doublings``: runs that never solve it count
+    as runs that need more steps than they made. Four seeds at least can decide it.
+
+    Attributes:
+        case: name of the case.
+        other: name of the other arm's case; None is the same.
+        total: whether self-pretraining counts, as so many label steps as it costs.
+        even_untested: as for ``Ahead``.
+    """
+
+    case: str
+    arm: str = "spt"
+    against: str = "scratch"
+    other: str | None = None
+    solved: float = SOLVED
+    total: bool = False
+    even_untested: bool = False
+
+    least = SOONER
+    refuted_by = f"a factor that is reliably below {2**SOONER:g}"
+
+    @property
+    def unit(self) -> str:
+        return f"{TIMES} the {'total' if self.total else 'label'} steps"
+
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, self.arm), (self.other or self.case, self.against)]
+
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        from selfpretrain.stats import doublings
+
+        if not self.even_untested and (why := self._untested(cases, results)) is not None:
+            return why
+        fast, slow = (self._times(results[name], arm) for name, arm in self.needs(cases))
+        if fast is None or slow is None:
+            return "runs failed"
+        if not fast.reached.any() and not slow.reached.any():
+            return f"no run of either comes to {self.solved:.0%} on validation sequences"
+        return doublings(slow, fast)
+
+    def _times(self, result: CaseResult, arm: str) -> "Times | None":
+        """The steps in which each seed solves it; None if a run failed."""
+        import numpy as np
+
+        from selfpretrain.stats import Times
+
+        entry, curves = result.summary.arms[arm], result.curves.get(arm, ())
+        if not curves or not all(curves):
+            return None
+        before = entry.flops_pretrain * entry.steps_label / entry.flops_label if self.total else 0.0
+        unsolved = [max((n for n, (_, acc) in enumerate(c, 1) if acc < self.solved), default=0) for c in curves]
+        steps = [before + curve[min(n, len(curve) - 1)][0] for n, curve in zip(unsolved, curves, strict=True)]
+        return Times(np.array(steps), np.array([n < len(c) for n, c in zip(unsolved, curves, strict=True)]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,7 +419,7 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
     """
     from selfpretrain.comparison.claims import ALPHA, adjusted_p
 
-    answers, p_values, families, refutable = [], [], [], set[int]()
+    answers, p_values, families, against, refutable = [], [], [], set[int](), set[int]()
     for number, claim in enumerate(claims):
         interval, why = _measured(claim, cases, results)
         enough = interval.n >= MIN_SEEDS
@@ -358,8 +427,9 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
         is_for = enough and not speaks_against and interval.mean > 0
         p = interval.p if is_for else interval.p_at(claim.least) if speaks_against else None
         p_values.append(1.0 if p is None else p)
-        if speaks_against and not _mixed(claim, cases, results):
-            refutable.add(number)
+        if speaks_against:
+            against.add(number)
+            refutable |= set() if _mixed(claim, cases, results) else {number}
         families.append(None if number < PRIMARY else claim.family)
         answers.append(
             ClaimAnswer(
@@ -370,7 +440,7 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
                 unit=claim.unit,
                 least=claim.least,
                 effect=interval.mean if why is None else None,
-                ci95=interval.bounds,
+                ci95=(_finite(interval.low), _finite(interval.high)),
                 p_adjusted=None,
                 n_seeds=interval.n,
                 outcome="undecided",
@@ -384,12 +454,17 @@ def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> 
             names = claims[number].rests_on(cases)
             level = min((results[name].summary.level for name in names if name in results), default=ALPHA)
             if answers[number].why is None:
-                is_below = (answers[number].ci95[1] or 0.0) < claims[number].least
                 outcome: Literal["holds", "does not hold", "undecided"] = "undecided"
                 if p < level:
-                    outcome = "holds" if not is_below else "does not hold" if number in refutable else "undecided"
+                    outcome = (
+                        "holds" if number not in against else "does not hold" if number in refutable else "undecided"
+                    )
                 answers[number] = replace(answers[number], p_adjusted=p, outcome=outcome)
     return answers
+
+
+def _finite(bound: float | None) -> float | None:
+    return bound if bound is not None and math.isfinite(bound) else None
 
 
 def _mixed(claim: Claim, cases: Sequence[Case], results: Results) -> bool:

@@ -31,7 +31,7 @@ from selfpretrain.files import (
     write_json,
 )
 from selfpretrain.registry import ARMS
-from selfpretrain.studies.claims import CaseResult, Results
+from selfpretrain.studies.claims import CaseResult, Curve, Results
 from selfpretrain.studies.study import COLUMNS, CaseAnswer, StudyAnswer
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class StudyFolder:
                     continue
                 record = folder.record
                 if fingerprint(record.request, record.task) == case.request:
-                    results[case.name] = CaseResult(folder.summary, _evidence(folder))
+                    results[case.name] = CaseResult(folder.summary, _evidence(folder), _curves(folder))
             except DamagedError:  # it has no answer until its comparison mends it
                 continue
         return results
@@ -141,6 +141,15 @@ class StudyFolder:
         path = self.case(case).path / ERROR
         if not path.parent.is_symlink() and path.is_file() and path.read_bytes().startswith(TRACEBACK):
             path.unlink()
+
+
+def _curves(folder: ComparisonFolder) -> dict[str, list[Curve]]:
+    """Of each arm, by seed, the validations of label training; an empty curve where there are none."""
+    curves: dict[str, list[Curve]] = {}
+    for name in folder.record.run_names:
+        run = read_run(folder.runs / name)
+        curves.setdefault(run.record.arm, []).append([(row["step"], row["val_acc"]) for row in run.phase("label")])
+    return curves
 
 
 def _evidence(folder: ComparisonFolder) -> "Evidence | None":

@@ -22,11 +22,10 @@ from selfpretrain.errors import RequestError, SettingError, did_you_mean
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants import matrix, plan_of
 from selfpretrain.files import NO_ROOM, fingerprint
-from selfpretrain.metrics import UNITS
 from selfpretrain.registry import STUDIES
 from selfpretrain.studies.claims import Results, decide
 from selfpretrain.studies.folder import StudyFolder
-from selfpretrain.studies.study import Case, CaseAnswer, ClaimAnswer, Profile, Study, StudyAnswer, ground, line_of
+from selfpretrain.studies.study import Case, CaseAnswer, Profile, Study, StudyAnswer, ground, line_of
 from selfpretrain.watch import Done, Event, Note, Planned, Progress, Watch, ignore
 
 
@@ -190,7 +189,7 @@ def _answer(
     missing = sum(case.name not in results and case.left_out is None for case in answers)
     lines = [] if study.reading is None else [study.reading(claims)]
     for outcome in ("holds", "does not hold", "undecided"):
-        if texts := [_in_words(claim) for claim in claims if claim.outcome == outcome]:
+        if texts := [f"{claim.claim} ({claim.in_words})" for claim in claims if claim.outcome == outcome]:
             lines.append(f"{outcome.capitalize()}: {'; '.join(texts)}.")
     if missing:
         lines.append(f"Comparisons without an answer: {missing}.")
@@ -217,14 +216,6 @@ def _warnings(summary: Summary) -> tuple[str, ...]:
     """Runs that failed, and the caveats of a comparison."""
     lost = [f"{len(entry.failures)} runs of {arm} failed." for arm, entry in summary.arms.items() if entry.failures]
     return (*lost, *map(str, summary.warnings))
-
-
-def _in_words(claim: ClaimAnswer) -> str:
-    values = (claim.effect, *claim.ci95)
-    if None in values:
-        return f"{claim.claim} (not measured: {claim.why or 'no interval'})"
-    effect, low, high = map(UNITS["accuracy"].lead, values)
-    return f"{claim.claim} ({effect} {claim.unit}, {low} to {high})"
 
 
 def study_named(name: str) -> Study:

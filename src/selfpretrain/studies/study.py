@@ -28,9 +28,10 @@ class ClaimAnswer:
 
     Attributes:
         primary: one of the first two, which share a level by Holm's rule; the others share another by family.
-        unit: of the effect, times 100.
+        unit: of the effect, times 100; of a factor (``is_factor``), whose binary logarithm the effect is.
         least: effects below this count as none.
         effect: as the claim has it, above 0 in its favour; None where it was not measured.
+        ci95: a bound is None where nothing bounds a factor.
         why: the reason why it was not measured.
         family: claims that are corrected together, of one data set; "" where the study has one family.
     """
@@ -47,6 +48,34 @@ class ClaimAnswer:
     outcome: Literal["holds", "does not hold", "undecided"]
     why: str | None
     family: str = ""
+
+    @property
+    def is_factor(self) -> bool:
+        """Whether the effect is a factor, as a binary logarithm, and not a difference."""
+        return self.unit.startswith(TIMES)
+
+    def shown(self, value: float | None) -> str:
+        """A value of the effect, without its unit; a dash for None."""
+        from selfpretrain.metrics import UNITS
+
+        return f"{2**value:.1f}" if self.is_factor and value is not None else UNITS["accuracy"].lead(value)
+
+    @property
+    def interval(self) -> str:
+        """The interval, without its unit; a dash where there is none."""
+        low, high = self.ci95
+        if self.is_factor and (low is None) != (high is None):
+            return f"at most {self.shown(high)}" if low is None else f"at least {self.shown(low)}"
+        return "-" if low is None else f"{self.shown(low)} to {self.shown(high)}"
+
+    @property
+    def in_words(self) -> str:
+        """The effect with its unit and interval, or why it was not measured."""
+        if self.effect is None or self.ci95 == (None, None):
+            return f"not measured: {self.why or 'no interval'}"
+        if None in self.ci95:
+            return f"{self.interval} {self.unit}"
+        return f"{self.shown(self.effect)} {self.unit}, {self.interval}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +118,8 @@ class StudyAnswer:
     answer: str
 
 
+TIMES = "times"
+"""What the unit of a factor begins with."""
 Axis = str | int | float
 MAX_CASES = 1000
 """Of a study (ours)."""
