@@ -95,6 +95,9 @@ class StudyArguments(_Training):
     profile: Literal["small", "full"] = "small"
     """small: at most 20 minutes on two cores (90 for the study paper); full: ten seeds and a larger model, for a GPU or
     another accelerator."""
+    preset: str | None = None
+    """A named set of model and training settings, on which the comparisons stand. If not given: the smallest model,
+    whatever DATA is; --preset standard takes the model that compare takes for a file."""
     out: Path | None = None
     """Output folder. If not given: runs/study-<name>, followed by the name of DATA if there is one."""
 

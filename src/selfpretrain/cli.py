@@ -245,6 +245,7 @@ def _study(argv: list[str]) -> int:
             study,
             arguments.profile,
             task,
+            preset=arguments.preset,
             out=arguments.out,
             data_dir=arguments.task.data_dir,
             workers=workers,

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def run_study(
     profile: Profile = "small",
     task: TaskConfig | None = None,
     *,
+    preset: str | None = None,
     out: Path | str | None = None,
     data_dir: Path | None = None,
     workers: int = 1,
@@ -54,6 +56,7 @@ def run_study(
 
     Args:
         task: the user's own data, for a study that can be run on them; None: the data that the study names.
+        preset: model and training of the comparisons, where the study does not vary them; see ``ground``.
         out: the folder; None is ``runs/study-<name>``, followed by the name of the user's own data.
         data_dir: folder of the files of real data; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
         workers: trainings at a time.
@@ -68,7 +71,7 @@ def run_study(
         raise SettingError("data_dir", data_dir, "is no folder; name the one with the files of examples/real_data.py")
     if task is not None and not study.own_data:
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
-    cases = study.cases_on(ground(profile, task, data_dir))
+    cases = study.cases_on(ground(profile, task, data_dir, preset))
     tasks = _tasks(cases, workers, watch)
     for case in cases:
         if case.name in tasks and case.diagnosis is not None and tasks[case.name].inputs.per_row > 1:
@@ -188,6 +191,7 @@ def _answer(
     claims = decide(study.claims, cases, results)
     missing = sum(case.name not in results and case.left_out is None for case in answers)
     lines = [] if study.reading is None else [study.reading(claims)]
+    lines.append(_settings([case for case in cases if case.left_out is None]))
     for outcome in ("holds", "does not hold", "undecided"):
         if texts := [f"{claim.claim} ({claim.in_words})" for claim in claims if claim.outcome == outcome]:
             lines.append(f"{outcome.capitalize()}: {'; '.join(texts)}.")
@@ -209,6 +213,20 @@ def _answer(
             for case in answers
         ),
         answer="\n".join(lines),
+    )
+
+
+def _settings(cases: Sequence[Case]) -> str:
+    """Which models were compared, and how long they were trained."""
+
+    def values(*names: str) -> str:
+        chosen = (reduce(getattr, names, case.request) for case in cases)
+        return ", ".join(dict.fromkeys(str(value) for value in chosen))
+
+    steps = f"{values('pretrain', 'duration')} of self-pretraining and {values('label', 'duration')} of labels"
+    return (
+        f"Layers: {values('model', 'depth')}; width: {values('model', 'width')}; {steps}, in batches of "
+        f"{values('label', 'batch_size')}; seeds: {values('seeds')}."
     )
 
 
