@@ -18,6 +18,7 @@ from selfpretrain.diagnostics.gradients import (
     gradient_moments,
     gradient_snr,
     group_gradients,
+    label_signal,
     lag_components,
     near_lags,
     proximity_part,
@@ -428,3 +429,57 @@ def test_noise_does_not_shrink_the_split_half_cosine():
     # A ratio is biased in the second order: the products' variance is .003, times 3/4 of the cosine.
     assert abs(np.mean(split) - 0.6) < 4 * np.std(split) / math.sqrt(repeats) + 0.002
     assert abs(np.mean(naive) - 0.4) < 4 * np.std(naive) / math.sqrt(repeats) + 0.002
+
+
+# Labels and the gradients of logits
+
+
+def gradients_of(seed, *, signal, n=200, size=80):
+    """Gradients of which one common direction holds most of the norm, and labels that one of the others has, or not."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    y = torch.randint(2, (n,), generator=generator)
+    spread = torch.linspace(1.0, 0.1, size)
+    own = torch.randn(n, size, generator=generator) * spread
+    own[:, size // 2] += signal * spread[size // 2] * (2 * y - 1)
+    common = torch.randn(size, generator=generator)
+    scale = 1 + 0.3 * torch.randn(n, 1, generator=generator)
+    return own + 3 * scale * common, y
+
+
+def test_a_label_that_gradients_hold_and_one_that_they_do_not_are_told_apart():
+    """Where a signal-to-noise ratio would see the common direction alone."""
+    p = {
+        signal: [label_signal(*gradients_of(seed, signal=signal), 40, 199).p for seed in range(100)]
+        for signal in (1.0, 0.0)
+    }
+    assert sum(value < 0.01 for value in p[1.0]) >= 95
+    assert sum(value >= 0.01 for value in p[0.0]) >= 95
+    assert 0.4 < np.mean(p[0.0]) < 0.6
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_the_share_is_that_of_a_regression_on_the_leading_principal_components(classes):
+    g, y = gradients_of(0, signal=1.0, n=60, size=30)
+    y = torch.arange(60) % classes if classes > 2 else y
+    x = g.double().numpy()
+    common = x.mean(0) / np.linalg.norm(x.mean(0))
+    x = x - np.outer(x @ common, common)
+    x = x - x.mean(0)
+    _, _, axes = np.linalg.svd(x)
+    scores = np.column_stack([np.ones(60), *(x @ axis for axis in axes[:7])])
+    explained = total = 0.0
+    for label in range(classes):
+        target = (y.numpy() == label).astype(float)
+        fitted = scores @ np.linalg.lstsq(scores, target, rcond=None)[0]
+        explained += np.square(fitted - target.mean()).sum()
+        total += np.square(target - target.mean()).sum()
+    signal = label_signal(g, y, 7)
+    assert signal.share == pytest.approx(explained / total, rel=1e-9)
+    assert signal.chance == pytest.approx(7 / 59)
+
+
+def test_the_size_of_gradients_and_the_names_of_classes_change_nothing():
+    g, y = gradients_of(3, signal=0.3)
+    assert label_signal(1e-6 * g, 1 - y) == pytest.approx(label_signal(g, y), rel=1e-6)
+    with pytest.raises(ValueError, match="200 examples of 1 classes"):
+        label_signal(g, torch.zeros_like(y))

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from conftest import TINY_DIAGNOSIS
 from selfpretrain.config import ModelConfig
 from selfpretrain.data.load import load_task
-from selfpretrain.diagnostics.gradients import blindness_ratio
+from selfpretrain.diagnostics.gradients import blindness_ratio, label_signal
+from selfpretrain.diagnostics.protocol import observed
 from selfpretrain.explain.table import pick
 from selfpretrain.streams import torch_stream
 from stand_in import measured, numbers, stand_in, telling_task
@@ -225,6 +226,29 @@ def test_gradients_on_groups_are_those_of_the_mean_loss_over_the_samples_sequenc
                 cosines += bool(defined)
             assert set(pick(table, "gradient_norm")["group"]) == set(groups)
     assert cosines > 2  # enough have one
+
+
+def test_what_labels_have_to_do_with_gradients_is_measured_at_the_start(finished):
+    """On gradients of all logits at once, by torch.func."""
+    subject = stand_in(finished, MANY, MODELS["mean"])
+    table = measured(subject, "gradients")
+    rows = pick(table, "label_signal_share")
+    assert set(rows["stage"]) == {"start"} and set(rows["group"]) == {"query-key"}
+    run = subject.runs[0]
+    sample, model = subject.large_sample, subject.model(run, run.stages[0])
+    weights = {n: w.detach() for n, w in model.named_parameters() if {"query", "key"} & {*n.split(".")}}
+
+    def logits(weights, x):
+        return torch.func.functional_call(model, weights, (x,)).logits[0]
+
+    per_example = []
+    with observed(model):
+        for x in sample.batch.x:
+            jacobian = torch.cat([g.flatten(1) for g in torch.func.jacrev(logits)(weights, x[None]).values()], 1)
+            per_example.append((jacobian[1:] - jacobian[0]).flatten())
+    expected = label_signal(torch.stack(per_example).detach(), sample.batch.y)
+    for name, value in expected._asdict().items():
+        assert_close(at(table, f"label_signal_{name}", run, run.stages[0]), value, rel=1e-3)
 
 
 def test_sizes_of_updates_are_those_that_training_recorded(subject, table):

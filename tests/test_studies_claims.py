@@ -1,5 +1,6 @@
 """Claims hold, do not hold, or are undecided: leads, slopes and diagnoses that are made up."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,10 @@ from conftest import tiny_config
 from selfpretrain.comparison.summary import ArmSummary, ContrastSummary, Summary
 from selfpretrain.config import GAIN, DiagnoseConfig, TaskConfig
 from selfpretrain.explain.cells import alone
-from selfpretrain.explain.conclude import Evidence, Shape, Signals
+from selfpretrain.explain.conclude import Evidence, LabelTest, Shape
 from selfpretrain.registry import STUDIES
 from selfpretrain.stats import t_interval
-from selfpretrain.studies import Ahead, Blind, Case, Changes, Fits, Generalises, LooksNear, Recovers, Sooner
+from selfpretrain.studies import Ahead, Blind, Case, Changes, Fits, Foretells, Generalises, LooksNear, Recovers, Sooner
 from selfpretrain.studies.claims import CaseResult, decide
 from selfpretrain.studies.study import ClaimAnswer
 from stand_in import made
@@ -222,8 +223,8 @@ def shapes(*masses):
     return {"shapes": [(FLAT_SHAPE, Shape(mass, 0.9, -1.0)) for mass in masses]}
 
 
-def signals(*label, reconstruction=0.5):
-    return {"signals": [Signals(value, reconstruction, 0, 0, 256) for value in label]}
+def label_tests(*excess, arm="spt"):
+    return {"label_tests": {arm: [LabelTest(0.06 + value, 0.06, 0.5) for value in excess]}}
 
 
 NEAR, BLIND = LooksNear(text="it does", case="n-1"), Blind(text="it is", case="n-1")
@@ -238,8 +239,9 @@ NEAR, BLIND = LooksNear(text="it does", case="n-1"), Blind(text="it is", case="n
         (transplant("norms", fails=True), diagnosed(SHARES), "holds", 0.16),
         (NEAR, diagnosed(**shapes(3.0, 3.1, 2.9)), "holds", 1.5),
         (NEAR, diagnosed(**shapes(1.0, 1.1, 0.9)), "does not hold", -0.5),
-        (BLIND, diagnosed(**signals(0.0, 0.001, 0.002)), "holds", 0.098),
-        (BLIND, diagnosed(**signals(0.3, 0.31, 0.32)), "does not hold", -0.52),
+        (BLIND, diagnosed(**label_tests(-0.001, 0.0, 0.001)), "holds", 0.03),  # spt starts as scratch does
+        (BLIND, diagnosed(**label_tests(0.1, 0.11, 0.12)), "does not hold", -0.08),
+        (BLIND, diagnosed(**label_tests(-0.1, 0.0, 0.1)), "undecided", 0.03),
     ],
 )
 def test_claims_about_a_diagnosis_are_measured_over_seeds(claim, result, outcome, effect):
@@ -254,8 +256,8 @@ def test_claims_about_a_diagnosis_are_measured_over_seeds(claim, result, outcome
         (transplant("query-key"), diagnosed(), "no transplant spt.query-key.free in n-1"),
         (transplant("query-key"), CaseResult(answer_of()), "n-1 is not diagnosed"),
         (NEAR, diagnosed(), "n-1"),
-        (BLIND, diagnosed(), "not above chance"),
-        (BLIND, diagnosed(**signals(0.02, 0.02, 0.02, reconstruction=0.001)), "not above chance"),
+        (BLIND, diagnosed(), "were not looked at"),
+        (BLIND, diagnosed(**label_tests(0.0, 0.0, 0.0, arm="bias")), "were not looked at"),  # it has its own start
     ],
 )
 def test_what_was_not_measured_leaves_a_claim_open_with_the_reason(claim, result, why):
@@ -327,3 +329,33 @@ def test_self_pretraining_counts_as_the_label_steps_that_it_costs():
 
 def test_three_seeds_do_not_decide_a_factor():
     assert solved(SOLVES[:3], NEVER[:3]).outcome == "undecided"
+
+
+def foretold(*excess, steps):
+    """Starts with these signals, by seed, that solve the task after so many tens of steps; None: never."""
+    claim = Foretells(text="it does", starts=tuple((f"n-{n}", "scratch") for n in range(len(excess))))
+    cases = [Case({"n": n}, tiny_config(arms=("scratch", "spt")), TASK, DiagnoseConfig()) for n in range(len(excess))]
+    summary = answer_of(scratch={**COSTS, "flops_pretrain": 0})
+    results = {}
+    for n, (signal, step) in enumerate(zip(excess, steps, strict=True)):
+        right = [0.5] * 10 if step is None else [0.5] * (step - 1) + [1.0] * (11 - step)
+        evidence = made(Evidence, **label_tests(*signal, arm="scratch"))
+        results[f"n-{n}"] = CaseResult(summary, evidence, {"scratch": [curve(*right)] * len(signal)})
+    (answer,) = decide([claim], cases, results)
+    return answer
+
+
+STRONG, WEAK, NO = (0.3, 0.31, 0.32), (0.1, 0.11, 0.12), (0.0, 0.001, -0.001)
+
+
+def test_starts_are_ranked_by_signal_and_by_steps():
+    assert foretold(STRONG, WEAK, NO, steps=(2, 5, None)).effect == 1.0
+    turned = foretold(STRONG, WEAK, NO, steps=(None, 5, 2))
+    assert (turned.effect, turned.outcome) == (-1.0, "does not hold")
+    ties = foretold(STRONG, WEAK, NO, steps=(3, None, None))  # tau-b by hand: 2 pairs agree, of 3 and of 2 without ties
+    assert ties.effect == pytest.approx(2 / math.sqrt(3 * 2))
+    assert foretold(STRONG, WEAK, NO, steps=(None, None, None)).effect == 0.0  # nothing to foretell
+
+
+def test_where_seeds_differ_in_their_ranks_it_is_undecided():
+    assert foretold((0.3, 0.0, 0.1), (0.1, 0.3, 0.2), (0.2, 0.1, 0.0), steps=(2, 5, None)).outcome == "undecided"

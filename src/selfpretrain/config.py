@@ -345,6 +345,8 @@ GAIN = 0.03
 """A lead below 3 points counts as none, where a rival or a claim of a study is judged (ours)."""
 BLIND = 0.1
 """Below this share of the reconstruction's signal the label's counts as far weaker (ours)."""
+SIGNAL = 0.03
+"""Of the labels' variance, what gradients have to explain beyond chance to count as a signal (ours)."""
 NEAR = 1.5
 """Attention on near positions, relative to uniform, from which a head favours them (ours; at the start it is 1)."""
 MIN_SEEDS, MAX_SEEDS = 3, 1000

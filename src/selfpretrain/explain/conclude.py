@@ -7,7 +7,7 @@ not.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from pandas import DataFrame
 
 from selfpretrain.comparison.claims import ALPHA
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.config import BLIND, MIN_SEEDS, NEAR
+from selfpretrain.config import BLIND, MIN_SEEDS, NEAR, SIGNAL
 from selfpretrain.explain.cells import (
     HANDMADE,
     HANDMADE_FROZEN,
@@ -70,6 +70,19 @@ class Signals(NamedTuple):
     n: int
 
 
+class LabelTest(NamedTuple):
+    """What labels have to do with gradients on query-key weights, at the start of one seed; see ``label_signal``."""
+
+    share: float
+    chance: float
+    p: float
+
+    @property
+    def excess(self) -> float:
+        """Share of the labels' variance that is explained beyond chance."""
+        return self.share - self.chance
+
+
 class Shape(NamedTuple):
     """The position part of the scores of the head in which it favours near positions most."""
 
@@ -99,6 +112,7 @@ class Evidence:
         pairs: by a classifier of pairs of positions.
         signals: by seed.
         shapes: at the start and after self-pretraining, by seed.
+        label_tests: at the start of every arm, by seed.
     """
 
     outcome: str
@@ -110,6 +124,12 @@ class Evidence:
     pairs: Pairs | None = None
     signals: Sequence[Signals] = ()
     shapes: Sequence[tuple[Shape, Shape]] = ()
+    label_tests: Mapping[str, Sequence[LabelTest]] = field(default_factory=dict)
+
+    @property
+    def shared_label_tests(self) -> Sequence[LabelTest]:
+        """Those of a start that arms share."""
+        return next((tests for arm, tests in self.label_tests.items() if not ARMS[arm].own_start), ())
 
 
 def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> Evidence:
@@ -138,6 +158,7 @@ def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> E
         pairs=Pairs(pairs[0].value, pairs[1].value, pairs[0].n) if len(pairs) == 2 else None,
         signals=_signals(table),
         shapes=_shapes(table),
+        label_tests=_label_tests(table),
     )
 
 
@@ -157,6 +178,16 @@ def _signals(table: DataFrame) -> list[Signals]:
     by_seed["n"] = rows.groupby("seed")["n"].first()
     whole = by_seed.reindex(columns=list(Signals._fields)).dropna()
     return [Signals(*ratios) for ratios in whole.itertuples(index=False)]
+
+
+def _label_tests(table: DataFrame) -> dict[str, list[LabelTest]]:
+    names = [f"label_signal_{part}" for part in LabelTest._fields]
+    rows = table[table["name"].isin(names) & (table["stage"] == "start")]
+    tests = rows.pivot(index=["arm", "seed"], columns="name", values="value").reindex(columns=names).dropna()
+    return {
+        str(arm): [LabelTest(*test) for test in of_arm.sort_index().itertuples(index=False)]
+        for arm, of_arm in tests.groupby(level="arm", sort=False)
+    }
 
 
 def _shapes(table: DataFrame) -> list[tuple[Shape, Shape]]:
@@ -230,7 +261,8 @@ def conclude(evidence: Evidence) -> Conclusion:
         # Nothing is to be explained: what the data allow comes first, and the rest is short.
         pairs = [] if evidence.pairs is None else [_pairs(evidence.pairs)]
         blind = _blindness(evidence, briefly=True) if len(evidence.signals) >= MIN_SEEDS else []
-        return Conclusion("none", None, [], [*pairs, _without_gain(evidence), *_attention(evidence), *blind])
+        about_labels = [*blind, *_label_signal(evidence)]
+        return Conclusion("none", None, [], [*pairs, _without_gain(evidence), *_attention(evidence), *about_labels])
     recoveries = {recovery.cell: recovery for recovery in _recoveries(evidence)}
     carrier, sentence = _carrier(recoveries)
     sentences, mechanism = [sentence], None
@@ -429,7 +461,7 @@ def _observations(evidence: Evidence) -> list[str]:
         observations.append(_pairs(evidence.pairs))
     if len(evidence.signals) >= MIN_SEEDS:
         observations.append(" ".join(_blindness(evidence)))
-    return observations
+    return [*observations, *_label_signal(evidence)]
 
 
 def _pairs(pairs: Pairs) -> str:
@@ -445,6 +477,21 @@ def _pairs(pairs: Pairs) -> str:
 def clear_signals(evidence: Evidence) -> list[Signals]:
     """Signals at the start, of the seeds in which the reconstruction's own is above chance."""
     return [s for s in evidence.signals if s.reconstruction > chance_snr(s.n)]
+
+
+def _label_signal(evidence: Evidence) -> list[str]:
+    """Whether labels have anything to do with the gradients on query-key weights at the start."""
+    tests = evidence.shared_label_tests
+    if len(tests) < MIN_SEEDS:
+        return []
+    excess = t_interval([test.excess for test in tests])
+    low, high = (f"{100 * (bound or 0.0):.1f}" for bound in excess.bounds)
+    bounds = f"{100 * excess.mean:.1f}% of their variance beyond chance, 95% interval {low} to {high}, {excess.n} seeds"
+    if excess.above(0) and not excess.below(SIGNAL):
+        return [f"At the start gradients on query-key weights say something about labels ({bounds})."]
+    if excess.below(SIGNAL):
+        return [f"At the start gradients on query-key weights say no more about labels than chance ({bounds})."]
+    return [f"These seeds do not decide whether gradients on query-key weights say anything of labels ({bounds})."]
 
 
 def _blindness(evidence: Evidence, *, briefly: bool = False) -> list[str]:

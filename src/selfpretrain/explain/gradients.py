@@ -11,6 +11,7 @@ from torch import Tensor
 
 from selfpretrain.diagnostics import gradients as formulas
 from selfpretrain.diagnostics.protocol import observed
+from selfpretrain.explain.cells import QUERY_KEY
 from selfpretrain.explain.sample import LOSSES, LossName, Sample, front
 from selfpretrain.explain.section import Part
 from selfpretrain.explain.subject import ALONG, Subject, TrainedRun
@@ -18,9 +19,14 @@ from selfpretrain.explain.table import Measurement
 from selfpretrain.model.groups import group_of
 from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.streams import torch_stream
+from selfpretrain.train.objectives import class_logits
 
 MICRO_BATCH = 4
 """Sequences whose gradients on weights are taken together."""
+GRADIENT_NUMBERS = 2**24
+"""Numbers of the sequences' gradients that are kept at a time (ours)."""
+LEAST_OF_LABELS = 64
+"""Sequences from which it is asked what labels have to do with gradients (ours)."""
 LONGEST_LAG = 16
 """Lags whose signal is kept one by one, and --max-lag if it is longer."""
 
@@ -37,6 +43,7 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
         yield from _on_groups(model, subject.sample, where)
         if stage.name == "start":
             yield _without_order(model, sample, max_lag, where)
+            yield from _of_labels(model, sample, where)
     for stage in run.along[1:]:
         where = {**run.where, "stage": stage.name, "step": stage.step}
         model = subject.model(run, stage)
@@ -123,6 +130,32 @@ def _on_groups(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> I
             yield measured(name="gradient_snr", values=gradient.snr, unit="1", loss=loss)
         halves = (*gradients["reconstruction"][group].halves, *gradients["label"][group].halves)
         yield measured(name="gradient_cosine", values=formulas.split_half_cosine(*halves), unit="1")
+
+
+def _of_labels(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> Iterator[Measurement]:
+    """Whether labels have anything to do with the gradients of the logits on query-key weights; see ``label_signal``.
+
+    Of C classes the C - 1 differences from the first logit count. So many sequences are taken that their gradients fit.
+    """
+    weights = [weight for name, weight in model.named_parameters() if group_of(name) == QUERY_KEY[0]]
+    classes = model.label_layer.out_features
+    n = min(len(sample), GRADIENT_NUMBERS // ((classes - 1) * sum(weight.numel() for weight in weights)))
+    if n < LEAST_OF_LABELS or len(sample.batch.y[:n].bincount().nonzero()) < 2:
+        return
+    gradients = []
+    with observed(model):
+        for one in sample.part(0, n).chunks(1):
+            (logits,) = class_logits(model, one.batch, model.inputs)
+            parts = [
+                torch.autograd.grad(logits[c] - logits[0], weights, retain_graph=c < classes - 1)
+                for c in range(1, classes)
+            ]
+            gradients.append(torch.cat([g.flatten() for part in parts for g in part]))
+    signal = formulas.label_signal(torch.stack(gradients), sample.batch.y[:n])
+    for ending, value in signal._asdict().items():
+        yield Measurement(
+            name=f"label_signal_{ending}", values=value, unit="1", loss="label", group=QUERY_KEY[0], n=n, **where
+        )
 
 
 def _update_ratios(run: TrainedRun) -> Iterator[Measurement]:

@@ -9,7 +9,18 @@ from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, TaskCon
 from selfpretrain.explain.cells import HANDMADE, MAPS, NOISE, QUERY_KEY, SHUFFLED, alone
 from selfpretrain.model.groups import Group
 from selfpretrain.registry import register
-from selfpretrain.studies.claims import Ahead, Blind, Changes, Claim, Fits, Generalises, LooksNear, Recovers, Sooner
+from selfpretrain.studies.claims import (
+    Ahead,
+    Blind,
+    Changes,
+    Claim,
+    Fits,
+    Foretells,
+    Generalises,
+    LooksNear,
+    Recovers,
+    Sooner,
+)
 from selfpretrain.studies.study import Case, ClaimAnswer, Ground, Study, changed, times
 
 TWO_TASKS = ("proximity", "digits")
@@ -299,6 +310,70 @@ LOOK = DiagnoseConfig(sections=("attention", "gradients", "transplants"))
 )
 def _transfer(ground: Ground) -> list[Case]:
     return [Case({"moved": "groups"}, ground.config, ground.task, diagnosis=LOOK)]
+
+
+STARTS_OF: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "mirror": ("scratch", "sinusoidal", {}),
+    "steps": ("scratch", "sinusoidal", {"law": "steps"}),
+    "far-steps": ("scratch", "sinusoidal", {"law": "steps", "step": 3}),
+    "strength": ("scratch", "sinusoidal", {"law": "strength"}),
+    "lag": ("scratch", "sinusoidal", {"law": "lag"}),
+    "mirror-rotary": ("scratch", "rotary", {}),
+    "mirror-bias": ("bias", "sinusoidal", {}),
+    "mirror-impulse": ("impulse", "sinusoidal", {}),
+}
+"""Sister tasks and starts: an arm, positions, and the options of proximity."""
+
+
+@study(
+    name="blindness",
+    question="Does the label's gradient at the start tell whether labels alone will learn the task?",
+    expected="Where it carries no signal on query-key weights labels are slow; that it carries one is not enough.",
+    minutes=20,
+    claims=[
+        Foretells(
+            text="The more labels have to do with query-key gradients at the start, the sooner they solve the task",
+            starts=tuple((f"start-{name}", arm) for name, (arm, _, _) in STARTS_OF.items()),
+        ),
+        Blind(text="On mirror images the label is blind to query-key weights", case="start-mirror"),
+        *(
+            Blind(text=f"So it is {words}", case=f"start-{name}", arm=STARTS_OF[name][0])
+            for name, words in (
+                ("lag", "where the classes differ by a lag"),
+                ("strength", "where they differ by the strength of the chain"),
+                ("steps", "where they differ by a step of 1 or 2"),
+                ("far-steps", "where they differ by a step of 1 or 3"),
+                ("mirror-rotary", "on mirror images with rotary positions"),
+                ("mirror-bias", "on mirror images with a bias towards near positions"),
+                ("mirror-impulse", "on mirror images with heads that look at neighbours"),
+            )
+        ),
+        Recovers(
+            text="Where the classes differ by a lag, query-key weights alone recover the gain", case="start-lag-spt"
+        ),
+        Recovers(
+            text="There everything but them does not",
+            case="start-lag-spt",
+            cell="spt.all-but-query-key.free",
+            fails=True,
+        ),
+    ],
+)
+def _blindness(ground: Ground) -> list[Case]:
+    ground = to_solve(ground, steps=1200)
+    config = changed(ground.config, "train", snapshots=0)
+
+    def case(name: str, arms: tuple[str, ...], positions: str, options: dict[str, Any], look: DiagnoseConfig) -> Case:
+        model = changed(replace(config, arms=arms), "model", positions=positions)
+        task = replace(ground.task, options={**ground.task.options, "law": "mirror", **options})
+        return Case({"start": name}, model, task, look)
+
+    look = DiagnoseConfig(sections=("gradients",))
+    moved = DiagnoseConfig(sections=("transplants",), cells=(alone(QUERY_KEY[0]).name, "spt.all-but-query-key.free"))
+    return [
+        *(case(name, (arm,), positions, options, look) for name, (arm, positions, options) in STARTS_OF.items()),
+        case("lag-spt", ("scratch", "spt"), "sinusoidal", {"law": "lag"}, moved),
+    ]
 
 
 MASKINGS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from selfpretrain.config import BLIND, FITTED, GAIN, MIN_SEEDS, NEAR
+from selfpretrain.config import FITTED, GAIN, MIN_SEEDS, NEAR, SIGNAL
 from selfpretrain.studies.study import TIMES, Case, ClaimAnswer
 
 if TYPE_CHECKING:
     from selfpretrain.comparison.summary import ArmSummary, Summary
-    from selfpretrain.explain.conclude import Evidence
+    from selfpretrain.explain.conclude import Evidence, LabelTest
     from selfpretrain.stats import Interval, Times
 
 PER_DOUBLING = 0.01
@@ -201,26 +201,31 @@ class Sooner(Claim):
 
         if not self.even_untested and (why := self._untested(cases, results)) is not None:
             return why
-        fast, slow = (self._times(results[name], arm) for name, arm in self.needs(cases))
+        fast, slow = (_times(results[name], arm, self.solved, self.total) for name, arm in self.needs(cases))
         if fast is None or slow is None:
             return "runs failed"
         if not fast.reached.any() and not slow.reached.any():
             return f"no run of either comes to {self.solved:.0%} on validation sequences"
         return doublings(slow, fast)
 
-    def _times(self, result: CaseResult, arm: str) -> "Times | None":
-        """The steps in which each seed solves it; None if a run failed."""
-        import numpy as np
 
-        from selfpretrain.stats import Times
+def _times(result: CaseResult, arm: str, solved: float, total: bool = False) -> "Times | None":
+    """The label steps in which each seed of an arm solves it; None if a run failed.
 
-        entry, curves = result.summary.arms[arm], result.curves.get(arm, ())
-        if not curves or not all(curves):
-            return None
-        before = entry.flops_pretrain * entry.steps_label / entry.flops_label if self.total else 0.0
-        unsolved = [max((n for n, (_, acc) in enumerate(c, 1) if acc < self.solved), default=0) for c in curves]
-        steps = [before + curve[min(n, len(curve) - 1)][0] for n, curve in zip(unsolved, curves, strict=True)]
-        return Times(np.array(steps), np.array([n < len(c) for n, c in zip(unsolved, curves, strict=True)]))
+    Args:
+        total: self-pretraining counts, as so many label steps as it costs.
+    """
+    import numpy as np
+
+    from selfpretrain.stats import Times
+
+    entry, curves = result.summary.arms[arm], result.curves.get(arm, ())
+    if not curves or not all(curves):
+        return None
+    before = entry.flops_pretrain * entry.steps_label / entry.flops_label if total else 0.0
+    unsolved = [max((n for n, (_, acc) in enumerate(curve, 1) if acc < solved), default=0) for curve in curves]
+    steps = [before + curve[min(n, len(curve) - 1)][0] for n, curve in zip(unsolved, curves, strict=True)]
+    return Times(np.array(steps), np.array([n < len(curve) for n, curve in zip(unsolved, curves, strict=True)]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,23 +392,83 @@ class LooksNear(OfDiagnosis):
 
 @dataclass(frozen=True, kw_only=True)
 class Blind(OfDiagnosis):
-    """The label's signal on proximity, at the start, is below ``BLIND`` of the reconstruction's.
+    """At the start labels have no more to do with gradients on query-key weights than chance: an equivalence.
 
-    Both are signal-to-noise ratios of gradients on attention scores. Seeds count in which the reconstruction's own is
-    above chance; the t-interval over them.
+    What the gradients explain of the labels' variance beyond chance (``diagnostics.gradients.label_signal``) is below
+    ``SIGNAL``; the t-interval over seeds.
+
+    Attributes:
+        arm: whose start.
     """
 
+    arm: str = "scratch"
+
     section = "gradients"
-    refuted_by = f"a signal of the label that is reliably above {100 * BLIND:g}% of the reconstruction's"
-    unit = f"% of the reconstruction's signal, below {100 * BLIND:g}%"
+    refuted_by = f"gradients that reliably explain more than {100 * SIGNAL:g}% of the labels' variance beyond chance"
+    unit = f"% of the labels' variance, below {100 * SIGNAL:g}%"
+
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, self.arm)]
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
-        from selfpretrain.explain.conclude import clear_signals
+        tests = _label_tests(results[self.case], self.arm)
+        missing = f"in {self.case} gradients on query-key weights were not looked at"
+        return [SIGNAL - test.excess for test in tests] or missing
 
-        evidence = results[self.case].evidence
-        signals = [] if evidence is None else clear_signals(evidence)
-        missing = f"in {self.case} the reconstruction's own signal is not above chance, or was not looked at"
-        return [BLIND - seed.label / seed.reconstruction for seed in signals] or missing
+
+def _label_tests(result: CaseResult, arm: str) -> "Sequence[LabelTest]":
+    """Of the start of an arm, by seed; scratch, spt and others share theirs."""
+    from selfpretrain.registry import ARMS
+
+    if result.evidence is None:
+        return ()
+    return result.evidence.label_tests.get(arm, () if ARMS[arm].own_start else result.evidence.shared_label_tests)
+
+
+FORETELLS = 0.3
+"""A rank correlation below counts as none (ours)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foretells(Claim):
+    """Where labels have more to do with the gradients at the start, they solve the task sooner.
+
+    The effect is Kendall's rank correlation (tau-b) over the starts, for each seed: of what gradients on query-key
+    weights explain of the labels' variance, and the label steps to solve the task, as in ``Sooner``; starts that never
+    solve it come last, together. The t-interval over seeds: other starts and tasks are not part of it.
+
+    Attributes:
+        starts: the case and the arm of each.
+    """
+
+    starts: tuple[tuple[str, str], ...]
+    solved: float = SOLVED
+
+    least = FORETELLS
+    section = "gradients"
+    refuted_by = f"a rank correlation that is reliably below {FORETELLS:g}"
+    unit = "% of a perfect rank correlation"
+
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return list(self.starts)
+
+    def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        import numpy as np
+        from scipy import stats
+
+        steps, shares = [], []
+        for case, arm in self.starts:
+            times, tests = _times(results[case], arm, self.solved), _label_tests(results[case], arm)
+            if times is None or len(tests) != len(times.steps):
+                return f"{case} has runs that failed, or was not looked at"
+            steps.append(np.where(times.reached, times.steps, np.inf))
+            shares.append([test.excess for test in tests])
+        if len({len(seeds) for seeds in shares}) > 1:
+            return UNPAIRED
+        correlations = [
+            stats.kendalltau(a, b).statistic for a, b in zip(np.transpose(shares), -np.transpose(steps), strict=True)
+        ]
+        return [float(tau) if np.isfinite(tau) else 0.0 for tau in correlations]
 
 
 def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> list[ClaimAnswer]:
