@@ -304,7 +304,7 @@ LOOK = DiagnoseConfig(sections=("attention", "gradients", "transplants"))
         Recovers(text="A hand-made bias towards near positions does", case=MOVED, cell=HANDMADE.name),
         *(Recovers(text=text, case=MOVED, cell=cell.name, fails=True) for text, cell in NOT_ENOUGH.items()),
         LooksNear(text="Self-pretrained scores favour near positions, whatever stands there", case=MOVED),
-        Blind(text="At the start the label's gradient is blind to proximity", case=MOVED),
+        Blind(text="At the start the label's gradient is blind to query-key weights", case=MOVED),
     ],
     own_data=True,
 )

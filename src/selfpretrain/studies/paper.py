@@ -44,7 +44,7 @@ def _about(data: str, small: str, without: Collection[str] = ()) -> list[Claim]:
         ),
         "noise": Recovers(text=f"On {data} query-key noise does not recover it", cell=NOISE.name, fails=True, **whole),
         "near": LooksNear(text=f"On {data} query-key holds a preference for near positions", **whole),
-        "blind": Blind(text=f"On {data} the label is blind to proximity at the start", **whole),
+        "blind": Blind(text=f"On {data} the label is blind to query-key weights at the start", **whole),
         "little-spt": _beats(data, "scratch with a quarter of its steps", "little-spt"),
         "larger-model": _beats(data, "scratch in a larger model", "larger-model"),
     }
