@@ -92,8 +92,10 @@ def to_solve(ground: Ground, steps: int = 800) -> Ground:
     task, config = ground.task, with_more_seeds(ground).config
     if task.data == "proximity":
         task = replace(task, options={**task.options, "law": "steps"})
-        config = changed(config, "label", duration=f"{steps}steps") if ground.profile == "small" else config
-        config = changed(config, "pretrain", duration="400steps") if ground.profile == "small" else config
+        if ground.profile == "small":
+            config = changed(config, "label", duration=f"{steps}steps")
+            config = changed(config, "pretrain", duration="400steps")
+            config = changed(config, "train", lr=(3e-3, 1e-2))  # lower ones only take longer
     config = changed(config, "label", evaluate_every="2.5%")
     return replace(ground, config=config, task=task)
 
