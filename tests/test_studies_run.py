@@ -5,18 +5,21 @@ import errno
 import json
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from conftest import tiny_config
+from conftest import TINY_FLAGS, tiny_config
 from selfpretrain.cli import main
-from selfpretrain.config import TaskConfig, TrainConfig
+from selfpretrain.config import ModelConfig, TaskConfig, TrainConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.registry import STUDIES
 from selfpretrain.report.study import StudyContent, render_study
+from selfpretrain.report.terminal import print_study
 from selfpretrain.report.write import write_report
 from selfpretrain.studies import Ahead, Case, Changes, Study, ground
 from selfpretrain.studies import run as running
@@ -339,3 +342,37 @@ def test_a_plateau_and_an_overfit_that_were_planted_are_told_apart(tmp_path, rul
         task = TaskConfig()
     result = run_study(STUDIES["why-scratch-fails"], "small", task, out=tmp_path / "o", workers=2)
     assert result.answer.answer.startswith(word)
+
+
+def test_compare_with_shares_of_the_labels_is_the_study_of_few_labels(tmp_path, monkeypatch, capsys):
+    """With the arms and the settings that were given, and the same runs where all labels are there."""
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", *TINY_FLAGS, "--arms=scratch,mimetic", "--workers=1"]
+    assert main([*words, "--label-fractions=1,0.5", "--out=o"]) == 0
+    assert "With 50% of the training labels self-pretraining beats scratch" in " ".join(capsys.readouterr().err.split())
+    folder = StudyFolder(tmp_path / "o")
+    assert [case.name for case in folder.answer.cases] == ["labels-0.5", "labels-1.0"]
+    half, whole = (folder.case(case.name).summary for case in folder.answer.cases)
+    assert list(half.arms) == ["scratch", "spt", "classical", "mimetic"]
+    assert main([*words, "--out=p"]) == 0
+    alone = StudyFolder(tmp_path).case("p").summary.arms["scratch"]
+    assert (alone.test_acc, alone.lr) == (whole.arms["scratch"].test_acc, whole.arms["scratch"].lr)
+
+
+def test_a_factor_is_shown_as_such_in_every_place(ran, copy, capsys):
+    claim = replace(
+        ran[0].answer.claims[0], unit="times the label steps", effect=2.0, ci95=(1.0, None), outcome="holds", why=None
+    )
+    answer = replace(ran[0].answer, claims=(claim, replace(claim, ci95=(1.0, 3.0))))
+    folder = StudyFolder(copy)
+    html = render_study(replace(StudyContent.read(folder), answer=answer))
+    print_study(Console(file=sys.stdout, width=200), answer)
+    for text in (html, capsys.readouterr().out):
+        assert "at least 2.0" in text and "2.0 to 8.0" in text and "times the label steps" in text
+
+
+def test_the_preset_of_a_study_is_that_of_its_comparisons(tmp_path):
+    config = replace(tiny_config(arms=("scratch", "spt")), model=ModelConfig(width=8, heads=2, patch=0))
+    result = run_study(STUDIES["few-labels"], task=TASK, config=config, out=tmp_path / "o")
+    assert result.answer.cases[0].failure is None
+    assert "Layers: 1; width: 8; 12steps of self-pretraining" in result.answer.answer

@@ -58,12 +58,26 @@ class CompareArguments(_Training):
     """Time budget, such as 10m or 1h. Training steps are timed on this machine; then durations, learning rates, the
     number of seeds and, for long sequences, --patch are chosen to fill the budget, the same for every arm. Values set
     by other options are kept."""
+    label_fractions: tuple[float, ...] | None = None
+    """Compare with each of these shares of the training labels, such as 0.01,0.05,0.2,1, beside the classical model.
+    The fewer labels are among the more, and all sequences stay there to pretrain on (the study few-labels)."""
     plan: bool = False
     """Print what would be trained, how long it would take and how large a difference could be detected, then exit."""
     out: Path | None = None
     """Output folder. If not given: runs/<task>."""
     given: tuple[str, ...] = field(default=(), metadata=PYTHON)
     """Names of the settings of the comparison that were given, which a budget leaves as they are."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        shares = self.label_fractions
+        if shares is None:
+            return
+        if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
+            raise SettingError("label_fractions", shares, "are no shares; give different ones, like 0.01,0.1,1")
+        if self.budget is not None or self.plan:
+            what = "plan" if self.plan else "budget"
+            raise SettingError("label_fractions", shares, f"cannot be combined with --{what}; shorten --label.duration")
 
 
 @dataclass(frozen=True, kw_only=True)

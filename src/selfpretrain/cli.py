@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO
@@ -32,17 +33,18 @@ from selfpretrain.arguments import (
     fit_arguments,
     table,
 )
-from selfpretrain.config import TaskConfig
+from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, one_line
 from selfpretrain.files import NO_ROOM, to_dict
 from selfpretrain.metrics import UNITS
 from selfpretrain.options import explained, read, task_help
-from selfpretrain.registry import SECTIONS, STUDIES, TASKS
+from selfpretrain.registry import PRESETS, SECTIONS, STUDIES, TASKS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from selfpretrain.engines.engine import MakeEngine
+    from selfpretrain.studies.study import Profile, Study
 
 USAGE = """\
 usage: selfpretrain VERB ...
@@ -174,7 +176,7 @@ def _started_by_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def _compare(argv: list[str]) -> None:
+def _compare(argv: list[str]) -> int | None:
     arguments = compare_arguments(argv)
     # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
     from selfpretrain.arms.builtin import expanded
@@ -183,7 +185,12 @@ def _compare(argv: list[str]) -> None:
     from selfpretrain.watch import Watcher
 
     config = arguments.config
-    expanded(config.arms)  # refuses an unknown one
+    arms = expanded(config.arms)  # refuses an unknown one
+    if arguments.label_fractions is not None:
+        from selfpretrain.studies.builtin import few_labels
+
+        study = few_labels(arguments.label_fractions)
+        return _run_study(arguments, study, "small", arguments.task, replace(config, arms=arms))
     console = _console()
     with Watcher(console) as watch:
         workers = _workers(arguments.workers, cores()) if arguments.engine == "local" else cores()
@@ -201,11 +208,12 @@ def _compare(argv: list[str]) -> None:
     if arguments.plan:
         plan = planned(task, config, **how)
         sys.stderr.write("".join(f"{one_line(line)}\n" for line in (*task.notes, *plan.lines)))
-        return
+        return None
     with Watcher(console) as watch:
         comparison = compare(task, config, engine=engine, watch=watch, **how)
     print_summary(console, comparison.answer)
     _finish(console, comparison.folder, comparison.summary if arguments.json else None)
+    return None
 
 
 def _diagnose(argv: list[str]) -> None:
@@ -232,20 +240,34 @@ def _study(argv: list[str]) -> int:
     if arguments.study == "list":
         sys.stdout.write("".join(f"{name:18s} {says}\n" for name, says in studies.items()))
         return 0
+    config = None
+    if arguments.preset is not None:
+        seeds = 3 if arguments.profile == "small" else 10
+        config = replace(PRESETS[arguments.preset].config, arms=("scratch", "spt"), seeds=seeds)
+    from selfpretrain.studies.run import study_named
+
+    return _run_study(arguments, study_named(arguments.study), arguments.profile, data_of_study(arguments.task), config)
+
+
+def _run_study(
+    arguments: CompareArguments | StudyArguments,
+    study: "Study",
+    profile: "Profile",
+    task: TaskConfig | None,
+    config: CompareConfig | None,
+) -> int:
     from selfpretrain.report.terminal import print_study
-    from selfpretrain.studies.run import run_study, study_named
+    from selfpretrain.studies.run import run_study
     from selfpretrain.watch import Watcher
 
-    study = study_named(arguments.study)
-    task = data_of_study(arguments.task)
     console = _console()
     engine, workers = _engine(arguments)
     with Watcher(console) as watch:
         result = run_study(
             study,
-            arguments.profile,
+            profile,
             task,
-            preset=arguments.preset,
+            config=config,
             out=arguments.out,
             data_dir=arguments.task.data_dir,
             workers=workers,

@@ -155,9 +155,8 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
 def print_study(console: Console, answer: StudyAnswer) -> None:
     """Print a table of claims, and the answer."""
     claims = Table("claim", "effect", "unit", "95% interval", "seeds", "outcome", box=SIMPLE_HEAD)
-    points = UNITS["accuracy"].lead
     for claim in answer.claims:
-        effect = (points(claim.effect), claim.unit, _range(points, claim.ci95), str(claim.n_seeds))
+        effect = (claim.shown(claim.effect), claim.unit, claim.interval, str(claim.n_seeds))
         claims.add_row(Text(claim.claim), *effect, claim.outcome)
     console.print(claims)
     for case in answer.cases:

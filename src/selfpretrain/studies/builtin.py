@@ -184,30 +184,43 @@ def _data_size(ground: Ground) -> list[Case]:
 LABELS = (0.02, 0.1, 0.3, 1.0)
 
 
-@study(
-    name="few-labels",
-    question="How does the gain change with the number of labels, where all sequences are there to pretrain on?",
-    expected="The fewer labels, the larger the gain; validation, which picks, keeps all of its labels.",
-    minutes=8,
-    claims=[
+def few_labels(shares: Sequence[float] = LABELS) -> Study:
+    """The comparison with these shares of the training labels; the fewer are among the more."""
+    shares = sorted(shares)
+    claims: list[Claim] = [
         *(
             Ahead(
-                text=f"With {share:.0%} of the training labels self-pretraining beats scratch", case=f"labels-{share}"
+                text=f"With {100 * share:g}% of the training labels self-pretraining beats scratch",
+                case=f"labels-{share}",
             )
-            for share in LABELS
+            for share in shares
         ),
         Ahead(
-            text=f"With {LABELS[0]:.0%} of them it beats the classical model, self-trained on the same sequences",
-            case=f"labels-{LABELS[0]}",
+            text=f"With {100 * shares[0]:g}% of them it beats the classical model, self-trained on the same sequences",
+            case=f"labels-{shares[0]}",
             against="classical",
         ),
-        Changes(text="The gain falls with more labels", axis="labels", falls=True),
-    ],
-    own_data=True,
-)
-def _few_labels(ground: Ground) -> list[Case]:
-    with_rival = replace(ground, config=replace(ground.config, arms=("scratch", "spt", "classical")))
-    return with_rival.along("labels", LABELS, task=lambda task, share: replace(task, label_fraction=share))
+    ]
+    if len(shares) > 1:
+        claims.append(Changes(text="The gain falls with more labels", axis="labels", falls=True))
+
+    def cases(ground: Ground) -> list[Case]:
+        arms = dict.fromkeys(("scratch", "spt", "classical", *ground.config.arms))
+        with_rival = replace(ground, config=replace(ground.config, arms=tuple(arms)))
+        return with_rival.along("labels", shares, task=lambda task, share: replace(task, label_fraction=share))
+
+    return Study(
+        name="few-labels",
+        question="How does the gain change with the number of labels, where all sequences are there to pretrain on?",
+        expected="The fewer labels, the larger the gain; validation, which picks, keeps all of its labels.",
+        minutes=8,
+        claims=claims,
+        cases=cases,
+        own_data=True,
+    )
+
+
+register(few_labels())
 
 
 def always_new(ground: Ground) -> TaskConfig:

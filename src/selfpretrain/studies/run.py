@@ -14,7 +14,7 @@ from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.config import TaskConfig
+from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
@@ -43,7 +43,7 @@ def run_study(
     profile: Profile = "small",
     task: TaskConfig | None = None,
     *,
-    preset: str | None = None,
+    config: CompareConfig | None = None,
     out: Path | str | None = None,
     data_dir: Path | None = None,
     workers: int = 1,
@@ -56,7 +56,7 @@ def run_study(
 
     Args:
         task: the user's own data, for a study that can be run on them; None: the data that the study names.
-        preset: model and training of the comparisons, where the study does not vary them; see ``ground``.
+        config: model, training and seeds of the comparisons, where the study does not vary them; see ``ground``.
         out: the folder; None is ``runs/study-<name>``, followed by the name of the user's own data.
         data_dir: folder of the files of real data; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
         workers: trainings at a time.
@@ -71,8 +71,10 @@ def run_study(
         raise SettingError("data_dir", data_dir, "is no folder; name the one with the files of examples/real_data.py")
     if task is not None and not study.own_data:
         raise RequestError(f"the study {study.name} is about tasks of its own; leave DATA out")
-    cases = study.cases_on(ground(profile, task, data_dir, preset))
+    cases = study.cases_on(ground(profile, task, data_dir, config))
     tasks = _tasks(cases, workers, watch)
+    # As they run: with the arms of the task, and the patches that its lengths ask for.
+    cases = [replace(c, config=Request.of(tasks[c.name], c.config).config) if c.name in tasks else c for c in cases]
     for case in cases:
         if case.name in tasks and case.diagnosis is not None and tasks[case.name].inputs.per_row > 1:
             raise RequestError(f"the study {study.name} diagnoses, and diagnose cannot look at rows that are pairs yet")

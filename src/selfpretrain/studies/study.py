@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from selfpretrain.arms.builtin import expanded
 from selfpretrain.config import CompareConfig, DiagnoseConfig, Duration, PhaseName, TaskConfig
 from selfpretrain.data.builtin import FOLDER, VARIABLE, data_folder
-from selfpretrain.errors import RequestError, SettingError, one_line
+from selfpretrain.errors import RequestError, one_line
 from selfpretrain.files import fingerprint, from_dict, to_dict
 from selfpretrain.registry import PRESETS
 
@@ -270,26 +270,22 @@ def ground(
     profile: Profile = "small",
     task: TaskConfig | None = None,
     data_dir: Path | None = None,
-    preset: str | None = None,
+    config: CompareConfig | None = None,
 ) -> Ground:
     """The comparison and the task that studies vary.
 
     Args:
         task: the user's own data; None is ``proximity``.
         data_dir: folder of the files of real data; None as in ``data_folder``.
-        preset: model and training; None is the smallest model, or ``small`` in the profile full.
-
-    Raises:
-        SettingError: there is no such preset.
+        config: model, training and seeds; None is the smallest model and three seeds, or ``small`` and ten in the
+            profile full.
     """
-    if preset is not None and preset not in PRESETS:
-        raise SettingError("preset", preset, f"is no preset; they are {', '.join(PRESETS)}")
+    if config is not None:
+        return Ground(profile, config, task or TaskConfig(), data_folder(data_dir))
     config, own = CompareConfig(seeds=3), TaskConfig()
     if profile == "full":
         config = replace(PRESETS["small"].config, seeds=10)
         own = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-    if preset is not None:
-        config = replace(PRESETS[preset].config, seeds=config.seeds)
     return Ground(profile, replace(config, arms=("scratch", "spt")), task or own, data_folder(data_dir))
 
 
