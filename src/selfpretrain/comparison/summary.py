@@ -3,7 +3,7 @@
 Accuracies and effects are fractions of 1, losses are in nats, tuples are per seed in the order of seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -30,6 +30,12 @@ WarningCode = Literal[
     "rival-missing",
     "mixed-versions",
 ]
+
+
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """The mean of the seeds that did not fail; None if all did."""
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
 
 
 @dataclass(frozen=True)
@@ -106,8 +112,7 @@ class ArmSummary:
 
     def mean_score(self, metric: MetricName) -> float | None:
         """Its mean over the seeds that did not fail."""
-        values = [value for value in self.scored(metric) if value is not None]
-        return sum(values) / len(values) if values else None
+        return mean_of(self.scored(metric))
 
     @property
     def pretrained(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from selfpretrain.comparison.claims import MARGIN
 from selfpretrain.comparison.plateau import counted
-from selfpretrain.comparison.summary import ArmSummary
+from selfpretrain.comparison.summary import ArmSummary, mean_of
 from selfpretrain.comparison.words import CAUSES, OUTCOMES, rates
 from selfpretrain.config import MIN_SEEDS, MetricName
 from selfpretrain.data.builtin import Published
@@ -121,8 +121,8 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float, metric: MetricName
         "tried": _tried(entry.lr_tried, entry.lr, UNITS["accuracy"].bare),
         "pretrain_tried": _tried(entry.lr_pretrain_tried, entry.lr_pretrain, lambda loss: f"{loss:.3f}"),
         "choice": entry.choice,
-        "train": _mean(entry.train_sample_acc),
-        "reached": _mean(entry.best_train_acc),
+        "train": mean_of(entry.train_sample_acc),
+        "reached": mean_of(entry.best_train_acc),
         "learnt": "{} of {}".format(*counted(entry.learnt)),
         "test": entry.mean_score(metric),
         "test_ci95": entry.test_ci95,
@@ -137,7 +137,7 @@ def _arm_row(name: str, entry: ArmSummary, flops_size: float, metric: MetricName
 
 def _score_row(name: str, entry: ArmSummary) -> dict[str, Any]:
     """Every metric of an arm, as a mean over seeds."""
-    return {"name": name, **{metric: _mean(values) for metric, values in entry.scores.items()}}
+    return {"name": name, **{metric: mean_of(values) for metric, values in entry.scores.items()}}
 
 
 def _confusion(name: str, entry: ArmSummary, classes: Sequence[str]) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _tried(
     tried: Mapping[str, Sequence[float | None]], picked: Sequence[float | None], text: Callable[[float], str]
 ) -> dict[str, str]:
     """What each rate came to, as a mean over seeds, and how many seeds picked it."""
-    means = {lr: _mean(scores) for lr, scores in tried.items()}
+    means = {lr: mean_of(scores) for lr, scores in tried.items()}
     counts = Counter(f"{lr:g}" for lr in picked if lr is not None)
     return {
         lr: "failed" if mean is None else f"{text(mean)}{f' ({counts[lr]})' if counts[lr] else ''}"
@@ -176,17 +176,11 @@ def _tried(
 def _reconstruction(name: str, entry: ArmSummary) -> dict[str, Any] | None:
     """How far an arm's self-pretraining came; None without any."""
     every = (entry.val_reconstruction, entry.val_without_context, entry.val_lowest)
-    loss, without, lowest = map(_mean, every)
+    loss, without, lowest = map(mean_of, every)
     if loss is None or without is None:
         return None
     share = None if lowest is None or without <= lowest else (without - loss) / (without - lowest)
     return {"name": name, "loss": loss, "without": without, "lowest": lowest, "share": share}
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    """The mean of those that are there."""
-    present = [value for value in values if value is not None]
-    return float(np.mean(present)) if present else None
 
 
 def p_value(p: float | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from selfpretrain.comparison.summary import Summary
+from selfpretrain.comparison.summary import Summary, mean_of
 from selfpretrain.drawing import WIDE, Picture, in_points, interval_bar, legend
 from selfpretrain.registry import ARMS
 from selfpretrain.report.page import drawn, flops_unit, page_of
@@ -182,9 +182,9 @@ def render_study(content: StudyContent) -> str:
             "name": name,
             "arm": arm,
             "entry": entry,
-            "test": np.mean(good) if (good := [acc for acc in entry.test_acc if acc is not None]) else None,
+            "test": entry.mean_score("accuracy"),
             "flops": f"{(entry.flops_pretrain + entry.flops_label) / size:.3g}",
-            "seconds": np.mean(took) if (took := [s for s in entry.seconds if s is not None]) else None,
+            "seconds": mean_of(entry.seconds),
         }
         for name, label in content.labels.items()
         for arm, entry in content.summaries[name].arms.items()

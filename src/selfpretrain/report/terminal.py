@@ -12,7 +12,7 @@ from rich.text import Text
 
 from selfpretrain.comparison.judge import MAX_CONFUSION
 from selfpretrain.comparison.plateau import counted
-from selfpretrain.comparison.summary import Summary
+from selfpretrain.comparison.summary import Summary, mean_of
 from selfpretrain.comparison.words import CAUSES, OUTCOMES, rates
 from selfpretrain.data.task import TaskSummary
 from selfpretrain.errors import one_line
@@ -75,22 +75,19 @@ def print_summary(console: Console, summary: Summary) -> None:
     arms = Table(*own, box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for name, entry in summary.arms.items():
         test = entry.mean_score(summary.metric)
-        train = [value for value in entry.best_train_acc if value is not None]
         if test is None:
             arms.add_row(name, "-", "-", "-", "-", "every seed failed", "-", "-", "-")
             continue
-        validated = [value for value in entry.val_acc if value is not None]
-        seconds = [value for value in entry.seconds if value is not None]
         arms.add_row(
             name,
             rates(entry.lr),
-            UNITS["accuracy"].bare(sum(train) / len(train) if train else None),
+            UNITS["accuracy"].bare(mean_of(entry.best_train_acc)),
             "{}/{}".format(*counted(entry.learnt)),
-            UNITS["accuracy"].bare(sum(validated) / len(validated) if validated else None),
+            UNITS["accuracy"].bare(mean_of(entry.val_acc)),
             metric.bare(test),
             _range(metric.bare, entry.test_ci95),
             "-" if entry.choice else f"{spent[name] / size:.3g}",
-            f"{sum(seconds) / len(seconds):.1f}",
+            f"{mean_of(entry.seconds):.1f}",
         )
     console.print(arms)
     if summary.comparisons:
