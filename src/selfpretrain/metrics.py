@@ -169,6 +169,14 @@ class Unit:
         """
         return f"{100 * score:.1f}%" if self.unit == "points" else f"{abs(score):.3f} {self.unit}"
 
+    def bounds(self, low: float, high: float) -> tuple[float, float]:
+        """An interval of scores, the larger the better, as it is usually given and cut to what the metric can be.
+
+        >>> UNITS["accuracy"].bounds(0.9, 1.1), UNITS["log_loss"].bounds(-0.7, 0.1)
+        ((0.9, 1.0), (0.0, 0.7))
+        """
+        return (max(0.0, low), min(1.0, high)) if self.unit == "points" else (max(0.0, -high), -low)
+
     def bare(self, score: float | None) -> str:
         """A score without its unit, per cent or nats; a dash for None."""
         return "-" if score is None else self.level(score).removesuffix(f" {self.unit}").removesuffix("%")

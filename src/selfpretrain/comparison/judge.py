@@ -55,7 +55,7 @@ from selfpretrain.comparison.words import verdict_of
 from selfpretrain.config import MIN_SEEDS, MetricName
 from selfpretrain.data.task import Task
 from selfpretrain.files import fingerprint
-from selfpretrain.metrics import all_scores
+from selfpretrain.metrics import UNITS, all_scores
 from selfpretrain.registry import ARMS
 from selfpretrain.stats import crossed_interval
 
@@ -269,10 +269,8 @@ def _bounds(by_row: NDArray[np.float64], metric: MetricName) -> tuple[float | No
     """The interval of an arm's metric, as it is usually given."""
     if not len(by_row):
         return None, None
-    interval = crossed_interval(by_row)
-    if metric != "log_loss" or interval.low is None or interval.high is None:
-        return interval.clipped(0, 1).bounds
-    return max(0.0, -interval.high), -interval.low
+    low, high = crossed_interval(by_row).bounds
+    return (None, None) if low is None or high is None else UNITS[metric].bounds(low, high)
 
 
 def _confusion(runs: Sequence[Run], task: Task) -> tuple[tuple[int, ...], ...]:

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from selfpretrain.drawing import Picture, interval_bar
+from selfpretrain.drawing import Picture, interval_bar, legend
 from selfpretrain.metrics import UNITS
 from selfpretrain.registry import ARMS
 from selfpretrain.report.content import Content, Curve
@@ -70,8 +70,7 @@ def learning_curves(content: Content, figure: Figure) -> bool:
     ax.set_xlabel("label step")
     ax.set_ylabel("training accuracy (clean)")
     _accuracy_scale(content, ax)
-    if any(drawn):
-        ax.legend(loc="best")
+    legend(ax)
     return any(drawn)
 
 
@@ -86,8 +85,7 @@ def compute_curves(content: Content, figure: Figure) -> bool:
     ax.set_xlabel("training compute so far, TFLOP")
     ax.set_ylabel("validation accuracy")
     _accuracy_scale(content, ax)
-    if any(drawn):
-        ax.legend(loc="best")
+    legend(ax)
     return any(drawn)
 
 
@@ -104,7 +102,7 @@ def train_against_test(content: Content, figure: Figure) -> bool:
     ax.plot([low, 1], [low, 1], color="#999999", linestyle=":", linewidth=1)
     ax.set_xlabel("best training accuracy (clean)")
     ax.set_ylabel("test accuracy")
-    ax.legend(loc="best")
+    legend(ax)
     return True
 
 

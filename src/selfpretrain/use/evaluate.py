@@ -166,6 +166,4 @@ def _interval(metric: MetricName, p: NDArray[np.float64], rows: Split) -> tuple[
     interval = t_interval(groups)
     if interval.low is None or interval.high is None or np.isnan(interval.mean):
         return None
-    if metric == "log_loss":
-        return max(0.0, -interval.high), -interval.low
-    return max(0.0, interval.low), min(1.0, interval.high)
+    return UNITS[metric].bounds(interval.low, interval.high)
