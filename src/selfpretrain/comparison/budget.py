@@ -3,7 +3,7 @@
 import math
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter
@@ -46,6 +46,8 @@ WORTH_SAYING = 0.9
 """A way out that leaves more of the work than this is not named (ours)."""
 MIN_SHARE, MAX_SHARE, PRECISION = 0.02, 1e5, 0.005
 """A budget that allows less than this share of the preset's steps is refused (ours); and how shares are searched."""
+LEAST = (*CHOICES[-1][:2], MIN_SHARE)
+"""Seeds, rates and share of the steps below which a budget is refused."""
 
 
 def seconds_of(text: str) -> float:
@@ -92,10 +94,10 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     Raises:
         SettingError: the time is too short; the message says what would do.
     """
-    seconds = seconds_of(budget)
+    clock = _Clock(begun, seconds_of(budget))
     is_open = "seeds" not in keep and not request.config.looks
     scales = [Scale(patched, frozenset(keep)) for patched in _in_patches(request, keep)]
-    least = scales[-1].plan(*CHOICES[-1][:2], MIN_SHARE)
+    least = scales[-1].plan(*LEAST)
 
     def too_short(needed: float) -> SettingError:
         problem = f"is too short: the minimum that makes sense here takes about {duration_text(needed)}"
@@ -103,57 +105,57 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
             "budget", budget, f"{problem}; give more time, or less to do: {_ways_out(least, keep, needed)}"
         )
 
-    def is_hopeless(plan: Plan) -> bool:
-        return request.device == "cpu" and plan.total_flops / (workers * FASTEST) > seconds
-
-    if is_hopeless(least):
-        raise too_short(least.total_flops / (workers * FASTEST))
+    if (fastest := _fastest(least, workers)) > clock.seconds:
+        raise too_short(fastest)
     watch(Note(f"timing some steps, to fit {budget}"))
-    starting = 0.0
-
-    def spent() -> float:
-        return time.monotonic() - begun + starting + CLOSING_SECONDS
-
-    for scale in scales:
-        decent, is_last = scale.plan(*DECENT), scale is scales[-1]
-        if not is_last and is_hopeless(decent):
-            continue
-        timings, starting, n_workers = _timings(Plan.of(scale.request), workers, watch)
-        if is_last or (decent.timed(timings, n_workers).seconds or 0.0) <= (1 - SPARE) * (seconds - spent()):
-            break
-
-    def timed_at(share: float, n_seeds: int, n_rates: int) -> Plan:
-        return scale.plan(n_seeds, n_rates, share).timed(timings, n_workers)
-
-    needed = (timed_at(MIN_SHARE, *CHOICES[-1][:2]).seconds or 0.0) / (1 - SPARE)
-    if spent() + needed > seconds:
-        raise too_short(spent() + needed)
-    config = scale.request.config
-    fits = [FitJob(name, config.metric, config.class_weights) for name in config.arms if ARMS[name].fit is not None]
-    with LocalEngine(request.task, workers=max(1, min(n_workers, len(fits))), watch=watch) as engine:
-        fitted = dict(zip([job.key for job in fits], engine.do(fits), strict=True))
-    left = seconds - spent()
+    scale = _smallest_patches(scales, clock, workers, watch)
+    clock = replace(clock, starting=scale.starting)
+    needed = scale.seconds(*LEAST) / (1 - SPARE)
+    if needed > clock.left:
+        raise too_short(clock.spent + needed)
+    fitted = _fitted(request.task, scale, watch)
+    left = clock.left
     for n_seeds, n_rates, min_share in CHOICES:
         spare = 0.0 if is_open and n_seeds > MIN_SEEDS else SPARE
-        share = _largest_share(partial(timed_at, n_seeds=n_seeds, n_rates=n_rates), (1 - spare) * left)
+        share = _largest_share(partial(scale.seconds, n_seeds, n_rates), (1 - spare) * left)
         if share >= max(min_share, MIN_SHARE):
             break
     else:
-        raise too_short(spent() + needed)
-    plan, full = timed_at(share, n_seeds, n_rates), timed_at(1.0, MIN_SEEDS, len(config.train.lr))
-    dropped = len(config.train.lr) - len(plan.request.config.train.lr)
-    shortened = None
-    patch = config.model.patch if scale.request is not request else 1
-    if dropped or (share < 1 and scale.steps) or patch > 1:
-        took = spent() + (full.seconds or 0.0) / (1 - SPARE)
-        shortened = Shortened(min(1.0, share), took, dropped, patch)
-    deadline = None
+        raise too_short(clock.spent + needed)
+    plan, deadline = scale.plan(n_seeds, n_rates, share), None
     if is_open and plan.trained:
-        first, one = (plan.at(n).timed(timings, n_workers).seconds or 0.0 for n in (MIN_SEEDS, 1))
-        deadline = Deadline(begun + seconds - CLOSING_SECONDS, MOST_SEEDS, one / first)
+        first, one = (scale.timed(plan.at(n)).seconds or 0.0 for n in (MIN_SEEDS, 1))
+        deadline = Deadline(begun + clock.seconds - CLOSING_SECONDS, MOST_SEEDS, one / first)
     return replace(
-        plan, fitted=fitted, left_out=_left_out(Plan.of(request), plan), shortened=shortened, deadline=deadline
+        plan,
+        fitted=fitted,
+        left_out=_left_out(Plan.of(request), plan),
+        shortened=_shortened(request, scale, plan, share, clock.spent),
+        deadline=deadline,
     )
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """What a budget leaves.
+
+    Attributes:
+        begun: when the command began, on the monotonic clock.
+        starting: seconds that worker processes will take to start.
+    """
+
+    begun: float
+    seconds: float
+    starting: float = 0.0
+
+    @property
+    def spent(self) -> float:
+        """What is gone, or will be for starting and closing."""
+        return time.monotonic() - self.begun + self.starting + CLOSING_SECONDS
+
+    @property
+    def left(self) -> float:
+        return self.seconds - self.spent
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,66 @@ class Scale:
         }
         scaled = replace(config, seeds=seeds, train=replace(config.train, lr=lr), **durations)
         return Plan.of(replace(self.request, config=scaled))
+
+
+@dataclass(frozen=True)
+class TimedScale:
+    """A scale whose steps were timed on this machine.
+
+    Attributes:
+        timings: of every sort of training.
+        starting: seconds that worker processes take to start.
+        workers: trainings at a time.
+    """
+
+    scale: Scale
+    timings: Mapping[str, Timing]
+    starting: float
+    workers: int
+
+    def timed(self, plan: Plan) -> Plan:
+        return plan.timed(self.timings, self.workers)
+
+    def plan(self, n_seeds: int, n_rates: int, share: float) -> Plan:
+        """As ``Scale.plan``, with the time that it takes."""
+        return self.timed(self.scale.plan(n_seeds, n_rates, share))
+
+    def seconds(self, n_seeds: int, n_rates: int, share: float) -> float:
+        return self.plan(n_seeds, n_rates, share).seconds or 0.0
+
+
+def _fastest(plan: Plan, workers: int) -> float:
+    """Seconds below which no CPU makes this plan; 0 on other devices."""
+    return plan.total_flops / (workers * FASTEST) if plan.request.device == "cpu" else 0.0
+
+
+def _smallest_patches(scales: Sequence[Scale], clock: _Clock, workers: int, watch: Watch) -> TimedScale:
+    """The first scale with which ``DECENT`` fits, or the last one."""
+    for scale in scales[:-1]:
+        if _fastest(scale.plan(*DECENT), workers) <= clock.seconds:
+            timed = TimedScale(scale, *_timings(Plan.of(scale.request), workers, watch))
+            if timed.seconds(*DECENT) <= (1 - SPARE) * (clock.left - timed.starting):
+                return timed
+    return TimedScale(scales[-1], *_timings(Plan.of(scales[-1].request), workers, watch))
+
+
+def _fitted(task: Task, scale: TimedScale, watch: Watch) -> dict[str, Fitted]:
+    """The classical models of a request, fitted."""
+    config = scale.scale.request.config
+    fits = [FitJob(name, config.metric, config.class_weights) for name in config.arms if ARMS[name].fit is not None]
+    with LocalEngine(task, workers=max(1, min(scale.workers, len(fits))), watch=watch) as engine:
+        return dict(zip([job.key for job in fits], engine.do(fits), strict=True))
+
+
+def _shortened(request: Request, scale: TimedScale, plan: Plan, share: float, spent: float) -> Shortened | None:
+    """What the budget made of the request; None if it left all of it."""
+    rates = scale.scale.request.config.train.lr
+    dropped = len(rates) - len(plan.request.config.train.lr)
+    patch = plan.request.model.patch if scale.scale.request is not request else 1
+    if not dropped and (share >= 1 or not scale.scale.steps) and patch == 1:
+        return None
+    took = spent + scale.seconds(MIN_SEEDS, len(rates), 1.0) / (1 - SPARE)
+    return Shortened(min(1.0, share), took, dropped, patch)
 
 
 def _in_patches(request: Request, keep: Collection[str]) -> list[Request]:
@@ -264,14 +326,14 @@ def _middle(grid: tuple[float, ...], n_rates: int) -> tuple[float, ...]:
     return tuple(sorted(grid)[start : start + n_rates])
 
 
-def _largest_share(scaled: Callable[[float], Plan], left: float) -> float:
+def _largest_share(seconds: Callable[[float], float], left: float) -> float:
     """How many times the usual steps fit into the time that is left; 0 if not even the least does."""
-    if (scaled(MIN_SHARE).seconds or 0.0) > left:
+    if seconds(MIN_SHARE) > left:
         return 0.0
     low, high = MIN_SHARE, MAX_SHARE
     while high / low > 1 + PRECISION:
         middle = math.sqrt(low * high)
-        if (scaled(middle).seconds or 0.0) > left:
+        if seconds(middle) > left:
             high = middle
         else:
             low = middle
