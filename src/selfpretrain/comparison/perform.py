@@ -59,8 +59,10 @@ class _Work:
         self._jobs = 0
         """Under way."""
         self._open = {key: search for key, search in self._plan.searches.items() if self._has_begun(key[1])}
-        self._results = dict[str, TrainingResult | None]()
-        """By key; None while a training is under way."""
+        self._results = dict[str, TrainingResult]()
+        """Of trainings that have ended, by their keys."""
+        self._under_way = set[str]()
+        """Keys of trainings that have begun and not ended."""
         self.picked = dict[tuple[str, int], Picked]()
         self.runs = dict[tuple[str, int], Run]()
 
@@ -152,18 +154,17 @@ class _Work:
                 f"{self._store.folder}: what a worker wrote there is not seen here; give --out a folder that all "
                 "machines share"
             )
+        self._under_way.discard(job.key)
         self._results[job.key] = result
         return list(self._ready())
 
     def _result(self, training: Training) -> TrainingResult | None:
         """The result of a training, if it is there and whole; its files are read once."""
         key = training.key
-        if key not in self._results and self._store.has(training, lambda text: self._watch(Note(text))):
+        is_known = key in self._results or key in self._under_way
+        if not is_known and self._store.has(training, lambda text: self._watch(Note(text))):
             self._results[key] = self._store.finished(training).result
         return self._results.get(key)
-
-    def _is_under_way(self, training: Training) -> bool:
-        return training.key in self._results and self._results[training.key] is None
 
     def _ready(self) -> Iterator[Job]:
         """The jobs that can begin now and have not begun."""
@@ -176,9 +177,9 @@ class _Work:
                 yield from self._test(self._record(arm, seed, training=step.training, trials=step.trials))
                 continue
             for part in chains(step).values():
-                if part.key not in self._results and self._result(part) is None:
+                if part.key not in self._under_way and self._result(part) is None:
                     trainings.setdefault(part.key, (_name(arm, seed, part), part))
-        self._results |= dict.fromkeys(trainings)
+        self._under_way |= trainings.keys()
         yield from (self._training(name, training) for name, training in trainings.values())
 
     def _record(self, arm: str, seed: int, **of_training: Any) -> RunRecord:
@@ -195,7 +196,7 @@ class _Work:
     def _training(self, name: str, training: Training) -> TrainJob:
         settings = self._plan.request.config.train
         shorter, longer = self._plan.shorter.get(training.key), self._plan.longer.get(training.key)
-        under_way = [other.key for other in self._plan.before(training) if self._is_under_way(other)]
+        under_way = [other.key for other in self._plan.before(training) if other.key in self._under_way]
         return TrainJob(
             name=name,
             training=training,
