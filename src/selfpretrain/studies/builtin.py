@@ -376,7 +376,7 @@ STARTS_OF: dict[str, tuple[str, str, dict[str, Any]]] = {
 )
 def _blindness(ground: Ground) -> list[Case]:
     ground = to_solve(ground, steps=1200)
-    config = changed(ground.config, "train", snapshots=0)
+    config = changed(ground.config, "train", snapshots=1)  # it is the start that is looked at
 
     def case(name: str, arms: tuple[str, ...], positions: str, options: dict[str, Any], look: DiagnoseConfig) -> Case:
         model = changed(replace(config, arms=arms), "model", positions=positions)
