@@ -4,7 +4,7 @@ import pytest
 
 from conftest import tiny_config
 from selfpretrain.arguments import STUDYS_OWN, data_of_study
-from selfpretrain.config import TaskConfig
+from selfpretrain.config import DiagnoseConfig, TaskConfig, TrainConfig
 from selfpretrain.errors import RequestError
 from selfpretrain.studies import Case, ground
 from selfpretrain.studies.run import run_study
@@ -26,6 +26,12 @@ TASK = TaskConfig()
 def test_a_case_has_a_name_for_a_folder_and_axes_of_their_own(axes, message):
     with pytest.raises(ValueError, match=message):
         Case(axes, tiny_config(), TASK)
+
+
+def test_a_case_that_is_diagnosed_keeps_snapshots():
+    config = tiny_config(train=TrainConfig(lr=(1e-2,), snapshots=0))
+    with pytest.raises(ValueError, match="the case n-1 is diagnosed, which takes snapshots"):
+        Case({"n": 1}, config, TASK, DiagnoseConfig())
 
 
 def test_a_range_of_seeds_is_no_number_for_a_study():

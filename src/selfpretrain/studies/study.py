@@ -143,8 +143,8 @@ class Case:
         left_out: why it cannot be run here (its data are missing), and the cure. Its claims stay undecided.
 
     Raises:
-        ValueError: its name cannot name a folder, an axis has the name of a column of table.csv, or seeds are a range:
-            a study decides after all of them.
+        ValueError: its name cannot name a folder, an axis has the name of a column of table.csv, a case that is
+            diagnosed keeps no snapshots, or seeds are a range: a study decides after all of them.
     """
 
     axes: Mapping[str, Axis]
@@ -159,6 +159,10 @@ class Case:
             raise TypeError(f"the case {self.name}: diagnosis is a DiagnoseConfig or None, and left_out a text or None")
         if taken := set(self.axes) & set(COLUMNS):
             raise ValueError(f"the axis '{min(taken)}' has the name of a column of table.csv; give it another")
+        if self.diagnosis is not None and not self.config.train.snapshots:
+            raise ValueError(
+                f"the case {self.name} is diagnosed, which takes snapshots; give train.snapshots 1 or more"
+            )
         if self.config.looks:
             raise ValueError(f"the case {self.name} has a range of seeds; a study takes a single number")
 
