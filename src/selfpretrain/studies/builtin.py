@@ -666,9 +666,8 @@ def _reading(answers: Sequence[ClaimAnswer]) -> str:
 def _why_scratch_fails(ground: Ground) -> list[Case]:
     scratch, random = replace(ground.config, arms=("scratch",)), replace(ground.task, random_labels=True)
     random = replace(random, fraction=BY_HEART * random.fraction)
-    long = times(
-        changed(scratch, "train", lr=tuple(dict.fromkeys((3e-4, *scratch.train.lr)))), "label", LONGER
-    )  # that many want lower rates
+    rates = tuple(dict.fromkeys((3e-4, *scratch.train.lr)))  # so many steps want lower ones
+    long = times(changed(scratch, "train", lr=rates), "label", LONGER)
     return [
         Case({"labels": "true", "steps": "as-given"}, ground.config, ground.task),
         Case({"labels": "true", "steps": f"{LONGER}x"}, long, ground.task),

@@ -19,7 +19,7 @@ PER_DOUBLING = 0.01
 SOLVED = 0.9
 """Validation accuracy from which a task of two classes counts as solved (ours)."""
 SOONER = math.log2(1.25)
-"""Less than a quarter more steps counts as no more (ours): validations are some twentieths of a phase apart."""
+"""Less than a quarter more steps counts as no more (ours): validations are a fortieth of a phase apart."""
 PRIMARY = 2
 """Claims that are primary, the first ones."""
 UNPAIRED = "runs failed, or the cases have different seeds"
