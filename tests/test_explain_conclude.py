@@ -22,7 +22,7 @@ from selfpretrain.explain.cells import (
     cells,
     everything,
 )
-from selfpretrain.explain.conclude import Evidence, Pairs, Shape, Signals, conclude, gather, plain
+from selfpretrain.explain.conclude import Evidence, LabelTest, Pairs, Shape, Signals, conclude, gather, plain
 from selfpretrain.explain.table import Measurement, tidy
 from selfpretrain.files import from_dict
 from stand_in import made
@@ -395,3 +395,33 @@ def test_every_family_is_corrected_for_itself():
     for family in (carrier, controls, rest):
         expected = holm_by_hand([p[cell] for cell in family])
         np.testing.assert_allclose([found[cell] for cell in family], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("excess", "words"),
+    [
+        (
+            (0.2, 0.22, 0.21),
+            "say something about labels (21.0% of their variance beyond chance, 95% interval 18.5 to 23.5",
+        ),
+        ((0.001, -0.001, 0.0), "say next to nothing about labels (0.0% of their variance"),
+        ((0.0, 0.04, 0.1), "do not decide whether gradients on query-key weights say anything"),
+    ],
+)
+@pytest.mark.parametrize("gain", [True, False])
+def test_what_gradients_say_about_labels_is_told_with_a_gain_and_without(excess, words, gain):
+    tests = {"bias": [LabelTest(0.9, 0.06, 0.001)] * 3, "spt": [LabelTest(0.06 + e, 0.06, 0.5) for e in excess]}
+    known = evidence(carried_by("query-key"), label_tests=tests)
+    assert words in said(conclude(known if gain else replace(known, outcome="equal")))
+
+
+def test_tests_of_labels_are_gathered_by_arm_and_seed():
+    rows = [
+        row(f"label_signal_{name}", value + seed / 10, seed, arm=arm, loss="label", group="query-key", n=100)
+        for seed in (2, 0, 1)
+        for arm in ("scratch", "bias")
+        for name, value in (("share", 0.3), ("chance", 0.06), ("p", 0.5))
+    ]
+    tests = gathered(rows).label_tests
+    assert set(tests) == {"bias", "scratch"}
+    assert [test.share for test in tests["scratch"]] == pytest.approx([0.3, 0.4, 0.5])

@@ -487,11 +487,11 @@ def _label_signal(evidence: Evidence) -> list[str]:
     excess = t_interval([test.excess for test in tests])
     low, high = (f"{100 * (bound or 0.0):.1f}" for bound in excess.bounds)
     bounds = f"{100 * excess.mean:.1f}% of their variance beyond chance, 95% interval {low} to {high}, {excess.n} seeds"
-    if excess.above(0) and not excess.below(SIGNAL):
+    if excess.above(SIGNAL):
         return [f"At the start gradients on query-key weights say something about labels ({bounds})."]
     if excess.below(SIGNAL):
-        return [f"At the start gradients on query-key weights say no more about labels than chance ({bounds})."]
-    return [f"These seeds do not decide whether gradients on query-key weights say anything of labels ({bounds})."]
+        return [f"At the start gradients on query-key weights say next to nothing about labels ({bounds})."]
+    return [f"These seeds do not decide whether gradients on query-key weights say anything about labels ({bounds})."]
 
 
 def _blindness(evidence: Evidence, *, briefly: bool = False) -> list[str]:

@@ -193,7 +193,8 @@ def _answer(
     claims = decide(study.claims, cases, results)
     missing = sum(case.name not in results and case.left_out is None for case in answers)
     lines = [] if study.reading is None else [study.reading(claims)]
-    lines.append(_settings([case for case in cases if case.left_out is None]))
+    if present := [case for case in cases if case.left_out is None]:
+        lines.append(_settings(present))
     for outcome in ("holds", "does not hold", "undecided"):
         if texts := [f"{claim.claim} ({claim.in_words})" for claim in claims if claim.outcome == outcome]:
             lines.append(f"{outcome.capitalize()}: {'; '.join(texts)}.")
