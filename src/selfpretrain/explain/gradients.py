@@ -23,7 +23,7 @@ from selfpretrain.train.objectives import class_logits
 
 MICRO_BATCH = 4
 """Sequences whose gradients on weights are taken together."""
-GRADIENT_NUMBERS = 2**24
+GRADIENT_NUMBERS = 2**23
 """Numbers of the sequences' gradients that are kept at a time (ours)."""
 LEAST_OF_LABELS = 64
 """Sequences from which it is asked what labels have to do with gradients (ours)."""
