@@ -305,7 +305,7 @@ def solved(fast, slow, **settings):
 def test_one_that_never_stays_at_the_level_needs_more_steps_than_it_made():
     answer = solved(SOLVES, NEVER)
     assert (answer.outcome, answer.effect, answer.ci95) == ("holds", pytest.approx(1.0), (pytest.approx(1.0), None))
-    assert answer.in_words == "at least 2.0 times the label steps"
+    assert answer.in_words == "at least 2.0 times the label steps of spt"
     turned = solved(NEVER, SOLVES)
     assert (turned.outcome, turned.ci95) == ("does not hold", (None, pytest.approx(-1.0)))
 
@@ -323,7 +323,7 @@ def test_self_pretraining_counts_as_the_label_steps_that_it_costs():
     both = solved(SOLVES, SOLVES, total=True)
     assert both.outcome == "does not hold"
     assert 2**both.effect == pytest.approx(20 / 50)
-    assert both.unit == "times the total steps"
+    assert both.unit == "times the total steps of spt"
     assert solved(SOLVES, SOLVES, solved=0.96).effect == 0.0  # at the last validation, all
 
 

@@ -377,4 +377,4 @@ def test_the_preset_of_a_study_is_that_of_its_comparisons(tmp_path):
     config = replace(tiny_config(arms=("scratch", "spt")), model=ModelConfig(width=8, heads=2, patch=0))
     result = run_study(few_labels([1.0]), task=TASK, config=config, out=tmp_path / "o")
     assert result.answer.cases[0].failure is None
-    assert "Layers: 1; width: 8; 12steps of self-pretraining" in result.answer.answer
+    assert "Layers: 1; width: 8; 12 steps of self-pretraining" in result.answer.answer

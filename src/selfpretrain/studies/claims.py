@@ -191,7 +191,7 @@ class Sooner(Claim):
 
     @property
     def unit(self) -> str:
-        return f"{TIMES} the {'total' if self.total else 'label'} steps"
+        return f"{TIMES} the {'total' if self.total else 'label'} steps of {self.arm}"
 
     def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
         return [(self.case, self.arm), (self.other or self.case, self.against)]

@@ -1,5 +1,6 @@
 """Run a study: its comparisons one after the other, in one folder, with one store of trainings."""
 
+import re
 import runpy
 import sys
 import traceback
@@ -193,8 +194,6 @@ def _answer(
     claims = decide(study.claims, cases, results)
     missing = sum(case.name not in results and case.left_out is None for case in answers)
     lines = [] if study.reading is None else [study.reading(claims)]
-    if present := [case for case in cases if case.left_out is None]:
-        lines.append(_settings(present))
     for outcome in ("holds", "does not hold", "undecided"):
         if texts := [f"{claim.claim} ({claim.in_words})" for claim in claims if claim.outcome == outcome]:
             lines.append(f"{outcome.capitalize()}: {'; '.join(texts)}.")
@@ -202,6 +201,8 @@ def _answer(
         lines.append(f"Comparisons without an answer: {missing}.")
     if changed_after is not None:
         lines.append(f"The declaration was changed after {changed_after} comparisons had finished.")
+    if present := [case for case in cases if case.left_out is None]:
+        lines.append(_settings(present))
     return StudyAnswer(
         study=study.name,
         question=study.question,
@@ -223,8 +224,8 @@ def _settings(cases: Sequence[Case]) -> str:
     """Which models were compared, and how long they were trained."""
 
     def values(*names: str) -> str:
-        chosen = (reduce(getattr, names, case.request) for case in cases)
-        return ", ".join(dict.fromkeys(str(value) for value in chosen))
+        chosen = (str(reduce(getattr, names, case.request)) for case in cases)
+        return ", ".join(dict.fromkeys(re.sub(r"(\d)(steps|epochs)", r"\1 \2", value) for value in chosen))
 
     steps = f"{values('pretrain', 'duration')} of self-pretraining and {values('label', 'duration')} of labels"
     return (
