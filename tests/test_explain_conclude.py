@@ -410,7 +410,10 @@ def test_every_family_is_corrected_for_itself():
 )
 @pytest.mark.parametrize("gain", [True, False])
 def test_what_gradients_say_about_labels_is_told_with_a_gain_and_without(excess, words, gain):
-    tests = {"bias": [LabelTest(0.9, 0.06, 0.001)] * 3, "spt": [LabelTest(0.06 + e, 0.06, 0.5) for e in excess]}
+    tests = {
+        "bias": [LabelTest(0.9, 0.06, 0.001, 9999)] * 3,
+        "spt": [LabelTest(0.06 + e, 0.06, 0.5, 9999) for e in excess],
+    }
     known = evidence(carried_by("query-key"), label_tests=tests)
     assert words in said(conclude(known if gain else replace(known, outcome="equal")))
 

@@ -246,7 +246,8 @@ def test_what_labels_have_to_do_with_gradients_is_measured_at_the_start(finished
         for x in sample.batch.x:
             jacobian = torch.cat([g.flatten(1) for g in torch.func.jacrev(logits)(weights, x[None]).values()], 1)
             per_example.append((jacobian[1:] - jacobian[0]).flatten())
-    expected = label_signal(torch.stack(per_example).detach(), sample.batch.y)
+    gradients = torch.stack(per_example).detach()
+    expected = label_signal(gradients @ gradients.T, sample.batch.y)
     for name, value in expected._asdict().items():
         assert_close(at(table, f"label_signal_{name}", run, run.stages[0]), value, rel=1e-3)
 

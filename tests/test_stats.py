@@ -19,12 +19,14 @@ from selfpretrain.stats import (
     Times,
     chance_snr,
     clustered,
+    concordance,
     crossed_interval,
     doublings,
     expected_half_width,
     holm,
-    log_rank_p,
+    log_rank_tails,
     t_interval,
+    with_shared_error,
 )
 
 
@@ -265,10 +267,17 @@ def test_the_p_value_of_any_mean_is_scipys_and_that_of_an_end_is_five_per_cent()
     assert t_interval([1.0]).p_at(0.5) is None
 
 
-def times(*steps, limit=math.inf):
-    """Runs that need so many steps, of which none makes more than ``limit``."""
+def times(*steps, limit=math.inf, every=0.0):
+    """Runs that need so many steps, of which none makes more than ``limit``, validated so often; 0: at every moment."""
     needed = np.array(steps, dtype=float)
-    return Times(np.minimum(needed, limit), needed <= limit)
+    shown = np.ceil(needed / every) * every if every else needed
+    reached = shown <= limit
+    until = np.minimum(shown, limit)
+    return Times(until, np.where(reached, until - every, until), reached)
+
+
+def p_of(one, two):
+    return doublings(one, two).p
 
 
 def observed_less_expected(runs, chosen):
@@ -291,8 +300,9 @@ def test_the_log_rank_test_equals_all_divisions_of_the_runs_by_loops(sizes, limi
     runs = [*zip(one.steps, one.reached, strict=True), *zip(two.steps, two.reached, strict=True)]
     ours = observed_less_expected(runs, range(sizes[0]))
     every = [observed_less_expected(runs, chosen) for chosen in itertools.combinations(range(sum(sizes)), sizes[0])]
-    below, above = (np.mean([sign * other <= sign * ours + 1e-9 for other in every]) for sign in (1, -1))
-    assert log_rank_p(one, two) == pytest.approx(min(1.0, 2 * min(below, above)))
+    early, late = (np.mean([sign * other >= sign * ours - 1e-9 for other in every]) for sign in (1, -1))
+    assert log_rank_tails(one.steps, one.reached, two.steps, two.reached) == pytest.approx((early, late))
+    assert p_of(one, two) == pytest.approx(min(1.0, 2 * min(early, late)))
     reference = stats.logrank(*(stats.CensoredData(t.steps[t.reached], right=t.steps[~t.reached]) for t in (one, two)))
     assert np.sign(round(ours, 9)) == np.sign(round(reference.statistic, 9))
 
@@ -301,7 +311,8 @@ def test_many_runs_are_divided_at_random_and_agree_with_the_large_sample_test():
     chance = np.random.default_rng(0)
     one, two = times(*chance.exponential(1.0, 40), limit=1.5), times(*chance.exponential(1.7, 40), limit=1.5)
     reference = stats.logrank(*(stats.CensoredData(t.steps[t.reached], right=t.steps[~t.reached]) for t in (one, two)))
-    assert log_rank_p(one, two) == pytest.approx(reference.pvalue, abs=0.01)
+    early, late = log_rank_tails(one.steps, one.reached, two.steps, two.reached)
+    assert 2 * min(early, late) == pytest.approx(reference.pvalue, abs=0.01)
 
 
 def test_a_factor_is_unbounded_where_the_slow_side_never_comes_to_it():
@@ -309,7 +320,7 @@ def test_a_factor_is_unbounded_where_the_slow_side_never_comes_to_it():
     never = doublings(times(*[2000] * 5, limit=1000), fast)
     assert (never.high, never.p) == (math.inf, pytest.approx(2 / 252))
     # With one of the fast later than the slow are known to be, 6 of 252 divisions are as extreme, with two 36.
-    assert log_rank_p(never.slow.divided(1000 / 135), fast) == pytest.approx(12 / 252)
+    assert never.p_at(math.log2(1000 / 135)) == pytest.approx(12 / 252)
     assert 2**never.low == pytest.approx(1000 / 130)
     assert doublings(fast, times(*[2000] * 5, limit=1000)).low == -math.inf
     with_three = doublings(times(400, 500, 600), times(100, 110, 120))
@@ -317,27 +328,74 @@ def test_a_factor_is_unbounded_where_the_slow_side_never_comes_to_it():
     assert (with_three.low, with_three.high) == (-math.inf, math.inf)
 
 
+def test_where_all_runs_of_a_side_show_it_at_one_validation_the_factor_lies_between_validations():
+    """From (30, 40] against (10, 20], and against (0, 10], which may be as early as one likes."""
+    slow = times(*[40] * 5, every=10)
+    factor = doublings(slow, times(*[20] * 5, every=10))
+    assert (factor.p, 2**factor.mean, 2**factor.low, 2**factor.high) == pytest.approx((2 / 252, 2, 1.5, 4))
+    first = doublings(slow, times(*[10] * 5, every=10))
+    assert (first.p, 2**first.low, first.high) == (pytest.approx(2 / 252), pytest.approx(3), math.inf)
+    same = doublings(slow, slow)
+    assert same.p == 1.0
+    assert same.low < 0 < same.high
+
+
 @given(st.floats(0.1, 10), st.integers(0, 100))
 def test_other_units_and_sides_leave_a_factor_what_it_is(unit, seed):
     chance = np.random.default_rng(seed)
     slow, fast = times(*chance.lognormal(1, 1, 5), limit=9), times(*chance.lognormal(0, 1, 5), limit=9)
-    factor, scaled, turned = (
-        doublings(slow, fast),
-        doublings(slow.divided(unit), fast.divided(unit)),
-        doublings(fast, slow),
-    )
-    assert (scaled.mean, scaled.low, scaled.high) == pytest.approx((factor.mean, factor.low, factor.high))
+    scaled = doublings(*(Times(t.steps * unit, t.since * unit, t.reached) for t in (slow, fast)))
+    factor, turned = doublings(slow, fast), doublings(fast, slow)
+    assert (scaled.mean, scaled.low, scaled.high) == pytest.approx((factor.mean, factor.low, factor.high), abs=1e-8)
     assert (turned.mean, turned.low, turned.high) == pytest.approx((-factor.mean, -factor.high, -factor.low))
 
 
-@pytest.mark.parametrize("limit", [math.inf, 5.0])
-def test_the_interval_of_a_factor_covers_it_and_no_difference_is_seldom_claimed(limit):
+@pytest.mark.parametrize(("limit", "every"), [(math.inf, 0.0), (5.0, 0.0), (10.0, 0.5), (10.0, 1.0)])
+def test_the_interval_of_a_factor_covers_it_and_no_difference_is_seldom_claimed(limit, every):
+    """Also where the fast side solves it within one or two validations."""
     chance = np.random.default_rng(1)
     covered, claimed = [], []
     for _ in range(400):
         slow, fast = chance.lognormal(0, 0.5, (2, 5))
-        factor = doublings(times(*(3 * slow), limit=limit), times(*fast, limit=limit))
+        factor = doublings(times(*(3 * slow), limit=limit, every=every), times(*fast, limit=limit, every=every))
         covered.append(factor.low <= math.log2(3) <= factor.high)
-        claimed.append(log_rank_p(times(*slow, limit=limit), times(*fast, limit=limit)) < 0.05)
+        equal = doublings(times(*slow, limit=limit, every=every), times(*fast, limit=limit, every=every))
+        claimed.append(equal.p < 0.05)
     assert np.mean(covered) > 0.95 - 2 * math.sqrt(0.05 * 0.95 / 400)
     assert np.mean(claimed) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)
+
+
+def test_the_rank_correlation_is_scipys_and_its_p_value_that_of_all_orders_of_the_things():
+    chance = np.random.default_rng(0)
+    x, y = chance.normal(size=(3, 5)), chance.integers(0, 3, (3, 5)).astype(float)  # with ties
+    result = concordance(x, y)
+
+    def mean_tau(order):
+        return np.mean([stats.kendalltau(a, b[order]).statistic for a, b in zip(x, y, strict=True)])
+
+    every = np.array([mean_tau(list(order)) for order in itertools.permutations(range(5))])
+    assert result.mean == pytest.approx(every[0])
+    assert result.p == pytest.approx(np.mean(np.abs(every) >= abs(every[0]) - 1e-9))
+    by_seed = [stats.kendalltau(a, b).statistic for a, b in zip(x, y, strict=True)]
+    assert result.bounds == pytest.approx(t_interval(by_seed).bounds)
+    with pytest.raises(ValueError, match="no order"):
+        concordance(x, np.zeros_like(y))
+
+
+def test_unrelated_things_are_seldom_called_related_however_alike_the_seeds_are():
+    chance, claimed = np.random.default_rng(0), []
+    for _ in range(200):
+        x, y = (chance.normal(size=6) + 0.05 * chance.normal(size=(5, 6)) for _ in range(2))
+        claimed.append(concordance(x, y).p < 0.05)
+    assert np.mean(claimed) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 200)
+
+
+def test_an_error_that_all_seeds_share_is_in_the_interval():
+    """Seeds with an own error of 1 and a shared one of 1: the t-interval alone would cover about half."""
+    chance, covered, alone = np.random.default_rng(0), [], []
+    for _ in range(1000):
+        seeds = chance.normal() + chance.normal(size=5)
+        covered.append(abs(with_shared_error(seeds, 1.0).mean) < with_shared_error(seeds, 1.0).high - seeds.mean())
+        alone.append(t_interval(seeds).low < 0 < t_interval(seeds).high)
+    assert np.mean(covered) > 0.95 - 2 * math.sqrt(0.05 * 0.95 / 1000)
+    assert np.mean(alone) < 0.8

@@ -224,7 +224,7 @@ def shapes(*masses):
 
 
 def label_tests(*excess, arm="spt"):
-    return {"label_tests": {arm: [LabelTest(0.06 + value, 0.06, 0.5) for value in excess]}}
+    return {"label_tests": {arm: [LabelTest(0.06 + value, 0.06, 0.5, 10_000) for value in excess]}}
 
 
 NEAR, BLIND = LooksNear(text="it does", case="n-1"), Blind(text="it is", case="n-1")
@@ -351,11 +351,23 @@ STRONG, WEAK, NO = (0.3, 0.31, 0.32), (0.1, 0.11, 0.12), (0.0, 0.001, -0.001)
 def test_starts_are_ranked_by_signal_and_by_steps():
     assert foretold(STRONG, WEAK, NO, steps=(2, 5, None)).effect == 1.0
     turned = foretold(STRONG, WEAK, NO, steps=(None, 5, 2))
-    assert (turned.effect, turned.outcome) == (-1.0, "does not hold")
+    assert (turned.effect, turned.ci95, turned.outcome) == (-1.0, (None, None), "undecided")  # seeds show no spread
     ties = foretold(STRONG, WEAK, NO, steps=(3, None, None))  # tau-b by hand: 2 pairs agree, of 3 and of 2 without ties
     assert ties.effect == pytest.approx(2 / math.sqrt(3 * 2))
-    assert foretold(STRONG, WEAK, NO, steps=(None, None, None)).effect == 0.0  # nothing to foretell
+    nothing = foretold(STRONG, WEAK, NO, steps=(None, None, None))
+    assert (nothing.effect, nothing.outcome) == (None, "undecided")
+    assert "nothing to foretell" in nothing.why
 
 
 def test_where_seeds_differ_in_their_ranks_it_is_undecided():
     assert foretold((0.3, 0.0, 0.1), (0.1, 0.3, 0.2), (0.2, 0.1, 0.0), steps=(2, 5, None)).outcome == "undecided"
+
+
+def test_a_signal_that_goes_with_learning_holds_over_the_starts_and_one_that_does_not_is_refuted_over_seeds():
+    """Of six starts and five seeds, in which two starts that are close to each other swap their ranks."""
+    seeds = np.arange(5)
+    signals = [0.1 * n + 0.15 * (seeds == 4) * (n == 2) for n in range(6)]
+    steps = (9, 8, 7, 5, 3, 2)
+    holds = foretold(*signals, steps=steps)
+    assert (holds.outcome, holds.p_adjusted) == ("holds", pytest.approx(2 / 720))
+    assert foretold(*signals, steps=steps[::-1]).outcome == "does not hold"

@@ -14,10 +14,11 @@ from scipy import stats
 LEVEL = 0.95
 ROUNDING = 1e-20
 """Mean squares below are rounding (ours; scores are of the order of 1)."""
-DIVISIONS = 200_000
-"""Ways to divide runs into two sides, that a permutation test looks at; those of ten runs a side are fewer (ours)."""
-ROUNDING_OF_SUMS = 1e-9
-"""Sums of scores that differ by less are equal."""
+DIVISIONS = 50_000
+"""Ways to divide runs, or orders of things, that a permutation test looks at: all of those of nine runs a side, or of
+eight things (ours)."""
+ROUNDING_OF_SUMS, TIE_DECIMALS = 1e-9, 9
+"""Sums of scores that differ by less are equal, and so are times, or their logarithms, to so many decimals."""
 MOST_SEEDS = 100
 """Beyond so many seeds nobody is told to go (ours)."""
 DISAGREEMENT, SEED_SPREAD, GROUP_CORRELATION = 0.2, 0.015, 0.1
@@ -71,6 +72,16 @@ class Interval:
         share = max(self.high - self.mean, self.mean - self.low)  # of ``_all_alike``: 1 - 0.025^(1/n)
         n = math.log(0.5 - LEVEL / 2) / math.log1p(-share) if 0 < share < 1 else 1.0
         return float(min(1.0, 2 * max(0.0, 1 - distance) ** n))
+
+    def subtracted_from(self, bound: float) -> "Interval":
+        """The interval of ``bound`` less the mean.
+
+        >>> t_interval([1.0, 2.0, 3.0]).subtracted_from(5.0).mean
+        3.0
+        """
+        if self.low is None or self.high is None:
+            return replace(self, mean=bound - self.mean, p=None)
+        return replace(self, mean=bound - self.mean, low=bound - self.high, high=bound - self.low, p=self.p_at(bound))
 
     def clipped(self, low: float, high: float) -> "Interval":
         """The same, cut to what the mean can be."""
@@ -271,44 +282,42 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True)
 class Times:
-    """Steps that runs took to come to something.
+    """When runs came to something, as far as validations show it.
 
     Attributes:
-        steps: (n,) at which they did, or the last ones that they made.
-        reached: (n,) whether they did; if not, all that is known is that they need more steps.
+        steps: (n,) of the first validation that shows it, or of the last one.
+        since: (n,) of the validation before: they came to it after that one. Of those that did not, ``steps``.
+        reached: (n,) whether they did; if not, all that is known is that they need more than ``steps``.
     """
 
     steps: NDArray[np.float64]
+    since: NDArray[np.float64]
     reached: NDArray[np.bool_]
 
-    def divided(self, factor: float) -> "Times":
-        return replace(self, steps=self.steps / factor)
 
+def log_rank_tails(
+    one: NDArray[np.float64], one_reached: NDArray[np.bool_], two: NDArray[np.float64], two_reached: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """How often the first side would come to it as early as it does, and as late, if both sides were alike.
 
-def log_rank_p(one: Times, two: Times) -> float:
-    """Two-sided p-value of "both need as many steps", by the log-rank test.
-
-    A run scores ``reached - H(steps)``, where ``H`` is the hazard up to its steps as all runs together show it (Nelson
-    and Aalen). The mean scores of both sides are compared over all ways to divide the runs, or ``DIVISIONS`` of them.
+    A run scores ``reached - H(time)``, where ``H`` is the hazard up to its time as all runs together show it (Nelson
+    and Aalen). The sums of the scores of one side are compared over all ways to divide the runs between the two, or
+    ``DIVISIONS`` of them: the log-rank test. Only the order of times matters.
 
     Source: Peto and Peto (1972), Journal of the Royal Statistical Society A 135; Aalen (1978), Annals of Statistics 6.
 
-    All of the first come first: 2 of the 20 ways to divide 6 runs are so extreme.
+    All of the first come first: one of the 20 ways to divide 6 runs is so extreme.
 
     >>> reached = np.array([True, True, True])
-    >>> round(log_rank_p(Times(np.array([1.0, 2.0, 3.0]), reached), Times(np.array([4.0, 5.0, 6.0]), ~reached)), 6)
-    0.1
+    >>> log_rank_tails(np.array([1.0, 2.0, 3.0]), reached, np.array([4.0, 5.0, 6.0]), ~reached)
+    (0.05, 1.0)
     """
-    steps: NDArray[np.float64] = np.concatenate((one.steps, two.steps))
-    reached = np.concatenate((one.reached, two.reached))
-    at_risk = (steps >= steps[:, None]).sum(axis=1)
-    scores = reached - ((reached / at_risk) * (steps <= steps[:, None])).sum(axis=1)
-    if np.ptp(scores) < ROUNDING:
-        return 1.0
-    sums = scores[_divisions(len(one.steps), len(two.steps))].sum(axis=1)
-    ours = scores[: len(one.steps)].sum()
-    tails = (sums <= ours + ROUNDING_OF_SUMS).mean(), (sums >= ours - ROUNDING_OF_SUMS).mean()
-    return float(min(1.0, 2 * min(tails)))
+    times = np.round(np.concatenate((one, two)), TIE_DECIMALS)
+    reached = np.concatenate((one_reached, two_reached))
+    at_risk = (times >= times[:, None]).sum(axis=1)
+    scores = reached - ((reached / at_risk) * (times <= times[:, None])).sum(axis=1)
+    sums, ours = scores[_divisions(len(one), len(two))].sum(axis=1), scores[: len(one)].sum()
+    return float((sums >= ours - ROUNDING_OF_SUMS).mean()), float((sums <= ours + ROUNDING_OF_SUMS).mean())
 
 
 @functools.cache
@@ -324,42 +333,123 @@ def _divisions(n: int, m: int) -> NDArray[np.int64]:
 class Doublings(Interval):
     """How many times as many steps ``slow`` needs as ``fast``, as a binary logarithm; see ``doublings``.
 
-    ``high`` is infinite where nothing bounds it: where too few runs of ``slow`` came to it at all.
+    An end is infinite where nothing bounds it: where too few runs of a side came to it at all, or so early that the
+    first validation shows it.
     """
 
     slow: Times | None = None
     fast: Times | None = None
 
     def p_at(self, bound: float) -> float | None:
-        """The p-value of "2^bound times as many"."""
-        return None if self.slow is None or self.fast is None else log_rank_p(self.slow.divided(2**bound), self.fast)
+        """The p-value of "2^bound times as many", by the log-rank test.
+
+        Runs came to it somewhere between two validations: each tail is taken where it is largest.
+        """
+        if self.slow is None or self.fast is None:
+            return None
+        return min(1.0, 2 * min(_earlier(self.slow, self.fast, bound), _earlier(self.fast, self.slow, -bound)))
 
 
 def doublings(slow: Times, fast: Times) -> Doublings:
     """The factor between the steps that two sides need, as a binary logarithm, with its 95 % interval.
 
     The interval holds every factor by which the slow side's steps can be divided so that the log-rank test does not
-    tell the sides apart. The estimate is the median ratio over all pairs, runs that never came to it counted with
-    the steps that they made: too low, then, rather than too high.
+    tell the sides apart, wherever between two validations the runs came to it. The estimate is the median ratio over
+    all pairs, at the validations that show it. Runs that never came to it count with the steps that they made, which
+    is too low a factor where they are slow ones, and too high where they are fast ones.
 
     Source: Wei and Gail (1983), Journal of the American Statistical Association 78; Hodges and Lehmann (1963).
 
-    >>> reached = np.ones(5, bool)
-    >>> fast = Times(np.array([100.0, 110, 120, 130, 140]), reached)
-    >>> factor = doublings(Times(4 * fast.steps, reached), fast)
+    >>> reached, steps = np.ones(5, bool), np.array([100.0, 110, 120, 130, 140])
+    >>> factor = doublings(Times(4 * steps, 4 * steps, reached), Times(steps, steps, reached))
     >>> factor.mean, round(2**factor.low, 2), round(2**factor.high, 2), round(factor.p, 4)
     (2.0, 3.33, 4.8, 0.0079)
     """
-    pairs = np.log2(slow.steps[:, None] / fast.steps)
-    ratios, n = np.unique(pairs), min(pairs.shape)
-    result = Doublings(float(np.median(pairs)), None, None, None, n, None, slow, fast)
-    # Between two neighbouring ratios no order of runs changes, and so no p-value.
-    between = [ratios[0] - 1, *((ratios[1:] + ratios[:-1]) / 2), ratios[-1] + 1]
-    kept = [place for place, bound in enumerate(between) if (result.p_at(bound) or 0.0) >= 1 - LEVEL]
-    if not kept or n < 2:
-        return result
-    bounds = [-math.inf, *map(float, ratios), math.inf]
-    return replace(result, low=bounds[kept[0]], high=bounds[kept[-1] + 1], p=result.p_at(0.0))
+    pairs = _log(slow.steps)[:, None] - _log(fast.steps)
+    result = Doublings(float(np.median(pairs)), None, None, None, min(pairs.shape), None, slow, fast)
+    return replace(result, low=-_most(fast, slow), high=_most(slow, fast), p=result.p_at(0.0))
+
+
+def _log(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(divide="ignore"):
+        return np.log2(steps)
+
+
+def _most(slow: Times, fast: Times) -> float:
+    """The most doublings by which ``slow`` can be divided and not be told apart as earlier than ``fast``.
+
+    ``slow`` is as late as its validations allow, and ``fast`` as early.
+    The order of runs, and so the test, changes at the ratios between the two sides alone.
+    """
+    pairs = np.unique(np.round(_log(slow.steps)[:, None] - _log(fast.since), TIE_DECIMALS))
+    ratios = [float(ratio) for ratio in pairs if np.isfinite(ratio)]
+    if not ratios:
+        return math.inf
+    # At each ratio, and beside it up to the next one, to which what holds between them extends.
+    places = [(ratios[0] - 1, ratios[0])]
+    for ratio, after in zip(ratios, [*ratios[1:], math.inf], strict=True):
+        places += [(ratio, ratio), (min((ratio + after) / 2, ratio + 1), after)]
+    return max(end for place, end in places if _earlier(slow, fast, place) >= (1 - LEVEL) / 2)
+
+
+def _earlier(one: Times, two: Times, bound: float) -> float:
+    """The tail of "the first side, divided by 2^bound, is earlier", where it is largest.
+
+    That is with the first side as late, and the second as early, as validations allow.
+    """
+    return log_rank_tails(_log(one.steps) - bound, one.reached, _log(two.since), two.reached)[0]
+
+
+def concordance(x: NDArray[np.float64], y: NDArray[np.float64]) -> Interval:
+    """Kendall's rank correlation (tau-b) of n things, measured S times: x and y are (S, n).
+
+    Mean and interval are over the S (Student's t; none where all are equal). p is that of "no relation between the
+    things": the mean against all orders of y, or ``DIVISIONS`` of them, so that the things are the sample.
+
+    Raises:
+        ValueError: in one of them x or y is the same for all things.
+
+    >>> x = np.array([[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]])
+    >>> result = concordance(x, x)
+    >>> result.mean, result.bounds, round(result.p, 4)  # one of 24 orders
+    (1.0, (None, None), 0.0417)
+    """
+    signs_x, signs_y = (np.sign(values[:, :, None] - values[:, None, :]) for values in (x, y))
+    sizes = np.sqrt((signs_x**2).sum((1, 2)) * (signs_y**2).sum((1, 2)))
+    if not sizes.all():
+        raise ValueError("all things are equal, so there is no order to compare")
+    n = x.shape[1]
+    if math.factorial(n) <= DIVISIONS:
+        orders = np.array(list(itertools.permutations(range(n))))
+    else:
+        drawn = np.random.default_rng(0).permuted(np.tile(np.arange(n), (DIVISIONS, 1)), axis=1)
+        orders = np.concatenate((np.arange(n)[None], drawn))
+    means = np.zeros(len(orders))
+    for a, b, size in zip(signs_x, signs_y, sizes, strict=True):
+        means += (a * b[orders[:, :, None], orders[:, None, :]]).sum((1, 2)) / size / len(x)
+    p = float((np.abs(means) >= abs(means[0]) - ROUNDING_OF_SUMS).mean())
+    taus = (signs_x * signs_y).sum((1, 2)) / sizes
+    if np.ptp(taus) < ROUNDING_OF_SUMS:
+        return Interval(float(taus.mean()), None, None, p, len(taus))
+    return replace(t_interval(taus), p=p)
+
+
+def with_shared_error(numbers: Sequence[float], variance: float) -> Interval:
+    """The t-interval of numbers that share an error of this variance, as seeds that are looked at on the same rows.
+
+    ``m +- t_{.975, df} sqrt(s^2 / n + variance)``, with df by Satterthwaite, where the shared part has no spread; and
+    never narrower than the t-interval without it, which more degrees of freedom would otherwise make it.
+
+    >>> [round(bound, 4) for bound in with_shared_error([1.0, 2.0, 3.0], 0.01).bounds]  # as t_interval
+    [-0.4841, 4.4841]
+    """
+    own = t_interval(numbers)
+    if own.n < 2:
+        return own
+    part = float(np.var(numbers, ddof=1)) / own.n
+    df = (own.n - 1) * (1 + variance / part) ** 2 if part else math.inf
+    shared = _student(own.mean, math.sqrt(part + variance), df, own.n)
+    return max(own, shared, key=lambda interval: interval.high or 0.0)
 
 
 def accuracy_error(accuracy: float, n: int) -> float:

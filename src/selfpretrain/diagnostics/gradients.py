@@ -266,17 +266,18 @@ class LabelSignal(NamedTuple):
     """Of "none", over permutations of the labels."""
 
 
-def label_signal(per_example: Tensor, labels: Tensor, directions: int = 60, permutations: int = 999) -> LabelSignal:
+def label_signal(gram: Tensor, labels: Tensor, directions: int = 60, permutations: int = 999) -> LabelSignal:
     """Whether labels could be learnt from first-order changes of these weights: a permutation test.
 
     The label's gradient is ``sum_i (p_i - y_i) g_i`` with g_i the gradient of the logits of example i. Most of its norm
-    is the mean of g, which is the same for every label, so it is taken out. Of the rest the leading directions are
-    whitened to U (N, d), and the share is ``|U' y|^2 / |y|^2`` with y (N, C) the classes as 0 and 1, less their means.
-    It is compared with what shuffled labels give. Unlike a signal-to-noise ratio it tells a signal from noise where
-    one common direction holds most of the norm.
+    is the mean of g, which is taken out, as calibration of the head's bias does in training: a label that only scales
+    the gradient along that direction is not seen. Of the rest the leading directions are whitened to U (N, d), and the
+    share is ``|U' y|^2 / |y|^2`` with y (N, C) the classes as 0 and 1, less their means. It is compared with what
+    shuffled labels give. Unlike a signal-to-noise ratio it tells a signal from noise where one common direction holds
+    most of the norm.
 
     Args:
-        per_example: (N, P), gradients of the examples' logits, those of all logits side by side.
+        gram: (N, N), ``g_i . g_j`` of the examples' gradients; those of several logits and weights add up.
         labels: (N,) classes.
         directions: of the gradients that are looked at, at most a quarter of the examples.
 
@@ -287,18 +288,18 @@ def label_signal(per_example: Tensor, labels: Tensor, directions: int = 60, perm
 
     >>> g = torch.randn(200, 50, generator=torch.Generator().manual_seed(0))
     >>> y = torch.arange(200) % 2
-    >>> label_signal(g, y, 10).p > 0.05, label_signal(torch.cat((g, 9.0 * y[:, None]), 1), y, 10).p
+    >>> label_signal(g @ g.T, y, 10).p > 0.05, label_signal(g @ g.T + 81.0 * torch.outer(y, y), y, 10).p
     (True, 0.001)
     """
     n, present = len(labels), len(labels.bincount().nonzero())
     if n < 8 or present < 2:
         raise ValueError(f"{n} examples of {present} classes; give eight or more, of two or more")
-    g = per_example.double()
-    g = g / g.norm().clamp(min=torch.finfo(torch.float64).tiny)
-    common = g.mean(0)
-    g = g - torch.outer(g @ common / common.square().sum(), common) if common.any() else g
-    g = g - g.mean(0)
-    values, vectors = torch.linalg.eigh(g @ g.T)
+    gram = gram.double() / gram.trace()
+    along = gram.mean(1)  # of every gradient with their mean
+    if along.mean() > 0:
+        gram = gram - torch.outer(along, along) / along.mean()
+    gram = gram - gram.mean(0) - gram.mean(1, keepdim=True) + gram.mean()
+    values, vectors = torch.linalg.eigh(gram)
     kept = min(directions, n // 4, int((values > values[-1] * n * torch.finfo(torch.float32).eps).sum()))
     leading = vectors[:, n - kept :]
     y = nn.functional.one_hot(labels).double()

@@ -33,7 +33,7 @@ from selfpretrain.explain.table import pick
 from selfpretrain.files import to_dict
 from selfpretrain.model.groups import Group
 from selfpretrain.registry import ARMS
-from selfpretrain.stats import Interval, chance_snr, holm, t_interval
+from selfpretrain.stats import Interval, chance_snr, holm, t_interval, with_shared_error
 
 HALF = 0.5
 """Share of the gain that decides (ours)."""
@@ -76,11 +76,22 @@ class LabelTest(NamedTuple):
     share: float
     chance: float
     p: float
+    n: int
 
     @property
     def excess(self) -> float:
         """Share of the labels' variance that is explained beyond chance."""
         return self.share - self.chance
+
+
+def label_excess(tests: Sequence[LabelTest]) -> Interval:
+    """The mean excess over seeds, which are looked at with the same sequences and so share what is chance in these.
+
+    That part is at most the variance of a share without a signal, ``2 c (1 - c) / (n + 1)`` of a beta distribution with
+    mean c.
+    """
+    chance, n = tests[0].chance, tests[0].n
+    return with_shared_error([test.excess for test in tests], 2 * chance * (1 - chance) / (n + 1))
 
 
 class Shape(NamedTuple):
@@ -181,9 +192,10 @@ def _signals(table: DataFrame) -> list[Signals]:
 
 
 def _label_tests(table: DataFrame) -> dict[str, list[LabelTest]]:
-    names = [f"label_signal_{part}" for part in LabelTest._fields]
+    names = [f"label_signal_{part}" for part in LabelTest._fields[:-1]]
     rows = table[table["name"].isin(names) & (table["stage"] == "start")]
     tests = rows.pivot(index=["arm", "seed"], columns="name", values="value").reindex(columns=names).dropna()
+    tests["n"] = rows.groupby(["arm", "seed"])["n"].first()
     return {
         str(arm): [LabelTest(*test) for test in of_arm.sort_index().itertuples(index=False)]
         for arm, of_arm in tests.groupby(level="arm", sort=False)
@@ -484,7 +496,7 @@ def _label_signal(evidence: Evidence) -> list[str]:
     tests = evidence.shared_label_tests
     if len(tests) < MIN_SEEDS:
         return []
-    excess = t_interval([test.excess for test in tests])
+    excess = label_excess(tests)
     low, high = (f"{100 * (bound or 0.0):.1f}" for bound in excess.bounds)
     bounds = f"{100 * excess.mean:.1f}% of their variance beyond chance, 95% interval {low} to {high}, {excess.n} seeds"
     if excess.above(SIGNAL):

@@ -23,10 +23,9 @@ from selfpretrain.train.objectives import class_logits
 
 MICRO_BATCH = 4
 """Sequences whose gradients on weights are taken together."""
-GRADIENT_NUMBERS = 2**23
-"""Numbers of the sequences' gradients that are kept at a time (ours)."""
-LEAST_OF_LABELS = 64
-"""Sequences from which it is asked what labels have to do with gradients (ours)."""
+GRADIENT_NUMBERS, GRADIENTS, LEAST_OF_LABELS = 2**26, 4000, 64
+"""Of the test of labels: numbers of gradients that are kept at a time, gradients that are taken where there are many
+classes, and sequences below which nothing is asked (ours)."""
 LONGEST_LAG = 16
 """Lags whose signal is kept one by one, and --max-lag if it is longer."""
 
@@ -135,23 +134,25 @@ def _on_groups(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> I
 def _of_labels(model: SequenceModel, sample: Sample, where: dict[str, Any]) -> Iterator[Measurement]:
     """Whether labels have anything to do with the gradients of the logits on query-key weights; see ``label_signal``.
 
-    Of C classes the C - 1 differences from the first logit count. So many sequences are taken that their gradients fit.
+    Of C classes the C - 1 differences from the first logit count, one after the other.
     """
     weights = [weight for name, weight in model.named_parameters() if group_of(name) == QUERY_KEY[0]]
-    classes = model.label_layer.out_features
-    n = min(len(sample), GRADIENT_NUMBERS // ((classes - 1) * sum(weight.numel() for weight in weights)))
+    others = model.label_layer.out_features - 1
+    fit = GRADIENT_NUMBERS // sum(weight.numel() for weight in weights)
+    n = min(len(sample), fit, max(LEAST_OF_LABELS, GRADIENTS // others))
     if n < LEAST_OF_LABELS or len(sample.batch.y[:n].bincount().nonzero()) < 2:
         return
-    gradients = []
+
+    def gradient(one: Sample, other: int) -> Tensor:
+        (logits,) = class_logits(model, one.batch, model.inputs)
+        return torch.cat([g.flatten() for g in torch.autograd.grad(logits[other] - logits[0], weights)])
+
+    singles, gram = sample.part(0, n).chunks(1), torch.zeros(n, n)
     with observed(model):
-        for one in sample.part(0, n).chunks(1):
-            (logits,) = class_logits(model, one.batch, model.inputs)
-            parts = [
-                torch.autograd.grad(logits[c] - logits[0], weights, retain_graph=c < classes - 1)
-                for c in range(1, classes)
-            ]
-            gradients.append(torch.cat([g.flatten() for part in parts for g in part]))
-    signal = formulas.label_signal(torch.stack(gradients), sample.batch.y[:n])
+        for other in range(1, others + 1):
+            gradients = torch.stack([gradient(one, other) for one in singles])
+            gram += gradients @ gradients.T
+    signal = formulas.label_signal(gram, sample.batch.y[:n])
     for ending, value in signal._asdict().items():
         yield Measurement(
             name=f"label_signal_{ending}", values=value, unit="1", loss="label", group=QUERY_KEY[0], n=n, **where

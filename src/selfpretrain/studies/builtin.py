@@ -92,7 +92,7 @@ def to_solve(ground: Ground, steps: int = 800) -> Ground:
     task, config = ground.task, with_more_seeds(ground).config
     if task.data == "proximity":
         task = replace(task, options={**task.options, "law": "steps"})
-        if ground.profile == "small":
+        if ground.profile == "small" and not ground.is_given:
             config = changed(config, "label", duration=f"{steps}steps")
             config = changed(config, "pretrain", duration="400steps")
             config = changed(config, "train", lr=(3e-3, 1e-2))  # lower ones only take longer
@@ -100,24 +100,36 @@ def to_solve(ground: Ground, steps: int = 800) -> Ground:
     return replace(ground, config=config, task=task)
 
 
+def sooner_along(axis: str, few: tuple[int, str], many: tuple[int, str]) -> list[Claim]:
+    """That self-pretraining solves it sooner at two values of a setting, and scratch sooner with the larger one."""
+    (least, with_few), (most, with_many) = few, many
+    ends = ((least, with_few), (most, with_many))
+    words = {
+        False: "self-pretraining solves it sooner than scratch",
+        True: "it does so with its own compute counted",
+    }
+    return [
+        *(
+            Sooner(text=f"{with_value.capitalize()} {words[total]}", case=f"{axis}-{value}", total=total)
+            for total in words
+            for value, with_value in ends
+        ),
+        Sooner(
+            text=f"Scratch solves it sooner {with_many} than {with_few}",
+            case=f"{axis}-{most}",
+            arm="scratch",
+            other=f"{axis}-{least}",
+        ),
+        Changes(text=f"The gain in accuracy falls with the {axis}", axis=axis, falls=True),
+    ]
+
+
 @study(
     name="depth",
     question="Does the gain of self-pretraining need depth, or does depth help labels alone to learn sooner?",
     expected="It is there with a single layer as with four; more layers do not help labels alone.",
-    minutes=15,
-    claims=[
-        Sooner(text="With one layer self-pretraining solves it sooner than scratch", case="depth-1"),
-        Sooner(text="With four layers self-pretraining solves it sooner than scratch", case="depth-4"),
-        Sooner(text="With one layer it does so with its own compute counted", case="depth-1", total=True),
-        Sooner(text="With four layers it does so with its own compute counted", case="depth-4", total=True),
-        Sooner(
-            text="Scratch solves it sooner with four layers than with one",
-            case="depth-4",
-            arm="scratch",
-            other="depth-1",
-        ),
-        Changes(text="The gain in accuracy falls with depth", axis="depth", falls=True),
-    ],
+    minutes=20,
+    claims=sooner_along("depth", (1, "with one layer"), (4, "with four layers")),
     own_data=True,
 )
 def _depth(ground: Ground) -> list[Case]:
@@ -129,19 +141,7 @@ def _depth(ground: Ground) -> list[Case]:
     question="Does the gain of self-pretraining shrink as the model grows wider?",
     expected="A wider model learns from labels alone sooner, and still later than after self-pretraining.",
     minutes=15,
-    claims=[
-        Sooner(text="At width 16 self-pretraining solves it sooner than scratch", case="width-16"),
-        Sooner(text="At width 64 self-pretraining solves it sooner than scratch", case="width-64"),
-        Sooner(text="At width 16 it does so with its own compute counted", case="width-16", total=True),
-        Sooner(text="At width 64 it does so with its own compute counted", case="width-64", total=True),
-        Sooner(
-            text="Scratch solves it sooner at width 64 than at width 16",
-            case="width-64",
-            arm="scratch",
-            other="width-16",
-        ),
-        Changes(text="The gain in accuracy falls with the width", axis="width", falls=True),
-    ],
+    claims=sooner_along("width", (16, "at width 16"), (64, "at width 64")),
     own_data=True,
 )
 def _width(ground: Ground) -> list[Case]:
@@ -347,7 +347,7 @@ STARTS_OF: dict[str, tuple[str, str, dict[str, Any]]] = {
     minutes=20,
     claims=[
         Foretells(
-            text="The more labels have to do with query-key gradients at the start, the sooner they solve the task",
+            text="Among eight starts, the more query-key gradients say about labels, the sooner these solve the task",
             starts=tuple((f"start-{name}", arm) for name, (arm, _, _) in STARTS_OF.items()),
         ),
         Blind(text="On mirror images the label is blind to query-key weights", case="start-mirror"),
@@ -595,7 +595,7 @@ LENGTHS = (4, 8, 16, 32, 80)
 )
 def _scaling_length(ground: Ground) -> list[Case]:
     config = with_more_seeds(ground).config
-    config = times(config, "label", 4) if ground.profile == "small" else config
+    config = times(config, "label", 4) if ground.profile == "small" and not ground.is_given else config
     return replace(ground, config=config).along(
         "length",
         LENGTHS,

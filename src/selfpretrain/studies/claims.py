@@ -169,7 +169,7 @@ class Sooner(Claim):
 
     Solved is a validation accuracy that stays at ``solved`` or above up to the end. The effect is the factor between
     the steps of both, as a binary logarithm, with the interval of ``stats.doublings``: runs that never solve it count
-    as runs that need more steps than they made. Four seeds at least can decide it.
+    as runs that need more steps than they made. Five seeds at least can decide two such claims.
 
     Attributes:
         case: name of the case.
@@ -224,8 +224,10 @@ def _times(result: CaseResult, arm: str, solved: float, total: bool = False) -> 
         return None
     before = entry.flops_pretrain * entry.steps_label / entry.flops_label if total else 0.0
     unsolved = [max((n for n, (_, acc) in enumerate(curve, 1) if acc < solved), default=0) for curve in curves]
-    steps = [before + curve[min(n, len(curve) - 1)][0] for n, curve in zip(unsolved, curves, strict=True)]
-    return Times(np.array(steps), np.array([n < len(curve) for n, curve in zip(unsolved, curves, strict=True)]))
+    steps = [[0, *(step for step, _ in curve)] for curve in curves]
+    since = np.array([at[n] for n, at in zip(unsolved, steps, strict=True)])
+    until = np.array([at[min(n + 1, len(at) - 1)] for n, at in zip(unsolved, steps, strict=True)])
+    return Times(before + until, before + since, since < until)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -365,10 +367,7 @@ class Recovers(OfDiagnosis):
         if self.cell not in intervals:
             return f"there is no transplant {self.cell} in {self.case}"
         interval = intervals[self.cell]
-        if not self.fails:
-            return interval
-        high, low = (None if bound is None else -bound for bound in interval.bounds)
-        return replace(interval, mean=-interval.mean, low=low, high=high)
+        return interval.subtracted_from(0.0) if self.fails else interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -395,7 +394,7 @@ class Blind(OfDiagnosis):
     """At the start labels have no more to do with gradients on query-key weights than chance: an equivalence.
 
     What the gradients explain of the labels' variance beyond chance (``diagnostics.gradients.label_signal``) is below
-    ``SIGNAL``; the t-interval over seeds.
+    ``SIGNAL``; the interval over seeds, and over sequences, which seeds share.
 
     Attributes:
         arm: whose start.
@@ -411,9 +410,12 @@ class Blind(OfDiagnosis):
         return [(self.case, self.arm)]
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
+        from selfpretrain.explain.conclude import label_excess
+
         tests = _label_tests(results[self.case], self.arm)
-        missing = f"in {self.case} gradients on query-key weights were not looked at"
-        return [SIGNAL - test.excess for test in tests] or missing
+        if not tests:
+            return f"in {self.case} gradients on query-key weights were not looked at"
+        return label_excess(tests).subtracted_from(SIGNAL)
 
 
 def _label_tests(result: CaseResult, arm: str) -> "Sequence[LabelTest]":
@@ -433,9 +435,10 @@ FORETELLS = 0.3
 class Foretells(Claim):
     """Where labels have more to do with the gradients at the start, they solve the task sooner.
 
-    The effect is Kendall's rank correlation (tau-b) over the starts, for each seed: of what gradients on query-key
-    weights explain of the labels' variance, and the label steps to solve the task, as in ``Sooner``; starts that never
-    solve it come last, together. The t-interval over seeds: other starts and tasks are not part of it.
+    The effect is Kendall's rank correlation (tau-b) over the starts, as a mean over seeds: of what gradients on
+    query-key weights explain of the labels' variance, and the label steps to solve the task, as in ``Sooner``; starts
+    that never solve it come last, together. It holds by a permutation test over the starts, and is refuted by the
+    interval over seeds.
 
     Attributes:
         starts: the case and the arm of each.
@@ -446,7 +449,7 @@ class Foretells(Claim):
 
     least = FORETELLS
     section = "gradients"
-    refuted_by = f"a rank correlation that is reliably below {FORETELLS:g}"
+    refuted_by = f"a rank correlation over these starts that is reliably below {FORETELLS:g} over seeds"
     unit = "% of a perfect rank correlation"
 
     def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
@@ -454,21 +457,22 @@ class Foretells(Claim):
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         import numpy as np
-        from scipy import stats
+
+        from selfpretrain.stats import concordance
 
         steps, shares = [], []
         for case, arm in self.starts:
             times, tests = _times(results[case], arm, self.solved), _label_tests(results[case], arm)
             if times is None or len(tests) != len(times.steps):
                 return f"{case} has runs that failed, or was not looked at"
-            steps.append(np.where(times.reached, times.steps, np.inf))
-            shares.append([test.excess for test in tests])
+            steps.append(np.where(times.reached, times.steps, np.finfo(np.float64).max))
+            shares.append(np.array([test.excess for test in tests]))
         if len({len(seeds) for seeds in shares}) > 1:
             return UNPAIRED
-        correlations = [
-            stats.kendalltau(a, b).statistic for a, b in zip(np.transpose(shares), -np.transpose(steps), strict=True)
-        ]
-        return [float(tau) if np.isfinite(tau) else 0.0 for tau in correlations]
+        try:
+            return concordance(np.transpose(shares), -np.transpose(steps))
+        except ValueError:
+            return "with some seed all starts, or none, solve the task alike, so there is nothing to foretell"
 
 
 def decide(claims: Sequence[Claim], cases: Sequence[Case], results: Results) -> list[ClaimAnswer]:

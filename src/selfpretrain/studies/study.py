@@ -71,8 +71,10 @@ class ClaimAnswer:
     @property
     def in_words(self) -> str:
         """The effect with its unit and interval, or why it was not measured."""
-        if self.effect is None or self.ci95 == (None, None):
-            return f"not measured: {self.why or 'no interval'}"
+        if self.effect is None:
+            return f"not measured: {self.why}"
+        if self.ci95 == (None, None):
+            return f"{self.shown(self.effect)} {self.unit}, no interval"
         if None in self.ci95:
             return f"{self.interval} {self.unit}"
         return f"{self.shown(self.effect)} {self.unit}, {self.interval}"
@@ -213,12 +215,14 @@ class Ground:
         config: a comparison of scratch and spt.
         task: ``proximity``, or the user's own data.
         data_dir: folder of the files of real data.
+        is_given: whether somebody asked for this model and training, whose steps and rates then stay.
     """
 
     profile: Profile
     config: CompareConfig
     task: TaskConfig
     data_dir: Path = FOLDER
+    is_given: bool = False
 
     def along(
         self,
@@ -284,13 +288,12 @@ def ground(
         config: model, training and seeds; None is the smallest model and three seeds, or ``small`` and ten in the
             profile full.
     """
-    if config is not None:
-        return Ground(profile, config, task or TaskConfig(), data_folder(data_dir))
-    config, own = CompareConfig(seeds=3), TaskConfig()
+    usual, own = CompareConfig(seeds=3), TaskConfig()
     if profile == "full":
-        config = replace(PRESETS["small"].config, seeds=10)
+        usual = replace(PRESETS["small"].config, seeds=10)
         own = TaskConfig(options={"symbols": 16, "length": 256, "sequences": 20_000})
-    return Ground(profile, replace(config, arms=("scratch", "spt")), task or own, data_folder(data_dir))
+    asked = replace(usual, arms=("scratch", "spt")) if config is None else config
+    return Ground(profile, asked, task or own, data_folder(data_dir), is_given=config is not None)
 
 
 def line_of(error: BaseException, path: str) -> int | str:
