@@ -13,6 +13,7 @@ from selfpretrain.config import ModelConfig
 from selfpretrain.data.load import load_task
 from selfpretrain.diagnostics.gradients import blindness_ratio, label_signal
 from selfpretrain.diagnostics.protocol import observed
+from selfpretrain.explain import gradients
 from selfpretrain.explain.table import pick
 from selfpretrain.streams import torch_stream
 from stand_in import measured, numbers, stand_in, telling_task
@@ -246,10 +247,18 @@ def test_what_labels_have_to_do_with_gradients_is_measured_at_the_start(finished
         for x in sample.batch.x:
             jacobian = torch.cat([g.flatten(1) for g in torch.func.jacrev(logits)(weights, x[None]).values()], 1)
             per_example.append((jacobian[1:] - jacobian[0]).flatten())
-    gradients = torch.stack(per_example).detach()
-    expected = label_signal(gradients @ gradients.T, sample.batch.y)
+    g = torch.stack(per_example).detach()
+    expected = label_signal(g @ g.T, sample.batch.y)
     for name, value in expected._asdict().items():
         assert_close(at(table, f"label_signal_{name}", run, run.stages[0]), value, rel=1e-3)
+
+
+def test_with_many_classes_fewer_sequences_are_asked_and_with_too_few_nothing_is(finished, monkeypatch):
+    subject = stand_in(finished, MANY, MODELS["mean"])
+    monkeypatch.setattr(gradients, "GRADIENTS", 70)
+    assert set(pick(measured(subject, "gradients"), "label_signal_share")["n"]) == {70}
+    monkeypatch.setattr(gradients, "GRADIENT_NUMBERS", 100)
+    assert pick(measured(subject, "gradients"), "label_signal_share").empty
 
 
 def test_sizes_of_updates_are_those_that_training_recorded(subject, table):

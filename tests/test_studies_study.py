@@ -1,11 +1,14 @@
 """Cases have names and axes of their own; real data are left out where they are not at hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from conftest import tiny_config
 from selfpretrain.arguments import STUDYS_OWN, data_of_study
 from selfpretrain.config import DiagnoseConfig, TaskConfig, TrainConfig
 from selfpretrain.errors import RequestError
+from selfpretrain.registry import PRESETS, STUDIES
 from selfpretrain.studies import Case, ground
 from selfpretrain.studies.run import run_study
 from test_studies_run import TINY
@@ -61,3 +64,17 @@ def test_options_of_data_without_data_are_refused():
     assert data_of_study(TaskConfig(data="my.csv", label="y")) == TaskConfig(data="my.csv", label="y")
     with pytest.raises(RequestError, match="is of no use without DATA"):
         data_of_study(TaskConfig(data=STUDYS_OWN, label="y"))
+
+
+def test_model_and_training_that_are_asked_for_stay_and_so_does_the_task_of_a_profile():
+    config = replace(PRESETS["amos-image"].config, arms=("scratch", "spt"), seeds=5)
+    asked = ground("full", config=config)
+    assert asked.task == ground("full").task
+    assert ground("small", config=config).task == ground("small").task
+    for case in STUDIES["depth"].cases_on(ground("small", config=config)):
+        same = replace(
+            case.config,
+            model=config.model,
+            label=replace(case.config.label, evaluate_every=config.label.evaluate_every),
+        )
+        assert same == config  # but for how often it is validated
