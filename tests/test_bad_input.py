@@ -279,6 +279,8 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--out=/proc/x"], ["--out /proc/x cannot be written to", "name another"]),
         (["compare", "--workers=99"], ["--workers 99", "cores"]),
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
+        (["compare", "--label-fractions=0.0000001,1"], ["--label-fractions (1e-07, 1.0)", "from 1e-06 to 1"]),
+        (["compare", "--label-fractions=0.1,1", "--budget=1m"], ["cannot be combined with --budget"]),
         (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
         (["compaer"], ["unknown verb 'compaer'", "compare"]),
         (["report", "nowhere"], ["nowhere: no comparison to draw"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfpretrain.arms.builtin import SETS
-from selfpretrain.config import ARGUMENT, PYTHON, RARE, CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.config import ARGUMENT, PYTHON, RARE, SHARES, CompareConfig, DiagnoseConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, require_at_least
 from selfpretrain.options import filled, parse, task_help
 from selfpretrain.presets import preset_of
@@ -73,8 +73,10 @@ class CompareArguments(_Training):
         shares = self.label_fractions
         if shares is None:
             return
-        if not shares or len(set(shares)) < len(shares) or not all(0 < share <= 1 for share in shares):
-            raise SettingError("label_fractions", shares, "are no shares; give different ones, like 0.01,0.1,1")
+        least, most = SHARES
+        if not shares or len(set(shares)) < len(shares) or not all(least <= share <= most for share in shares):
+            cure = f"give different ones from {least:g} to {most:g}, like 0.01,0.1,1"
+            raise SettingError("label_fractions", shares, f"cannot be used; {cure}")
         if self.budget is not None or self.plan:
             what = "plan" if self.plan else "budget"
             raise SettingError("label_fractions", shares, f"cannot be combined with --{what}; shorten --label.duration")

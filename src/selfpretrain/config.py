@@ -27,6 +27,8 @@ Init = Literal["default", "tied", "mimetic-qk", "mimetic", "impulse"]
 PhaseName = Literal["pretrain", "label"]
 ABSOLUTE = ("sinusoidal", "learned")
 """Position codes that are added to the embedding."""
+SHARES = (1e-6, 1.0)
+"""The smallest and the largest share of data or labels that can be asked for."""
 PYTHON: Mapping[str, Any] = {"python": True}
 RARE: Mapping[str, Any] = {"rare": True}
 ARGUMENT: Mapping[str, Any] = {"argument": True}
@@ -105,7 +107,7 @@ class TaskConfig:
 
     def __post_init__(self) -> None:
         require_at_least(self, max_length=1, data_seed=0)
-        require_between(self, fraction=(1e-6, 1.0), label_fraction=(1e-6, 1.0))
+        require_between(self, fraction=SHARES, label_fraction=SHARES)
         for name in ("sequence", "pair", "label", "split", "group", "series", "time", "unlabelled"):
             value = getattr(self, name)
             if isinstance(value, int | float | tuple):  # a column or a class that is no text in Python
