@@ -15,7 +15,10 @@ from rich.console import Console
 
 from conftest import TINY_FLAGS, tiny_config
 from selfpretrain.cli import main
+from selfpretrain.comparison.plan import Plan
+from selfpretrain.comparison.request import Request
 from selfpretrain.config import ModelConfig, TaskConfig, TrainConfig
+from selfpretrain.data.load import load_task
 from selfpretrain.errors import RequestError
 from selfpretrain.registry import STUDIES
 from selfpretrain.report.study import StudyContent, render_study
@@ -378,3 +381,43 @@ def test_the_preset_of_a_study_is_that_of_its_comparisons(tmp_path):
     result = run_study(few_labels([1.0]), task=TASK, config=config, out=tmp_path / "o")
     assert result.answer.cases[0].failure is None
     assert "Layers: 1; width: 8; 12 steps of self-pretraining" in result.answer.answer
+
+
+def test_a_budget_multiplies_the_steps_of_what_is_compared_on_the_same_data(tmp_path, monkeypatch):
+    """Two cases on one data set get as much time as one on another, and keep their proportions."""
+
+    def cases(ground=None):
+        config = tiny_config(arms=("scratch", "spt"), train=ONE_RATE)
+        config = replace(config, pretrain=replace(config.pretrain, duration="100steps"))
+        two, three = (replace(config, label=replace(config.label, duration=f"{n}steps")) for n in (200, 300))
+        noise = Case({"steps": "noise"}, two, replace(TASK, data="noise"))
+        return [Case({"steps": 2}, two, TASK), Case({"steps": 3}, three, TASK), noise]
+
+    def flops(cases):
+        """Of all trainings; shared ones count once."""
+        plans = [Plan.of(Request.of(load_task(case.task), case.config)) for case in cases]
+        return sum({key: plan.flops(one) for plan in plans for key, one in plan.trainings.items()}.values())
+
+    speed = flops(cases()) / 4000  # FLOPs per second, of a machine that takes 4,000 seconds for the study as it is
+    times = lambda plan, **_: replace(plan, seconds=plan.total_flops / speed)  # noqa: E731
+    monkeypatch.setattr("selfpretrain.studies.budget.timed", times)
+    study = replace(TINY, claims=(ahead("steps-2"), ahead("steps-3")), cases=cases)
+    run = {"study": study, "out": tmp_path / "o", "budget": "500s"}
+    answer = run_study(**run).answer
+    part = 0.8 * 500 / 2 * speed  # a fifth stays free
+    for data, on_it in (("proximity", cases()[:2]), ("noise", cases()[2:])):
+        assert answer.shares[data] * flops(on_it) == pytest.approx(part, rel=0.02)  # less what reading the data took
+    folder, share = StudyFolder(tmp_path / "o"), answer.shares["proximity"]
+    configs = [folder.case(name).record.request for name in ("steps-2", "steps-3")]
+    assert [config.pretrain.duration for config in configs] == 2 * [f"{round(100 * share)}steps"]
+    assert [config.label.duration for config in configs] == [f"{round(n * share)}steps" for n in (200, 300)]
+    monkeypatch.undo()  # the same budget again goes on, and times nothing
+    again = []
+    assert run_study(**run, watch=again.append).answer == answer
+    assert not [event for event in again if isinstance(event, Done)]
+
+
+def test_a_budget_that_is_too_short_for_a_study_is_refused_with_what_it_needs(tmp_path):
+    with pytest.raises(RequestError, match=r"budget 1s is too short: the study needs about \d+ s at least"):
+        run_study(TINY, out=tmp_path / "p", budget="1s")
+    assert not (tmp_path / "p").exists()

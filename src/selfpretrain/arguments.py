@@ -77,9 +77,8 @@ class CompareArguments(_Training):
         if not shares or len(set(shares)) < len(shares) or not all(least <= share <= most for share in shares):
             cure = f"give different ones from {least:g} to {most:g}, like 0.01,0.1,1"
             raise SettingError("label_fractions", shares, f"cannot be used; {cure}")
-        if self.budget is not None or self.plan:
-            what = "plan" if self.plan else "budget"
-            raise SettingError("label_fractions", shares, f"cannot be combined with --{what}; shorten --label.duration")
+        if self.plan:
+            raise SettingError("label_fractions", shares, "cannot be combined with --plan; give --budget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +113,9 @@ class StudyArguments(_Training):
     preset: str | None = None
     """A named set of model and training settings, on which the comparisons stand. If not given: the smallest model,
     whatever DATA is; --preset standard takes the model that compare takes for a file."""
+    budget: str | None = None
+    """Time budget, such as 30m or 2h. Steps are timed on this machine; then those of all comparisons on the same data
+    are multiplied by one number. Data sets get the same time each."""
     out: Path | None = None
     """Output folder. If not given: runs/study-<name>, followed by the name of DATA if there is one."""
 

@@ -268,6 +268,7 @@ def _run_study(
             profile,
             task,
             config=config,
+            budget=arguments.budget,
             out=arguments.out,
             data_dir=arguments.task.data_dir,
             workers=workers,

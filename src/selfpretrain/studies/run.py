@@ -3,6 +3,7 @@
 import re
 import runpy
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import selfpretrain
+from selfpretrain.comparison.budget import seconds_of
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
@@ -25,6 +27,7 @@ from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants import matrix, plan_of
 from selfpretrain.files import NO_ROOM, fingerprint
 from selfpretrain.registry import STUDIES
+from selfpretrain.studies.budget import multiplied, shares_within
 from selfpretrain.studies.claims import Results, decide
 from selfpretrain.studies.folder import StudyFolder
 from selfpretrain.studies.study import Case, CaseAnswer, Profile, Study, StudyAnswer, ground, line_of
@@ -45,6 +48,7 @@ def run_study(
     task: TaskConfig | None = None,
     *,
     config: CompareConfig | None = None,
+    budget: str | None = None,
     out: Path | str | None = None,
     data_dir: Path | None = None,
     workers: int = 1,
@@ -58,6 +62,8 @@ def run_study(
     Args:
         task: the user's own data, for a study that can be run on them; None: the data that the study names.
         config: model, training and seeds of the comparisons, where the study does not vary them; see ``ground``.
+        budget: a time like 30m, to which the steps of all comparisons on the same data are multiplied by one number;
+            None leaves them as they are. The same budget again goes on with the same steps.
         out: the folder; None is ``runs/study-<name>``, followed by the name of the user's own data.
         data_dir: folder of the files of real data; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
         workers: trainings at a time.
@@ -68,6 +74,9 @@ def run_study(
         RequestError: the folder belongs to something else, or the cases do not fit or cannot be planned. Then nothing
             is written.
     """
+    begun = time.monotonic()
+    if budget is not None:
+        seconds_of(budget)  # refuses what is no time before anything is read
     if data_dir is not None and not data_dir.is_dir():
         raise SettingError("data_dir", data_dir, "is no folder; name the one with the files of examples/real_data.py")
     if task is not None and not study.own_data:
@@ -79,16 +88,26 @@ def run_study(
     for case in cases:
         if case.name in tasks and case.diagnosis is not None and tasks[case.name].inputs.per_row > 1:
             raise RequestError(f"the study {study.name} diagnoses, and diagnose cannot look at rows that are pairs yet")
-    answers = [_unanswered(case, tasks) for case in cases]
     data_name = "" if task is None else f"-{Path(task.data).stem}"
     folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{data_name}")
     costs = _costs(cases, tasks, folder)
+    shares: Mapping[str, float] = {}
+    if budget is not None:
+        known = folder.known
+        if known is not None and known.budget == budget:
+            shares = known.shares  # timed anew they would be a little other ones, and nothing would go on
+        else:
+            shares = shares_within(budget, cases, tasks, costs, begun=begun, workers=workers, watch=watch)
+        cases = [multiplied(case, shares.get(case.task.data, 1.0)) for case in cases]
+        costs = _costs(cases, tasks, folder)
+    answers = [_unanswered(case, tasks) for case in cases]
     with folder.claimed(study.name, profile):
         changed_after = _changed_after(study, folder)
 
         def write() -> None:
             results = folder.results([case for case in answers if case.failure is None])
-            folder.write(_answer(study, profile, cases, answers, results, changed_after), results)
+            answer = _answer(study, profile, cases, answers, results, changed_after)
+            folder.write(replace(answer, budget=budget, shares=shares), results)
 
         for line in study.declaration:
             watch(Note(line))

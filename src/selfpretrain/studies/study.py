@@ -3,7 +3,7 @@
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -106,6 +106,8 @@ class StudyAnswer:
     Attributes:
         declared: fingerprint of the declaration.
         changed_after: comparisons that had finished when the declaration was changed; None if it never was.
+        budget: the time that its steps were fitted to; None: they are the study's own.
+        shares: by how much they were multiplied then, for each data set.
     """
 
     study: str
@@ -118,6 +120,8 @@ class StudyAnswer:
     claims: tuple[ClaimAnswer, ...]
     cases: tuple[CaseAnswer, ...]
     answer: str
+    budget: str | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 TIMES = "times"
@@ -204,7 +208,9 @@ def times(config: CompareConfig, phase: PhaseName, factor: float) -> CompareConf
     """
     duration = Duration.parse(getattr(config, phase).duration)
     assert duration is not None, "checked by PhaseConfig"
-    return changed(config, phase, duration=f"{factor * duration.amount:g}{duration.unit}")
+    amount = factor * duration.amount
+    amount = max(1, round(amount)) if duration.unit == "steps" else amount
+    return changed(config, phase, duration=f"{amount:g}{duration.unit}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""A study that fits a budget of time: its steps are multiplied, and everything else stays."""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from selfpretrain.comparison.budget import MIN_SHARE, SPARE, seconds_of, timed
+from selfpretrain.comparison.plan import Plan
+from selfpretrain.comparison.request import Request
+from selfpretrain.data.task import Task
+from selfpretrain.errors import SettingError
+from selfpretrain.studies.study import Case, times
+from selfpretrain.watch import Note, Watch, duration_text
+
+
+def shares_within(
+    budget: str,
+    cases: Sequence[Case],
+    tasks: Mapping[str, Task],
+    costs: Sequence[float],
+    *,
+    begun: float,
+    workers: int,
+    watch: Watch,
+) -> dict[str, float]:
+    """By how much to multiply the steps of a study, for each data set, so that its cases keep their proportions.
+
+    Data sets get the same time each. Classical models and diagnoses are not timed.
+
+    Args:
+        budget: a time, like 30m.
+        tasks: the data of each case, by its name; cases without any are left out.
+        costs: FLOPs that each case adds to those before it, since shared trainings run once.
+        begun: when the command began, on the monotonic clock.
+
+    Raises:
+        SettingError: the time is too short.
+    """
+    seconds = seconds_of(budget)
+    watch(Note(f"timing some steps of every comparison, to fit {budget}"))
+    took: dict[str, float] = defaultdict(float)
+    for case, cost in zip(cases, costs, strict=True):
+        if case.name in tasks and cost:
+            plan = timed(Plan.of(Request(case.request, tasks[case.name])), workers=workers, watch=watch)
+            took[case.task.data] += (plan.seconds or 0.0) * cost / plan.total_flops
+    left = (1 - SPARE) * (seconds - (time.monotonic() - begun))
+    if left < MIN_SHARE * (needed := len(took) * max(took.values(), default=0.0)):
+        least = duration_text(seconds + (MIN_SHARE * needed - left) / (1 - SPARE))
+        raise SettingError("budget", budget, f"is too short: the study needs about {least} at least; give more time")
+    return {data: left / len(took) / one for data, one in took.items()}
+
+
+def multiplied(case: Case, share: float) -> Case:
+    """The case with so many times its steps."""
+    config = case.config
+    for phase in ("pretrain", "label"):
+        config = times(config, phase, share)
+    return replace(case, config=config)
