@@ -108,8 +108,8 @@ class StudyArguments(_Training):
     """Name of a study (see below), a Python file that defines one, or the word list to show all studies."""
     task: TaskConfig = field(default_factory=lambda: TaskConfig(data=STUDYS_OWN))
     profile: Literal["small", "full"] = "small"
-    """small: at most 20 minutes on two cores (90 for the study paper); full: ten seeds and a larger model, for a GPU or
-    another accelerator."""
+    """small: at most 20 minutes on two cores (90 for the studies domains and paper); full: ten seeds and a larger
+    model, for a GPU or another accelerator."""
     preset: str | None = None
     """A named set of model and training settings, on which the comparisons stand. If not given: the smallest model,
     whatever DATA is; --preset standard takes the model that compare takes for a file."""

@@ -63,7 +63,7 @@ def run_study(
         task: the user's own data, for a study that can be run on them; None: the data that the study names.
         config: model, training and seeds of the comparisons, where the study does not vary them; see ``ground``.
         budget: a time like 30m, to which the steps of all comparisons on the same data are multiplied by one number;
-            None leaves them as they are. The same budget again goes on with the same steps.
+            None: the study's own, if it has one, and else they stay. The same budget again goes on with the same steps.
         out: the folder; None is ``runs/study-<name>``, followed by the name of the user's own data.
         data_dir: folder of the files of real data; None is what ``SELFPRETRAIN_DATA`` names, or ``data``.
         workers: trainings at a time.
@@ -75,6 +75,7 @@ def run_study(
             is written.
     """
     begun = time.monotonic()
+    budget = budget or (study.budget if profile == "small" else None)
     if budget is not None:
         seconds_of(budget)  # refuses what is no time before anything is read
     if data_dir is not None and not data_dir.is_dir():

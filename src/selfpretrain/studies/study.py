@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from selfpretrain.studies.claims import Claim
 
 Profile = Literal["small", "full"]
-"""small: at most 20 minutes on two cores (paper: 90); full: ten seeds, a larger model, for an accelerator (ours)."""
+"""small: at most 20 minutes on two cores (domains and paper: 90); full: ten seeds and a larger model, for an accelerator
+(ours)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,6 +322,8 @@ class Study:
         claims: the first two are primary and share a level by Holm's rule; the others share another by family.
         cases: makes the comparisons.
         own_data: whether it can be run on the user's own data, instead of the tasks that it names.
+        budget: the time that its steps are fitted to in the profile small, unless another is given; None: they are
+            those of its cases.
         reading: sums up the answers in a sentence.
     """
 
@@ -332,6 +335,7 @@ class Study:
     claims: "Sequence[Claim]"
     cases: Callable[[Ground], Sequence[Case]]
     own_data: bool = False
+    budget: str | None = None
     reading: Callable[[Sequence[ClaimAnswer]], str] | None = None
 
     def __post_init__(self) -> None:
