@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from selfpretrain.studies.claims import Claim
 
 Profile = Literal["small", "full"]
-"""small: at most 20 minutes on two cores (domains and paper: 90); full: ten seeds and a larger model, for an accelerator
-(ours)."""
+"""small: at most 20 minutes on two cores (domains and paper: 90); full: ten seeds and a larger model, for an
+accelerator (ours)."""
 
 
 @dataclass(frozen=True, kw_only=True)
