@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from scipy.special import softmax
 
@@ -191,10 +190,7 @@ def _load_network(files: Sealed, config: Mapping[str, Any], codec: Codec) -> Seq
     if not {"model", "inputs"} <= config.keys():
         raise DamagedError(path)
     settings, inputs = read_record(path, ModelConfig, config["model"]), read_record(path, InputSpec, config["inputs"])
-    try:
-        tensors = tensors_from_bytes(files.read(WEIGHTS))
-    except SafetensorError:
-        raise DamagedError(files.folder / WEIGHTS) from None
+    tensors = files.tensors(WEIGHTS, tensors_from_bytes)
     n_averaged, sizes = config.get("averaged", 0), {size for tensor in tensors.values() for size in tensor.shape}
     is_count = type(n_averaged) is int and 0 <= n_averaged <= MAX_SEEDS
     if not is_count or settings.depth * max(n_averaged, 1) > len(tensors):

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ import msgspec
 from selfpretrain.errors import DamagedError, RequestError, SettingError
 
 RecordT = TypeVar("RecordT")
+TensorT = TypeVar("TensorT")
 MANIFEST, DONE, LOCK = "manifest.json", "DONE", ".lock"
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of errors that say that a disk is full."""
@@ -292,6 +293,15 @@ class Sealed:
     def lines(self, name: str) -> list[Any]:
         """The records of a JSON-lines file."""
         return [self._parsed(name, line) for line in self.read(name).splitlines()]
+
+    def tensors(self, name: str, load: Callable[[bytes], dict[str, TensorT]]) -> dict[str, TensorT]:
+        """The tensors of a safetensors file, by their names; ``load`` is that of safetensors for numpy or for torch."""
+        from safetensors import SafetensorError
+
+        try:
+            return load(self.read(name))
+        except SafetensorError:
+            raise DamagedError(self.folder / name) from None
 
     def _parsed(self, name: str, text: bytes) -> Any:
         """What was sealed may have been sealed by somebody else."""

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import selfpretrain
 from selfpretrain.errors import RequestError, SettingError
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "safetensors", "pyarrow")
@@ -90,19 +91,12 @@ def require_memory(needed: float, what: object, cure: str = "take less of it") -
         raise RequestError(f"{what}: needs at least {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free; {cure}")
 
 
-def own_version() -> str:
-    """Version of this package, also where it runs from a bare source tree."""
-    import selfpretrain
-
-    return selfpretrain.__version__
-
-
 def environment(device: str) -> dict[str, Any]:
     """Versions, device, command line and commit: the content of environment.json."""
     import torch
 
     return {
-        "selfpretrain": own_version(),
+        "selfpretrain": selfpretrain.__version__,
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},

@@ -135,15 +135,11 @@ def read_run(path: Path) -> Run:
     Raises:
         DamagedError: it is not finished, or a file is not what was sealed.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     files = Sealed(path)
     files.check()
-    try:
-        tensors = load(files.read(PREDICTIONS)) if PREDICTIONS in files.names else {}
-    except SafetensorError:
-        raise DamagedError(path / PREDICTIONS) from None
+    tensors = files.tensors(PREDICTIONS, load) if PREDICTIONS in files.names else {}
     if tensors and not {f"{prefix}probabilities" for prefix in PREFIXES.values()} <= tensors.keys():
         raise DamagedError(path / PREDICTIONS)  # of another version
     return Run(

@@ -13,7 +13,6 @@ from scipy.stats import binomtest
 
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.task import Check, Split, Task
-from selfpretrain.streams import numpy_stream
 
 ROWS = 2000
 """Rows of a split that are looked at where all would take long (ours), drawn at random but always the same."""
@@ -50,7 +49,7 @@ def _checks(task: Task) -> Iterator[Check]:
     yield from _equal(task, keys)
     if task.codec.per_row == 1:
         yield _nearly_equal(task, set(keys["train"]))
-    train, val = _some(task.train), _some(task.val)
+    train, val = task.train.sample(ROWS), task.val.sample(ROWS)
     yield _length(task, train, val)
     yield _position(task, train, val)
     yield _order(task)
@@ -58,13 +57,6 @@ def _checks(task: Task) -> Iterator[Check]:
         yield _constant(task)
     if task.data is not None:
         yield _groups(task)
-
-
-def _some(split: Split, most: int = ROWS) -> Split:
-    most = min(most, ROWS)
-    if len(split) <= most:
-        return split
-    return split.rows(np.sort(numpy_stream(0, "train-sample").permutation(len(split))[:most]))
 
 
 def _classes(task: Task) -> Check:
@@ -118,8 +110,8 @@ def _nearly_equal(task: Task, known: Collection[bytes]) -> Check:
 
     kind = KINDS[task.kind]
     features = next(iter(kind.features(task)))
-    most = max(FEWEST, POSITIONS // task.length)
-    view, train, test = kind.views[features.name], _some(task.train, most), _some(task.test, most)
+    most = min(ROWS, max(FEWEST, POSITIONS // task.length))
+    view, train, test = kind.views[features.name], task.train.sample(most), task.test.sample(most)
     seen = features.transformer.fit_transform(view(train))
     nearest = NearestNeighbors(n_neighbors=1, metric="cosine", algorithm="brute").fit(seen)
     is_new = np.array([key not in known for key in _keys(test)])  # what is exactly equal is counted elsewhere

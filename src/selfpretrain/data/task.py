@@ -14,7 +14,7 @@ from selfpretrain.data.codec import Codec
 from selfpretrain.data.columns import some
 from selfpretrain.data.kinds import InputSpec
 from selfpretrain.data.sequences import consecutive
-from selfpretrain.streams import numpy_stream
+from selfpretrain.streams import Stream, numpy_stream
 
 CLASSES_SHOWN = 8
 """Classes whose counts the first line names."""
@@ -57,6 +57,12 @@ class Split:
         rows, places = consecutive(index), consecutive(sequences_of(index, self.per_row))
         groups = None if self.groups is None else self.groups[rows]
         return Split(self.x[places], self.lengths[places], self.y[rows], self.numbers[rows], self.per_row, groups)
+
+    def sample(self, most: int, stream: Stream = "train-sample") -> "Split":
+        """At most so many rows, at random (files may be sorted by class), in their order; always the same ones."""
+        if len(self) <= most:
+            return self
+        return self.rows(np.sort(numpy_stream(0, stream).permutation(len(self))[:most]))
 
     @property
     def sequence_numbers(self) -> NDArray[np.int64]:

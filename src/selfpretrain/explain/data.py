@@ -3,16 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from selfpretrain.config import LARGE_SAMPLE
-from selfpretrain.data.task import Split, Task, shuffled
+from selfpretrain.data.task import Task, shuffled
 from selfpretrain.diagnostics import data as formulas
 from selfpretrain.diagnostics.representation import linear_probe
 from selfpretrain.explain.section import Part
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.table import Measurement
-from selfpretrain.streams import numpy_stream
 
 REACH = 8
 """Longest lag looked at, in positions, unless --max-lag is longer (ours)."""
@@ -40,12 +37,7 @@ def measure(subject: Subject, part: Part) -> Iterator[Measurement]:
 
 def _classify(task: Task, reach: int) -> float:
     """Validation accuracy of a linear classifier of every sequence's pairs."""
-    train, val = (_some(split) for split in (task.train, task.val))
+    train, val = (split.sample(LARGE_SAMPLE, "pair-sample") for split in (task.train, task.val))
     both = train + val
     features = formulas.pair_features(both.x, reach, both.lengths, alphabet=ALPHABET)
     return linear_probe(features[: len(train)], train.y, features[len(train) :], val.y)
-
-
-def _some(split: Split) -> Split:
-    """At random: files may be sorted by class."""
-    return split.rows(np.sort(numpy_stream(0, "pair-sample").permutation(len(split))[:LARGE_SAMPLE]))

@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import selfpretrain
 from selfpretrain.comparison.run import Run
 from selfpretrain.errors import DamagedError
 from selfpretrain.explain.section import Section
@@ -58,7 +59,7 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
         "task": subject.task.fingerprint,
         "lr": list(subject.request.config.train.lr),
         "runs": {run.name: run.labels.key for run in subject.runs},
-        "selfpretrain": metadata.version("selfpretrain"),
+        "selfpretrain": selfpretrain.__version__,
     }
     if section is not None and section.conduct is not None:
         return {**common, **{name: request[name] for name in section.protocol}}

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
@@ -95,10 +95,7 @@ class Finished:
         return self._tensors(_snapshot(step))
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
-        try:
-            tensors: dict[str, Tensor] = tensors_from_bytes(self.files.read(name))
-        except SafetensorError:
-            raise DamagedError(self.files.folder / name) from None
+        tensors = self.files.tensors(name, tensors_from_bytes)
         return dict(sorted(tensors.items()))  # safetensors gives another order each time, and noise is drawn in order
 
 

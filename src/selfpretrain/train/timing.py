@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from selfpretrain.data.task import Split, Task
+from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.files import fingerprint
 from selfpretrain.machine import threads
-from selfpretrain.streams import numpy_stream
 from selfpretrain.train.loop import TrainState, make_optimizers, update
 from selfpretrain.train.objectives import label_metrics
 from selfpretrain.train.training import Training
@@ -112,8 +111,5 @@ class TimingJob(Job):
 
 def _some_rows(task: Task) -> Task:
     """The task with some of its rows, drawn at random, to time what looks at all of them."""
-
-    def some(split: Split) -> Split:
-        return split.rows(numpy_stream(0, "train-sample").permutation(len(split))[:TIMED_ROWS])
-
-    return replace(task, train=some(task.train), val=some(task.val), unlabelled=None)
+    some = {name: getattr(task, name).sample(TIMED_ROWS) for name in ("train", "val")}
+    return replace(task, **some, unlabelled=None)

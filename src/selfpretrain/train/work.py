@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+import selfpretrain
 from selfpretrain.config import FITTED
 from selfpretrain.data.feed import Feed
 from selfpretrain.data.kinds import InputSpec
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.errors import Interrupted, NonFiniteError, TrainingFailed
-from selfpretrain.machine import own_version, peak_memory_bytes, threads
+from selfpretrain.machine import peak_memory_bytes, threads
 from selfpretrain.metrics import Metrics
 from selfpretrain.model.borrowed import BorrowedAttention
 from selfpretrain.model.groups import freeze, transfer
@@ -100,7 +101,7 @@ class TrainJob(Job):
         model, objective, feed, forward = prepared(training, task, recompute=self.recompute)
         group.require_rows(training)
         transferred, weights, has_begun = None, None, False
-        versions = {"selfpretrain": own_version(), "torch": metadata.version("torch")}
+        versions = {"selfpretrain": selfpretrain.__version__, "torch": metadata.version("torch")}
         try:
             if start is not None:
                 source = store.finished(start.source)
