@@ -105,7 +105,7 @@ def test_a_section_says_what_it_is_and_how_it_is_drawn(name):
 def test_a_studys_cases_decide_its_claims_and_every_claim_can_be_refuted(name, profile):
     study = STUDIES[name]
     assert study.question.endswith("?") and study.expected
-    assert 0 < study.minutes <= (90 if name == "paper" else 20)
+    assert 0 < study.minutes <= (90 if name in ("domains", "paper") else 20)
     cases = study.cases_on(ground(profile))
     names = {case.name for case in cases}
     for claim in study.claims:
