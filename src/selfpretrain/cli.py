@@ -148,7 +148,7 @@ def _interrupted(verb: str) -> int:
 
 def _with_torchrun(verb: str, run: Callable[[list[str]], int | None], arguments: list[str]) -> int | None:
     """Run a verb; of the processes that torchrun started, the first one runs it, and the others assist."""
-    if not _started_by_torchrun():
+    if not started_by_torchrun():
         return run(arguments)
     is_first = os.environ["RANK"] == "0"
     if verb not in SHARED_OUT:
@@ -172,7 +172,8 @@ def _with_torchrun(verb: str, run: Callable[[list[str]], int | None], arguments:
         group.end()
 
 
-def _started_by_torchrun() -> bool:
+def started_by_torchrun() -> bool:
+    """Whether torchrun has started this process, beside others."""
     return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1"
 
 
@@ -298,7 +299,7 @@ def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "
     from selfpretrain.machine import cores
 
     address = arguments.ray_address
-    if _started_by_torchrun():
+    if started_by_torchrun():
         from selfpretrain.engines.torchrun import TorchrunEngine
 
         if arguments.engine != "local" or (arguments.workers or 1) > 1:
