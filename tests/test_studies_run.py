@@ -411,10 +411,12 @@ def test_a_budget_multiplies_the_steps_of_what_is_compared_on_the_same_data(tmp_
     configs = [folder.case(name).record.request for name in ("steps-2", "steps-3")]
     assert [config.pretrain.duration for config in configs] == 2 * [f"{round(100 * share)}steps"]
     assert [config.label.duration for config in configs] == [f"{round(n * share)}steps" for n in (200, 300)]
-    monkeypatch.undo()  # the same budget again goes on, and times nothing
     again = []
+    monkeypatch.setattr("selfpretrain.studies.budget.timed", None)  # the same budget again goes on, and times nothing
     assert run_study(**run, watch=again.append).answer == answer
     assert not [event for event in again if isinstance(event, Done)]
+    with pytest.raises(TypeError, match="NoneType"):  # other cases are timed anew
+        run_study(**run | {"study": replace(study, cases=lambda ground: cases()[:2])})
 
 
 def test_a_budget_that_is_too_short_for_a_study_is_refused_with_what_it_needs(tmp_path):

@@ -19,6 +19,7 @@ def shares_within(
     cases: Sequence[Case],
     tasks: Mapping[str, Task],
     costs: Sequence[float],
+    known: Mapping[str, float],
     *,
     begun: float,
     workers: int,
@@ -32,23 +33,28 @@ def shares_within(
         budget: a time, like 30m.
         tasks: the data of each case, by its name; cases without any are left out.
         costs: FLOPs that each case adds to those before it, since shared trainings run once.
+        known: what an earlier run of the same cases came to, for data that were there. Timed anew it would be a little
+            other, and nothing would go on.
         begun: when the command began, on the monotonic clock.
 
     Raises:
         SettingError: the time is too short.
     """
+    data_sets = {case.task.data for case in cases if case.name in tasks}
+    if data_sets <= known.keys():
+        return dict(known)
     seconds = seconds_of(budget)
     watch(Note(f"timing some steps of every comparison, to fit {budget}"))
     took: dict[str, float] = defaultdict(float)
     for case, cost in zip(cases, costs, strict=True):
-        if case.name in tasks and cost:
+        if case.name in tasks and case.task.data not in known and cost:
             plan = timed(Plan.of(Request(case.request, tasks[case.name])), workers=workers, watch=watch)
             took[case.task.data] += (plan.seconds or 0.0) * cost / plan.total_flops
     left = (1 - SPARE) * (seconds - (time.monotonic() - begun))
-    if left < MIN_SHARE * (needed := len(took) * max(took.values(), default=0.0)):
+    if left < MIN_SHARE * (needed := len(data_sets) * max(took.values(), default=0.0)):
         least = duration_text(seconds + (MIN_SHARE * needed - left) / (1 - SPARE))
         raise SettingError("budget", budget, f"is too short: the study needs about {least} at least; give more time")
-    return {data: left / len(took) / one for data, one in took.items()}
+    return {**known, **{data: left / len(data_sets) / one for data, one in took.items()}}
 
 
 def multiplied(case: Case, share: float) -> Case:

@@ -93,12 +93,11 @@ def run_study(
     folder = StudyFolder(Path(out) if out is not None else Path("runs") / f"study-{study.name}{data_name}")
     costs = _costs(cases, tasks, folder)
     shares: Mapping[str, float] = {}
+    asked = fingerprint(budget, *(case.request for case in cases))
     if budget is not None:
-        known = folder.known
-        if known is not None and known.budget == budget:
-            shares = known.shares  # timed anew they would be a little other ones, and nothing would go on
-        else:
-            shares = shares_within(budget, cases, tasks, costs, begun=begun, workers=workers, watch=watch)
+        earlier = folder.known
+        known = earlier.shares if earlier is not None and earlier.asked == asked else {}
+        shares = shares_within(budget, cases, tasks, costs, known, begun=begun, workers=workers, watch=watch)
         cases = [multiplied(case, shares.get(case.task.data, 1.0)) for case in cases]
         costs = _costs(cases, tasks, folder)
     answers = [_unanswered(case, tasks) for case in cases]
@@ -108,7 +107,7 @@ def run_study(
         def write() -> None:
             results = folder.results([case for case in answers if case.failure is None])
             answer = _answer(study, profile, cases, answers, results, changed_after)
-            folder.write(replace(answer, budget=budget, shares=shares), results)
+            folder.write(replace(answer, asked=asked, shares=shares), results)
 
         for line in study.declaration:
             watch(Note(line))

@@ -107,8 +107,8 @@ class StudyAnswer:
     Attributes:
         declared: fingerprint of the declaration.
         changed_after: comparisons that had finished when the declaration was changed; None if it never was.
-        budget: the time that its steps were fitted to; None: they are the study's own.
-        shares: by how much they were multiplied then, for each data set.
+        asked: fingerprint of a budget and of the comparisons as they would be without one.
+        shares: by how much their steps were multiplied to fit it, for each data set; empty: there was no budget.
     """
 
     study: str
@@ -121,7 +121,7 @@ class StudyAnswer:
     claims: tuple[ClaimAnswer, ...]
     cases: tuple[CaseAnswer, ...]
     answer: str
-    budget: str | None = None
+    asked: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
 
 
