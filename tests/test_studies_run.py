@@ -398,15 +398,18 @@ def test_a_budget_multiplies_the_steps_of_what_is_compared_on_the_same_data(tmp_
         plans = [Plan.of(Request.of(load_task(case.task), case.config)) for case in cases]
         return sum({key: plan.flops(one) for plan in plans for key, one in plan.trainings.items()}.values())
 
-    speed = flops(cases()) / 4000  # FLOPs per second, of a machine that takes 4,000 seconds for the study as it is
-    times = lambda plan, **_: replace(plan, seconds=plan.total_flops / speed)  # noqa: E731
-    monkeypatch.setattr("selfpretrain.studies.budget.timed", times)
+    speed = flops(cases()) / 400_000  # FLOPs a second, of a machine that takes so many seconds for the study as it is
+
+    def timed(plan, **_):
+        return replace(plan, seconds=plan.total_flops / speed)
+
+    monkeypatch.setattr("selfpretrain.studies.budget.timed", timed)
     study = replace(TINY, claims=(ahead("steps-2"), ahead("steps-3")), cases=cases)
-    run = {"study": study, "out": tmp_path / "o", "budget": "500s"}
+    run = {"study": study, "out": tmp_path / "o", "budget": "50000s"}
     answer = run_study(**run).answer
-    part = 0.8 * 500 / 2 * speed  # a fifth stays free
+    part = 0.8 * 50_000 / 2 * speed  # a fifth stays free
     for data, on_it in (("proximity", cases()[:2]), ("noise", cases()[2:])):
-        assert answer.shares[data] * flops(on_it) == pytest.approx(part, rel=0.02)  # less what reading the data took
+        assert answer.shares[data] * flops(on_it) == pytest.approx(part, rel=0.001)  # less what reading the data took
     folder, share = StudyFolder(tmp_path / "o"), answer.shares["proximity"]
     configs = [folder.case(name).record.request for name in ("steps-2", "steps-3")]
     assert [config.pretrain.duration for config in configs] == 2 * [f"{round(100 * share)}steps"]
@@ -420,6 +423,6 @@ def test_a_budget_multiplies_the_steps_of_what_is_compared_on_the_same_data(tmp_
 
 
 def test_a_budget_that_is_too_short_for_a_study_is_refused_with_what_it_needs(tmp_path):
-    with pytest.raises(RequestError, match=r"budget 1s is too short: the study needs about \d+ s at least"):
+    with pytest.raises(RequestError, match=r"budget 1s is too short: the study needs about \d.* at least"):
         run_study(TINY, out=tmp_path / "p", budget="1s")
     assert not (tmp_path / "p").exists()

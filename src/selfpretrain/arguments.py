@@ -60,7 +60,8 @@ class CompareArguments(_Training):
     by other options are kept."""
     label_fractions: tuple[float, ...] | None = None
     """Compare with each of these shares of the training labels, such as 0.01,0.05,0.2,1, beside the classical model.
-    The fewer labels are among the more, and all sequences stay there to pretrain on (the study few-labels)."""
+    The fewer labels are among the more, and all sequences stay there to pretrain on (the study few-labels). With
+    --budget the steps of all shares are multiplied by one number, those that were given, too."""
     plan: bool = False
     """Print what would be trained, how long it would take and how large a difference could be detected, then exit."""
     out: Path | None = None

@@ -722,5 +722,5 @@ def _domains(ground: Ground) -> list[Case]:
     """With the model and the rates that ``compare`` takes for a file."""
     config = ground.config if ground.is_given else replace(PRESETS["standard"].config, seeds=ground.config.seeds)
     config = replace(config, arms=("scratch", "spt", "scratch-long", "classical"))
-    on_digits, *_ = ground.over(("digits",), config)
-    return [on_digits, *(ground.real(file, config) for file in list(REAL_DATA)[1:])]
+    files = (data for data in REAL_DATA if data != "digits")
+    return [*ground.over(("digits",), config), *(ground.real(file, config) for file in files)]
