@@ -281,6 +281,7 @@ def test_a_refusal_ends_the_process_with_status_2(cli, tmp_path):
         (["compare", "--device=cuda"], ["--device cuda is not available here", "cpu"]),
         (["compare", "--label-fractions=0.0000001,1"], ["--label-fractions (1e-07, 1.0)", "from 1e-06 to 1"]),
         (["compare", "--label-fractions=0.1,1", "--plan"], ["cannot be combined with --plan"]),
+        (["study", "masking", f"--budget={'9' * 300}h"], ["is not a time; write 90s, 10m or 1h"]),
         (["study", "masking", "--budget=soon"], ["--budget 'soon' is not a time", "write 90s, 10m or 1h"]),
         (["compare", "noise", "extra"], ["unexpected argument 'extra'"]),
         (["compaer"], ["unknown verb 'compaer'", "compare"]),

@@ -19,7 +19,7 @@ from selfpretrain.config import MIN_SEEDS, ClassWeights, CompareConfig, MetricNa
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
-from selfpretrain.errors import SettingError
+from selfpretrain.errors import MOST, SettingError
 from selfpretrain.machine import cores, processes, threads
 from selfpretrain.registry import ARMS, PRESETS
 from selfpretrain.train.timing import Timing, time_trainings
@@ -60,7 +60,7 @@ def seconds_of(text: str) -> float:
     (90.0, 600.0, 5400.0)
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)", text.strip())
-    if match is None or float(match[1]) == 0:
+    if match is None or not 0 < float(match[1]) <= MOST:
         raise SettingError("budget", repr(text), "is not a time; write 90s, 10m or 1h")
     return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 

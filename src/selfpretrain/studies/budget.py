@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from selfpretrain.comparison.budget import MIN_SHARE, SPARE, seconds_of, timed
+from selfpretrain.comparison.budget import MAX_SHARE, MIN_SHARE, SPARE, seconds_of, timed
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.data.task import Task
@@ -54,7 +54,7 @@ def shares_within(
     if left < MIN_SHARE * (needed := len(data_sets) * max(took.values(), default=0.0)):
         least = duration_text(seconds + (MIN_SHARE * needed - left) / (1 - SPARE))
         raise SettingError("budget", budget, f"is too short: the study needs about {least} at least; give more time")
-    return {**known, **{data: left / len(data_sets) / one for data, one in took.items()}}
+    return {**known, **{data: min(MAX_SHARE, left / len(data_sets) / one) for data, one in took.items()}}
 
 
 def multiplied(case: Case, share: float) -> Case:
