@@ -1,10 +1,13 @@
 """Mutated files, random options and edited folders: every one is read or refused in one line, and none is lost.
 
-    python benchmarks/hostile.py [--inputs 10000] [--options 2000] [--edits 1000] [--seed 0] [--keep FOLDER]
+    python benchmarks/hostile.py [--inputs 10000] [--options 2000] [--commands 2000] [--edits 1000] [--seed 0]
+                                 [--keep FOLDER]
 
 Everything runs in this process. An input counts as a failure if it ends in anything but a result or a ``RequestError``
-of one line, if it takes longer than ``SECONDS``, or if a file that is not ours changes. Failures are printed with what
-reproduces them, and kept with ``--keep``. The exit status is 1 if there are any.
+of one line, if it takes longer than ``SECONDS``, or if a file that is not ours changes. Commands are whole command
+lines of every verb but bench, on good and mutated files and a finished comparison; they end where training would
+begin, and steps are not timed. Failures are printed with what reproduces them, and kept with ``--keep``. The exit
+status is 1 if there are any.
 """
 
 import argparse
@@ -12,6 +15,7 @@ import contextlib
 import io
 import json
 import random
+import re
 import shutil
 import signal
 import sys
@@ -21,10 +25,15 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import pyarrow
 from pyarrow import parquet
+
+if TYPE_CHECKING:
+    from selfpretrain.config import CompareConfig
 
 SECONDS = 20.0
 NASTY = [
@@ -64,7 +73,45 @@ VALUES = [
 ]
 
 
-class TooLong(Exception):
+GOOD_VALUES = [
+    "2",
+    "4",
+    "0.5",
+    "0.01,1",
+    "5steps",
+    "2epochs",
+    "1m",
+    "3h",
+    "accuracy",
+    "auroc",
+    "spt",
+    "scratch,spt",
+    "classical",
+    "standard",
+    "demo",
+    "small",
+    "cells.csv",
+    "finished",
+    "mine.txt",
+    "new.csv",
+    "new.parquet",
+    "new.jsonl",
+    "new",
+    "label",
+    "sequence",
+    "t*",
+    "values",
+    "symbols",
+    "yes",
+    "latin-1",
+    ";",
+    "mean",
+    "data",
+]
+STUDIES = ["depth", "masking", "width", "few-labels", "positions", "rivals", "domains", "paper", "nosuch"]
+
+
+class TooLong(BaseException):
     """An input took longer than ``SECONDS``."""
 
 
@@ -187,6 +234,11 @@ class Tried:
                 kept = self.keep / f"{len(self.failures)}-{source.name}"
                 (shutil.copytree if source.is_dir() else shutil.copy)(source, kept)
 
+    def lost(self, what: str) -> None:
+        """A file of somebody else is gone or changed."""
+        self.failures.append(f"{what} is lost")
+        print(self.failures[-1], flush=True)
+
 
 def try_files(tried: Tried, inputs: int, chance: random.Random, folder: Path) -> None:
     from selfpretrain.data.load import load_task
@@ -212,16 +264,11 @@ def try_options(tried: Tried, count: int, chance: random.Random, folder: Path) -
     from selfpretrain.comparison.request import Request
     from selfpretrain.data.load import load_task
 
-    help_text = io.StringIO()
-    with contextlib.redirect_stdout(help_text), contextlib.suppress(SystemExit):
-        compare_arguments(["--help-all"])
-    known = sorted({word.strip(",") for word in help_text.getvalue().split() if word.startswith("--")})
+    known = options_of(lambda: compare_arguments(["--help-all"]))
     small = load_task(folder / "cells.csv")
     for number in range(count):
         argv = ["noise"]
-        for option in chance.sample(known, chance.randint(1, 4)):
-            if option in ("--help", "--help-all"):
-                continue
+        for option in chance.sample(sorted(known), chance.randint(1, 4)):
             argv += [option, chance.choice(VALUES)]
 
         def run(argv: list[str] = argv) -> None:
@@ -230,17 +277,120 @@ def try_options(tried: Tried, count: int, chance: random.Random, folder: Path) -
         tried.one("options", f"input {number}: {argv}", run)
 
 
-def try_edits(tried: Tried, count: int, chance: random.Random, folder: Path) -> None:
-    """Random edits of a finished comparison; a file that is not ours stays as it is."""
-    from selfpretrain.classifier import load_model
-    from selfpretrain.comparison.clean import clean
+def try_commands(tried: Tried, count: int, chance: random.Random, folder: Path) -> None:
+    """Random command lines of every verb; what was there stays as it is, but for a file that --overwrite names."""
+    from selfpretrain.cli import main
+    from selfpretrain.comparison import budget
     from selfpretrain.comparison.compare import compare
-    from selfpretrain.comparison.folder import ComparisonFolder
-    from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
     from selfpretrain.data.load import load_task
-    from selfpretrain.report.write import write_report
+    from selfpretrain.engines.local import LocalEngine
+    from selfpretrain.errors import RequestError
+    from selfpretrain.train.timing import Timing, cost_sort
 
-    config = CompareConfig(
+    whole, work = folder / "whole", folder / "work"
+    whole.mkdir()
+    files = sorted(path.name for path in good_files(whole))
+    generator = np.random.default_rng(0)
+    letters = ["".join(generator.choice(list("ACGT"), size=9)) for _ in range(240)]
+    (whole / "letters.csv").write_text("sequence,label\n" + "".join(f"{text},{text[0] in 'AC'}\n" for text in letters))
+    compare(load_task(whole / "letters.csv"), small_config(), out=whole / "finished")
+    for mine in (whole / "mine.txt", whole / "finished" / "mine.txt"):
+        mine.write_text("mine")
+    files += ["letters.csv", "mine.txt", "mutated.csv", "finished", "proximity", "nosuch"]
+    models = ["finished", "finished/best", "finished/runs/spt-seed0", "finished/runs/classical-seed0", "images", "new"]
+
+    def head(verb: str) -> list[str]:
+        """What the verb needs, mostly as it should be."""
+        data = chance.choice(["letters.csv", chance.choice(files)])
+        model = chance.choice(["finished", chance.choice(models)])
+        new = "new" + chance.choice([".onnx" if verb == "export" else ".csv", ".parquet", ".jsonl", ".npz", ""])
+        match verb:
+            case "compare":
+                return [data, "--plan"] if chance.random() < 0.5 else [data]
+            case "fit":
+                return [data] if chance.random() < 0.5 else ["--from", model]
+            case "study":
+                return [chance.choice(STUDIES), data] if chance.random() < 0.5 else [chance.choice(STUDIES)]
+            case "predict":
+                return [model, data, "--out", new]
+            case "evaluate":
+                return [model, data]
+            case "export":
+                return [model, "--out", new]
+            case "data":
+                return [chance.choice(["check", "describe", "make", "list", "x"]), data]
+        return [model]
+
+    def value_of(meant: str | None) -> list[str]:
+        """A value as the help asks for it, mostly."""
+        if chance.random() < 0.3:
+            return chance.choice([[], [chance.choice(VALUES)], [chance.choice(GOOD_VALUES)]])
+        if meant is None:
+            return []
+        if meant.startswith("{"):
+            return [chance.choice(meant.strip("{}").split(","))]
+        if meant in ("N", "X", "NUMBER,.."):
+            return [chance.choice(["1", "2", "3", "7", "0.5", "1e-3", "64", "1000"])]
+        return [chance.choice(GOOD_VALUES)]
+
+    def would_train(*args: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    def instantly(task: object, trainings: Any, **how: object) -> tuple[dict[str, Timing], float]:
+        return {cost_sort(training): Timing(1e-3, 1e-3, 1e-5) for training in trainings}, 0.0
+
+    verbs = ("compare", "fit", "study", "predict", "evaluate", "export", "diagnose", "data", "report", "clean")
+    known = {verb: options_of(lambda verb=verb: main([verb, "--help-all"])) for verb in verbs}
+    before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
+    not_ours = {path.relative_to(whole): held for path, held in before.items() if is_not_ours(path, whole)}
+    with contextlib.ExitStack() as patches:
+        patches.enter_context(mock.patch.object(LocalEngine, "__init__", would_train))
+        patches.enter_context(mock.patch.object(budget, "time_trainings", instantly))
+        for number in range(count):
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(whole, work)
+            (work / "mutated.csv").write_bytes(mutated((whole / "letters.csv").read_bytes(), chance))
+            verb = chance.choice(verbs)
+            argv = [verb, *head(verb)]
+            some = chance.sample(sorted(known[verb]), min(len(known[verb]), chance.choice([0, 0, 1, 1, 2, 4])))
+            argv += [word for option in some for word in (option, *value_of(known[verb][option]))]
+
+            def run(argv: list[str] = argv) -> None:
+                with contextlib.chdir(work):
+                    status = main(argv)
+                errors = sys.stderr.getvalue().splitlines()
+                told = [line for line in errors if line.startswith("selfpretrain: ")]
+                if status not in (0, 2, 130) or len(told) != bool(status) or told != errors[len(errors) - len(told) :]:
+                    raise AssertionError(f"status {status}, {errors[-3:]}")
+                if status == 2:
+                    raise RequestError(told[0])
+
+            tried.one(verb, f"input {number}: {argv}", run, work)
+            for path, content in not_ours.items():
+                if "--overwrite" in argv and str(path) in argv[3:]:
+                    continue
+                if not (work / path).is_file() or (work / path).read_bytes() != content:
+                    tried.lost(f"input {number}, {argv}: {path}")
+
+
+def is_not_ours(path: Path, whole: Path) -> bool:
+    """Whether a file was there before we came."""
+    return path.name == "mine.txt" or path.relative_to(whole).parts[0] != "finished"
+
+
+def options_of(show_help: Callable[[], object]) -> dict[str, str | None]:
+    """The options that a help text names, each with what it takes: None, N, TEXT, PATH or {one,of,these}."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        show_help()
+    options = re.findall(r"^  (--[a-z.-]+)(?: \[?([A-Z{]\S*[^\s\]]|[A-Z]))?", text.getvalue(), re.MULTILINE)
+    return {name: meant or None for name, meant in options if not name.startswith("--help")}
+
+
+def small_config() -> "CompareConfig":
+    from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
+
+    return CompareConfig(
         arms=("scratch", "spt", "classical"),
         seeds=2,
         model=ModelConfig(width=8, heads=2),
@@ -248,7 +398,18 @@ def try_edits(tried: Tried, count: int, chance: random.Random, folder: Path) -> 
         label=PhaseConfig(duration="20steps"),
         train=TrainConfig(lr=(1e-2,)),
     )
-    whole = folder / "finished"
+
+
+def try_edits(tried: Tried, count: int, chance: random.Random, folder: Path) -> None:
+    """Random edits of a finished comparison; a file that is not ours stays as it is."""
+    from selfpretrain.classifier import load_model
+    from selfpretrain.comparison.clean import clean
+    from selfpretrain.comparison.compare import compare
+    from selfpretrain.comparison.folder import ComparisonFolder
+    from selfpretrain.data.load import load_task
+    from selfpretrain.report.write import write_report
+
+    whole, config = folder / "finished", small_config()
     compare(load_task("proximity", sequences=200, length=10), config, out=whole)
     (whole / "mine.txt").write_text("mine")
     names = sorted(
@@ -271,13 +432,12 @@ def try_edits(tried: Tried, count: int, chance: random.Random, folder: Path) -> 
         tried.one(f"edited folder, {name}", f"edit {number}", runs[name], copied)
         for own, content in (("mine.txt", "mine"), ("runs/notes.json", "{}")):
             if not (copied / own).is_file() or (copied / own).read_text() != content:
-                tried.failures.append(f"edit {number}, {name}: {own} is lost")
-                print(tried.failures[-1], flush=True)
+                tried.lost(f"edit {number}, {name}: {own}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("inputs", 10_000), ("options", 2_000), ("edits", 1_000), ("seed", 0)):
+    for name, default in (("inputs", 10_000), ("options", 2_000), ("commands", 2_000), ("edits", 1_000), ("seed", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
@@ -286,6 +446,7 @@ def main() -> int:
         chance = random.Random(arguments.seed)
         try_files(tried, arguments.inputs, chance, Path(name))
         try_options(tried, arguments.options, chance, Path(name))
+        try_commands(tried, arguments.commands, chance, Path(name))
         try_edits(tried, arguments.edits, chance, Path(name))
     for what, count in sorted(tried.counts.items()):
         print(f"{count:7,d}  {what}")

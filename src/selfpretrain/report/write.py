@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from selfpretrain.comparison.folder import ComparisonFolder
-from selfpretrain.comparison.run import read_run
+from selfpretrain.comparison.run import RESULT, read_run
 from selfpretrain.errors import RequestError
 from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.files import is_sealed, write_atomically
@@ -28,7 +28,7 @@ def write_report(folder: Path) -> Path:
             raise RequestError(f"{folder}: no comparison to draw: it is not finished; run its compare command again")
         page = render(Content.read(comparison))
     else:
-        run = read_run(folder) if is_sealed(folder) else None
+        run = read_run(folder) if is_sealed(folder) and (folder / RESULT).is_file() else None
         diagnosis = None if run is None else read_diagnosis(folder, {run.record.name: run})
         if run is None or diagnosis is None:
             raise RequestError(f"{folder}: no comparison to draw, and no run that was diagnosed; name one of these")
