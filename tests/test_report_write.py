@@ -27,7 +27,7 @@ def test_it_is_drawn_from_the_folder_alone_and_twice_the_same(everything, tmp_pa
     ("files", "said"),
     [
         ({}, "no comparison to draw, and no run"),
-        ({"DONE": "", "codec.json": ""}, "no comparison to draw, and no run"),  # as best/ is
+        ({"DONE": "", "config.json": "{}"}, "no comparison to draw, and no run"),  # as best/ is
         ({"config.json": "{}"}, r"config\.json: missing or damaged"),
     ],
 )

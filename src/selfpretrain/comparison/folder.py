@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.comparison.card import CARD, card_of
-from selfpretrain.comparison.run import MODEL, RESULT, RunRecord, run_name
+from selfpretrain.comparison.run import MODEL, RunRecord, run_name
 from selfpretrain.comparison.summary import Look, Recommendation, Shortened, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
@@ -29,6 +29,7 @@ from selfpretrain.errors import DamagedError, RequestError, SettingError
 from selfpretrain.files import (
     Sealed,
     fingerprint,
+    is_sealed,
     locked,
     own_folder,
     read_json,
@@ -84,8 +85,8 @@ class ComparisonFolder:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether something was compared here, finished or not. (A run has a config.json, too, and a result.)"""
-        return (self.path / CONFIG).exists() and not (self.path / RESULT).exists()
+        """Whether something was compared here, finished or not. (Runs and models have a config.json and a seal.)"""
+        return (self.path / CONFIG).exists() and not is_sealed(self.path)
 
     @property
     def is_finished(self) -> bool:
