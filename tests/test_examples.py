@@ -25,7 +25,7 @@ def test_a_file_becomes_a_report_a_score_and_a_prediction_for_every_row(tmp_path
     monkeypatch.setattr(sys, "argv", [str(SCRIPT), str(tmp_path), str(tmp_path / "out"), "--budget=2m"])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     printed = capsys.readouterr().out
-    assert printed.count("left out") == 8 and "words: left out" in printed
+    assert printed.count("left out") == 9 and "words: left out" in printed
     assert "vowels: " in printed and "accuracy on test rows 1.000" in printed
     assert (tmp_path / "out/vowels/report.html").is_file()
     scored = pyarrow.csv.read_csv(tmp_path / "out/vowels-scored.csv")
