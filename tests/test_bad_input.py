@@ -549,11 +549,12 @@ def test_packed_texts_are_bounded_by_memory(refuse, tmp_path, monkeypatch):
     for name, text in (("a.fasta", b">s a\n"), ("a.csv", b"sequence,label\n"), ("a.jsonl", b"")):
         (tmp_path / f"{name}.gz").write_bytes(gzip.compress(text + b"A" * 11_000_000))
         refuse(["data", "check", f"{name}.gz"], f"{name}.gz: more than 0.0 GB of text at once", "give fewer rows")
-    records = b"".join(b">s%d a\n%s\n" % (number, b"ACGT" * 2500) for number in range(2000))  # 20 MB in pieces
-    (tmp_path / "many.fasta.gz").write_bytes(gzip.compress(records))
     monkeypatch.setattr(table, "ROWS", 100)
-    rows = [len(piece) for piece in table.tables(tmp_path / "many.fasta.gz", TaskConfig(data="x"))]
-    assert rows == [100] * 20
+    for name, record in (("many.fasta.gz", b">s%d a\n%s\n"), ("many.jsonl.gz", b'{"id": %d, "sequence": "%s"}\n')):
+        records = b"".join(record % (number, b"ACGT" * 2500) for number in range(2000))  # 20 MB in pieces
+        (tmp_path / name).write_bytes(gzip.compress(records))
+        assert [len(piece) for piece in table.tables(tmp_path / name, TaskConfig(data="x"))] == [100] * 20
+        refuse(["data", "check", name], f"{name}: more than 0.0 GB of text at once", "give fewer rows")
 
 
 @pytest.mark.parametrize(

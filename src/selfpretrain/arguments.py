@@ -189,7 +189,8 @@ class _OnFile:
 class PredictArguments(_OnFile):
     """Write the class and the class probabilities of every row of a file, beside its other columns and in its order.
 
-    CSV and Parquet files may be larger than memory. Of a table with one row per time step every sequence gets one row.
+    CSV, Parquet and JSONL files may be larger than memory. Of a table with one row per time step every sequence gets
+    one row.
     """
 
     out: Path

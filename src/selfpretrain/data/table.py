@@ -347,32 +347,45 @@ def _is_data(path: Path, first: Sequence[str], config: TaskConfig) -> bool:
 
 
 def _json(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
-    objects = _objects(path, config)
+    encoding = _encoding(_raw(path, 2), config)
     names: dict[str, None] = {}  # of all pieces so far
-    is_empty = True
-    while piece := list(objects if whole else islice(objects, ROWS)):
-        is_empty = False
-        names |= dict.fromkeys(chain.from_iterable(piece))
-        _refuse_twice(path, map(str.strip, names), ", with and without blanks around it; rename one")
-        yield Table(columns={name.strip(): [row.get(name) for row in piece] for name in names})
-    if is_empty:
+    text = Unpacked(path)
+    with io.TextIOWrapper(io.BufferedReader(text), encoding, newline="\n") as lines:
+        objects = _objects(path, lines)
+        while piece := list(objects if whole else islice(objects, ROWS)):
+            names |= dict.fromkeys(chain.from_iterable(piece))
+            _refuse_twice(path, map(str.strip, names), ", with and without blanks around it; rename one")
+            yield Table(columns={name.strip(): [row.get(name) for row in piece] for name in names})
+            text.start_anew()
+    if not names:
         refuse(path, None, "there are no rows; write one JSON object a line")
 
 
-def _objects(path: Path, config: TaskConfig) -> Iterator[dict[str, Any]]:
+def _objects(path: Path, lines: io.TextIOWrapper) -> Iterator[dict[str, Any]]:
+    """The objects of a text with one a line; empty lines are left out."""
+    row = 0
     try:
-        lines = _utf8(path, config).decode().split("\n")
-    except UnicodeDecodeError:
-        refuse(path, None, NOT_UTF8)
-    for row, line in enumerate(line for line in lines if line.strip()):
-        try:
-            read = loads(line, object_pairs_hook=_unique)
-        except (ValueError, RecursionError) as error:
-            problem = error.msg if isinstance(error, JSONDecodeError) else first_line(error)
-            refuse(path, row, f"not valid JSON ({problem}); write one object a line")
-        if not isinstance(read, dict):
-            refuse(path, row, 'not a JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
-        yield read
+        for number, line in enumerate(lines):
+            text = line.removeprefix("\ufeff") if number == 0 else line
+            if text.strip():
+                yield _object(path, row, text)
+                row += 1
+    except UnicodeError as error:
+        other = f"not {lines.encoding} text ({first_line(error)}); name its encoding with --encoding"
+        refuse(path, None, NOT_UTF8 if lines.encoding == "utf-8" else other)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse(path, None, f"cannot be read ({first_line(error)}); save it again")
+
+
+def _object(path: Path, row: int, line: str) -> dict[str, Any]:
+    try:
+        read = loads(line, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        problem = error.msg if isinstance(error, JSONDecodeError) else first_line(error)
+        refuse(path, row, f"not valid JSON ({problem}); write one object a line")
+    if not isinstance(read, dict):
+        refuse(path, row, 'not a JSON object; write one object like {"sequence": [1, 2], "label": "a"} a line')
+    return read
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

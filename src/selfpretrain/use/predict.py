@@ -81,7 +81,7 @@ def predict_file(
 ) -> Scored:
     """Write the class and the probabilities of every row beside its other columns, in the order of the file.
 
-    CSV and Parquet files may be larger than memory. Of a table with a row a time step every sequence gets one row.
+    CSV, Parquet and JSONL files may be larger than memory. Of a table with a row a time step every sequence gets one.
 
     Args:
         model: see ``load_model``.
