@@ -228,8 +228,8 @@ def test_the_reading_goes_round_with_the_codec():
     frame = pd.DataFrame({**FRAME, "label": ["0.0", "1.0"] * 20})
     codec = load_task(frame).codec
     again = from_dict(Codec, json.loads(json.dumps(to_dict(codec))))
-    assert (again.reading, again.shortest) == (codec.reading, codec.shortest)
-    assert again.reading.written == {"0": "0.0", "1": "1.0"}
+    assert (again.schema, again.shortest) == (codec.schema, codec.shortest)
+    assert again.schema.written == {"0": "0.0", "1": "1.0"}
 
 
 def test_one_row_of_a_frame_is_refused_with_the_way_to_give_it():

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfpretrain.data.labels import read_labels, typed_classes
-from selfpretrain.data.reading import Reading
+from selfpretrain.data.schema import Schema
 from selfpretrain.errors import RequestError
 
 
@@ -87,6 +87,6 @@ def test_predictions_equal_the_labels_in_their_own_type(y):
         except RequestError as error:
             assert "looks continuous" in str(error)
             continue
-        reading = Reading(label_type=labels.label_type, written=labels.written)
-        back = typed_classes([str(name) for name in labels.names], reading)
+        schema = Schema(label_type=labels.label_type, written=labels.written)
+        back = typed_classes([str(name) for name in labels.names], schema)
         assert (back == np.asarray(column)).all()

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selfpretrain.data.reading import Reading
+from selfpretrain.data.schema import Schema
 from selfpretrain.data.times import sort_keys
 from selfpretrain.errors import RequestError
 
 
 def order(column, dates=None):
-    keys = sort_keys("f", "t", column, Reading(dates=dates))
+    keys = sort_keys("f", "t", column, Schema(dates=dates))
     return [column[place] for place in sorted(range(len(column)), key=keys.__getitem__)]
 
 

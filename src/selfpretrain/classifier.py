@@ -118,7 +118,7 @@ class Classifier:
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """The class of each raw row (N,), in the type that the labels had: whole numbers, truth values or text."""
-        names = typed_classes(self.classes, self.codec.reading)
+        names = typed_classes(self.classes, self.codec.schema)
         classes: NDArray[Any] = names[self.predict_proba(rows).argmax(axis=1)]
         return classes
 

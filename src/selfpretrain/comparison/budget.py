@@ -96,7 +96,7 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     """
     clock = _Clock(begun, seconds_of(budget))
     is_open = "seeds" not in keep and not request.config.looks
-    scales = [Scale(patched, frozenset(keep)) for patched in _in_patches(request, keep)]
+    scales = [Scale(patched, frozenset(keep)) for patched in _with_patches(request, keep)]
     least = scales[-1].plan(*LEAST)
 
     def too_short(needed: float) -> SettingError:
@@ -245,7 +245,7 @@ def _shortened(request: Request, scale: TimedScale, plan: Plan, share: float, sp
     return Shortened(min(1.0, share), took, dropped, patch)
 
 
-def _in_patches(request: Request, keep: Collection[str]) -> list[Request]:
+def _with_patches(request: Request, keep: Collection[str]) -> list[Request]:
     """The request, and what it becomes with patches of 2, 4, ... positions, if its sequences are long."""
     config, inputs, requests = request.config, request.task.inputs, [request]
     usual = float(np.median(request.task.train.lengths))  # the longest may be the only long one

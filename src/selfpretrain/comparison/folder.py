@@ -190,11 +190,11 @@ class ComparisonFolder:
     @property
     def _tasks_of_runs(self) -> set[str]:
         """Fingerprints of the data of the runs that are here."""
-        found = set()
+        fingerprints = set()
         for path in self.runs.glob(f"*/{CONFIG}"):
             with suppress(DamagedError):
-                found.add(read_record(path, RunRecord).task)
-        return found
+                fingerprints.add(read_record(path, RunRecord).task)
+        return fingerprints
 
     def resolved(self, asked: str) -> FolderRecord | None:
         """The record, if it is what a command under this budget was resolved to; else None."""

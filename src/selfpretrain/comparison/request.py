@@ -24,7 +24,7 @@ TOKENS = 32
 """Of a median sequence at most, where the size of patches is left open (ours; measured in docs/results.md)."""
 
 
-def in_patches(model: ModelConfig, task: Task, tokens: int = TOKENS) -> ModelConfig:
+def with_patches(model: ModelConfig, task: Task, tokens: int = TOKENS) -> ModelConfig:
     """The model with patches that leave a median sequence so many tokens, where their size is left open (0)."""
     patch, usual = model.patch or 1, float(np.median(task.train.lengths))
     while not model.patch and usual > patch * tokens and (task.inputs.channels or model.width % (2 * patch) == 0):
@@ -46,7 +46,7 @@ class Request:
         Raises:
             RequestError: an arm, an objective or a device cannot be used.
         """
-        request = cls(replace(config, arms=expanded(config.arms, task), model=in_patches(config.model, task)), task)
+        request = cls(replace(config, arms=expanded(config.arms, task), model=with_patches(config.model, task)), task)
         if any(ARMS[name].fit is None for name in request.config.arms):
             request.require_room()
         request.require_patches()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow import types
 
-from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.schema import AS_USUAL, Schema
 from selfpretrain.data.sequences import Sequences
 from selfpretrain.data.spelling import (
     LEFT_OUT,
@@ -44,43 +44,43 @@ UNEVEN = r"^ | $|  |[^\PZ ]|[\t-\r\x1c-\x1f\x{85}]"
 """In a text whose tokens are not separated by single blanks."""
 
 
-def symbols(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequences:
+def symbols(where: Path | str, column: Cells, schema: Schema = AS_USUAL) -> Sequences:
     """Sequences of symbols, with codes in no particular order; a missing one has the name ``MISSING``."""
     if isinstance(column, Sequences):
         return column
-    regular = _as_a_whole(where, column, reading, _coded)
+    regular = _as_a_whole(where, column, schema, _coded)
     if regular is None:
         code: dict[str, int] = {}
         parts = [
-            np.array([code.setdefault(name, len(code)) for name in _symbols_of(where, row, cell, reading)], np.int32)
+            np.array([code.setdefault(name, len(code)) for name in _symbols_of(where, row, cell, schema)], np.int32)
             for row, cell in _numbered(where, column)
         ]
         regular = Sequences.of(parts, tuple(code))
-    blanks = blanks_of(regular.names or ()) if reading.blanks is None else reading.blanks
+    blanks = blanks_of(regular.names or ()) if schema.blanks is None else schema.blanks
     names = tuple(MISSING if name in blanks else name for name in regular.names or ())
-    if reading.fold_case:
+    if schema.fold_case:
         names = tuple(name.lower() for name in names)
     return Sequences.joined([Sequences(regular.entries, regular.lengths, names)])
 
 
-def texts(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequences:
+def texts(where: Path | str, column: Cells, schema: Schema = AS_USUAL) -> Sequences:
     """The bytes of texts, uint8."""
-    return Sequences.of([_bytes_of(where, row, cell, reading) for row, cell in _numbered(where, column)])
+    return Sequences.of([_bytes_of(where, row, cell, schema) for row, cell in _numbered(where, column)])
 
 
-def values(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Sequences:
+def values(where: Path | str, column: Cells, schema: Schema = AS_USUAL) -> Sequences:
     """Numbers (P, C), float64 with NaN where they are missing; or uint8 where all of them are."""
     if isinstance(column, np.ndarray) and column.dtype.kind in "biuf" and column.ndim in (2, 3):
         if not column.size:
             refuse(where, None, f"shape {column.shape} holds nothing; the shapes are (N, T) or (N, T, C)")
-        if column.ndim == 3 and reading.axes == "nct":
+        if column.ndim == 3 and schema.axes == "nct":
             column = column.transpose(0, 2, 1)
         flat = column.reshape(-1, column.shape[2] if column.ndim == 3 else 1)
         entries = flat if column.dtype == np.uint8 else flat.astype(np.float64)  # images come by the gigabyte
         return Sequences(entries, np.full(len(column), column.shape[1]))
-    if (regular := _as_a_whole(where, column, reading, _numbers)) is not None:
+    if (regular := _as_a_whole(where, column, schema, _numbers)) is not None:
         return regular
-    parts = [_values_of(where, row, cell, reading) for row, cell in _numbered(where, column)]
+    parts = [_values_of(where, row, cell, schema) for row, cell in _numbered(where, column)]
     channels = [part.shape[1] for part in parts]
     for row, own in enumerate(channels):
         if own != channels[0]:
@@ -102,7 +102,7 @@ def check_channels(where: Path | str, sequences: Sequences, channels: int, of_wh
 # Regular columns as a whole.
 
 
-def _as_a_whole(where: Path | str, column: Any, reading: Reading, read: Callable[[Any], Flat]) -> Sequences | None:
+def _as_a_whole(where: Path | str, column: Any, schema: Schema, read: Callable[[Any], Flat]) -> Sequences | None:
     """Sequences of an Arrow column or an array; None where it is not regular enough.
 
     ``read`` gives the entries and the names of ``Sequences`` for the flat entries of a piece of the column, or None.
@@ -115,7 +115,7 @@ def _as_a_whole(where: Path | str, column: Any, reading: Reading, read: Callable
         chunks = (pyarrow.FixedSizeListArray.from_arrays(piece, length) for piece in pieces)
     parts, row = [], 0
     for chunk in chunks:
-        lists = _lists(where, row, chunk, reading)
+        lists = _lists(where, row, chunk, schema)
         if lists is None or (entries := read(lists.flatten())) is None:
             return None
         lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -124,13 +124,13 @@ def _as_a_whole(where: Path | str, column: Any, reading: Reading, read: Callable
     return Sequences.joined(parts) if parts else None
 
 
-def _lists(where: Path | str, first_row: int, chunk: Any, reading: Reading) -> Any:
+def _lists(where: Path | str, first_row: int, chunk: Any, schema: Schema) -> Any:
     """A piece of an Arrow column as an Arrow array of lists; None where it is not of single texts or flat lists."""
     if chunk.null_count:
         return None
     if types.is_list(chunk.type) or types.is_large_list(chunk.type) or types.is_fixed_size_list(chunk.type):
         return chunk.cast(pyarrow.list_(chunk.type.value_type))
-    if not types.is_string(chunk.type) or reading.decimal != ".":
+    if not types.is_string(chunk.type) or schema.decimal != ".":
         return None
     unclear = pc.and_(pc.match_substring_regex(chunk, f"^{OF_NUMBERS}$"), pc.match_substring_regex(chunk, TWO_WAYS))
     if pc.any(unclear).as_py():
@@ -183,25 +183,25 @@ def _numbered(where: Path | str, column: Any) -> Iterator[tuple[int, Any]]:
         yield row, cell
 
 
-def _bytes_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDArray[np.uint8]:
+def _bytes_of(where: Path | str, row: int, cell: Any, schema: Schema) -> NDArray[np.uint8]:
     if not isinstance(cell, str):
         refuse(where, row, "--kind bytes reads text, and this is a list; use symbols or values")
     try:
-        return np.frombuffer((cell.lower() if reading.fold_case else cell).encode(), dtype=np.uint8)
+        return np.frombuffer((cell.lower() if schema.fold_case else cell).encode(), dtype=np.uint8)
     except UnicodeEncodeError as error:
         refuse(where, row, f"position {error.start + 1} is half a character ({error.reason}); mend the text")
 
 
-def _symbols_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Iterator[str]:
-    entries = entries_of(where, row, cell, reading)
+def _symbols_of(where: Path | str, row: int, cell: Any, schema: Schema) -> Iterator[str]:
+    entries = entries_of(where, row, cell, schema)
     for position, entry in enumerate(entries.tolist() if isinstance(entries, np.ndarray) else entries, 1):
         if isinstance(entry, list | tuple | dict | np.ndarray):
             refuse(where, row, f"position {position} is a list, not a symbol; several channels need --kind values")
         yield _name(entry)
 
 
-def _values_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDArray[Any]:
-    entries = entries_of(where, row, cell, reading)
+def _values_of(where: Path | str, row: int, cell: Any, schema: Schema) -> NDArray[Any]:
+    entries = entries_of(where, row, cell, schema)
     try:
         grey = isinstance(entries, np.ndarray) and entries.dtype == np.uint8
         numbers: NDArray[Any] = entries if grey else np.array(_numeric(entries), dtype=np.float64)
@@ -211,7 +211,7 @@ def _values_of(where: Path | str, row: int, cell: Any, reading: Reading) -> NDAr
         _refuse_entry(where, row, entries)
     if numbers.ndim > 2:
         refuse(where, row, "lists within lists within a list; a position is a number or a list of channels")
-    if numbers.ndim == 2 and reading.axes == "nct":
+    if numbers.ndim == 2 and schema.axes == "nct":
         numbers = numbers.T
     return numbers[:, None] if numbers.ndim == 1 else numbers
 

@@ -14,7 +14,7 @@ from selfpretrain.data.cells import check_channels
 from selfpretrain.data.columns import are_numbers, sequence_columns
 from selfpretrain.data.kinds import BYTES, KINDS, InputSpec
 from selfpretrain.data.memory import column, columns_of, unwrapped
-from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.schema import AS_USUAL, Schema
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.data.spelling import MISSING, refuse
 from selfpretrain.errors import RequestError
@@ -31,7 +31,7 @@ class Codec:
         mean, std: of each channel over the real positions of the labelled training sequences; empty for symbols.
         allow_missing: how missing and infinite values are filled; False refuses them.
         per_row: sequences of a row: 1, or the 2 of a pair.
-        reading: how rows were read, and the names of their columns. Not part of what the numbers hang on.
+        schema: how rows were read, and the names of their columns. Not part of what the numbers hang on.
         shortest: positions of the shortest training sequence.
     """
 
@@ -43,7 +43,7 @@ class Codec:
     std: tuple[float, ...] = ()
     allow_missing: AllowMissing = False
     per_row: int = 1
-    reading: Reading = field(default=AS_USUAL, repr=False, compare=False)
+    schema: Schema = field(default=AS_USUAL, repr=False, compare=False)
     shortest: int = field(default=1, repr=False, compare=False)
 
     @classmethod
@@ -110,7 +110,7 @@ class Codec:
         frame = columns_of(rows)
         columns: list[Any]
         if frame is not None:
-            columns = sequence_columns(where, frame, self.reading)[0]
+            columns = sequence_columns(where, frame, self.schema)[0]
         elif len(cells := column(where, rows)) == 0:
             raise RequestError(f"{where}: there are no rows; give one or more")
         else:
@@ -121,23 +121,23 @@ class Codec:
             if are_numbers(cells):
                 cure = "Reshape your data: for one row give [row], for several an array (N, T)"
                 raise RequestError(f"{where}: {len(cells)} rows of one number each, or one sequence. {cure}")
-            sequences = KINDS[self.kind].parse(where, cells, self.reading, self.allow_missing).sequences
+            sequences = KINDS[self.kind].parse(where, cells, self.schema, self.allow_missing).sequences
             if len(sequences) > 1 and sequences.lengths.max() == 1 < self.shortest:
                 problem = f"every row has one entry, and those of training had {self.shortest} or more"
                 raise RequestError(f"{where}: {problem}; for one row give [row]")
             check_channels(where, sequences, len(self.mean), "training")
             parsed.append(sequences)
-        if frame is None and self.reading.form == "steps":
+        if frame is None and self.schema.form == "steps":
             self._check_steps(where, max(int(sequences.lengths.max()) for sequences in parsed))
         return interleaved(parsed)
 
     def _check_steps(self, where: Path | str, longest: int) -> None:
         """Refuse rows without names that cannot be those of the columns of training."""
-        names, cure = self.reading.sequence, "give a frame, whose columns are found by name"
+        names, cure = self.schema.sequence, "give a frame, whose columns are found by name"
         if longest > len(names):
             problem = f"{longest} entries a row, and training had {len(names)} columns, {names[0]} to {names[-1]}"
             raise RequestError(f"{where}: {problem}; {cure}")
-        if self.reading.reordered:
+        if self.schema.reordered:
             problem = f"training's columns were put in the order {names[0]}, {names[1]} .. {names[-1]}"
             raise RequestError(f"{where}: {problem}, and rows without names may have another; {cure}")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyarrow import types
 
 from selfpretrain.data.cells import Cells, unpacked
-from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.schema import AS_USUAL, Schema
 from selfpretrain.data.spelling import CODE, NO_NUMBER, NUMBER, as_number, refuse, spelling, two_ways
 from selfpretrain.data.times import sort_keys
 from selfpretrain.errors import RequestError
@@ -30,14 +30,14 @@ def some(names: Sequence[str]) -> str:
 
 
 def sequence_columns(
-    where: Path | str, table: Mapping[str, Any], reading: Reading
+    where: Path | str, table: Mapping[str, Any], schema: Schema
 ) -> tuple[list[Cells], NDArray[np.int64]]:
     """The cells of the sequence, or of both of a pair, and the first row of each sequence (N,).
 
     Raises:
         RequestError: a column is missing, or a cell of ``series`` or ``time``.
     """
-    needed = [*reading.cells, *(name for name in (reading.series, reading.time) if name)]
+    needed = [*schema.cells, *(name for name in (schema.series, schema.time) if name)]
     if not needed:
         cure = "give the values alone, such as frame.to_numpy()"
         refuse(where, None, f"the model was trained on sequences without column names; {cure}")
@@ -51,13 +51,13 @@ def sequence_columns(
         refuse(where, None, f"{by_rows[0]} has {few} rows and {by_rows[-1]} {many}; all columns need the same")
     if not few:
         refuse(where, None, "there are no rows; give one or more")
-    columns = [table[name] for name in reading.cells]
-    if reading.form == "whole":
+    columns = [table[name] for name in schema.cells]
+    if schema.form == "whole":
         return [cells.tolist() if getattr(cells, "ndim", 0) == 1 else cells for cells in columns], np.arange(few)
-    steps = _stacked(where, columns, reading)
-    if reading.form == "steps":
+    steps = _stacked(where, columns, schema)
+    if schema.form == "steps":
         return [steps], np.arange(few)
-    groups = _series(where, table, reading)
+    groups = _series(where, table, schema)
     first = np.array([rows.min() for rows in groups])
     if len(columns) == 1:
         steps = steps[:, 0] if isinstance(steps, np.ndarray) else [row[0] for row in steps]
@@ -66,20 +66,20 @@ def sequence_columns(
     return [[[steps[row] for row in rows] for rows in groups]], first
 
 
-def _stacked(where: Path | str, columns: Sequence[Any], reading: Reading) -> NDArray[Any] | list[list[Any]]:
+def _stacked(where: Path | str, columns: Sequence[Any], schema: Schema) -> NDArray[Any] | list[list[Any]]:
     """Columns side by side: numbers (N, columns), NaN where a cell is empty; or a list a row where there are words."""
-    if (numbers := _numbers_at_once(columns, reading)) is not None:
+    if (numbers := _numbers_at_once(columns, schema)) is not None:
         return numbers
     numeric = []
-    for name, column in zip(reading.sequence, columns, strict=True):
-        own = numbers_of(where, name, column, reading)
+    for name, column in zip(schema.sequence, columns, strict=True):
+        own = numbers_of(where, name, column, schema)
         if own is None:
             return [list(row) for row in zip(*map(listed, columns), strict=True)]
         numeric.append(own)
     return np.column_stack(numeric)
 
 
-def _numbers_at_once(columns: Sequence[Any], reading: Reading) -> NDArray[Any] | None:
+def _numbers_at_once(columns: Sequence[Any], schema: Schema) -> NDArray[Any] | None:
     """Many columns of texts side by side, read as one long column; None where they are none, or hold words."""
     if not all(hasattr(column, "chunks") and types.is_string(column.type) for column in columns):
         return None
@@ -90,7 +90,7 @@ def _numbers_at_once(columns: Sequence[Any], reading: Reading) -> NDArray[Any] |
         part = columns[start : start + width]
         one = pyarrow.chunked_array([chunk for column in part for chunk in column.chunks], pyarrow.string())
         try:
-            numbers = numbers_of("", "", one, reading)
+            numbers = numbers_of("", "", one, schema)
         except RequestError:
             return None  # column by column, to name the row
         if numbers is None:
@@ -110,7 +110,7 @@ def are_numbers(column: Any) -> bool:
     return all(isinstance(cell, int | float | np.generic) for cell in listed(column))
 
 
-def numbers_of(where: Path | str, name: str, column: Any, reading: Reading) -> NDArray[Any] | None:
+def numbers_of(where: Path | str, name: str, column: Any, schema: Schema) -> NDArray[Any] | None:
     """A column of plain cells as numbers (N,), NaN where a cell is empty; None where it holds words or lists.
 
     Raises:
@@ -134,7 +134,7 @@ def numbers_of(where: Path | str, name: str, column: Any, reading: Reading) -> N
     text = pc.utf8_trim_whitespace(column)
     comma = pc.match_substring_regex(text, r"^[+-]?\d+,\d+(?:[eE][+-]?\d+)?$")
     if pc.any(comma).as_py():
-        if reading.decimal == ".":
+        if schema.decimal == ".":
             row = pc.index(comma, True).as_py()
             refuse(where, row, f"column '{name}': {two_ways(text[row].as_py())}")
         text = pc.replace_substring(text, ",", ".")
@@ -235,15 +235,15 @@ def _is_value(name: str) -> bool:
     return (as_number(name) is not None and name.strip() != "") or re.match(r"\d{1,4}[-/.:]\d", name) is not None
 
 
-def _series(where: Path | str, table: Mapping[str, Any], reading: Reading) -> list[NDArray[np.int64]]:
+def _series(where: Path | str, table: Mapping[str, Any], schema: Schema) -> list[NDArray[np.int64]]:
     """The rows of each series, in order of time; the series in order of their first rows."""
     codes = []
-    for name in (name for name in (reading.series, reading.time) if name is not None):
+    for name in (name for name in (schema.series, schema.time) if name is not None):
         codes.append(plain_codes(where, name, table[name]))
         if len(empty := np.flatnonzero(codes[-1] < 0)):
             refuse(where, int(empty[0]), f"column '{name}' is empty; fill it in or remove the row")
     series = codes[0]
     order = np.argsort(series, kind="stable")
-    if reading.time is not None:
-        order = np.lexsort((sort_keys(where, reading.time, listed(table[reading.time]), reading), series))
+    if schema.time is not None:
+        order = np.lexsort((sort_keys(where, schema.time, listed(table[schema.time]), schema), series))
     return np.split(order, np.flatnonzero(np.diff(series[order])) + 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import KindName
 from selfpretrain.data.cells import Cells, unpacked
-from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.schema import AS_USUAL, Schema
 from selfpretrain.data.spelling import (
     MAX_LETTERS,
     NUMERIC_SHARE,
@@ -45,7 +45,7 @@ class Guess(NamedTuple):
     hint: str = ""
 
 
-def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Guess:
+def guess(where: Path | str, column: Cells, schema: Schema = AS_USUAL) -> Guess:
     """The kind of data in a column, from its first rows.
 
     Raises:
@@ -55,14 +55,14 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     if isinstance(sample, np.ndarray) and sample.dtype.kind in "iuf":
         return _guess_numbers(sample)
     texts = [cell for cell in sample if isinstance(cell, str)]
-    if reading.decimal == ".":
+    if schema.decimal == ".":
         if texts and all(map(one_comma, texts)):
             refuse(where, sample.index(texts[0]), two_ways(texts[0].strip()))
         for row, cell in enumerate(sample):
             if isinstance(cell, str) and can_be_two(cell):
                 refuse(where, row, two_ways(cell))
-    lists = [_list_or_nothing(cell, reading) for cell in sample if not isinstance(cell, str) or is_list(cell)]
-    rows = [_flat(cell) for cell in lists] + [tokens(text, reading.decimal) for text in texts if not is_list(text)]
+    lists = [_list_or_nothing(cell, schema) for cell in sample if not isinstance(cell, str) or is_list(cell)]
+    rows = [_flat(cell) for cell in lists] + [tokens(text, schema.decimal) for text in texts if not is_list(text)]
     nested = any(isinstance(entry, list | np.ndarray) for cell in lists for entry in cell[:1])
     words = sum(len(row) > 1 for row in rows) * 2 > len(rows)
     if words and not nested and _overlap(rows):
@@ -77,7 +77,7 @@ def guess(where: Path | str, column: Cells, reading: Reading = AS_USUAL) -> Gues
     letters = set("".join(texts))
     folded = {letter.lower() for letter in letters}
     is_chain = "".join(letters).isalpha() and sum(map(len, texts)) >= LONG_WORD * len(texts)
-    if len(folded) < len(letters) and is_chain and not reading.fold_case:
+    if len(folded) < len(letters) and is_chain and not schema.fold_case:
         return Guess("bytes", "upper and lower case are different letters here; --fold-case makes them one")
     return guessed
 
@@ -129,10 +129,10 @@ def _overlap(rows: Sequence[Sequence[Any]]) -> bool:
     return not any(a.isdigit() for a, _ in pairs) and all(a[1:] == b[:-1] for a, b in pairs)
 
 
-def _list_or_nothing(cell: Any, reading: Reading) -> Any:
+def _list_or_nothing(cell: Any, schema: Schema) -> Any:
     """The list in a cell; empty where it is damaged, which is refused later."""
     try:
-        return entries_of("", 0, cell, reading)
+        return entries_of("", 0, cell, schema)
     except RequestError:
         return []
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from selfpretrain.config import AllowMissing, KindName, TaskConfig
 from selfpretrain.data import cells
-from selfpretrain.data.reading import Reading
+from selfpretrain.data.schema import Schema
 from selfpretrain.data.sequences import Sequences
 from selfpretrain.data.spelling import MISSING, NO_NUMBER, numbers_first, refuse
 from selfpretrain.errors import RequestError
@@ -122,7 +122,7 @@ class Kind(ABC):
     """Everything that depends on the kind of data; see the table above."""
 
     name: ClassVar[KindName]
-    read: "ClassVar[staticmethod[[Path | str, cells.Cells, Reading], Sequences]]"
+    read: "ClassVar[staticmethod[[Path | str, cells.Cells, Schema], Sequences]]"
     """The sequences in a column of cells."""
     file_suffix: ClassVar[str]
     """Of the file that ``data make`` writes."""
@@ -135,7 +135,7 @@ class Kind(ABC):
     # From cells to arrays.
 
     def parse(
-        self, where: Path | str, column: cells.Cells, reading: Reading, allow_missing: AllowMissing = False
+        self, where: Path | str, column: cells.Cells, schema: Schema, allow_missing: AllowMissing = False
     ) -> "Parsed":
         """The sequences in a column of cells; missing entries at the end of one make it shorter.
 
@@ -143,7 +143,7 @@ class Kind(ABC):
             RequestError: a cell that cannot be read as this kind, or a missing entry that is not allowed; names the
                 row, counted from 1.
         """
-        sequences = self.read(where, column, reading)
+        sequences = self.read(where, column, schema)
         for row in np.flatnonzero(sequences.lengths == 0):
             refuse(where, int(row), cells.EMPTY)
         absent, lengths = self.absent(sequences), sequences.lengths
@@ -159,7 +159,7 @@ class Kind(ABC):
             position = int(place - ends[gap_row] + sequences.lengths[gap_row] + 1)
             count = f"{missing} are" if missing > 1 else "1 is"
             cure = f"mend it, or give --allow-missing ({count} missing) to fill it"
-            if reading.axes == "ntc" and sequences.entries[0].size > 2 * int(lengths.max()):
+            if schema.axes == "ntc" and sequences.entries[0].size > 2 * int(lengths.max()):
                 cure += "; or the axes are (N, C, T), which --axes nct reads"
             refuse(where, gap_row, f"position {position} {self.gap}; {cure}")
         return Parsed(self.filled(sequences, absent, allow_missing), missing, int((sequences.lengths < lengths).sum()))
@@ -179,7 +179,7 @@ class Kind(ABC):
         """What became of missing entries, in words."""
         return ""
 
-    def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
+    def doubts(self, sequences: Sequences, config: TaskConfig, schema: Schema) -> list[str]:
         """What a reader should know of sequences that may have been meant otherwise."""
         return []
 
@@ -347,14 +347,14 @@ class Symbols(Discrete):
         how = "the last one before them" if allow_missing == "last" else "the unknown symbol"
         return f"missing symbols are read as {how}"
 
-    def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
+    def doubts(self, sequences: Sequences, config: TaskConfig, schema: Schema) -> list[str]:
         names = sequences.names or ()
         odd = [name for name in names if name and name.lower() in NO_NUMBER]
         if int(sequences.lengths.max()) == 1:
             return ["every sequence is a single symbol; if the cells are texts, give --kind bytes"]
         if odd:
             return [f"{', '.join(odd)} {'is' if len(odd) == 1 else 'are'} read as a symbol, not as missing"]
-        if reading.fold_case or len({name.lower() for name in names}) == len(names):
+        if schema.fold_case or len({name.lower() for name in names}) == len(names):
             return []
         return ["some symbols differ by upper and lower case alone; --fold-case makes them one"]
 
@@ -431,7 +431,7 @@ class Values(Kind):
         }
         return f"missing or infinite values are replaced by {how.get(str(allow_missing), mean)}"
 
-    def doubts(self, sequences: Sequences, config: TaskConfig, reading: Reading) -> list[str]:
+    def doubts(self, sequences: Sequences, config: TaskConfig, schema: Schema) -> list[str]:
         steps, channels = int(sequences.lengths.max()), sequences.entries.shape[1]
         if config.allow_missing == "mask":
             channels //= 2  # the others mark what is missing

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from selfpretrain.data.columns import is_plain, listed, some
-from selfpretrain.data.reading import LabelType, Reading
+from selfpretrain.data.schema import LabelType, Schema
 from selfpretrain.data.spelling import NO_NUMBER, as_number, one_comma, refuse, spelling
 
 NO_LABEL = "-1"
@@ -31,7 +31,7 @@ class Labels:
 
     Attributes:
         names: (N,) class names; None where a row has none.
-        label_type, unlabelled, written: as in ``Reading``.
+        label_type, unlabelled, written: as in ``Schema``.
         notes: for the reader.
     """
 
@@ -107,17 +107,17 @@ def read_labels(
     )
 
 
-def typed_classes(classes: Sequence[str], reading: Reading) -> Any:
+def typed_classes(classes: Sequence[str], schema: Schema) -> Any:
     """Classes as an array in the type and the spelling of the labels.
 
-    >>> typed_classes(("0", "1"), Reading(label_type="int")).tolist()
+    >>> typed_classes(("0", "1"), Schema(label_type="int")).tolist()
     [0, 1]
     """
-    if reading.label_type == "bool":
+    if schema.label_type == "bool":
         return np.array([name == "True" for name in classes])
-    if reading.label_type == "str":
-        return np.array([reading.written.get(name, name) for name in classes])
-    return np.array([(int if reading.label_type == "int" else float)(name) for name in classes])
+    if schema.label_type == "str":
+        return np.array([schema.written.get(name, name) for name in classes])
+    return np.array([(int if schema.label_type == "int" else float)(name) for name in classes])
 
 
 def _written(cells: Sequence[Any]) -> dict[str, str]:

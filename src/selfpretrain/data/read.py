@@ -1,6 +1,6 @@
 """From a table, or from sequences in memory, to rows: their cells as they stand there, with labels and splits.
 
-The reading of the training rows holds for test files too, whose columns are found by name.
+The schema of the training rows holds for test files too, whose columns are found by name.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from selfpretrain.data.columns import are_numbers, codes_of, listed, plain_codes
 from selfpretrain.data.guess import SAMPLE_ROWS
 from selfpretrain.data.labels import CLASS_OPTION, Labels, read_labels
 from selfpretrain.data.memory import TAKEN, Frame, column, columns_of, unwrapped
-from selfpretrain.data.reading import Reading
-from selfpretrain.data.recognise import INDEX_NAMES, LABEL_NAMES, axes_among, perhaps_groups, recognised, told
+from selfpretrain.data.recognise import INDEX_NAMES, LABEL_NAMES, axes_among, perhaps_groups, recognised
 from selfpretrain.data.rows import Rows
+from selfpretrain.data.schema import Schema
 from selfpretrain.data.spelling import refuse, spelling
 from selfpretrain.data.table import Table
 from selfpretrain.errors import RequestError
@@ -64,7 +64,7 @@ def rows_in_memory(x: Any, y: Any, split: Any, group: Any, config: TaskConfig) -
         split=[str(part) for part in listed(others["split"])] if "split" in others else None,
         groups=_groups("arrays", "group", listed(others["group"]), np.arange(n)) if "group" in others else None,
         group_name="group" if "group" in others else "",
-        reading=_with_labels(told(config), read),
+        schema=_with_labels(Schema.asked(config), read),
         notes=list(read.notes),
     )
     shape = f" {cells.shape}" if isinstance(cells, np.ndarray) else ""
@@ -104,7 +104,7 @@ def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
 def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training: Rows | None = None) -> Rows:
     """The rows of a table, their cells as they stand there.
 
-    The reading of ``training`` rows holds for these, too; None decides it.
+    The schema of ``training`` rows holds for these, too; None decides it.
 
     Raises:
         RequestError: the columns asked for cannot be used, are missing, or can be taken two ways.
@@ -113,14 +113,14 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if not len(table) and not table.unreadable:
         refuse(where, None, "there are no rows; give one or more")
     if training is None:
-        reading = replace(recognised(where, table, config, notes), source=table.source)
+        schema = replace(recognised(where, table, config, notes), source=table.source)
     else:
-        check_source(where, table, training.reading)
-        reading = replace(training.reading, split=None)  # all rows of a test file are for testing
-        if reading.label not in table.columns and reading.label not in table.unreadable:
-            refuse(where, None, f"no column '{reading.label}' for the class; the columns are {some(table.names)}")
-    used = {*reading.cells, *reading.roles.values()}
-    for name in (name for name in reading.roles.values() if name not in (*table.names, *table.unreadable)):
+        check_source(where, table, training.schema)
+        schema = replace(training.schema, split=None)  # all rows of a test file are for testing
+        if schema.label not in table.columns and schema.label not in table.unreadable:
+            refuse(where, None, f"no column '{schema.label}' for the class; the columns are {some(table.names)}")
+    used = {*schema.cells, *schema.roles.values()}
+    for name in (name for name in schema.roles.values() if name not in (*table.names, *table.unreadable)):
         refuse(where, None, f"column '{name}' is missing, which training has; the columns are {some(table.names)}")
     shapes = {name: _shape(cells) for name, cells in table.columns.items() if name in used}
     one = next(iter(shapes))
@@ -128,24 +128,24 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         if shape[0] != shapes[one][0]:
             both = f"{one} {shapes[one]} and {name} {shape}"
             refuse(where, None, f"{both} have not the same number of rows; a row is a sequence and its class")
-    for name in (name for role, name in reading.roles.items() if role != "label"):
+    for name in (name for role, name in schema.roles.items() if role != "label"):
         plain_codes(where, name, table.columns[name])
-    label_name = reading.roles["label"]
-    columns, first = sequence_columns(where, table.columns, reading)
-    plain = {role: table.columns[name] for role, name in reading.roles.items() if role in ("label", "split", "group")}
-    if reading.series is not None:
-        plain = {role: one_a_series(where, table, reading, role) for role in plain}
-        notes.append(f"each row is a time step; column {reading.series} groups them into {len(first)} sequences")
-    asked = config.unlabelled if training is None else reading.unlabelled or CLASS_OPTION
+    label_name = schema.roles["label"]
+    columns, first = sequence_columns(where, table.columns, schema)
+    plain = {role: table.columns[name] for role, name in schema.roles.items() if role in ("label", "split", "group")}
+    if schema.series is not None:
+        plain = {role: one_a_series(where, table, schema, role) for role in plain}
+        notes.append(f"each row is a time step; column {schema.series} groups them into {len(first)} sequences")
+    asked = config.unlabelled if training is None else schema.unlabelled or CLASS_OPTION
     labels = read_labels(
-        where, label_name, plain["label"], asked, typed=table.typed, training=training is None, decimal=reading.decimal
+        where, label_name, plain["label"], asked, typed=table.typed, training=training is None, decimal=schema.decimal
     )
     if training is None:
-        reading = _with_labels(reading, labels)
+        schema = _with_labels(schema, labels)
         notes += labels.notes
-    group_name = reading.group or ""
+    group_name = schema.group or ""
     unused = [n for n in (*table.names, *table.unreadable) if n not in used and not INDEX_NAMES.fullmatch(n)]
-    shared = perhaps_groups(where, table, unused, reading.series) if training is None and not group_name else []
+    shared = perhaps_groups(where, table, unused, schema.series) if training is None and not group_name else []
     if shared:
         one = f"{shared[0]} has the same value" if len(shared) == 1 else f"{some(shared)} have the same values"
         notes.append(
@@ -157,22 +157,22 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         groups=_groups(where, group_name, listed(plain["group"]), first) if group_name else None,
         group_name=group_name,
         split=[str(cell or "") for cell in listed(plain["split"])] if "split" in plain and training is None else None,
-        numbers=np.arange(len(first)) if table.numbers is None or reading.series else table.numbers,
+        numbers=np.arange(len(first)) if table.numbers is None or schema.series else table.numbers,
         file=str(getattr(where, "name", where)),
-        source=f"{'pairs' if reading.pair else 'sequence'} from {_named(table, reading)}",
+        source=f"{'pairs' if schema.pair else 'sequence'} from {_named(table, schema)}",
         label_name=label_name,
         ignored=unused,
         perhaps_group=shared,
         grid=table.grid,
         notes=notes,
-        reading=reading,
+        schema=schema,
     )
 
 
-def check_source(where: Path | str, table: Table, reading: Reading) -> None:
+def check_source(where: Path | str, table: Table, schema: Schema) -> None:
     """Refuse a folder of other recordings or images than those of training."""
-    if table.source and reading.source and table.source != reading.source:
-        refuse(where, None, f"holds {table.source}, and those of training are {reading.source}; convert them")
+    if table.source and schema.source and table.source != schema.source:
+        refuse(where, None, f"holds {table.source}, and those of training are {schema.source}; convert them")
 
 
 def rows_without_labels(where: Path | str, table: Table, training: Rows) -> Rows:
@@ -181,12 +181,12 @@ def rows_without_labels(where: Path | str, table: Table, training: Rows) -> Rows
     Raises:
         RequestError: a column is missing, or cannot be used.
     """
-    reading = replace(training.reading, label=None, split=None, group=None)
-    check_source(where, table, reading)
-    for name in (*reading.cells, *reading.roles.values()):
+    schema = replace(training.schema, label=None, split=None, group=None)
+    check_source(where, table, schema)
+    for name in (*schema.cells, *schema.roles.values()):
         if name not in table.columns and name not in table.unreadable:
             refuse(where, None, f"column '{name}' is missing, which the first file has; there are {some(table.names)}")
-    columns, first = sequence_columns(where, table.columns, reading)
+    columns, first = sequence_columns(where, table.columns, schema)
     return replace(
         training,
         columns=columns,
@@ -194,7 +194,7 @@ def rows_without_labels(where: Path | str, table: Table, training: Rows) -> Rows
         split=None,
         numbers=np.arange(len(first)),
         notes=list(table.notes),
-        reading=reading,
+        schema=schema,
     )
 
 
@@ -207,28 +207,28 @@ def _groups(where: Path | str, name: str, cells: Sequence[Any], first: NDArray[n
     return [group for group in groups if group is not None]
 
 
-def _with_labels(reading: Reading, labels: Labels) -> Reading:
-    return replace(reading, unlabelled=labels.unlabelled, label_type=labels.label_type, written=dict(labels.written))
+def _with_labels(schema: Schema, labels: Labels) -> Schema:
+    return replace(schema, unlabelled=labels.unlabelled, label_type=labels.label_type, written=dict(labels.written))
 
 
-def _named(table: Table, reading: Reading) -> str:
+def _named(table: Table, schema: Schema) -> str:
     """The columns of the sequence, in words."""
-    if reading.form == "whole":
-        both = " and ".join(reading.cells)
-        cells = table.columns[reading.sequence[0]]
+    if schema.form == "whole":
+        both = " and ".join(schema.cells)
+        cells = table.columns[schema.sequence[0]]
         return f"array {both} {cells.shape}" if isinstance(cells, np.ndarray) else f"column {both}"
-    if len(reading.sequence) < 3:
-        return f"columns {' and '.join(reading.sequence)}"
-    return f"columns {reading.sequence[0]} .. {reading.sequence[-1]}"
+    if len(schema.sequence) < 3:
+        return f"columns {' and '.join(schema.sequence)}"
+    return f"columns {schema.sequence[0]} .. {schema.sequence[-1]}"
 
 
 def _shape(cells: Any) -> tuple[int, ...]:
     return cells.shape if isinstance(cells, np.ndarray) else (len(cells),)
 
 
-def one_a_series(where: Path | str, table: Table, reading: Reading, role: str) -> list[Any]:
+def one_a_series(where: Path | str, table: Table, schema: Schema, role: str) -> list[Any]:
     """The label, split or group of each series, which is that of all of its rows."""
-    name, series = reading.roles[role], reading.roles["series"]
+    name, series = schema.roles[role], schema.roles["series"]
     cells, numbers = listed(table.columns[name]), plain_codes(where, series, table.columns[series]).tolist()
     one: dict[int, Any] = {}
     for row, (number, cell) in enumerate(zip(numbers, map(spelling, cells), strict=True)):

@@ -1,6 +1,6 @@
-"""Which columns of a table hold what: the ``Reading`` of its rows.
+"""Which columns of a table hold what: the ``Schema`` of its rows.
 
-What is not told is guessed, in this order: a table with a row for each time step, the label, the sequence, and the
+What no option says is guessed, in this order: a table with a row for each time step, the label, the sequence, and the
 columns that are no steps. What can be taken two ways is refused, with the option that decides.
 """
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from selfpretrain.config import TaskConfig
 from selfpretrain.data.columns import codes_of, family, listed, numbers_of, plain_codes, some
 from selfpretrain.data.guess import RECURRENCE, SAMPLE_ROWS
-from selfpretrain.data.reading import Form, Reading
+from selfpretrain.data.schema import Form, Schema
 from selfpretrain.data.spelling import NUMERIC_SHARE, as_number, is_list, one_comma, refuse, tokens
 from selfpretrain.data.table import Table
 from selfpretrain.data.times import date_order, sort_keys
@@ -66,19 +66,13 @@ Codes = Mapping[str, NDArray[np.int64]]
 """The number of each cell's value, by the column's name; see ``codes_of``."""
 
 
-def told(config: TaskConfig) -> Reading:
-    """What the request says of the reading."""
-    axes = config.axes or "ntc"
-    return Reading(decimal=config.decimal, axes=axes, dates=config.dates, fold_case=config.fold_case)
-
-
-def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[str]) -> Reading:
-    """The reading of a table, as told or else as its names and cells say; ``notes`` get what a reader should know.
+def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[str]) -> Schema:
+    """The schema of a table, by options or else by its names and cells; ``notes`` get what a reader should know.
 
     Raises:
         RequestError: a column that was asked for is not there, or columns can be taken two ways.
     """
-    names, columns, reading = table.names, table.columns, told(config)
+    names, columns, schema = table.names, table.columns, Schema.asked(config)
     for role in ("series", "time", "label", "split", "group", "pair"):
         if (asked := getattr(config, role)) and asked not in (*names, *table.unreadable):
             close = get_close_matches(asked, names, n=1)
@@ -87,11 +81,11 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     for name in filter(None, (config.series, config.time, config.split, config.group)):
         plain_codes(where, name, columns[name])
     rows = min(SAMPLE_ROWS, max(FEWEST_ROWS, SAMPLED_CELLS // max(1, len(names))))
-    look = {name: _Column(name, columns[name], rows, reading.decimal) for name in names}
+    look = {name: _Column(name, columns[name], rows, schema.decimal) for name in names}
     split = config.split or {name.lower(): name for name in reversed(names)}.get("split")
-    is_told = config.series is not None or config.sequence is not None or config.pair is not None
+    is_named = config.series is not None or config.sequence is not None or config.pair is not None
     labels = {config.label, split, *_label_names(names)}
-    if not is_told and not any(look[name].sequences for name in names if name not in labels):
+    if not is_named and not any(look[name].sequences for name in names if name not in labels):
         _refuse_long(where, table, look, config, split)
     label = config.label or _label(where, table, config, split, notes)
     taken = {name for name in (label, split) if name}
@@ -100,7 +94,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
             refuse(where, None, f"--{role} names the column '{asked}', which is taken for something else already")
         taken |= {asked} - {None}
     if config.time is not None and config.dates is None:
-        reading = replace(reading, dates=date_order(where, config.time, listed(columns[config.time])))
+        schema = replace(schema, dates=date_order(where, config.time, listed(columns[config.time])))
     others = [name for name in names if name not in taken | {config.series, config.time}]
     if config.sequence is not None:
         sequence = _asked(where, config.sequence, look, others, taken)
@@ -122,7 +116,7 @@ def recognised(where: Path | str, table: Table, config: TaskConfig, notes: list[
     if len(sequence) > 1:
         _refuse_mixture(where, look, sequence, form)
     return replace(
-        reading,
+        schema,
         sequence=tuple(sequence),
         pair=config.pair,
         form=form,
@@ -166,7 +160,7 @@ class _Column:
         if not self.whole or not self.first or not isinstance(self.first[0], str) or is_list(self.first[0]):
             return self.whole
         recurs = RECURRING * len(set(map(str, self.first))) <= len(self.first)
-        return not (recurs or self.role or _keys_of(self.first[:FEWEST_ROWS], Reading()) is not None)
+        return not (recurs or self.role or _keys_of(self.first[:FEWEST_ROWS], Schema()) is not None)
 
     @cached_property
     def role(self) -> str:
@@ -332,7 +326,7 @@ def _label_without_header(where: Path | str, table: Table, config: TaskConfig, n
 
     def like_classes(name: str) -> bool:
         cells = table.columns[name]
-        codes, numbers = plain_codes(where, name, cells), numbers_of(where, name, cells, told(config))
+        codes, numbers = plain_codes(where, name, cells), numbers_of(where, name, cells, Schema.asked(config))
         few = 1 < int(codes.max()) + 1 <= len(codes) / 2
         return few and (numbers is None or bool((numbers == np.round(numbers)).all()))
 
@@ -473,7 +467,7 @@ def _refuse_long(where: Path | str, table: Table, look: Look, config: TaskConfig
     labels = {name: codes[name] for name in ([config.label] if config.label else codes) if name in codes}
     called_label = {name for name in (config.label, *LABEL_NAMES) if name}
     who = {name for name in codes if look[name].role == "who"}
-    keys_of = cache(lambda name: _keys_of(table.columns[name], told(config)))
+    keys_of = cache(lambda name: _keys_of(table.columns[name], Schema.asked(config)))
 
     def is_time(name: str, groups: NDArray[np.int64]) -> bool:
         keys = None if name in who else keys_of(name)
@@ -533,12 +527,12 @@ def _counts_within(key: NDArray[np.float64], groups: NDArray[np.int64]) -> bool:
     return bool((np.diff(key[order])[np.diff(groups[order]) == 0] == 1).all()) and 2 * len(np.unique(key)) <= len(key)
 
 
-def _keys_of(cells: Any, reading: Reading) -> NDArray[np.float64] | None:
+def _keys_of(cells: Any, schema: Schema) -> NDArray[np.float64] | None:
     """What a column says of time; None where it does not."""
     try:
-        numbers = numbers_of("", "", cells, reading)
+        numbers = numbers_of("", "", cells, schema)
         if numbers is None:
-            numbers = sort_keys("", "", listed(cells), replace(reading, dates=reading.dates or "dmy"))
+            numbers = sort_keys("", "", listed(cells), replace(schema, dates=schema.dates or "dmy"))
     except RequestError:
         return None
     return None if np.isnan(numbers).any() else numbers.astype(np.float64)

@@ -16,7 +16,7 @@ from selfpretrain.data.codec import Codec
 from selfpretrain.data.columns import some
 from selfpretrain.data.guess import guess
 from selfpretrain.data.kinds import KINDS
-from selfpretrain.data.reading import AS_USUAL, Reading
+from selfpretrain.data.schema import AS_USUAL, Schema
 from selfpretrain.data.sequences import Sequences, interleaved
 from selfpretrain.data.spelling import MISSING, blanks_of, for_reader, numbers_first, refuse
 from selfpretrain.data.split import (
@@ -59,7 +59,7 @@ class Rows:
         ignored: columns that are not used.
         perhaps_group: those of them that look like ``group_name``.
         notes: what else a reader should know.
-        reading: how they were read; it holds for later rows, too.
+        schema: how they were read; it holds for later rows, too.
     """
 
     columns: Sequence[Any]
@@ -78,7 +78,7 @@ class Rows:
     ignored: Sequence[str] = ()
     perhaps_group: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
-    reading: Reading = AS_USUAL
+    schema: Schema = AS_USUAL
 
     def __post_init__(self) -> None:
         if self.numbers is None:
@@ -134,14 +134,14 @@ def parsed(where: Path | str, rows: Rows, config: TaskConfig) -> Rows:
     Raises:
         RequestError: a cell or a split name that cannot be used; names the row.
     """
-    notes, reading = list(rows.notes), rows.reading
+    notes, schema = list(rows.notes), rows.schema
     name = config.kind or rows.kind
     if name is None:
-        name, hint = guess(where, rows.columns[0], reading)
+        name, hint = guess(where, rows.columns[0], schema)
         notes += [hint] if hint else []
     kind, columns, missing, shorter = KINDS[name], [], 0, 0
     for column in rows.columns:
-        sequences, absent, cut = kind.parse(where, column, reading, config.allow_missing)
+        sequences, absent, cut = kind.parse(where, column, schema, config.allow_missing)
         columns.append(sequences)
         missing, shorter = missing + absent, shorter + cut
         check_channels(where, sequences, columns[0].entries.shape[-1], "the first sequence of the pair")
@@ -149,16 +149,16 @@ def parsed(where: Path | str, rows: Rows, config: TaskConfig) -> Rows:
         notes.append(f"{shorter} sequences end in missing entries and are read as shorter ones")
     if missing:
         notes.append(f"{missing} {kind.filling(config.allow_missing)}")
-    notes += kind.doubts(columns[0], config, reading)
-    if reading.blanks is None and name == "symbols":
-        reading = replace(reading, blanks=blanks_of(columns[0].names or ()))
+    notes += kind.doubts(columns[0], config, schema)
+    if schema.blanks is None and name == "symbols":
+        schema = replace(schema, blanks=blanks_of(columns[0].names or ()))
     split = None
     if rows.split is not None:
         split = [SPLIT_NAMES.get(name.strip().lower(), "") for name in rows.split]
         if "" in split:
             row = split.index("")
             refuse(where, row, f"the split column says '{rows.split[row]}'; write train, val or test")
-    return replace(rows, columns=columns, kind=name, split=split, notes=notes, reading=reading)
+    return replace(rows, columns=columns, kind=name, split=split, notes=notes, schema=schema)
 
 
 def with_test_rows(where: Path | str, rows: Rows, test_file: Path, test: Rows) -> Rows:
@@ -269,7 +269,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
         if codec.per_row != per_row:
             refuse(where, None, f"rows have {per_row} sequence(s), and those of pretraining had {codec.per_row}")
         check_channels(where, sequences, len(codec.mean), "pretraining")
-        codec = replace(codec, classes=classes, reading=rows.reading)
+        codec = replace(codec, classes=classes, schema=rows.schema)
     else:
         try:
             codec = Codec.fit(
@@ -279,7 +279,7 @@ def assemble(where: Path | str, name: str, rows: Rows, config: TaskConfig, codec
                 labelled=sequences.rows(sequences_of(places[0], per_row)),
                 allow_missing=config.allow_missing,
                 per_row=per_row,
-                reading=rows.reading,
+                schema=rows.schema,
             )
         except RequestError as error:
             raise RequestError(f"{where}: {error}") from None
@@ -366,8 +366,8 @@ def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSumm
     cut = [part for part in PARTS[1:] if part not in (rows.split or ())]
     splits = " and ".join(part for part in PARTS if part in (rows.split or ())) + " given" if cut else "given"
     splits += f", {' and '.join(cut)} cut from train" if cut else ""
-    told = {"sequence": config.sequence or not rows.reading.sequence, "kind": config.kind}
-    told["label"] = config.label or not rows.reading.label
+    asked = {"sequence": config.sequence or not rows.schema.sequence, "kind": config.kind}
+    asked["label"] = config.label or not rows.schema.label
     by = f"by {rows.group_name}" if rows.groups else "stratified by class"
     is_values = rows.kind == "values"
     return DataSummary(
@@ -386,5 +386,5 @@ def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSumm
         groups=len(set(rows.groups or ())),
         perhaps_group=tuple(rows.perhaps_group),
         unused=tuple(rows.ignored),
-        guessed=tuple(option for option, value in told.items() if not value),
+        guessed=tuple(option for option, value in asked.items() if not value),
     )

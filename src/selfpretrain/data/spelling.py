@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from selfpretrain.data.reading import Reading
+from selfpretrain.data.schema import Schema
 from selfpretrain.errors import RequestError, RowError
 
 NUMERIC_SHARE = 0.9
@@ -151,15 +151,15 @@ def one_comma(entry: Any) -> bool:
     return isinstance(entry, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", entry) is not None
 
 
-def entries_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
+def entries_of(where: Path | str, row: int, cell: Any, schema: Schema) -> Any:
     """The list in a cell: itself, what a text spells, or tokens.
 
     Raises:
         RequestError: it is damaged, lacks entries, or has a comma that could be a decimal sign.
     """
     if isinstance(cell, str) and not is_list(cell):
-        words = tokens(cell, reading.decimal)
-        if reading.decimal == "." and can_be_two(cell):
+        words = tokens(cell, schema.decimal)
+        if schema.decimal == "." and can_be_two(cell):
             refuse(where, row, two_ways(cell))
         if re.search(LEFT_OUT, cell) and all(as_number(w) is not None or re.fullmatch(LEFT_OUT, w) for w in words):
             _refuse_left_out(where, row)
@@ -172,7 +172,7 @@ def entries_of(where: Path | str, row: int, cell: Any, reading: Reading) -> Any:
     comma = next(filter(one_comma, entries), None)
     if comma is None:
         return entries
-    if reading.decimal == ".":
+    if schema.decimal == ".":
         refuse(where, row, two_ways(comma.strip()))
     return [entry.replace(",", ".") if isinstance(entry, str) else entry for entry in entries]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfpretrain.data.reading import DateOrder, Reading
+from selfpretrain.data.schema import DateOrder, Schema
 from selfpretrain.data.spelling import as_number, refuse
 
 _CLOCK = r"(\d{1,3}):(\d{2})(?::(\d{2}(?:\.\d+)?))?(?:\s*([AaPp])[Mm])?"
@@ -21,23 +21,23 @@ _DAYS = r"(-?\d+) days?(?: \+?(\d+):(\d+):(\d+(?:\.\d+)?))?"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def sort_keys(where: Path | str, name: str, column: Sequence[Any], reading: Reading) -> NDArray[np.float64]:
+def sort_keys(where: Path | str, name: str, column: Sequence[Any], schema: Schema) -> NDArray[np.float64]:
     """A number for each cell (N,), which rises with time; nothing but the order is meant.
 
-    Cells are numbers, texts, or what Python has for dates and times. Where the reading has no order of day and month,
+    Cells are numbers, texts, or what Python has for dates and times. Where the schema has no order of day and month,
     it is seen from a day beyond 12.
 
     Raises:
         RequestError: a cell that is none of these; dates that can be read two ways; cells of several sorts.
 
-    >>> sort_keys("f", "t", ["10:00", "9:05"], Reading()).tolist()
+    >>> sort_keys("f", "t", ["10:00", "9:05"], Schema()).tolist()
     [36000.0, 32700.0]
     """
     if all(isinstance(cell, int) for cell in column):  # also beyond what float64 can tell apart
         return np.unique(np.array(column, dtype=object), return_inverse=True)[1].astype(np.float64)
-    if reading.decimal == ",":
+    if schema.decimal == ",":
         column = [cell.replace(",", ".") if isinstance(cell, str) else cell for cell in column]
-    order = reading.dates or date_order(where, name, column) or "dmy"
+    order = schema.dates or date_order(where, name, column) or "dmy"
     keys = np.empty(len(column))
     sort_of_row: dict[str, int] = {}
     seen: dict[Any, tuple[str, float]] = {}

@@ -30,8 +30,8 @@ from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.codec import Codec
 from selfpretrain.data.labels import CLASS_OPTION, typed_classes
 from selfpretrain.data.read import rows_in_memory
-from selfpretrain.data.reading import LabelType
 from selfpretrain.data.rows import assemble, parsed
+from selfpretrain.data.schema import LabelType
 from selfpretrain.data.task import Task
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import DamagedError, RequestError, SettingError
@@ -213,9 +213,9 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
             model = model_of(step.training, task.inputs)
             model.load_state_dict(finished.weights)
         assert isinstance(model, SequenceModel), "no arm borrows attention"
-        named = replace(task.codec.reading, label_type=_label_type(classes), written={}, unlabelled=None)
+        named = replace(task.codec.schema, label_type=_label_type(classes), written={}, unlabelled=None)
         names = tuple(str(name) for name in classes.tolist())
-        self._take(Classifier(replace(task.codec, classes=names, reading=named), model.eval()))
+        self._take(Classifier(replace(task.codec, classes=names, schema=named), model.eval()))
         self.validation_score_, self.lr_ = result.val.rank[0], step.training.plan.lr
         return self
 
@@ -264,7 +264,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
 
     def _take(self, model: Classifier) -> None:
         self.model_ = model
-        classes = typed_classes(model.classes, model.codec.reading)
+        classes = typed_classes(model.classes, model.codec.schema)
         self._order = np.argsort(classes, kind="stable")
         """Columns of the model in the order of ``classes_``, which is that of ``numpy.unique``."""
         self.classes_ = classes[self._order]

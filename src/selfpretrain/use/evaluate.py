@@ -113,19 +113,19 @@ def _labelled(
     path: Path, model: Classifier, table: Table, config: TaskConfig
 ) -> tuple[Rows, NDArray[np.bool_], list[str]]:
     """The rows of a table, which of them to use (N,), and what a reader should know."""
-    reading, notes = model.codec.reading, list[str]()
-    label = config.label or reading.label
+    schema, notes = model.codec.schema, list[str]()
+    label = config.label or schema.label
     label = label or next((name for name in UNNAMED_LABELS if name in table.columns), UNNAMED_LABELS[0])
-    group = config.group or reading.group
+    group = config.group or schema.group
     if group is not None and group not in table.columns:
         notes.append(f"there is no column '{group}', so that rows, and not groups, count as independent")
         group = None
-    own = replace(reading, label=label, group=group, split=None)
+    own = replace(schema, label=label, group=group, split=None)
     settings = replace(config, data=str(path), kind=model.codec.kind, allow_missing=model.codec.allow_missing)
-    rows = parsed(path, rows_of_table(path, table, settings, Rows(columns=(), labels=[], reading=own)), settings)
-    split, used = config.split or reading.split, np.ones(len(rows.labels), dtype=np.bool_)
+    rows = parsed(path, rows_of_table(path, table, settings, Rows(columns=(), labels=[], schema=own)), settings)
+    split, used = config.split or schema.split, np.ones(len(rows.labels), dtype=np.bool_)
     if split is not None and split in table.columns:
-        whole = reading.series is not None
+        whole = schema.series is not None
         cells = one_a_series(path, table, replace(own, split=split), "split") if whole else listed(table.columns[split])
         parts = [SPLIT_NAMES.get(str(cell).strip().lower()) for cell in cells]
         if "test" in parts:

@@ -103,7 +103,7 @@ def predict_file(
         raise SettingError("out", out, "is there; name another file, or give --overwrite")
     if not out.parent.is_dir():
         raise SettingError("out", out, f"cannot be written: there is no folder {out.parent}; make it, or name another")
-    if skip_bad and model.codec.reading.series is not None:
+    if skip_bad and model.codec.schema.series is not None:
         raise SettingError("skip_bad", True, "is for tables with a row a sequence; here a sequence has several rows")
     scored, config = Scored(), config or TaskConfig(data=str(path))
     # Parquet's columns have one type, and those of JSON lines show theirs in all rows together alone.
@@ -135,12 +135,12 @@ def _scored(
         before, columns = scored.rows, _other_columns(path, named, table)
         probabilities = _probabilities(named, path, table, scored, skip_bad)
         is_bad = np.isnan(probabilities[:, 0])
-        names = typed_classes(model.classes, model.codec.reading)
+        names = typed_classes(model.classes, model.codec.schema)
         predicted = names[probabilities.argmax(axis=1)].astype(object)
         predicted[is_bad] = None
         values = probabilities.astype(object)
         values[is_bad] = None
-        kinds = [TYPES[model.codec.reading.label_type], *[pyarrow.float64()] * len(model.classes)]
+        kinds = [TYPES[model.codec.schema.label_type], *[pyarrow.float64()] * len(model.classes)]
         cells = [predicted.tolist(), *values.T.tolist()]
         yield columns | {
             name: pyarrow.chunked_array([own], kind) for name, own, kind in zip(new, cells, kinds, strict=True)
@@ -154,11 +154,11 @@ def _scored(
 
 def _other_columns(path: Path, model: Classifier, table: Table) -> dict[str, Any]:
     """The columns that a table of predictions can hold; of series their names alone."""
-    reading = model.codec.reading
-    if reading.series is not None:
-        first = sequence_columns(path, table.columns, reading)[1]
-        names = listed(table.columns[reading.series])
-        return {reading.series: [names[row] for row in first]}
+    schema = model.codec.schema
+    if schema.series is not None:
+        first = sequence_columns(path, table.columns, schema)[1]
+        names = listed(table.columns[schema.series])
+        return {schema.series: [names[row] for row in first]}
     columns = table.columns if table.raw is None else table.raw
     return {
         name: cells for name, cells in columns.items() if getattr(cells, "ndim", 1) == 1 and len(cells) == len(table)
@@ -167,8 +167,8 @@ def _other_columns(path: Path, model: Classifier, table: Table) -> dict[str, Any
 
 def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, skip_bad: bool) -> NDArray[np.float64]:
     """(N, classes); NaN for rows that are skipped."""
-    reading, before = model.codec.reading, scored.rows
-    needed = [name for name in (*reading.cells, reading.series, reading.time) if name is not None]
+    schema, before = model.codec.schema, scored.rows
+    needed = [name for name in (*schema.cells, schema.series, schema.time) if name is not None]
     columns = {name: table.columns[name] for name in needed}
 
     def of_rows(start: int, stop: int) -> NDArray[np.float64]:
@@ -184,7 +184,7 @@ def _probabilities(model: Classifier, path: Path, table: Table, scored: Scored, 
                     raise
                 # Cures of training, such as another kind of data, are none here.
                 cure = "; mend it, or give --skip-bad to leave such rows without a prediction"
-                problem = _without_cure(error.problem) + ("; mend it" if reading.series is not None else cure)
+                problem = _without_cure(error.problem) + ("; mend it" if schema.series is not None else cure)
                 raise RowError(path, before + start + error.row, problem) from None
             if stop - start == 1:
                 scored.bad[before + start] = _without_cure(getattr(error, "problem", str(error)))

@@ -29,17 +29,17 @@ def tables_for(
     Raises:
         RequestError: the file cannot be read, or lacks a column.
     """
-    reading = model.codec.reading
-    config = replace(config, data=str(path), decimal=reading.decimal)
-    for table in tables(path, config, whole=whole or reading.series is not None):
+    schema = model.codec.schema
+    config = replace(config, data=str(path), decimal=schema.decimal)
+    for table in tables(path, config, whole=whole or schema.series is not None):
         yield _with_names(model, path, table, config), table
 
 
 def _with_names(model: Classifier, path: Path, table: Table, config: TaskConfig) -> Classifier:
     """The model with the names of the sequence's columns that the table has."""
-    reading, per_row = model.codec.reading, model.codec.per_row
-    check_source(path, table, reading)
-    if reading.form != "whole" and config.sequence is not None:
+    schema, per_row = model.codec.schema, model.codec.per_row
+    check_source(path, table, schema)
+    if schema.form != "whole" and config.sequence is not None:
         raise SettingError("sequence", config.sequence, "is of no use: the model finds the columns of its training")
     if config.pair is not None and per_row == 1:
         raise SettingError("pair", config.pair, "is of no use: a row of the model has one sequence")
@@ -47,7 +47,7 @@ def _with_names(model: Classifier, path: Path, table: Table, config: TaskConfig)
     if len(asked) == 1 < per_row:
         given, other = ("sequence", "pair") if config.pair is None else ("pair", "sequence")
         raise SettingError(given, asked[0], f"and --{other} go together: a row of the model has two sequences")
-    names = asked or reading.cells
+    names = asked or schema.cells
     if not names:
         there = {*table.names, *table.unreadable}
         names = next((names[:per_row] for names in UNNAMED if there.issuperset(names[:per_row])), ())
@@ -57,8 +57,8 @@ def _with_names(model: Classifier, path: Path, table: Table, config: TaskConfig)
         refuse(path, None, f"the model's training rows had no column names; {cure}; there are {some(table.names)}")
     if missing := [name for name in names if name not in table.columns and name not in table.unreadable]:
         problem = f"column '{missing[0]}' is missing" if len(missing) == 1 else f"columns {some(missing)} are missing"
-        cure = "; --sequence names it" if reading.form == "whole" else ""
+        cure = "; --sequence names it" if schema.form == "whole" else ""
         refuse(path, None, f"{problem}, which training has; the columns are {some(table.names)}{cure}")
     pair = names[1] if per_row == 2 else None
-    reading = replace(reading, sequence=tuple(names[: len(names) - (per_row == 2)]), pair=pair)
-    return replace(model, codec=replace(model.codec, reading=reading))
+    schema = replace(schema, sequence=tuple(names[: len(names) - (per_row == 2)]), pair=pair)
+    return replace(model, codec=replace(model.codec, schema=schema))

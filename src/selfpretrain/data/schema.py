@@ -1,7 +1,9 @@
-"""How the rows of one data set are read: decided on the training rows, and used as it is on every later row."""
+"""The schema of a data set: decided on its training rows, and used as it is on every later row."""
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+from selfpretrain.config import TaskConfig
 
 Form = Literal["whole", "steps", "channels"]
 """What a cell of a column is: a whole sequence, one step of it, or one channel of one step."""
@@ -12,7 +14,7 @@ LabelType = Literal["str", "int", "float", "bool"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class Schema:
     """Which columns hold what, and how their cells are spelt; saved with every model.
 
     Attributes:
@@ -51,6 +53,11 @@ class Reading:
     written: dict[str, str] = field(default_factory=dict)
     source: str = ""
 
+    @classmethod
+    def asked(cls, config: TaskConfig) -> "Schema":
+        """What options say of it; the names of columns are left open."""
+        return cls(decimal=config.decimal, axes=config.axes or "ntc", dates=config.dates, fold_case=config.fold_case)
+
     @property
     def cells(self) -> tuple[str, ...]:
         """The columns of the sequence, or of both of a pair."""
@@ -63,5 +70,5 @@ class Reading:
         return {role: name for role, name in named.items() if name is not None}
 
 
-AS_USUAL = Reading()
+AS_USUAL = Schema()
 """Sequences without column names, spelt as most are."""
