@@ -48,6 +48,7 @@ def test_the_plan_counts_trainings_steps_and_what_can_be_seen(tiny_task):
     assert plan.trainings == trainings_of(plan.request.config, tiny_task)
     assert (plan.steps("pretrain"), plan.steps("label"), plan.seconds) == (12, 9, None)
     assert "about" not in plan.lines[1]  # nothing was timed
+    assert plan_of(tiny_task, arms=("classical",), seeds=1).lines == ["plan: classical; 1 seed; no network to train"]
 
 
 def test_what_others_wait_for_comes_first_and_then_what_takes_longest(tiny_task):

@@ -107,7 +107,8 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
 
     if (fastest := _fastest(least, workers)) > clock.seconds:
         raise too_short(fastest)
-    watch(Note(f"timing some steps, to fit {budget}"))
+    if least.trainings:
+        watch(Note(f"timing some steps, to fit {budget}"))
     scale = _smallest_patches(scales, clock, workers, watch)
     clock = replace(clock, starting=scale.starting)
     needed = scale.seconds(*LEAST) / (1 - SPARE)

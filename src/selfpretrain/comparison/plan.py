@@ -180,6 +180,8 @@ class Plan:
         seeds = f"{config.seeds} seed{'s' if config.seeds > 1 else ''}"
         if config.looks:
             seeds = f"at most {seeds}, with a look after {' and '.join(map(str, config.looks[:-1]))}"
+        if not self.trainings:
+            return [f"plan: {', '.join(config.arms)}; {seeds}; no network to train"]
         rates = ", ".join(f"{lr:g}" for lr in config.train.lr)
         arms = f"plan: {', '.join(config.arms)}; {seeds}; learning rates {rates}: {len(self.trainings)} trainings"
         steps = f"steps: {self.steps('pretrain')} of self-pretraining, {self.steps('label')} of label training"
