@@ -385,7 +385,7 @@ def test_a_setting_that_there_is_not_is_refused_by_name(tmp_path):
 
 
 def test_rows_of_ones_own_are_compared_with_the_preset_small_and_timed_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(plan, "LONG_FLOPS", 1e9)
+    monkeypatch.setattr(plan, "LONG_COST", 1e9)
 
     class Stop(Exception):
         pass

@@ -12,7 +12,7 @@ from selfpretrain.config import TrainConfig
 from selfpretrain.engines.local import LocalEngine
 from selfpretrain.train.store import Store
 from selfpretrain.train.training import Start
-from selfpretrain.train.work import training_flops
+from selfpretrain.train.work import training_cost
 from selfpretrain.watch import Done, Note, Planned, Progress, ignore
 
 GRID = (1e-3, 1e-2)
@@ -80,7 +80,7 @@ def test_what_recipes_share_is_done_once_and_announced_once(tmp_path, tiny_task)
     events = []
     done(plan, tmp_path, events.append)
     announced = next(event for event in events if isinstance(event, Planned))
-    assert sum(announced.costs.values()) == pytest.approx(plan.flops(spt.source) + 3 * plan.flops(spt))
+    assert sum(announced.costs.values()) == pytest.approx(plan.cost(spt.source) + 3 * plan.cost(spt))
     assert sorted(announced.costs) == sorted(event.job for event in events if isinstance(event, Done))
     assert len(announced.costs) == 3 + 1  # whatever the rates, these recipes give the same trainings
 
@@ -154,4 +154,4 @@ def test_what_a_shorter_training_did_long_ago_is_announced_as_work(tmp_path, tin
     done(plan, tmp_path, events.append)
     (cost,) = next(event for event in events if isinstance(event, Planned)).costs.values()
     long = next(training for training in plan.trainings.values() if plan.done(training))
-    assert cost == training_flops(long, tiny_task) > plan.flops(long)
+    assert cost == training_cost(long, tiny_task) > plan.cost(long)

@@ -83,7 +83,7 @@ def test_what_a_shorter_training_does_is_not_counted_again(tiny_task):
     ]
     assert all(plan.longer[shorter.key] == training for training, shorter in pairs if shorter is not None)
     alone = plan_of(tiny_task, arms=("scratch-long",), seeds=2)
-    assert plan.total_flops == alone.total_flops
+    assert plan.total_cost == alone.total_cost
     cosine = PhaseConfig(duration="9steps", batch_size=16, evaluate_every="3steps", schedule="cosine")
     assert plan_of(tiny_task, arms=("scratch", "scratch-long"), seeds=2, label=cosine).shorter == {}
 

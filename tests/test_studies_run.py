@@ -396,12 +396,12 @@ def test_a_budget_multiplies_the_steps_of_what_is_compared_on_the_same_data(tmp_
     def flops(cases):
         """Of all trainings; shared ones count once."""
         plans = [Plan.of(Request.of(load_task(case.task), case.config)) for case in cases]
-        return sum({key: plan.flops(one) for plan in plans for key, one in plan.trainings.items()}.values())
+        return sum({key: plan.cost(one) for plan in plans for key, one in plan.trainings.items()}.values())
 
     speed = flops(cases()) / 400_000  # FLOPs a second, of a machine that takes so many seconds for the study as it is
 
     def timed(plan, **_):
-        return replace(plan, seconds=plan.total_flops / speed)
+        return replace(plan, seconds=plan.total_cost / speed)
 
     monkeypatch.setattr("selfpretrain.studies.budget.timed", timed)
     study = replace(TINY, claims=(ahead("steps-2"), ahead("steps-3")), cases=cases)

@@ -14,7 +14,7 @@ from selfpretrain.model.mask import Mask
 from selfpretrain.model.transformer import Block
 from selfpretrain.train import flops
 from selfpretrain.train.training import Start
-from selfpretrain.train.work import step_flops, training_flops
+from selfpretrain.train.work import STEP_OVERHEAD, step_flops, training_cost
 
 
 def test_the_known_answer_of_one_block():
@@ -117,7 +117,7 @@ def test_joint_pays_for_a_masked_pass_over_its_label_batch():
 def test_a_training_costs_its_steps_and_what_lends_attention_costs_a_forward_pass():
     task = ragged_task()
     spt = tiny_training(task, "spt")
-    assert training_flops(spt, task) == spt.plan.steps * step_flops(spt, task)
+    assert training_cost(spt, task) == spt.plan.steps * (step_flops(spt, task) + STEP_OVERHEAD)
     borrowing = replace(spt, start=Start(source=spt.source, groups=(), maps=True))
     forward = spt.plan.batch_size * flops.encoder_flops(spt.model, task.inputs, task.train.lengths)
     assert step_flops(borrowing, task) - step_flops(spt, task) == round(forward)

@@ -214,7 +214,7 @@ class TimedScale:
 
 def _fastest(plan: Plan, workers: int) -> float:
     """Seconds below which no CPU makes this plan; 0 on other devices."""
-    return plan.total_flops / (workers * FASTEST) if plan.request.device == "cpu" else 0.0
+    return plan.total_cost / (workers * FASTEST) if plan.request.device == "cpu" else 0.0
 
 
 def _smallest_patches(scales: Sequence[Scale], clock: _Clock, workers: int, watch: Watch) -> TimedScale:
@@ -294,7 +294,7 @@ def _ways_out(least: Plan, keep: Collection[str], needed: float) -> str:
     if "train.lr" in keep and len(config.train.lr) > 1:
         one = replace(config.train, lr=_middle(config.train.lr, 1))
         ways["--lr with one rate"] = replace(request, config=replace(config, train=one))
-    shares = {way: Plan.of(cheaper).total_flops / least.total_flops for way, cheaper in ways.items()}
+    shares = {way: Plan.of(cheaper).total_cost / least.total_cost for way, cheaper in ways.items()}
     return ", ".join(
         f"{way} (about {duration_text(share * needed)})" for way, share in shares.items() if share < WORTH_SAYING
     )

@@ -15,7 +15,7 @@ from selfpretrain.errors import RequestError
 from selfpretrain.files import own_folder
 from selfpretrain.train.store import Store
 from selfpretrain.train.training import Training, TrainingResult
-from selfpretrain.train.work import TrainJob, training_flops
+from selfpretrain.train.work import TrainJob, training_cost
 from selfpretrain.watch import Note, Planned, Watch
 
 
@@ -138,11 +138,11 @@ class _Work:
         return len(left)
 
     def _cost(self, training: Training) -> float:
-        """FLOPs that are left of a training: not those of a shorter one, unless that has ended without a state."""
+        """What is left of a training: not those of a shorter one, unless that has ended without a state."""
         shorter = self._plan.shorter.get(training.key)
         is_lost = shorter is not None and self._result(shorter) is not None and not self._store.handed_over(shorter)
         return (
-            training_flops(training, self._plan.request.tasks[training.task]) if is_lost else self._plan.flops(training)
+            training_cost(training, self._plan.request.tasks[training.task]) if is_lost else self._plan.cost(training)
         )
 
     def _follow(self, job: Job, result: Any) -> list[Job]:

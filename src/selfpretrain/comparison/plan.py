@@ -19,11 +19,11 @@ from selfpretrain.registry import ARMS
 from selfpretrain.stats import expected_half_width
 from selfpretrain.train.timing import Timing, cost_sort
 from selfpretrain.train.training import Training
-from selfpretrain.train.work import training_flops
+from selfpretrain.train.work import training_cost
 from selfpretrain.watch import duration_text
 
-LONG_FLOPS = 2e13
-"""A quarter of an hour on two cores (ours; the built-in example has 7e12)."""
+LONG_COST = 2e13
+"""FLOPs: a quarter of an hour on two cores (ours; the built-in example has 7e12)."""
 
 
 class Deadline(NamedTuple):
@@ -121,7 +121,7 @@ class Plan:
 
     def begins(self, training: Training) -> tuple[int, bool, float]:
         """A key to sort by: what others wait for comes first, then what takes longest."""
-        return self._depth(training), training.phase != "pretrain", -self.flops(training)
+        return self._depth(training), training.phase != "pretrain", -self.cost(training)
 
     def _depth(self, training: Training) -> int:
         """How many trainings have to be done before it, one after the other."""
@@ -131,9 +131,9 @@ class Plan:
         """The trainings from whose weights or state it starts."""
         return [other for other in (training.source, self.shorter.get(training.key)) if other is not None]
 
-    def flops(self, training: Training) -> float:
-        """Cost of a training in FLOPs, excluding the trainings that it starts from, or goes on from."""
-        return training_flops(training, self.request.tasks[training.task], self.done(training))
+    def cost(self, training: Training) -> float:
+        """Of a training, in FLOPs (see ``training_cost``), excluding those that it starts from, or goes on from."""
+        return training_cost(training, self.request.tasks[training.task], self.done(training))
 
     @property
     def tasks(self) -> dict[str, Task]:
@@ -144,12 +144,12 @@ class Plan:
     @property
     def is_long(self) -> bool:
         """Whether it takes so long that timing it beforehand costs next to nothing."""
-        return self.total_flops > LONG_FLOPS
+        return self.total_cost > LONG_COST
 
     @property
-    def total_flops(self) -> float:
-        """Cost of all trainings."""
-        return sum(map(self.flops, self.trainings.values()))
+    def total_cost(self) -> float:
+        """Of all trainings, in FLOPs."""
+        return sum(map(self.cost, self.trainings.values()))
 
     def timed(self, timings: Mapping[str, Timing], workers: int) -> "Plan":
         """The plan with the time that it takes if every worker takes the next training that is ready.

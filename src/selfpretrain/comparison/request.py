@@ -18,7 +18,7 @@ from selfpretrain.model.groups import Group
 from selfpretrain.registry import ARMS, OBJECTIVES
 from selfpretrain.train.phase import PhasePlan
 from selfpretrain.train.training import Start, Training
-from selfpretrain.train.work import step_flops, training_flops
+from selfpretrain.train.work import step_flops
 
 TOKENS = 32
 """Of a median sequence at most, where the size of patches is left open (ours; measured in docs/results.md)."""
@@ -154,8 +154,9 @@ class Request:
     def steps_for_pretraining(self) -> int:
         """Label steps that cost as much as self-pretraining, to the nearest step."""
         lr = self.config.train.lr[0]
-        cost = training_flops(self.pretraining(0, lr), self.task)
-        return round(cost / step_flops(self.labels(0, lr), self.task))
+        pretraining = self.pretraining(0, lr)
+        flops = pretraining.plan.steps * step_flops(pretraining, self.task)
+        return round(flops / step_flops(self.labels(0, lr), self.task))
 
     def _training(self, objective: str, plan: PhasePlan, seed: int, model: ModelConfig) -> Training:
         settings = self.config.train

@@ -49,7 +49,7 @@ def shares_within(
     for case, cost in zip(cases, costs, strict=True):
         if case.name in tasks and case.task.data not in known and cost:
             plan = timed(Plan.of(Request(case.request, tasks[case.name])), workers=workers, watch=watch)
-            took[case.task.data] += (plan.seconds or 0.0) * cost / plan.total_flops
+            took[case.task.data] += (plan.seconds or 0.0) * cost / plan.total_cost
     left = (1 - SPARE) * (seconds - (time.monotonic() - begun))
     if left < MIN_SHARE * (needed := len(data_sets) * max(took.values(), default=0.0)):
         least = duration_text(seconds + (MIN_SHARE * needed - left) / (1 - SPARE))

@@ -166,7 +166,7 @@ def _costs(cases: Sequence[Case], tasks: Mapping[str, Task], folder: StudyFolder
             cells = matrix(request, case.diagnosis.cells)
             trainings |= plan_of(request, cells, seeds).trainings
         new = [part for key, part in trainings.items() if key not in seen and not folder.has_training(key)]
-        costs[number] = sum(map(plan.flops, new))
+        costs[number] = sum(map(plan.cost, new))
         seen |= trainings.keys()
     return costs
 

@@ -42,7 +42,7 @@ from selfpretrain.model.transformer import SequenceModel
 from selfpretrain.registry import ARMS, PRESETS
 from selfpretrain.train.store import Store
 from selfpretrain.train.training import Start, Training
-from selfpretrain.train.work import TrainJob, model_of, training_flops
+from selfpretrain.train.work import TrainJob, model_of, training_cost
 from selfpretrain.watch import Planned, Watch, Watcher, ignore
 
 OF_MODEL = ("width", "heads", "depth", "patch", "positions", "pooling", "dropout")
@@ -372,7 +372,7 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                         )
                         for training in trainings
                     ]
-                    watch(Planned({job.name: training_flops(job.training, request.task) for job in jobs}))
+                    watch(Planned({job.name: training_cost(job.training, request.task) for job in jobs}))
                     engine.do(jobs)
 
                 yield store, do
