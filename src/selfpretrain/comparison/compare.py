@@ -98,6 +98,7 @@ def compare(
 
     task = task if isinstance(task, Task) else load_task(task, workers=workers, watch=watch)
     folder = _folder(out, task)
+    folder.refuse_others(task)  # before steps are timed
     plan, asked = _plan(Request.of(task, config), folder, budget, keep, begun=begun, workers=workers, watch=watch)
     if plan.seconds is None and watch is not ignore and plan.is_long and not folder.is_comparison:
         plan = timed(plan, workers=workers, watch=watch)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from selfpretrain.comparison.card import CARD, card_of
-from selfpretrain.comparison.run import MODEL, RunRecord, run_name
+from selfpretrain.comparison.run import MODEL, RESULT, RunRecord, run_name
 from selfpretrain.comparison.summary import Look, Recommendation, Shortened, Summary
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.data.task import Task
@@ -85,8 +85,9 @@ class ComparisonFolder:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether something was compared here, finished or not. (Runs and models have a config.json and a seal.)"""
-        return (self.path / CONFIG).exists() and not is_sealed(self.path)
+        """Whether something was compared here, finished or not. (Runs and models have a config.json and a seal, too.)"""
+        is_other = is_sealed(self.path) or (self.path / RESULT).exists()
+        return (self.path / CONFIG).exists() and not is_other
 
     @property
     def is_finished(self) -> bool:
@@ -135,18 +136,13 @@ class ComparisonFolder:
             RequestError: it holds something else, or other data, or somebody is at work there.
         """
         shared = TRAININGS if store is None else self._relative(store)
+        self.refuse_others(task)
         try:
-            # Hidden files may be what is left of a start that was killed.
-            others = self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir())
-            if others and not self.is_comparison:
-                raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
             own_folder(self.path)
         except OSError as error:
-            reason = f"cannot be written to ({error.strerror}); name another"
-            raise SettingError("out", self.path, reason) from None
+            raise self._unwritable(error) from None
         with locked(self.path):
-            if self.is_comparison:
-                self._refuse_other_data(task)
+            self.refuse_others(task)
             for folder in (self.path / shared, self.runs, self.best, self.average):
                 require_own(folder)  # before anything is written
             remove_half_written(self.path)
@@ -174,7 +170,24 @@ class ComparisonFolder:
         except ValueError:  # another drive
             return str(store.resolve())
 
-    def _refuse_other_data(self, task: Task) -> None:
+    def _unwritable(self, error: OSError) -> SettingError:
+        return SettingError("out", self.path, f"cannot be written to ({error.strerror}); name another")
+
+    def refuse_others(self, task: Task) -> None:
+        """Refuse a folder that holds something else than a comparison of this task.
+
+        Raises:
+            SettingError: it does, or cannot be looked into.
+        """
+        try:
+            # Hidden files may be what is left of a start that was killed.
+            is_taken = self.path.is_dir() and any(path.name[0] != "." for path in self.path.iterdir())
+        except OSError as error:
+            raise self._unwritable(error) from None
+        if is_taken and not self.is_comparison:
+            raise SettingError("out", self.path, "holds something else; name an empty or a new folder")
+        if not self.is_comparison:
+            return
         try:
             record = self.record
         except DamagedError:
