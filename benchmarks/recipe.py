@@ -21,7 +21,7 @@ import numpy as np
 
 from selfpretrain import compare, load_task
 from selfpretrain.arms.builtin import ARMS
-from selfpretrain.comparison.request import in_patches
+from selfpretrain.comparison.request import with_patches
 from selfpretrain.config import CompareConfig, PhaseConfig, TrainConfig
 from selfpretrain.data.task import Task
 from selfpretrain.presets import SMALL
@@ -67,7 +67,7 @@ class Recipe:
         return CompareConfig(
             arms=arms,
             seeds=seeds,
-            model=in_patches(open_model, task, self.tokens),
+            model=with_patches(open_model, task, self.tokens),
             pretrain=phase,
             label=phase,
             train=TrainConfig(lr=(1e-3,)),

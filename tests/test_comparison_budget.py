@@ -15,12 +15,12 @@ from selfpretrain.arguments import compare_arguments
 from selfpretrain.arms import classical
 from selfpretrain.comparison import budget
 from selfpretrain.comparison import compare as compare_module
-from selfpretrain.comparison.budget import CHOSEN, CLOSING_SECONDS, seconds_of
+from selfpretrain.comparison.budget import CHOSEN, CLOSING_SECONDS
 from selfpretrain.comparison.caveats import hurry
 from selfpretrain.comparison.compare import compare, planned
 from selfpretrain.comparison.folder import ComparisonFolder
 from selfpretrain.comparison.request import Request
-from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig
+from selfpretrain.config import CompareConfig, ModelConfig, PhaseConfig, TrainConfig, seconds_of
 from selfpretrain.data.load import load_task
 from selfpretrain.engines.engine import Engine
 from selfpretrain.errors import SettingError

@@ -266,7 +266,7 @@ def test_sizes_of_updates_are_those_that_training_recorded(subject, table):
         (run.arm, f"along-{phase}", row["step"], group): ratio
         for run in subject.runs
         for phase in ("pretrain", "label")
-        for row in run.rows
+        for row in run.run.rows
         if row["phase"] == phase
         for group, ratio in row["update_ratio"].items()
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfpretrain.arms.builtin import SETS
-from selfpretrain.config import ARGUMENT, PYTHON, RARE, SHARES, CompareConfig, DiagnoseConfig, TaskConfig
+from selfpretrain.config import ARGUMENT, PYTHON, RARE, SHARES, CompareConfig, DiagnoseConfig, TaskConfig, seconds_of
 from selfpretrain.errors import RequestError, SettingError, require_at_least
 from selfpretrain.options import filled, parse, task_help
 from selfpretrain.presets import preset_of
@@ -37,6 +37,12 @@ class _Training(_Parallel):
     the --out folder."""
     json: bool = False
     """Print only summary.json, or study.json of a study, to standard output."""
+
+
+def _require_time(budget: str | None) -> None:
+    """Refuse what is no time before anything is read."""
+    if budget is not None:
+        seconds_of(budget)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +77,7 @@ class CompareArguments(_Training):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _require_time(self.budget)
         shares = self.label_fractions
         if shares is None:
             return
@@ -120,6 +127,10 @@ class StudyArguments(_Training):
     out: Path | None = None
     """Output folder. If not given: runs/study-<name>, followed by the name of DATA if there is one."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_time(self.budget)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataArguments(_Parallel):
@@ -160,6 +171,10 @@ class FitArguments(_Parallel):
     """Time budget, such as 10m or 1h, to which the training steps and learning rates are fitted."""
     out: Path | None = None
     """Output folder. If not given: models/<name of the data>-<arm>."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require_time(self.budget)
 
 
 @dataclass(frozen=True, kw_only=True)

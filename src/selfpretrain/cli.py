@@ -36,9 +36,11 @@ from selfpretrain.arguments import (
 from selfpretrain.config import CompareConfig, TaskConfig
 from selfpretrain.errors import RequestError, SettingError, WorkerKilled, one_line
 from selfpretrain.files import NO_ROOM, to_dict
+from selfpretrain.machine import cores
 from selfpretrain.metrics import UNITS
 from selfpretrain.options import explained, read, task_help
 from selfpretrain.registry import PRESETS, SECTIONS, STUDIES, TASKS
+from selfpretrain.watch import Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -182,8 +184,6 @@ def _compare(argv: list[str]) -> int | None:
     # Heavy imports wait: --help and a wrong option answer at once, and wrong data before torch is there.
     from selfpretrain.arms.builtin import expanded
     from selfpretrain.data.load import load_task
-    from selfpretrain.machine import cores
-    from selfpretrain.watch import Watcher
 
     config = arguments.config
     arms = expanded(config.arms)  # refuses an unknown one
@@ -223,9 +223,7 @@ def _diagnose(argv: list[str]) -> None:
     for name in arguments.config.sections or ():
         SECTIONS[name]  # refuses an unknown one before torch is there
     from selfpretrain.explain.diagnose import diagnose
-    from selfpretrain.machine import cores
     from selfpretrain.report.terminal import print_conclusion
-    from selfpretrain.watch import Watcher
 
     console = _console()
     workers = _workers(arguments.workers, cores())
@@ -259,7 +257,6 @@ def _run_study(
 ) -> int:
     from selfpretrain.report.terminal import print_study
     from selfpretrain.studies.run import run_study
-    from selfpretrain.watch import Watcher
 
     console = _console()
     engine, workers = _engine(arguments)
@@ -296,7 +293,6 @@ def _finish(console: "Console", folder: Path, content: Any) -> None:
 def _engine(arguments: CompareArguments | StudyArguments, threads: int = 1) -> "tuple[MakeEngine, int]":
     """What does the trainings, and how many at a time."""
     from selfpretrain.engines.local import LocalEngine
-    from selfpretrain.machine import cores
 
     address = arguments.ray_address
     if started_by_torchrun():
@@ -333,8 +329,6 @@ def _workers(asked: int | None, n_cores: int, threads: int = 1) -> int:
 def _data(argv: list[str]) -> None:
     arguments = read(DataArguments, argv, "data", lambda: f"\n{task_help()}")
     from selfpretrain.data.catalogue import described, listed, make_file
-    from selfpretrain.machine import cores
-    from selfpretrain.watch import Watcher
 
     if arguments.what == "list":
         sys.stdout.write("".join(f"{line}\n" for line in listed(arguments.task.data_dir)))
@@ -363,7 +357,6 @@ def _check(config: TaskConfig, workers: int, *, as_json: bool) -> None:
     from selfpretrain.data.check import checked
     from selfpretrain.data.load import load_task
     from selfpretrain.report.terminal import print_checks
-    from selfpretrain.watch import Watcher
 
     with Watcher(_console()) as watch:
         task = checked(load_task(config, workers=workers, watch=watch))
@@ -376,9 +369,7 @@ def _check(config: TaskConfig, workers: int, *, as_json: bool) -> None:
 
 def _fit(argv: list[str]) -> None:
     arguments = fit_arguments(argv)
-    from selfpretrain.machine import cores
     from selfpretrain.use.fit import fit
-    from selfpretrain.watch import Watcher
 
     task, arm = arguments.task, arguments.arm or "spt"
     out = arguments.out or Path("models") / f"{Path(task.data).stem}-{arm}"
@@ -405,7 +396,6 @@ def _predict(argv: list[str]) -> None:
     arguments = read(PredictArguments, argv, "predict")
     from selfpretrain.classifier import load_model
     from selfpretrain.use.predict import predict_file
-    from selfpretrain.watch import Watcher
 
     model = load_model(arguments.folder)
     with Watcher(_console()) as watch:
@@ -482,7 +472,6 @@ def _bench(argv: list[str]) -> None:
     arguments = read(BenchArguments, argv, "bench")
     from selfpretrain.bench.bench import bench
     from selfpretrain.report.terminal import print_bench
-    from selfpretrain.watch import Watcher
 
     with Watcher(_console()) as watch:
         measured = bench(quick=arguments.quick, watch=watch)

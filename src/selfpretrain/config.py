@@ -240,6 +240,21 @@ class ObjectiveConfig:
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(steps?|epochs?|%)?")
 
 
+def seconds_of(text: str) -> float:
+    """A budget of time in seconds.
+
+    Raises:
+        SettingError: it cannot be read as a time.
+
+    >>> seconds_of("90s"), seconds_of("10m"), seconds_of("1.5h")
+    (90.0, 600.0, 5400.0)
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)", text.strip())
+    if match is None or not 0 < float(match[1]) <= MOST:
+        raise SettingError("budget", repr(text), "is not a time; write 90s, 10m or 1h")
+    return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
 @dataclass(frozen=True)
 class Duration:
     """A length of training: steps, epochs, or per cent of a phase."""

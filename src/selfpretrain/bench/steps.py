@@ -1,7 +1,6 @@
 """Times of single steps: all contestants in turn, so that a machine whose speed drifts slows them alike."""
 
 import math
-import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -29,9 +28,6 @@ class StepTimes:
     size: str
     phase: PhaseName
     seconds: dict[str, list[float]]
-
-    def median(self, name: str) -> float:
-        return statistics.median(self.seconds[name])
 
     def ratios(self, name: str) -> list[float]:
         """How many times as long as ours a contestant takes, round by round, in ascending order."""

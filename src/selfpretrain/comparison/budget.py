@@ -1,7 +1,6 @@
 """A request that fits a budget of time: steps are timed on this machine, then durations, rates and seeds are chosen."""
 
 import math
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +14,11 @@ from selfpretrain.arms.classical import Fitted
 from selfpretrain.comparison.plan import Deadline, Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Shortened
-from selfpretrain.config import MIN_SEEDS, ClassWeights, CompareConfig, MetricName
+from selfpretrain.config import MIN_SEEDS, ClassWeights, CompareConfig, MetricName, seconds_of
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
-from selfpretrain.errors import MOST, SettingError
+from selfpretrain.errors import SettingError
 from selfpretrain.machine import cores, processes, threads
 from selfpretrain.registry import ARMS, PRESETS
 from selfpretrain.train.timing import Timing, time_trainings
@@ -48,21 +47,6 @@ MIN_SHARE, MAX_SHARE, PRECISION = 0.02, 1e5, 0.005
 """A budget that allows less than this share of the preset's steps is refused (ours); and how shares are searched."""
 LEAST = (*CHOICES[-1][:2], MIN_SHARE)
 """Seeds, rates and share of the steps below which a budget is refused."""
-
-
-def seconds_of(text: str) -> float:
-    """A budget of time in seconds.
-
-    Raises:
-        SettingError: it cannot be read as a time.
-
-    >>> seconds_of("90s"), seconds_of("10m"), seconds_of("1.5h")
-    (90.0, 600.0, 5400.0)
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)", text.strip())
-    if match is None or not 0 < float(match[1]) <= MOST:
-        raise SettingError("budget", repr(text), "is not a time; write 90s, 10m or 1h")
-    return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
 def differing(config: CompareConfig, usual: CompareConfig) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from selfpretrain.comparison.budget import CHOSEN, differing, seconds_of, timed, within
+from selfpretrain.comparison.budget import CHOSEN, differing, timed, within
 from selfpretrain.comparison.clean import unused
 from selfpretrain.comparison.folder import TRAININGS, ComparisonFolder
 from selfpretrain.comparison.judge import is_clear, judge
@@ -15,7 +15,7 @@ from selfpretrain.comparison.perform import perform
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.config import CompareConfig, TaskConfig, seconds_of
 from selfpretrain.data.check import checked
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task

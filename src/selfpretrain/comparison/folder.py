@@ -85,7 +85,7 @@ class ComparisonFolder:
 
     @property
     def is_comparison(self) -> bool:
-        """Whether something was compared here, finished or not. (Runs and models have a config.json and a seal, too.)"""
+        """Whether something was compared here, finished or not. (Runs and models have a config.json, too.)"""
         is_other = is_sealed(self.path) or (self.path / RESULT).exists()
         return (self.path / CONFIG).exists() and not is_other
 

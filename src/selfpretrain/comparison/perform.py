@@ -58,7 +58,7 @@ class _Work:
         """Seconds that a seed takes, at most, of those after the first."""
         self._jobs = 0
         """Under way."""
-        self._open = {key: search for key, search in self._plan.searches.items() if self._has_begun(key[1])}
+        self._open = {key: search for key, search in self._plan.searches.items() if key[1] < self.n_seeds}
         self._results = dict[str, TrainingResult]()
         """Of trainings that have ended, by their keys."""
         self._under_way = set[str]()
@@ -120,9 +120,6 @@ class _Work:
         jobs = list(self._ready())
         self._announce(searches)
         return jobs
-
-    def _has_begun(self, seed: int) -> bool:
-        return self._deadline is None or seed < self.n_seeds
 
     def _announce(self, searches: Mapping[tuple[str, int], Search]) -> int:
         """Say what searches still need, and what later seeds will; gives the number of trainings."""

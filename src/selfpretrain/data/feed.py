@@ -4,7 +4,7 @@ Shapes: B rows of a batch, S sequences of a row (1 or 2), T positions, C channel
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -114,6 +114,7 @@ def evaluation_batches(rows: Split, device: torch.device, *, seed: int = 0) -> I
         yield make_batch(rows.rows(np.arange(start, min(start + size, len(rows)))), device, seed=seed)
 
 
+@dataclass(eq=False)
 class Feed:
     """The batches of one phase with one seed. Batch t depends on t alone, so a training can go on at any step.
 
@@ -127,34 +128,20 @@ class Feed:
         partners: whether each row comes with a partner.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        phase: PhaseName,
-        *,
-        seed: int,
-        batch_size: int,
-        device: torch.device,
-        dropout: bool = False,
-        partners: bool = False,
-    ) -> None:
-        self.rows, self.val = task.pretrain_rows if phase == "pretrain" else task.train, task.val
-        self.stream: Stream = "pretrain-batches" if phase == "pretrain" else "label-batches"
-        self.seed, self.batch_size, self.device, self.dropout = seed, batch_size, device, dropout
-        self.phase, self.partners = phase, partners
-        self.resident = resident(self.rows.x, device)
+    task: Task
+    phase: PhaseName
+    _: KW_ONLY
+    seed: int
+    batch_size: int
+    device: torch.device
+    dropout: bool = False
+    partners: bool = False
 
-    def of(self, task: Task) -> "Feed":
-        """The same of another task."""
-        return Feed(
-            task,
-            self.phase,
-            seed=self.seed,
-            batch_size=self.batch_size,
-            device=self.device,
-            dropout=self.dropout,
-            partners=self.partners,
-        )
+    def __post_init__(self) -> None:
+        of_pretraining = self.phase == "pretrain"
+        self.rows, self.val = self.task.pretrain_rows if of_pretraining else self.task.train, self.task.val
+        self.stream: Stream = "pretrain-batches" if of_pretraining else "label-batches"
+        self.resident = resident(self.rows.x, self.device)
 
     def batch(self, step: int) -> Batch:
         """The batch of zero-based ``step``."""

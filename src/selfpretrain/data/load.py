@@ -103,7 +103,7 @@ def load_task(
     if config.test is not None:
         with reading(config.test):
             table = read_table(config.test, config)
-            test = replace(rows_of_table(config.test, table, config, training=rows), kind=rows.kind)
+            test = replace(rows_of_table(config.test, table, config, rows.schema), kind=rows.kind)
             rows = with_test_rows(path, rows, config.test, parsed(config.test, test, config))
     if config.unlabelled_file is not None:
         with reading(config.unlabelled_file):

@@ -101,10 +101,11 @@ def _refuse_second_label(frame: Frame, labels: Any, config: TaskConfig) -> None:
             raise RequestError(f"the frame has the column '{name}' and y is given, too; drop it, or leave y out")
 
 
-def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training: Rows | None = None) -> Rows:
+def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training: Schema | None = None) -> Rows:
     """The rows of a table, their cells as they stand there.
 
-    The schema of ``training`` rows holds for these, too; None decides it.
+    Args:
+        training: the schema of the training rows, which holds for these, too; None decides it.
 
     Raises:
         RequestError: the columns asked for cannot be used, are missing, or can be taken two ways.
@@ -115,8 +116,8 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if training is None:
         schema = replace(recognised(where, table, config, notes), source=table.source)
     else:
-        check_source(where, table, training.schema)
-        schema = replace(training.schema, split=None)  # all rows of a test file are for testing
+        check_source(where, table, training)
+        schema = replace(training, split=None)  # all rows of a test file are for testing
         if schema.label not in table.columns and schema.label not in table.unreadable:
             refuse(where, None, f"no column '{schema.label}' for the class; the columns are {some(table.names)}")
     used = {*schema.cells, *schema.roles.values()}

@@ -145,7 +145,7 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
             if getattr(config, name) is not None:
                 refuse(path, None, f"--{name} is for text files; leave it out")
     others = {".parquet": _parquet, ".npz": _arrays, ".jsonl": _json, ".ndjson": _json}
-    read = {**others, **dict.fromkeys((".ts", ".arff"), _archive), **dict.fromkeys(RECORDS, _records)}.get(kind, _csv)
+    read = {**others, **dict.fromkeys((".ts", ".arff", *RECORDS), _records)}.get(kind, _csv)
     is_empty = True
     with reading(path):
         for table in read(path, config, whole):
@@ -157,14 +157,8 @@ def tables(path: Path, config: TaskConfig, *, whole: bool = False) -> Iterator[T
 
 
 def _records(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
-    """Tables of FASTA or FASTQ."""
-    for columns in records(path, sys.maxsize if whole else ROWS):
-        yield Table(columns=columns)
-
-
-def _archive(path: Path, config: TaskConfig, whole: bool) -> Iterator[Table]:
-    """Tables of a .ts or an .arff file."""
-    read = series if extension(path) == ".ts" else attributes
+    """Tables of a file of records: .ts, .arff, FASTA or FASTQ."""
+    read = {".ts": series, ".arff": attributes}.get(extension(path), records)
     for columns in read(path, sys.maxsize if whole else ROWS):
         yield Table(columns=columns, notes=other_half(path, config.test))
 

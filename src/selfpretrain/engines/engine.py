@@ -52,14 +52,9 @@ class Engine(ABC):
     """
 
     def __init__(self, shared: Any, *, workers: int, watch: Watch, threads: int = 1, device: str = "cpu") -> None:
-        self._shared, self._workers, self._watch = shared, workers, watch
+        self._shared, self.workers, self._watch = shared, workers, watch
         self._threads, self._device = threads, device
         self._running: dict[Any, Job] = {}
-
-    @property
-    def workers(self) -> int:
-        """Jobs at a time."""
-        return self._workers
 
     def __enter__(self) -> Self:
         return self
@@ -86,7 +81,7 @@ class Engine(ABC):
             ready = [job for job in waiting if all(key in results for key in job.after)]
             assert ready or running, "jobs wait for each other, or for one that is not there"
             ready.sort(key=lambda job: bool(job.after))  # first those for which others may wait
-            begun = ready[: self._workers - len(running)]
+            begun = ready[: self.workers - len(running)]
             for job in begun:
                 running[self._begin(job)] = job
             waiting = [job for job in waiting if job not in begun]

@@ -31,8 +31,8 @@ class LocalEngine(Engine):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        self._workers = processes(self._device, self._workers)
-        if self._workers > 1:
+        self.workers = processes(self._device, self.workers)
+        if self.workers > 1:
             require_guard()
 
     def __exit__(self, *exception: object) -> None:
@@ -56,7 +56,7 @@ class LocalEngine(Engine):
         return results
 
     def _begin(self, job: Job) -> Future[Any]:
-        if self._workers == 1:
+        if self.workers == 1:
             return self._done_here(job)
         if self._pool is None:
             self._start()
@@ -89,7 +89,7 @@ class LocalEngine(Engine):
         self._stop = context.RawValue(ctypes.c_bool)
         shared, self._memory = _packed(self._shared)
         start = (shared, self._events, self._stop, os.getpid())
-        self._pool = ProcessPoolExecutor(self._workers, context, _start_worker, start)
+        self._pool = ProcessPoolExecutor(self.workers, context, _start_worker, start)
 
     def _pass_on_events(self, patience: float = 0.0) -> None:
         with contextlib.suppress(queue.Empty):

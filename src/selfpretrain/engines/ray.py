@@ -70,7 +70,7 @@ class RayEngine(Engine):
 
     def __init__(self, *arguments: Any, address: str | None = None, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        start(address, max(self._workers * self._threads, cores()))
+        start(address, max(self.workers * self._threads, cores()))
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 

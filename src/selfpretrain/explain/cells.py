@@ -63,10 +63,9 @@ def alone(group: Group, *, frozen: bool = False) -> Cell:
     return Cell("spt", group, (group,), (group,) if frozen else ())
 
 
-def all_but(group: Group, groups: Sequence[Group], *, frozen: bool = False) -> Cell:
+def all_but(group: Group, groups: Sequence[Group]) -> Cell:
     """Everything but one group."""
-    taken = tuple(other for other in groups if other != group)
-    return Cell("spt", f"all but {group}", taken, taken if frozen else ())
+    return Cell("spt", f"all but {group}", tuple(other for other in groups if other != group), ())
 
 
 QUERY_KEY: tuple[Group, ...] = ("query-key",)

@@ -144,13 +144,7 @@ class Evidence:
 
 
 def gather(summary: Summary, table: DataFrame, *, absolute_positions: bool) -> Evidence:
-    """Extract the facts for the conclusion from the table of a diagnosis.
-
-    Args:
-        summary: the comparison's.
-        table: ``explain.table`` has its columns.
-        absolute_positions: whether the model's position code is absolute.
-    """
+    """Extract the facts for the conclusion from the table of a diagnosis."""
     contrast = summary.contrast("spt", "scratch")
     transplanted = pick(table, "transplant_test_acc")
     by_cell = transplanted.pivot(index="seed", columns="cell", values="value")

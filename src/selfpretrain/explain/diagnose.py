@@ -15,18 +15,18 @@ from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain.conclude import conclude, gather, plain
 from selfpretrain.explain.files import (
+    CONCLUSION,
     FOLDER,
     TABLE,
     Findings,
     protocol_of,
     section_file,
-    write_conclusion,
 )
 from selfpretrain.explain.section import Part, Section
 from selfpretrain.explain.subject import Subject
 from selfpretrain.explain.table import Measurement, joined, read_table, tidy, write_table
 from selfpretrain.explain.transplants import matrix
-from selfpretrain.files import locked, own_folder, remove_half_written
+from selfpretrain.files import locked, own_folder, remove_half_written, write_json
 from selfpretrain.machine import cores, threads
 from selfpretrain.registry import SECTIONS
 from selfpretrain.watch import Done, Note, Planned, Progress, Watch, duration_text, ignore
@@ -105,7 +105,7 @@ def diagnose(
         table = joined(sections.values())
         evidence = gather(subject.summary, table, absolute_positions=absolute)
         findings = Findings(protocol_of(subject, None), table, plain(conclude(evidence), evidence))
-        write_conclusion(out, findings)
+        write_json(out / CONCLUSION, {"protocol": findings.protocol, "conclusion": findings.conclusion})
     return Diagnosis(out, findings)
 
 
@@ -124,14 +124,9 @@ def sections_named(names: Sequence[str] | None) -> list[Section]:
 def measure_sections(
     subject: Subject, out: Path, workers: int, engine: MakeEngine, watch: Watch
 ) -> dict[str, pd.DataFrame]:
-    """Return the rows of every section that was asked for or exists; each is written as soon as it is complete.
+    """The rows of every section that was asked for or exists; each is written as soon as it is complete.
 
-    Args:
-        subject: what is diagnosed.
-        out: the folder of the diagnosis.
-        workers: jobs at a time.
-        engine: makes what trains; looking is done on this machine.
-        watch: gets progress.
+    What looks at models runs on this machine, and only what trains by ``engine``.
     """
     asked = sections_named(subject.config.sections)
     protocols = {name: protocol_of(subject, section) for name, section in SECTIONS.items()}

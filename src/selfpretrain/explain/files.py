@@ -16,7 +16,7 @@ import selfpretrain
 from selfpretrain.comparison.run import Run
 from selfpretrain.errors import DamagedError
 from selfpretrain.explain.section import Section
-from selfpretrain.files import read_json, to_dict, write_json
+from selfpretrain.files import read_json, to_dict
 from selfpretrain.registry import SECTIONS
 
 if TYPE_CHECKING:
@@ -77,11 +77,6 @@ def protocol_of(subject: "Subject", section: Section | None) -> dict[str, Any]:
         "dropout": "off",
         "torch": metadata.version("torch"),
     }
-
-
-def write_conclusion(out: Path, findings: Findings) -> None:
-    """Keep what follows from the table."""
-    write_json(out / CONCLUSION, {"protocol": findings.protocol, "conclusion": findings.conclusion})
 
 
 def read_diagnosis(folder: Path, runs: Mapping[str, Run] | None = None) -> Findings | None:

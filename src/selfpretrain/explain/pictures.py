@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from selfpretrain.drawing import NARROW, PALETTE, WIDE, Picture, legend
+from selfpretrain.drawing import PALETTE, WIDE, Picture, legend
 from selfpretrain.explain.cells import Cell
 from selfpretrain.explain.conclude import HALF, shared_start
 from selfpretrain.explain.files import Findings
@@ -200,7 +200,6 @@ def attention_pictures() -> list[Picture]:
             score_parts,
             "How much of the scores' variation comes from positions (blue) and from content; a large blue part is a "
             "pattern of attention that no sequence's content changes.",
-            NARROW,
         ),
     ]
 
@@ -337,7 +336,6 @@ def gradients_pictures() -> list[Picture]:
             "Signal-to-noise ratio: the squared mean of single sequences' gradients over their variance. One over it "
             "is the batch size at which both are equal. At the start, on the same weights and sequences, every seed "
             "a point. Where the label's points lie in the grey (chance), its gradient is all noise.",
-            NARROW,
         ),
         Picture(
             "What each loss says about attention at the start",
@@ -526,6 +524,5 @@ def data_pictures() -> list[Picture]:
             "Class difference of pairs of positions, from the data alone, as a share of what pairs there are. Blue "
             "above the line for random labels means that classes differ; where shuffled positions give as much, "
             "they may differ in single positions alone. What a classifier makes of pairs is said above.",
-            NARROW,
         ),
     ]

@@ -67,10 +67,9 @@ def _features(model: SequenceModel, sample: Sample) -> Tensor:
 def _changes(model: SequenceModel, start: SequenceModel, where: dict[str, Any]) -> Iterator[Measurement]:
     """``||W - W0|| / ||W0||`` by group; queries and keys, values and outputs by what they compute together."""
     now, before = ({n: w.detach() for n, w in m.named_parameters()} for m in (model, start))
-    products = [_products(m) for m in (model, start)]
-    for group, (after, initial) in {
-        name: (products[0][name], products[1][name]) for name in ("query-key", "value-output")
-    }.items():
+    products = _products(start)
+    for group, after in _products(model).items():
+        initial = products[group]
         change = formulas.relative_change(after, initial)
         yield Measurement(name="weight_change", values=change, unit="1", group=group, **where)
         rank = formulas.effective_rank(after - initial)

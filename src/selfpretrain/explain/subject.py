@@ -28,7 +28,7 @@ from selfpretrain.errors import RequestError, SettingError
 from selfpretrain.explain.sample import Sample, Sampling
 from selfpretrain.model.transformer import SequenceModel, fresh_model
 from selfpretrain.train.store import Store
-from selfpretrain.train.training import Row, Training
+from selfpretrain.train.training import Training
 from selfpretrain.watch import Watch, ignore
 
 StageName = Literal["start", "after-pretrain", "after-label", "along-pretrain", "along-label"]
@@ -62,28 +62,20 @@ class TrainedRun:
 
     @property
     def name(self) -> str:
-        """Name of the run."""
         return self.run.record.name
 
     @property
     def arm(self) -> str:
-        """Its arm."""
         return self.run.record.arm
 
     @property
     def seed(self) -> int:
-        """Its seed."""
         return self.run.record.seed
 
     @property
     def where(self) -> dict[str, Any]:
         """Arm and seed, for measurements."""
         return {"arm": self.arm, "seed": self.seed}
-
-    @property
-    def rows(self) -> Sequence[Row]:
-        """Its validations."""
-        return self.run.rows
 
     @property
     def pretraining(self) -> Training | None:

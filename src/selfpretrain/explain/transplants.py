@@ -138,13 +138,7 @@ def matrix(request: Request, names: Sequence[str] | None = None) -> list[Cell]:
 
 
 def plan_of(request: Request, cells: Sequence[Cell], seeds: Sequence[int]) -> Plan:
-    """The plan of transplants.
-
-    Args:
-        request: the comparison's.
-        cells: those to make.
-        seeds: reported seeds of each.
-    """
+    """The plan of transplants of a comparison."""
     recipes = {cell.name: partial(_train, request, cell) for cell in cells}
     return Plan(request=request, recipes=recipes, seeds={cell.name: seeds for cell in cells})
 

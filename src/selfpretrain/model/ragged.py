@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selfpretrain.data.task import sequences_of
 from selfpretrain.model.transformer import Outputs
 
 GROUP_POSITIONS = 256
@@ -70,7 +71,7 @@ class ByLength:
             return self.model(x, keep_mask, chosen, keys, labels=labels)
         sequences, outputs = [], []
         for group in groups:
-            index = (group[:, None] * self.per_row + np.arange(self.per_row)).ravel()
+            index = sequences_of(group, self.per_row)
             rows, longest = torch.from_numpy(index).to(x.device), int(lengths[index].max())
             keep = None if int(lengths[index].min()) == longest else keep_mask[rows, :longest]
             some = None if chosen is None else chosen[rows, :longest]

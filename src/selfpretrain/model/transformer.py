@@ -243,13 +243,8 @@ class SequenceModel(nn.Module):
 
     def pool(self, h_BTD: Tensor, keep_mask: Tensor | None) -> Tensor:
         """One vector a sequence (B, D), from its real positions only."""
-        if self.config.pooling == "cls":
-            return h_BTD[..., 0, :]
-        if self.config.pooling == "last":
-            if keep_mask is None:
-                return h_BTD[..., -1, :]
-            last = (keep_mask.sum(-1) - 1)[..., None, None]
-            return h_BTD.take_along_dim(last, dim=-2)[..., 0, :]
+        if self.config.pooling in ("cls", "last"):
+            return self._places(h_BTD, keep_mask, "pooled").gather(h_BTD).squeeze(-2)
         if self.config.pooling == "max":
             kept = h_BTD if keep_mask is None else h_BTD.masked_fill(~keep_mask[..., None], -math.inf)
             return kept.amax(-2)

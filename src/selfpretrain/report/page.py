@@ -35,7 +35,6 @@ def render(content: Content) -> str:
         scores=[_score_row(name, entry) for name, entry in summary.arms.items() if entry.scores],
         confusions=[_confusion(name, entry, summary.task.class_names) for name, entry in summary.arms.items()],
         kind=KINDS[summary.task.kind],
-        contrasts=summary.comparisons,
         figures=drawn(PICTURES, content),
         arms=[_arm_row(name, entry, size, summary.metric) for name, entry in summary.arms.items()],
         flops_unit=unit,
@@ -76,8 +75,6 @@ def page_of(template: str, **content: Any) -> str:
     environment.filters |= {
         "percent": UNITS["accuracy"].bare,
         "points": UNITS["accuracy"].lead,
-        "lead": lambda difference, metric: metric.lead(difference),
-        "bare": lambda score, metric: metric.bare(score),
         "rates": rates,
         "p_value": p_value,
         "cell": lambda cell: from_dict(Cell, cell).words,

@@ -38,7 +38,7 @@ def print_bench(console: Console, bench: "Bench") -> None:
     for entry in bench.steps:
         ratios = {name: entry.ratios(name) for name in names[1:]}
         cells = (f"{median(values):.2f} ({values[0]:.2f} to {values[-1]:.2f})" for values in ratios.values())
-        table.add_row(f"{entry.size}, {entry.phase}", f"{1e3 * entry.median(names[0]):.1f} ms", *cells)
+        table.add_row(f"{entry.size}, {entry.phase}", f"{1e3 * median(entry.seconds[names[0]]):.1f} ms", *cells)
     console.print(table)
     console.print(f"medians of {len(bench.steps[0].seconds[names[0]])} rounds (smallest to largest), one thread")
     answer = bench.answer

@@ -5,9 +5,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from selfpretrain.comparison.budget import MAX_SHARE, MIN_SHARE, SPARE, seconds_of, timed
+from selfpretrain.comparison.budget import MAX_SHARE, MIN_SHARE, SPARE, timed
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
+from selfpretrain.config import seconds_of
 from selfpretrain.data.task import Task
 from selfpretrain.errors import SettingError
 from selfpretrain.studies.study import Case, times

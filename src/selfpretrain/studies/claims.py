@@ -283,20 +283,25 @@ class Changes(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fits(Claim):
+class OfArm(Claim):
+    """A claim about one arm of a case."""
+
+    case: str
+    arm: str = "scratch"
+
+    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
+        return [(self.case, self.arm)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits(OfArm):
     """An arm fits its training labels: its best clean training accuracy along the way is above ``FITTED``.
 
     The interval is the t-interval over seeds.
     """
 
-    case: str
-    arm: str = "scratch"
-
     refuted_by = f"a training accuracy that is reliably below {FITTED:g}"
     unit = f"points of training accuracy beyond {FITTED:g}"
-
-    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
-        return [(self.case, self.arm)]
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         reached = results[self.case].summary.arms[self.arm].best_train_acc
@@ -304,17 +309,11 @@ class Fits(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generalises(Claim):
+class Generalises(OfArm):
     """Training and test accuracy of an arm differ by less than three points; the t-interval over seeds."""
-
-    case: str
-    arm: str = "scratch"
 
     refuted_by = f"a gap that is reliably above {100 * GAIN:g} points"
     unit = f"points, by which the gap is below {100 * GAIN:g}"
-
-    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
-        return [(self.case, self.arm)]
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         entry = results[self.case].summary.arms[self.arm]
@@ -390,7 +389,7 @@ class LooksNear(OfDiagnosis):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Blind(OfDiagnosis):
+class Blind(OfArm):
     """At the start labels have no more to do with gradients on query-key weights than chance: an equivalence.
 
     What the gradients explain of the labels' variance beyond chance (``diagnostics.gradients.label_signal``) is below
@@ -400,14 +399,9 @@ class Blind(OfDiagnosis):
         arm: whose start.
     """
 
-    arm: str = "scratch"
-
     section = "gradients"
     refuted_by = f"gradients that reliably explain more than {100 * SIGNAL:g}% of the labels' variance beyond chance"
     unit = f"% of the labels' variance, below {100 * SIGNAL:g}%"
-
-    def needs(self, cases: Sequence[Case]) -> list[tuple[str, str]]:
-        return [(self.case, self.arm)]
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
         from selfpretrain.explain.conclude import label_excess

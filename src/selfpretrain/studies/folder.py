@@ -20,7 +20,6 @@ from selfpretrain.config import ABSOLUTE
 from selfpretrain.errors import DamagedError, SettingError
 from selfpretrain.explain.files import read_diagnosis
 from selfpretrain.files import (
-    DONE,
     fingerprint,
     locked,
     own_folder,
@@ -82,10 +81,6 @@ class StudyFolder:
 
     def case(self, name: str) -> ComparisonFolder:
         return ComparisonFolder(self.path / name)
-
-    def has_training(self, key: str) -> bool:
-        """Whether a training seems to be there; it is checked where it is used."""
-        return (self.store / key / DONE).exists()
 
     def results(self, cases: Sequence[CaseAnswer]) -> dict[str, CaseResult]:
         """Results of the finished comparisons, by name; answers to another request do not count."""

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import selfpretrain
-from selfpretrain.comparison.budget import seconds_of
 from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Summary
-from selfpretrain.config import CompareConfig, TaskConfig
+from selfpretrain.config import CompareConfig, TaskConfig, seconds_of
 from selfpretrain.data.load import load_task
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import MakeEngine
@@ -25,7 +24,7 @@ from selfpretrain.engines.local import LocalEngine
 from selfpretrain.errors import RequestError, SettingError, did_you_mean
 from selfpretrain.explain.diagnose import diagnose
 from selfpretrain.explain.transplants import matrix, plan_of
-from selfpretrain.files import NO_ROOM, fingerprint
+from selfpretrain.files import NO_ROOM, fingerprint, is_sealed
 from selfpretrain.registry import STUDIES
 from selfpretrain.studies.budget import multiplied, shares_within
 from selfpretrain.studies.claims import Results, decide
@@ -165,7 +164,7 @@ def _costs(cases: Sequence[Case], tasks: Mapping[str, Task], folder: StudyFolder
             seeds = range(case.request.seeds)[: case.diagnosis.transplant_seeds]
             cells = matrix(request, case.diagnosis.cells)
             trainings |= plan_of(request, cells, seeds).trainings
-        new = [part for key, part in trainings.items() if key not in seen and not folder.has_training(key)]
+        new = [part for key, part in trainings.items() if key not in seen and not is_sealed(folder.store / key)]
         costs[number] = sum(map(plan.cost, new))
         seen |= trainings.keys()
     return costs

@@ -261,10 +261,7 @@ class CutMix(Labels):
     """
 
     name = "cutmix"
-
-    @property
-    def needs_partners(self) -> bool:
-        return True
+    needs_partners = True
 
     def loss(self, model: Model, batch: Batch) -> Tensor:
         mixed, labels = cut_and_mixed(batch, self.inputs.classes)

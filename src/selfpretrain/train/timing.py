@@ -89,7 +89,7 @@ class TimingJob(Job):
         some = _some_rows(task)
         with threads(training.threads):
             model, objective, feed, forward = prepared(training, task, recompute=self.recompute)
-            few = feed.of(some)
+            few = replace(feed, task=some)
             state = TrainState(make_optimizers(model, training.plan))
             for number in range(WARM_STEPS):
                 update(model, objective, feed.batch(number), training, state, forward)

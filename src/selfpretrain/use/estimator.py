@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -378,15 +378,12 @@ class SelfPretrainedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[
                 yield store, do
 
 
-@contextmanager
-def _watching(shown: bool) -> Iterator[Watch]:
+def _watching(shown: bool) -> AbstractContextManager[Watch]:
     if not shown:
-        yield ignore
-        return
+        return nullcontext(ignore)
     from rich.console import Console
 
-    with Watcher(Console(stderr=True)) as watch:
-        yield watch
+    return Watcher(Console(stderr=True))
 
 
 def _with(config: CompareConfig, given: dict[str, Any]) -> CompareConfig:

@@ -122,7 +122,7 @@ def _labelled(
         group = None
     own = replace(schema, label=label, group=group, split=None)
     settings = replace(config, data=str(path), kind=model.codec.kind, allow_missing=model.codec.allow_missing)
-    rows = parsed(path, rows_of_table(path, table, settings, Rows(columns=(), labels=[], schema=own)), settings)
+    rows = parsed(path, rows_of_table(path, table, settings, own), settings)
     split, used = config.split or schema.split, np.ones(len(rows.labels), dtype=np.bool_)
     if split is not None and split in table.columns:
         whole = schema.series is not None

@@ -6,7 +6,6 @@ import tempfile
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -70,8 +69,8 @@ def export_onnx(model: Classifier, out: Path) -> float:
     if out.suffix != ".onnx":
         raise SettingError("out", out, "cannot be written; name a file that ends in .onnx")
     require_absent(out)
-    beside, codec = out.with_name(CODEC), to_dict(model.codec)
-    if beside.exists() and not _is(beside, codec):
+    beside, codec = out.with_name(CODEC), json.dumps(to_dict(model.codec), indent=2) + "\n"
+    if beside.exists() and not (beside.is_file() and beside.read_text() == codec):
         raise SettingError("out", out, f"would replace another {CODEC} beside it; name another folder")
     network = Probabilities(model.model).eval()
     data = _onnx(network)
@@ -80,16 +79,8 @@ def export_onnx(model: Classifier, out: Path) -> float:
         raise RequestError(f"onnxruntime and torch differ by {difference:g}; nothing is written. Please report this")
     own_folder(out.parent)
     write_atomically(out, data, new=True)
-    write_atomically(beside, _text(codec))
+    write_atomically(beside, codec)
     return difference
-
-
-def _text(codec: Any) -> str:
-    return json.dumps(codec, indent=2) + "\n"
-
-
-def _is(path: Path, codec: Any) -> bool:
-    return path.is_file() and path.read_text() == _text(codec)
 
 
 def _rows(network: Probabilities, rows: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
