@@ -10,6 +10,7 @@ from scipy import stats
 from conftest import tiny_config
 from selfpretrain.comparison.summary import ArmSummary, ContrastSummary, Summary
 from selfpretrain.config import GAIN, DiagnoseConfig, TaskConfig
+from selfpretrain.data.task import TaskSummary
 from selfpretrain.explain.cells import alone
 from selfpretrain.explain.conclude import Evidence, LabelTest, Shape
 from selfpretrain.registry import STUDIES
@@ -26,7 +27,7 @@ FLAT, BETTER = (0.5, 0.5, 0.5), (0.7, 0.72, 0.68)
 def answer_of(**arms):
     """The answer of a comparison of which these numbers of its arms are known."""
     arms = {arm: made(ArmSummary, **known) for arm, known in arms.items()}
-    return made(Summary, arms=arms, comparisons=(), level=0.05)
+    return made(Summary, arms=arms, comparisons=(), level=0.05, task=made(TaskSummary, n_train=800, n_test=600))
 
 
 def scored(accuracies):
@@ -168,6 +169,14 @@ def one_case(claim, result, *sections):
     assert claim.wrong([case]) is None
     (answer,) = decide([claim], [case], {"n-1": result})
     return answer
+
+
+def test_seeds_that_are_all_alike_are_no_certainty():
+    """Of 600 test sequences all right, in every seed, at most 1 - 0.025^(1/600) would be wrong (Clopper and Pearson)."""
+    answer = decided([ahead(1, arm="scratch", other=2)], {n: answer_of(scratch=scored((1.0,) * 5)) for n in (1, 2)})[0]
+    share = 1 - 0.025 ** (1 / 600)
+    assert answer.ci95 == pytest.approx((-share, share)) and share == pytest.approx(0.0061, abs=1e-4)
+    assert answer.outcome == "does not hold" and 0 < answer.p_adjusted < 1e-5
 
 
 FITS, GENERALISES = Fits(text="it does", case="n-1"), Generalises(text="it does", case="n-1")

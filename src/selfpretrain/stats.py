@@ -69,7 +69,7 @@ class Interval:
         if self.df is not None:
             error = (self.high - self.low) / 2 / float(stats.t.ppf(0.5 + LEVEL / 2, self.df))
             return float(2 * stats.t.sf(distance / error, self.df)) if error else float(distance == 0)
-        share = max(self.high - self.mean, self.mean - self.low)  # of ``_all_alike``: 1 - 0.025^(1/n)
+        share = max(self.high - self.mean, self.mean - self.low)  # of ``all_alike``: 1 - 0.025^(1/n)
         n = math.log(0.5 - LEVEL / 2) / math.log1p(-share) if 0 < share < 1 else 1.0
         return float(min(1.0, 2 * max(0.0, 1 - distance) ** n))
 
@@ -115,13 +115,13 @@ def _student(mean: float, error: float, df: float, n: int) -> Interval:
     return Interval(mean, mean - half, mean + half, p, n, df)
 
 
-def _all_alike(mean: float, n_seeds: int, n: int) -> Interval:
-    """The exact interval around hits, differences of hits, or scores of groups of them, that are all alike.
+def all_alike(mean: float, n_seeds: int, n: int) -> Interval:
+    """The exact interval around hits, differences of hits, or shares of them by seed, that are all alike.
 
     A share of 0 of ``n`` sequences, or groups, that score otherwise is below ``u = 1 - 0.025^(1/n)`` (Clopper and
     Pearson). p is that of the sign test.
 
-    >>> [round(bound, 3) for bound in _all_alike(1.0, 3, 40).bounds]
+    >>> [round(bound, 3) for bound in all_alike(1.0, 3, 40).bounds]
     [0.912, 1.0]
     """
     u = float(1 - (0.5 - LEVEL / 2) ** (1 / n))
@@ -169,14 +169,14 @@ class Crossed:
         """``m +- t_{.975, df} sqrt(V)``, and p of "the mean is 0".
 
         ``V = (seeds + sequences - rest) / (S N)``, at least ``max(seeds, sequences) / (S N)``; df by Satterthwaite.
-        Scores that are all alike have no spread: the interval is then exact (``_all_alike``), and there is none where
+        Scores that are all alike have no spread: the interval is then exact (``all_alike``), and there is none where
         they lie beyond 1, as losses do.
         """
         s, n = self.n_seeds, self.n_sequences
         total = max(self.seeds + self.sequences - self.rest, self.seeds, self.sequences)
         if total < ROUNDING:
             is_share = abs(self.mean) < 1 + math.sqrt(ROUNDING)
-            return _all_alike(self.mean, s, n) if is_share else Interval(self.mean, None, None, None, s)
+            return all_alike(self.mean, s, n) if is_share else Interval(self.mean, None, None, None, s)
         parts = ((self.seeds, s - 1), (self.sequences, n - 1), (self.rest, (s - 1) * (n - 1)))
         df = total**2 / sum(square**2 / freedom for square, freedom in parts)
         return _student(self.mean, math.sqrt(total / (s * n)), df, s)

@@ -112,6 +112,14 @@ def _is_idle(summary: "Summary", arm: str) -> bool:
     return bool(outcomes) and outcomes <= {"not tested", "too short"}
 
 
+def _over_seeds(values: list[float], n: int) -> Effect:
+    """What seeds show. Shares of ``n`` rows that are alike in all of them have no spread, and still no certainty."""
+    from selfpretrain.stats import all_alike
+
+    is_alike = len(values) > 1 and max(values) - min(values) < 1e-9
+    return all_alike(values[0], len(values), n) if is_alike else values
+
+
 def _leads(one: "ArmSummary", two: "ArmSummary", split: Literal["test", "train"] = "test") -> list[float]:
     """Leads in accuracy by seed; none if a run failed or seeds differ, since seeds are paired."""
     ours, theirs = (entry.test_acc if split == "test" else entry.best_train_acc for entry in (one, two))
@@ -160,7 +168,10 @@ class Ahead(Claim):
         contrast = one.contrast(self.arm, self.against)
         if self.other is None and contrast is not None and self.split == "test":
             return Interval(contrast.effect, *contrast.ci95, contrast.p, contrast.n_seeds, contrast.df)
-        return _leads(one.arms[self.arm], two.arms[self.against], self.split) or UNPAIRED
+        leads = _leads(one.arms[self.arm], two.arms[self.against], self.split)
+        tasks = [summary.task for summary in (one, two)]
+        n = min(task.n_test if self.split == "test" else task.n_train for task in tasks)
+        return _over_seeds(leads, n) if leads else UNPAIRED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,8 +315,9 @@ class Fits(OfArm):
     unit = f"points of training accuracy beyond {FITTED:g}"
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
-        reached = results[self.case].summary.arms[self.arm].best_train_acc
-        return [acc - FITTED for acc in reached if acc is not None] or "every run failed"
+        summary = results[self.case].summary
+        reached = [acc - FITTED for acc in summary.arms[self.arm].best_train_acc if acc is not None]
+        return _over_seeds(reached, summary.task.n_train) if reached else "every run failed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,10 +328,11 @@ class Generalises(OfArm):
     unit = f"points, by which the gap is below {100 * GAIN:g}"
 
     def measure(self, cases: Sequence[Case], results: Results) -> Effect:
-        entry = results[self.case].summary.arms[self.arm]
+        summary = results[self.case].summary
+        entry = summary.arms[self.arm]
         pairs = zip(entry.train_acc, entry.test_acc, strict=True)
-        gaps = [train - test for train, test in pairs if train is not None and test is not None]
-        return [GAIN - gap for gap in gaps] or "every run failed"
+        room = [GAIN - (train - test) for train, test in pairs if train is not None and test is not None]
+        return _over_seeds(room, summary.task.n_test) if room else "every run failed"
 
 
 @dataclass(frozen=True, kw_only=True)
