@@ -257,6 +257,15 @@ EDITS = {
 }
 
 
+def test_a_model_of_earlier_versions_is_read(finished, tmp_path):
+    folder = shutil.copytree(finished / "runs/spt-seed0/model", tmp_path / "m")
+    before = (folder / "codec.json").read_text()
+    (folder / "codec.json").write_text(before.replace('"schema":', '"reading":'))
+    assert (folder / "codec.json").read_text() != before
+    seal_again(folder)
+    assert load_model(folder).codec.schema == load_model(finished / "runs/spt-seed0").codec.schema
+
+
 @pytest.mark.parametrize("arm", ["spt", "classical"])
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_model_that_somebody_has_edited_and_sealed_again_is_refused(finished, tmp_path, edit, arm):

@@ -157,9 +157,12 @@ def load_model(folder: Path | str) -> Classifier:
     """
     folder = model_folder(folder)
     files = Sealed(folder)
-    config, codec = files.json(CONFIG), files.record(CODEC, Codec)
+    config, content = files.json(CONFIG), files.json(CODEC)
     if not isinstance(config, dict):
         raise DamagedError(folder / CONFIG)
+    if isinstance(content, dict) and "reading" in content:  # the schema's name until 2026-11-29
+        content["schema"] = content.pop("reading")
+    codec = read_record(folder / CODEC, Codec, content)
     if not codec.classes or len(set(codec.classes)) < len(codec.classes):
         raise DamagedError(folder / CODEC)
     if "classical" in config:
