@@ -172,7 +172,7 @@ def one_case(claim, result, *sections):
 
 
 def test_seeds_that_are_all_alike_are_no_certainty():
-    """Of 600 test sequences all right, in every seed, at most 1 - 0.025^(1/600) would be wrong (Clopper and Pearson)."""
+    """Of 600 test sequences all right in every seed at most 1 - 0.025^(1/600) would be wrong (Clopper and Pearson)."""
     answer = decided([ahead(1, arm="scratch", other=2)], {n: answer_of(scratch=scored((1.0,) * 5)) for n in (1, 2)})[0]
     share = 1 - 0.025 ** (1 / 600)
     assert answer.ci95 == pytest.approx((-share, share)) and share == pytest.approx(0.0061, abs=1e-4)
