@@ -311,7 +311,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(refuse, tmp_path
     (tmp_path / "mine/thesis.txt").write_text("dear")
     (tmp_path / "file").write_text("")
     compare = ["compare", *TINY_FLAGS]
-    other = ("--out o belongs to other data", "data_seed is 0 there and 1 here", "another folder")
+    other = ("--out o holds a comparison of other data", "--data-seed 0 there, --data-seed 1 here", "another folder")
     refuse([*compare, "--data-seed=1", "--out=o"], *other)
     refuse([*compare, "--out=mine"], "--out mine holds something else", "new folder")
     refuse([*compare, "--out=file"], "--out file cannot be written to", "name another")
@@ -338,7 +338,7 @@ def test_data_that_changed_under_the_same_name_are_refused(refuse, tmp_path):
     (tmp_path / "a.csv").write_bytes(csv(*GOOD))
     assert main(["compare", "a.csv", *OF_FILES, "--arms=classical", "--workers=1", "--out=o"]) == 0
     (tmp_path / "a.csv").write_bytes(csv(*GOOD, "1 1 1 0,a"))
-    refuse(["compare", "a.csv", *OF_FILES, "--out=o"], "belongs to other data", "the data have changed")
+    refuse(["compare", "a.csv", *OF_FILES, "--out=o"], "holds a comparison of other data", "the data have changed")
 
 
 @pytest.fixture

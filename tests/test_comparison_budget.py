@@ -162,7 +162,7 @@ def test_a_refusal_leaves_nothing_behind_and_touches_no_test_data(tmp_path, tiny
         return made(classical.Fitted, probabilities=lambda split: touched.append("tested"))
 
     monkeypatch.setattr(classical, "fit_classical", watched)
-    with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give more time, or"):
+    with pytest.raises(SettingError, match=r"6s is too short: the minimum .* takes about \d+ s; give 1m, or"):
         compare(tiny_task, tiny_config(arms=("scratch", "classical")), out=tmp_path / "o", budget="6s")
     assert touched == []  # what is hopeless is refused before classical models are fitted
     assert list(tmp_path.iterdir()) == []
@@ -216,7 +216,7 @@ def test_a_refusal_names_all_that_would_help_and_how_much(tiny_task):
     assert list(shares) == ways
     assert shares["--seeds 3"] == pytest.approx(0.6, abs=0.06)
     assert shares["--lr with one rate"] == pytest.approx(0.33, abs=0.06)
-    assert 0.35 < shares["--max-length 4"] < 0.65
+    assert 0.5 < shares["--max-length 4"] < 1  # what a step takes besides its FLOPs stays
 
 
 def test_what_no_machine_can_do_is_refused_before_anything_is_timed(tiny_task, monkeypatch):

@@ -257,7 +257,7 @@ def test_persons_with_numbered_steps_are_read_and_a_rival_reading_can_be_typed()
 
 def test_a_text_beside_words_is_not_a_step():
     table = {"chrom": [f"chr{n % 5}" for n in range(N)], "dna": DNA, "label": LABELS}
-    with pytest.raises(RequestError, match="give --sequence dna if it is the sequence, or name the steps"):
+    with pytest.raises(RequestError, match="give --sequence dna if it is the sequence, or --sequence a,b"):
         reading(table)
     assert reading({"e": [["a", "b"], "a b"] * 30, "label": LABELS}).sequence == ("e",)
 

@@ -62,8 +62,8 @@ class CompareArguments(_Training):
     """small: use the short version of a long task and a small model; minutes on two cores instead of days."""
     budget: str | None = None
     """Time budget, such as 10m or 1h. Training steps are timed on this machine; then durations, learning rates, the
-    number of seeds and, for long sequences, --patch are chosen to fill the budget, the same for every arm. Values set
-    by other options are kept."""
+    number of seeds and, where a preset reads long sequences position by position, --patch are chosen to fill the
+    budget, the same for every arm. Values set by other options are kept."""
     label_fractions: tuple[float, ...] | None = None
     """Compare with each of these shares of the training labels, such as 0.01,0.05,0.2,1, beside the classical model.
     The fewer labels are among the more, and all sequences stay there to pretrain on (the study few-labels). With

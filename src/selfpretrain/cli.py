@@ -34,7 +34,7 @@ from selfpretrain.arguments import (
     table,
 )
 from selfpretrain.config import CompareConfig, TaskConfig
-from selfpretrain.errors import RequestError, SettingError, WorkerKilled, one_line
+from selfpretrain.errors import DamagedError, RequestError, SettingError, WorkerKilled, one_line
 from selfpretrain.files import NO_ROOM, to_dict
 from selfpretrain.machine import cores
 from selfpretrain.metrics import UNITS
@@ -408,7 +408,22 @@ def _predict(argv: list[str]) -> None:
             overwrite=arguments.overwrite,
             watch=watch,
         )
-    sys.stderr.write("".join(f"{line}\n" for line in (*scored.lines, f"{arguments.out}: {scored.rows} rows")))
+    by = _model_in_use(arguments.folder)
+    sys.stderr.write("".join(f"{line}\n" for line in (*scored.lines, f"{arguments.out}: {scored.rows} rows{by}")))
+
+
+def _model_in_use(path: Path) -> str:
+    """Which model of a comparison scored rows, and how good to expect it to be."""
+    from selfpretrain.comparison.folder import ComparisonFolder
+    from selfpretrain.comparison.words import model_in_use
+
+    folder = ComparisonFolder(path)
+    try:
+        is_answered = folder.is_comparison and folder.is_finished
+        has_test = is_answered and not ((source := folder.record.source) and source.train_on_test)
+        return model_in_use(folder.summary) if has_test else ""
+    except DamagedError:  # the model is whole
+        return ""
 
 
 def _evaluate(argv: list[str]) -> None:

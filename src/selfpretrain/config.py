@@ -9,6 +9,7 @@ that of ``bare``, and ``of_tasks`` stands for the
 options of all built-in tasks.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ Init = Literal["default", "tied", "mimetic-qk", "mimetic", "impulse"]
 PhaseName = Literal["pretrain", "label"]
 ABSOLUTE = ("sinusoidal", "learned")
 """Position codes that are added to the embedding."""
+LONG_MINUTES = 180
+"""A longer budget is given in hours (ours)."""
 SHARES = (1e-6, 1.0)
 """The smallest and the largest share of data or labels that can be asked for."""
 PYTHON: Mapping[str, Any] = {"python": True}
@@ -253,6 +256,16 @@ def seconds_of(text: str) -> float:
     if match is None or not 0 < float(match[1]) <= MOST:
         raise SettingError("budget", repr(text), "is not a time; write 90s, 10m or 1h")
     return float(match[1]) * {"s": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def time_for(seconds: float) -> str:
+    """A budget that holds so much time.
+
+    >>> time_for(50), time_for(124), time_for(30000)
+    ('1m', '3m', '9h')
+    """
+    minutes = math.ceil(seconds / 60)
+    return f"{minutes}m" if minutes < LONG_MINUTES else f"{math.ceil(minutes / 60)}h"
 
 
 @dataclass(frozen=True)

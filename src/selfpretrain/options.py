@@ -19,7 +19,7 @@ from types import NoneType
 from typing import Any, Literal, NoReturn, TypeVar
 
 from selfpretrain.errors import RequestError, SettingError, did_you_mean
-from selfpretrain.registry import TASKS
+from selfpretrain.registry import PRESETS, TASKS
 
 RecordT = TypeVar("RecordT")
 PHASES = ("pretrain", "label")
@@ -181,7 +181,7 @@ def _settings(cls: type[Any], path: tuple[str, ...] = ()) -> "Iterator[tuple[tup
             for task, option in options.values():
                 yield inner, option, typing.get_type_hints(task)[option.name], argparse.SUPPRESS
         elif not field.metadata.get("python"):
-            yield path, field, kind, helps[field.name] + _default_text(field)
+            yield path, field, kind, helps[field.name] + _default_text(field, path)
 
 
 def _field_docstrings(cls: type[Any]) -> dict[str, str]:
@@ -198,13 +198,24 @@ def _field_docstrings(cls: type[Any]) -> dict[str, str]:
     return texts
 
 
-def _default_text(field: "Field[Any]") -> str:
+def _default_text(field: "Field[Any]", path: tuple[str, ...]) -> str:
     value = field.default
+    if path[:1] == ("config",) != path:
+        setting = ".".join((*path[1:], field.name))
+        if any(_value(preset.config, setting, value) != value for preset in PRESETS.values()):
+            return " (default: the preset's)"
     if value is MISSING or value is None or value is False or field.metadata.get("argument"):
         return ""
     values = value if isinstance(value, tuple) else (value,)
     shown = ",".join(f"{part:g}" if isinstance(part, float) else str(part) for part in values)
     return f" (default: {shown})"
+
+
+def _value(config: Any, setting: str, default: Any) -> Any:
+    """That of a setting by its dotted name; the default where a config has none."""
+    for name in setting.split("."):
+        config = getattr(config, name, MISSING)
+    return default if config is MISSING else config
 
 
 def _form(kind: Any) -> tuple[Callable[[str], Any], str]:

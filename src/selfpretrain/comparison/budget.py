@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
@@ -14,7 +14,7 @@ from selfpretrain.arms.classical import Fitted
 from selfpretrain.comparison.plan import Deadline, Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.comparison.summary import Shortened
-from selfpretrain.config import MIN_SEEDS, ClassWeights, CompareConfig, MetricName, seconds_of
+from selfpretrain.config import MIN_SEEDS, ClassWeights, CompareConfig, MetricName, seconds_of, time_for
 from selfpretrain.data.task import Task
 from selfpretrain.engines.engine import Job
 from selfpretrain.engines.local import LocalEngine
@@ -86,7 +86,9 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     def too_short(needed: float) -> SettingError:
         problem = f"is too short: the minimum that makes sense here takes about {duration_text(needed)}"
         return SettingError(
-            "budget", budget, f"{problem}; give more time, or less to do: {_ways_out(least, keep, needed)}"
+            "budget",
+            budget,
+            f"{problem}; give {time_for(1.1 * needed)}, or less to do: {_ways_out(least, keep, needed)}",
         )
 
     if (fastest := _fastest(least, workers)) > clock.seconds:
@@ -98,7 +100,7 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
     needed = scale.seconds(*LEAST) / (1 - SPARE)
     if needed > clock.left:
         raise too_short(clock.spent + needed)
-    fitted = _fitted(request.task, scale, watch)
+    fitted = _fitted(scale, watch)
     left = clock.left
     for n_seeds, n_rates, min_share in CHOICES:
         spare = 0.0 if is_open and n_seeds > MIN_SEEDS else SPARE
@@ -109,7 +111,7 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
         raise too_short(clock.spent + needed)
     plan, deadline = scale.plan(n_seeds, n_rates, share), None
     if is_open and plan.trained:
-        first, one = (scale.timed(plan.at(n)).seconds or 0.0 for n in (MIN_SEEDS, 1))
+        first, one = (plan.at(n).timed(scale.timings, scale.workers).seconds or 0.0 for n in (MIN_SEEDS, 1))
         deadline = Deadline(begun + clock.seconds - CLOSING_SECONDS, MOST_SEEDS, one / first)
     return replace(
         plan,
@@ -145,10 +147,24 @@ class _Clock:
 
 @dataclass(frozen=True)
 class Scale:
-    """A request whose steps, rates and seeds may change, but for those that were asked for."""
+    """A request whose steps, rates and seeds may change, but for those that were asked for.
+
+    Attributes:
+        timings: of every sort of training; empty until they were timed on this machine.
+        starting: seconds that worker processes take to start.
+        workers: trainings at a time.
+    """
 
     request: Request
     keep: frozenset[str]
+    timings: Mapping[str, Timing] = field(default_factory=dict)
+    starting: float = 0.0
+    workers: int = 1
+
+    def timed(self, workers: int, watch: Watch) -> "Scale":
+        """The scale that knows how long its steps take."""
+        timings, starting, workers = _timings(Plan.of(self.request), workers, watch)
+        return replace(self, timings=timings, starting=starting, workers=workers)
 
     @cached_property
     def steps(self) -> dict[str, int]:
@@ -158,7 +174,7 @@ class Scale:
         return {phase: one.plan.steps for phase, one in phases.items() if f"{phase}.duration" not in self.keep}
 
     def plan(self, n_seeds: int, n_rates: int, share: float) -> Plan:
-        """So many seeds and rates, and ``share`` times the usual steps."""
+        """So many seeds and rates, and ``share`` times the usual steps; with its time, once steps are timed."""
         config = self.request.config
         lr = config.train.lr if "train.lr" in self.keep else _middle(config.train.lr, n_rates)
         seeds = config.seeds if "seeds" in self.keep or config.looks else n_seeds
@@ -167,30 +183,8 @@ class Scale:
             for phase, n in self.steps.items()
         }
         scaled = replace(config, seeds=seeds, train=replace(config.train, lr=lr), **durations)
-        return Plan.of(replace(self.request, config=scaled))
-
-
-@dataclass(frozen=True)
-class TimedScale:
-    """A scale whose steps were timed on this machine.
-
-    Attributes:
-        timings: of every sort of training.
-        starting: seconds that worker processes take to start.
-        workers: trainings at a time.
-    """
-
-    scale: Scale
-    timings: Mapping[str, Timing]
-    starting: float
-    workers: int
-
-    def timed(self, plan: Plan) -> Plan:
-        return plan.timed(self.timings, self.workers)
-
-    def plan(self, n_seeds: int, n_rates: int, share: float) -> Plan:
-        """As ``Scale.plan``, with the time that it takes."""
-        return self.timed(self.scale.plan(n_seeds, n_rates, share))
+        plan = Plan.of(replace(self.request, config=scaled))
+        return plan.timed(self.timings, self.workers) if self.timings else plan
 
     def seconds(self, n_seeds: int, n_rates: int, share: float) -> float:
         return self.plan(n_seeds, n_rates, share).seconds or 0.0
@@ -201,30 +195,30 @@ def _fastest(plan: Plan, workers: int) -> float:
     return plan.total_cost / (workers * FASTEST) if plan.request.device == "cpu" else 0.0
 
 
-def _smallest_patches(scales: Sequence[Scale], clock: _Clock, workers: int, watch: Watch) -> TimedScale:
+def _smallest_patches(scales: Sequence[Scale], clock: _Clock, workers: int, watch: Watch) -> Scale:
     """The first scale with which ``DECENT`` fits, or the last one."""
     for scale in scales[:-1]:
         if _fastest(scale.plan(*DECENT), workers) <= clock.seconds:
-            timed = TimedScale(scale, *_timings(Plan.of(scale.request), workers, watch))
+            timed = scale.timed(workers, watch)
             if timed.seconds(*DECENT) <= (1 - SPARE) * (clock.left - timed.starting):
                 return timed
-    return TimedScale(scales[-1], *_timings(Plan.of(scales[-1].request), workers, watch))
+    return scales[-1].timed(workers, watch)
 
 
-def _fitted(task: Task, scale: TimedScale, watch: Watch) -> dict[str, Fitted]:
+def _fitted(scale: Scale, watch: Watch) -> dict[str, Fitted]:
     """The classical models of a request, fitted."""
-    config = scale.scale.request.config
+    config = scale.request.config
     fits = [FitJob(name, config.metric, config.class_weights) for name in config.arms if ARMS[name].fit is not None]
-    with LocalEngine(task, workers=max(1, min(scale.workers, len(fits))), watch=watch) as engine:
+    with LocalEngine(scale.request.task, workers=max(1, min(scale.workers, len(fits))), watch=watch) as engine:
         return dict(zip([job.key for job in fits], engine.do(fits), strict=True))
 
 
-def _shortened(request: Request, scale: TimedScale, plan: Plan, share: float, spent: float) -> Shortened | None:
+def _shortened(request: Request, scale: Scale, plan: Plan, share: float, spent: float) -> Shortened | None:
     """What the budget made of the request; None if it left all of it."""
-    rates = scale.scale.request.config.train.lr
+    rates = scale.request.config.train.lr
     dropped = len(rates) - len(plan.request.config.train.lr)
-    patch = plan.request.model.patch if scale.scale.request is not request else 1
-    if not dropped and (share >= 1 or not scale.scale.steps) and patch == 1:
+    patch = plan.request.model.patch if scale.request is not request else 1
+    if not dropped and (share >= 1 or not scale.steps) and patch == 1:
         return None
     took = spent + scale.seconds(MIN_SEEDS, len(rates), 1.0) / (1 - SPARE)
     return Shortened(min(1.0, share), took, dropped, patch)

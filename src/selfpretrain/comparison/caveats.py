@@ -30,7 +30,7 @@ from selfpretrain.arms.builtin import lacking
 from selfpretrain.comparison.claims import Contrast, scores
 from selfpretrain.comparison.run import Run
 from selfpretrain.comparison.summary import ArmSummary, Caveat, Shortened, WarningCode
-from selfpretrain.config import LEARNT, MetricName
+from selfpretrain.config import LEARNT, MetricName, time_for
 from selfpretrain.data.kinds import KINDS
 from selfpretrain.data.task import Task
 from selfpretrain.metrics import UNITS, Unit
@@ -45,8 +45,6 @@ NEARLY_ALWAYS = 0.98
 """A model that gives this share of its answers to one class gives nearly all (ours)."""
 SHORT = 0.5
 """Runs with less than this share of the preset's steps may be too short (ours)."""
-LONG_MINUTES = 180
-"""A longer budget is given in hours (ours)."""
 FEW_GROUPS = 10
 """Fewer groups of test rows say little about new ones (ours)."""
 POINT = 0.01
@@ -145,10 +143,8 @@ def patches(shortened: Shortened) -> Caveat:
 
 
 def _more_time(shortened: Shortened) -> str:
-    minutes = math.ceil(shortened.full_seconds / 60)
-    time = f"{minutes}m" if minutes < LONG_MINUTES else f"{math.ceil(minutes / 60)}h"
     patch = f" --patch {shortened.patch}" if shortened.patch > 1 else ""
-    return f"--budget {time}{patch} trains the whole preset, with all its learning rates."
+    return f"--budget {time_for(shortened.full_seconds)}{patch} trains the whole preset, with all its learning rates."
 
 
 def observations(contrasts: Sequence[Contrast]) -> list[str]:
@@ -317,7 +313,7 @@ def _groups(contrasts: Sequence[Contrast], task: Task) -> list[Caveat]:
     if not columns:
         return []
     text = f"Rows have the same {_and(columns)} as others, and were counted as if each stood alone."
-    cure = f"If they belong together, --group {columns[0]} keeps them in one split and widens the interval."
+    cure = f"If new data will have other ones, --group {columns[0]} keeps those of one value in one split."
     return [Caveat(code="perhaps-groups", text=text, cure=cure)]
 
 

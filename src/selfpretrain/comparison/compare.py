@@ -110,7 +110,11 @@ def compare(
             watch(Note(text))
         if task.data is not None and not task.checks:
             watch(Note("checking the data"))
-            plan = replace(plan, request=replace(request, task=checked(task)))
+            task = checked(task)
+            plan = replace(plan, request=replace(request, task=task))
+            for check in task.checks:
+                if check.cure:
+                    watch(Note(f"{check.what}: {check.result}. {check.cure}"))
         trainings = Store(folder.store, plan.tasks)
         train = request.config.train
         with engine(trainings, workers=workers, watch=watch, threads=train.threads, device=request.device) as running:
@@ -151,7 +155,9 @@ def planned(
     """
     keep = differing(config, CompareConfig()) if keep is None else keep
     how: dict[str, Any] = {"workers": workers, "watch": ignore}
-    plan, _ = _plan(Request.of(task, config), _folder(out, task), budget, keep, begun=time.monotonic(), **how)
+    folder = _folder(out, task)
+    folder.refuse_others(task)
+    plan, _ = _plan(Request.of(task, config), folder, budget, keep, begun=time.monotonic(), **how)
     return plan if plan.seconds is not None else timed(plan, **how)
 
 

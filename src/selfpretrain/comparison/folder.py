@@ -197,7 +197,7 @@ class ComparisonFolder:
             raise SettingError("out", self.path, reason) from None
         if record.task != task.fingerprint:
             difference = _difference(record.source, task.source)
-            reason = f"belongs to other data ({difference}); name another folder, or delete this one"
+            reason = f"holds a comparison of other data, or of these read otherwise ({difference}); name another folder"
             raise SettingError("out", self.path, reason)
 
     @property
@@ -299,6 +299,12 @@ def _splits(task: Task) -> str:
     return "".join(f"{row},{name}\n" for row, name in [("row", "split"), *sorted(rows)])
 
 
+def _setting(name: str, value: Any) -> str:
+    """A setting of the data, as it is given on the command line."""
+    option = f"--{name.replace('_', '-')}"
+    return f"no {option}" if value is None else f"{value}" if name == "data" else f"{option} {value}"
+
+
 def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:
     """The first setting in which two sources of data differ, in words."""
     if before is not None and now is not None:
@@ -306,5 +312,6 @@ def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:
         old, new = old | old.pop("options"), new | new.pop("options")
         for name in old | new:
             if old.get(name) != new.get(name):
-                return f"{name} is {old.get(name)!r} there and {new.get(name)!r} here"
+                there, here = (_setting(name, value) for value in (old.get(name), new.get(name)))
+                return f"{there} there, {here} here"
     return "the data have changed"

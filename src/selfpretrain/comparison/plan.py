@@ -22,6 +22,8 @@ from selfpretrain.train.training import Training
 from selfpretrain.train.work import training_cost
 from selfpretrain.watch import duration_text
 
+HOPELESS = 0.3
+"""Where only differences beyond 30 points could be detected there is nothing to see (ours)."""
 LONG_COST = 2e13
 """FLOPs: a quarter of an hour on two cores (ours; the built-in example has 7e12)."""
 
@@ -190,7 +192,13 @@ class Plan:
         test = self.request.task.test
         single = "a single seed" if config.seeds < 2 else "a single group of test rows"
         visible = f"{single} has no interval, so no difference can be claimed"
-        if math.isfinite(half := expected_half_width(config.seeds, len(test), test.n_groups)):
+        half = expected_half_width(config.seeds, len(test), test.n_groups)
+        if HOPELESS < half < math.inf:
+            tested = self.request.task.describe().tested(test.n_groups)
+            visible = f"warning: no difference can be shown with {tested}: they are too few"
+            if test.groups is not None:
+                visible += "; leave --group out if new rows will come from the same ones, or give more"
+        elif half < math.inf:
             visible = f"differences in test accuracy of about {100 * half:.1f} points or more can be detected"
         cuts = ["--lr to one rate"] if len(config.train.lr) > 1 else []
         cuts += [f"--seeds to {MIN_SEEDS}"] if config.seeds > MIN_SEEDS else []

@@ -11,6 +11,7 @@ from selfpretrain.comparison.summary import (
     Caveat,
     ContrastSummary,
     Outcome,
+    Recommendation,
     Summary,
     Verdict,
     WarningCode,
@@ -124,6 +125,8 @@ def _answer(primary: Sequence[ContrastSummary], answer: Summary, why: Caveat | N
         left, others = (f"{count.left} of {count.seeds}" for count in counts)
         text += f": it learnt the task in {left} seeds, {first.against} in {others}"
     text = f"{text} ({scores})"
+    if more is None and first.outcome == "helps" and first.matched == "label compute":
+        return f"{text}; at equal total compute it was not compared (add scratch-long to --arms)."
     if more is None or more.outcome == first.outcome:
         both = ", also at equal total compute" if more is not None and more.outcome in ("helps", "loses") else ""
         return f"{text}{both}."
@@ -153,9 +156,7 @@ def _advice(answer: Summary) -> str:
         return ""
     if not use.learnt:
         return "Use none of these models yet: on validation none is clearly better than the commonest class."
-    name = f"the {use.arm} model" if use.choice else f"{use.arm}, seed {use.seed}"
-    title = "" if answer.metric == "accuracy" else f"{unit.title} "
-    scores = [f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}, trained in {use.seconds:.3g} s"]
+    scores = [f"{_levels(use, answer)}, trained in {use.seconds:.3g} s"]
     if use.average_val is not None and use.average_test is not None:
         levels = f"validation {unit.level(use.average_val)}, test {unit.level(use.average_test)}"
         scores.append(f"the mean probabilities of all its seeds, in the folder average: {levels}")
@@ -167,7 +168,23 @@ def _advice(answer: Summary) -> str:
         levels = f"validation {unit.level(second.val)}, test {unit.level(second.test)}"
         which = second.arm if second.choice else f"{second.arm}, seed {second.seed},"
         scores.append(f"{rank.format(which)} {levels}")
-    return f"Use {name}{', in the folder best' if use.saved else ''} ({'; '.join(scores)})."
+    return f"Use {_named(use)}{', in the folder best' if use.saved else ''} ({'; '.join(scores)})."
+
+
+def _named(use: Recommendation) -> str:
+    return f"the {use.arm} model" if use.choice else f"{use.arm}, seed {use.seed}"
+
+
+def _levels(use: Recommendation, answer: Summary) -> str:
+    unit = UNITS[answer.metric]
+    title = "" if answer.metric == "accuracy" else f"{unit.title} "
+    return f"{title}validation {unit.level(use.val)}, test {unit.level(use.test)}"
+
+
+def model_in_use(answer: Summary) -> str:
+    """The recommended model and how good to expect it to be; empty where none is recommended."""
+    use = answer.recommended
+    return "" if use is None else f", by {_named(use)} ({_levels(use, answer)})"
 
 
 def _counts(first: ContrastSummary, answer: Summary) -> list[str]:

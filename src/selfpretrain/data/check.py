@@ -212,6 +212,6 @@ def _groups(task: Task) -> Check:
     if data.group:
         return Check("groups", f"{data.groups} from {data.group}; none is in two splits")
     if data.perhaps_group:
-        cure = f"If rows of one value belong together, --group {data.perhaps_group[0]} keeps them in one split."
+        cure = f"If new data will have others, --group {data.perhaps_group[0]} keeps rows of one value in one split."
         return Check("groups", f"none named; looks like one: {', '.join(data.perhaps_group)}", cure)
-    return Check("groups", "none named, and no column looks like one")
+    return Check("groups", "none named, and no column has a name that sounds like one")

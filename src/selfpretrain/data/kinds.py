@@ -173,7 +173,9 @@ class Kind(ABC):
 
     def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
         """The sequences with their gaps filled as asked, as far as it can be done without training statistics."""
-        return sequences
+        if absent is None or allow_missing != "last":
+            return sequences
+        return replace(sequences, entries=sequences.filled_forward(absent))
 
     def filling(self, allow_missing: AllowMissing) -> str:
         """What became of missing entries, in words."""
@@ -337,12 +339,6 @@ class Symbols(Discrete):
         absent: NDArray[np.bool_] = sequences.entries == names.index(MISSING)
         return absent if absent.any() else None
 
-    def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
-        """A missing symbol stays without a name, and becomes the unknown one; or it is the last before it."""
-        if absent is None or allow_missing != "last":
-            return sequences
-        return replace(sequences, entries=sequences.filled_forward(absent))
-
     def filling(self, allow_missing: AllowMissing) -> str:
         how = "the last one before them" if allow_missing == "last" else "the unknown symbol"
         return f"missing symbols are read as {how}"
@@ -415,13 +411,11 @@ class Values(Kind):
 
     def filled(self, sequences: Sequences, absent: NDArray[np.bool_] | None, allow_missing: AllowMissing) -> Sequences:
         """Gaps stay NaN, and become the mean; or they are the last value; or a channel more for each marks them."""
+        if allow_missing != "mask":
+            return super().filled(sequences, absent, allow_missing)
         entries = sequences.entries
-        if allow_missing == "last" and absent is not None:
-            return replace(sequences, entries=sequences.filled_forward(absent))
-        if allow_missing == "mask":
-            flags = np.zeros(entries.shape) if absent is None else absent.astype(np.float64)
-            return replace(sequences, entries=np.concatenate([entries, flags], axis=1))
-        return sequences
+        flags = np.zeros(entries.shape) if absent is None else absent.astype(np.float64)
+        return replace(sequences, entries=np.concatenate([entries, flags], axis=1))
 
     def filling(self, allow_missing: AllowMissing) -> str:
         mean = "their channel's training mean"

@@ -150,7 +150,7 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
     if shared:
         one = f"{shared[0]} has the same value" if len(shared) == 1 else f"{some(shared)} have the same values"
         notes.append(
-            f"{one} in several rows; if these belong together (a person, a document), give --group {shared[0]}"
+            f"{one} in several rows; if new data will have other ones (persons, documents), give --group {shared[0]}"
         )
     return Rows(
         columns=columns,
@@ -161,7 +161,6 @@ def rows_of_table(where: Path | str, table: Table, config: TaskConfig, training:
         numbers=np.arange(len(first)) if table.numbers is None or schema.series else table.numbers,
         file=str(getattr(where, "name", where)),
         source=f"{'pairs' if schema.pair else 'sequence'} from {_named(table, schema)}",
-        label_name=label_name,
         ignored=unused,
         perhaps_group=shared,
         grid=table.grid,

@@ -40,6 +40,7 @@ WHEN = re.compile("timestamp|datetime|date|recorded|created|updated|ts")
 """Words in the names of identifiers and persons, and of times of recording, which are never steps unless asked for."""
 SHARED = re.compile(
     "doc(?:ument)?|speaker|author|writer|machine|device|sensor|site|hospital|animal|family|group|source|file|batch|well"
+    "|plate|lot|donor|cage|litter|colony|vehicle|farm|plot"
 )
 """Words in the names of what rows may share, beside persons."""
 PERHAPS = re.compile("name|key|index|idx|time|row|sample|case|fold|group|no|nr|num|number")
@@ -262,7 +263,7 @@ def _refuse_mixture(where: Path | str, look: Look, names: Sequence[str], form: F
         return  # the words recur, as symbols do
     if len(texts) < len(names):
         if texts[0] not in chain.from_iterable(family(names)):
-            cure = f"give --sequence {texts[0]} if it is the sequence, or name the steps"
+            cure = f"give --sequence {texts[0]} if it is the sequence, or --sequence a,b,.. if each is a step"
             refuse(where, None, f"column '{texts[0]}' holds texts beside columns of words; {cure}")
         return
     if re.search(r"\d", str(first[0])) and len(names) >= FEWEST_STEPS:

@@ -55,7 +55,6 @@ class Rows:
         longest: longer sequences are cut, unless ``--max-length`` says otherwise; None cuts none.
         file: what they came from, for the first note; empty for built-in tasks.
         source: the columns of the sequence, in words.
-        label_name: the column of the labels.
         ignored: columns that are not used.
         perhaps_group: those of them that look like ``group_name``.
         notes: what else a reader should know.
@@ -74,7 +73,6 @@ class Rows:
     longest: int | None = LONGEST
     file: str = ""
     source: str = ""
-    label_name: str = "y"
     ignored: Sequence[str] = ()
     perhaps_group: Sequence[str] = ()
     notes: list[str] = field(default_factory=list)
@@ -378,7 +376,7 @@ def summarised(rows: Rows, sequences: Sequences, config: TaskConfig) -> DataSumm
         steps=(int(sequences.lengths.min()), int(sequences.lengths.max())),
         channels=sequences.entries.shape[1] if is_values else 0,
         symbols=len({*(sequences.names or ())} - {MISSING}) if rows.kind == "symbols" else 0,
-        label=rows.label_name,
+        label=rows.schema.label or "y",
         classes={name: counts[name] for name in sorted(counts, key=numbers_first)},
         unlabelled=len(rows.labels) - sum(counts.values()),
         splits=splits if len(cut) < 2 else f"cut 70/15/15, {by}",

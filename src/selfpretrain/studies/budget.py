@@ -8,7 +8,7 @@ from dataclasses import replace
 from selfpretrain.comparison.budget import MAX_SHARE, MIN_SHARE, SPARE, timed
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
-from selfpretrain.config import seconds_of
+from selfpretrain.config import seconds_of, time_for
 from selfpretrain.data.task import Task
 from selfpretrain.errors import SettingError
 from selfpretrain.studies.study import Case, times
@@ -53,8 +53,9 @@ def shares_within(
             took[case.task.data] += (plan.seconds or 0.0) * cost / plan.total_cost
     left = (1 - SPARE) * (seconds - (time.monotonic() - begun))
     if left < MIN_SHARE * (needed := len(data_sets) * max(took.values(), default=0.0)):
-        least = duration_text(seconds + (MIN_SHARE * needed - left) / (1 - SPARE))
-        raise SettingError("budget", budget, f"is too short: the study needs about {least} at least; give more time")
+        least = seconds + (MIN_SHARE * needed - left) / (1 - SPARE)
+        problem = f"is too short: the study needs about {duration_text(least)} at least"
+        raise SettingError("budget", budget, f"{problem}; give {time_for(1.1 * least)}")
     return {**known, **{data: min(MAX_SHARE, left / len(data_sets) / one) for data, one in took.items()}}
 
 

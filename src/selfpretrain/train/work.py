@@ -226,6 +226,8 @@ def _scores(
 def _outcome(result: TrainingResult) -> str:
     if result.failure is not None:
         return f"failed: {result.failure}"
+    if result.val_reconstruction is not None and result.val_without_context is not None:
+        return f"held-out loss {result.val_reconstruction:.3f}, without context {result.val_without_context:.3f}"
     if result.val is None or result.train is None:
         return "done"
     return f"accuracy train {result.train.acc:.3f}, val {result.val.acc:.3f}"
