@@ -256,4 +256,4 @@ def test_what_groups_of_test_rows_mean_is_said_and_columns_that_look_like_them_a
     assert many.endswith("not as 400 rows.")
     texts = said(runs, data=made(DataSummary, group="", perhaps_group=("person", "site")))
     assert "Rows have the same person and site as others" in texts["perhaps-groups"]
-    assert "--group person keeps them in one split" in texts["perhaps-groups"]
+    assert "--group person keeps those of one value in one split" in texts["perhaps-groups"]

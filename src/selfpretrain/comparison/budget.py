@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
@@ -111,7 +111,7 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
         raise too_short(clock.spent + needed)
     plan, deadline = scale.plan(n_seeds, n_rates, share), None
     if is_open and plan.trained:
-        first, one = (plan.at(n).timed(scale.timings, scale.workers).seconds or 0.0 for n in (MIN_SEEDS, 1))
+        first, one = (scale.with_time(plan.at(n)).seconds or 0.0 for n in (MIN_SEEDS, 1))
         deadline = Deadline(begun + clock.seconds - CLOSING_SECONDS, MOST_SEEDS, one / first)
     return replace(
         plan,
@@ -150,14 +150,14 @@ class Scale:
     """A request whose steps, rates and seeds may change, but for those that were asked for.
 
     Attributes:
-        timings: of every sort of training; empty until they were timed on this machine.
+        timings: of every sort of training; None until they were timed on this machine.
         starting: seconds that worker processes take to start.
         workers: trainings at a time.
     """
 
     request: Request
     keep: frozenset[str]
-    timings: Mapping[str, Timing] = field(default_factory=dict)
+    timings: Mapping[str, Timing] | None = None
     starting: float = 0.0
     workers: int = 1
 
@@ -184,7 +184,11 @@ class Scale:
         }
         scaled = replace(config, seeds=seeds, train=replace(config.train, lr=lr), **durations)
         plan = Plan.of(replace(self.request, config=scaled))
-        return plan.timed(self.timings, self.workers) if self.timings else plan
+        return self.with_time(plan)
+
+    def with_time(self, plan: Plan) -> Plan:
+        """The plan with the time that it takes, if steps were timed."""
+        return plan if self.timings is None else plan.timed(self.timings, self.workers)
 
     def seconds(self, n_seeds: int, n_rates: int, share: float) -> float:
         return self.plan(n_seeds, n_rates, share).seconds or 0.0
