@@ -311,7 +311,7 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(refuse, tmp_path
     (tmp_path / "mine/thesis.txt").write_text("dear")
     (tmp_path / "file").write_text("")
     compare = ["compare", *TINY_FLAGS]
-    other = ("--out o holds a comparison of other data", "--data-seed 0 there, --data-seed 1 here", "another folder")
+    other = ("--out o holds a comparison of other data", "data_seed 0 there, 1 here", "another folder")
     refuse([*compare, "--data-seed=1", "--out=o"], *other)
     refuse([*compare, "--out=mine"], "--out mine holds something else", "new folder")
     refuse([*compare, "--out=file"], "--out file cannot be written to", "name another")

@@ -23,7 +23,7 @@ def test_a_folder_of_other_data_is_refused(tmp_path, tiny_task):
     folder = ComparisonFolder(tmp_path / "o")
     claim(folder, tiny_task)
     before = (tmp_path / "o/config.json").read_text()
-    with pytest.raises(RequestError, match="data_seed is 0 there and 1 here"):
+    with pytest.raises(RequestError, match="data_seed 0 there, 1 here"):
         claim(folder, load_task("proximity", **TINY_TASK, data_seed=1))
     with pytest.raises(RequestError, match="the data have changed"):
         claim(folder, replace(tiny_task, source=None, test=tiny_task.val))

@@ -132,7 +132,7 @@ def test_the_command_says_what_to_do_and_gives_json(tmp_path, capsys, monkeypatc
     assert "\x1b" not in marked.out + marked.err and "[/b]" in marked.out
     shown = printed("check", "notes.csv").out
     assert "1 to look at:" in shown
-    assert "--group patient keeps them in one split" in shown
+    assert "--group patient keeps rows of one value in one split" in shown
     as_json = json.loads(printed("check", "notes.csv", "--group", "patient", "--json").out)
     assert {"what": "groups", "result": "30 from patient; none is in two splits", "cure": ""} in as_json["checks"]
     for arguments, says in (

@@ -299,12 +299,6 @@ def _splits(task: Task) -> str:
     return "".join(f"{row},{name}\n" for row, name in [("row", "split"), *sorted(rows)])
 
 
-def _setting(name: str, value: Any) -> str:
-    """A setting of the data, as it is given on the command line."""
-    option = f"--{name.replace('_', '-')}"
-    return f"no {option}" if value is None else f"{value}" if name == "data" else f"{option} {value}"
-
-
 def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:
     """The first setting in which two sources of data differ, in words."""
     if before is not None and now is not None:
@@ -312,6 +306,6 @@ def _difference(before: TaskConfig | None, now: TaskConfig | None) -> str:
         old, new = old | old.pop("options"), new | new.pop("options")
         for name in old | new:
             if old.get(name) != new.get(name):
-                there, here = (_setting(name, value) for value in (old.get(name), new.get(name)))
-                return f"{there} there, {here} here"
+                there, here = ("none" if value is None else value for value in (old.get(name), new.get(name)))
+                return f"{name} {there} there, {here} here"
     return "the data have changed"
