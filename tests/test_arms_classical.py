@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from conftest import ragged_task
 from selfpretrain.arms import classical
@@ -44,6 +45,27 @@ def test_positions_give_away_what_n_grams_cannot_see():
     fitted = fit_classical(task)
     assert fitted.choice.startswith("one-hot positions")
     assert accuracy(fitted, task) == 1.0
+
+
+def test_of_many_rows_some_pick_the_model_and_all_or_many_fit_it(monkeypatch):
+    """The penalty is that of a fit to a part; the weights are those of a fit to so many rows, and rare classes stay."""
+    x = np.random.default_rng(0).integers(0, 4, (600, 12))
+    y = [("rare", *"ab")[0 if row in (0, 450, 550) else 1 + int(cells[3] > 1)] for row, cells in enumerate(x)]
+    split = ["train"] * 400 + ["val"] * 100 + ["test"] * 100
+    task = load_task(x, y, kind="symbols", split=split)
+    whole = fit_classical(task)
+    monkeypatch.setattr(classical, "TUNING_ROWS", 100)
+    tuned = fit_classical(task)
+    strength = tuned.model.estimator.C
+    again = clone(tuned.model.estimator)
+    seen = tuned.model.transformer.transform(KINDS["symbols"].views[tuned.model.features](task.train))
+    assert again.fit(seen, task.train.y).coef_ == pytest.approx(tuned.model.estimator.coef_)  # of all 400 rows
+    assert "fitted on" not in whole.choice + tuned.choice and accuracy(tuned, task) > 0.95
+    monkeypatch.setattr(classical, "FITTING_ROWS", 200)
+    fewer = fit_classical(task)
+    assert fewer.choice.endswith("fitted on 200 rows") or fewer.choice.endswith("fitted on 201 rows")
+    assert strength == fewer.model.estimator.C and len(fewer.model.estimator.classes_) == 3
+    assert accuracy(fewer, task) > 0.95
 
 
 def test_noise_stays_noise():
