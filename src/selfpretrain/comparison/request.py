@@ -90,12 +90,13 @@ class Request:
     @cached_property
     def on_labelled_rows(self) -> "Request":
         """The same without rows that have no label."""
-        return replace(self, task=self.task.on_labelled_rows)
+        return replace(self, task=replace(self.task, unlabelled=None))
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """What trainings may be of, by fingerprint: the task, and its labelled rows alone."""
-        return {task.fingerprint: task for task in (self.task, self.task.on_labelled_rows)}
+        own = [self.task] if self.task.unlabelled is None else [self.task, self.on_labelled_rows.task]
+        return {task.fingerprint: task for task in own}
 
     @cached_property
     def device(self) -> str:

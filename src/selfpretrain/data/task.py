@@ -267,11 +267,6 @@ class Task:
         return float(np.bincount(self.test.y).max() / len(self.test.y))
 
     @cached_property
-    def on_labelled_rows(self) -> "Task":
-        """The task without rows that have no label; itself where there are none."""
-        return self if self.unlabelled is None else replace(self, unlabelled=None)
-
-    @cached_property
     def fingerprint(self) -> str:
         """Short SHA-256 of every number of the task; equal for all arms of a comparison."""
         digest = hashlib.sha256(repr(self.codec).encode())
