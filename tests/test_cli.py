@@ -52,6 +52,8 @@ def test_help_of_a_verb_teaches_its_options_and_names(printed):
     assert len([line for line in text.partition("arms:")[0].splitlines() if line.startswith("  --")]) <= 40
     assert "--label.warmup" not in text
     assert "--label.warmup" in printed("compare", "--help-all")
+    width, seeds = (text.split(f"--{name} N ")[1].split("--")[0] for name in ("width", "seeds"))
+    assert "(default: the preset's)" in width and "(default: 5)" in " ".join(seeds.split())
     sections = printed("diagnose", "--help")
     assert all(f"  {name} " in sections for name in SECTIONS)
     assert printed("--version") == f"selfpretrain {selfpretrain.__version__}\n"

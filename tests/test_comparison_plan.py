@@ -2,6 +2,7 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 
 from conftest import TINY_FLAGS, tiny_config
@@ -12,6 +13,7 @@ from selfpretrain.comparison.compare import compare
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import PhaseConfig, TrainConfig
+from selfpretrain.data.load import load_task
 from selfpretrain.registry import ARMS
 from selfpretrain.train.timing import FIXED_SECONDS, Timing, cost_sort
 from selfpretrain.watch import Note
@@ -49,6 +51,15 @@ def test_the_plan_counts_trainings_steps_and_what_can_be_seen(tiny_task):
     assert (plan.steps("pretrain"), plan.steps("label"), plan.seconds) == (12, 9, None)
     assert "about" not in plan.lines[1]  # nothing was timed
     assert plan_of(tiny_task, arms=("classical",), seeds=1).lines == ["plan: classical; 1 seed; no network to train"]
+
+
+def test_too_few_test_groups_are_a_warning_before_anything_is_trained():
+    rows = np.arange(400)
+    x, y = np.random.default_rng(0).integers(0, 4, (400, 8)), (rows % 2).tolist()
+    few, many = (load_task(x, y, kind="symbols", group=(rows % n).tolist()) for n in (12, 400))
+    line = plan_of(few).lines[2]
+    assert line.startswith("warning: no difference can be shown with 2 test groups") and "leave --group out" in line
+    assert plan_of(many).lines[2].startswith("differences in test accuracy of about")
 
 
 def test_what_others_wait_for_comes_first_and_then_what_takes_longest(tiny_task):

@@ -90,6 +90,12 @@ def test_the_answer_comes_first_then_what_to_do_then_the_claims_then_what_to_kno
     )
 
 
+def test_help_that_was_not_compared_at_equal_total_compute_says_so():
+    answer = verdict([rival("scratch", 0.3, 0.05, "helps")], use=USE).answer
+    assert answer.endswith("; at equal total compute it was not compared (add scratch-long to --arms).")
+    assert "not compared" not in verdict([rival("scratch", -0.3, 0.05, "loses")], use=USE).answer
+
+
 def test_what_would_change_an_open_answer_is_next_unless_there_is_nothing_to_gain():
     caveat = Caveat(code="could-not-see", text="It could be missed.", cure="Take more seeds.")
     whole = verdict([rival("scratch", 0.0, 0.1, "no detectable effect")], caveats=[caveat], use=USE)

@@ -1,5 +1,7 @@
 """What a task is: fingerprints, rows with their numbers, shuffling."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +32,22 @@ def test_the_fingerprint_sees_data_labels_splits_and_the_codec():
     ]
     assert len({t.fingerprint for t in [task, *others]}) == 6
     assert replace(task, notes=("read",)).fingerprint == task.fingerprint
+
+
+def test_a_task_is_freed_with_its_last_name_whatever_was_asked_of_it():
+    """One that held itself would outlive the memory that it shares with other processes."""
+    task = replace(ragged_task(), posterior=None)
+    for name in dir(type(task)):
+        if not name.startswith("__") and not callable(getattr(type(task), name)):
+            getattr(task, name)
+    task.describe()
+    seen = weakref.ref(task)
+    gc.disable()
+    try:
+        del task
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 def test_rows_carry_their_numbers():

@@ -3,9 +3,9 @@
 The arm ``classical`` is the best of logistic regression and extra trees on the features of the kind of data (see
 ``data.kinds``). Where there are training rows without a label, which self-pretraining sees too, self-training joins
 them: a model labels the rows that it is sure of, and is fitted again (Yarowsky 1995). Where there are many rows, some
-of them pick the model, which is then fitted on all: the grid would take hours. Of a pair a, b the features are
-those of a and of b, how far they are apart, and their products: [a, b, |a - b|, a b]. ``quant`` and ``rocket`` are
-classifiers of time series from the package aeon, an extra.
+of them pick the model, which is then fitted on all: with 55,000 images the whole grid took over nine minutes. Of a
+pair a, b the features are those of a and of b, how far they are apart, and their products: [a, b, |a - b|, a b].
+``quant`` and ``rocket`` are classifiers of time series from the package aeon, an extra.
 """
 
 import time
@@ -108,7 +108,7 @@ def fit_classical(task: "Task", metric: "MetricName" = "accuracy", class_weights
 
 
 def _with_rows(task: "Task", most: int) -> "Task":
-    """The task with so many training rows, drawn at random, and one of every class; the same where it has no more."""
+    """The task with so many training rows, drawn at random, and one of every class, and few enough without a label."""
     from selfpretrain.streams import numpy_stream
 
     rows, unlabelled = task.train, task.unlabelled
