@@ -326,10 +326,13 @@ def test_on_the_command_line_a_comparison_scores_its_own_test_rows(tmp_path, cap
     steps = ["--width=8", "--seeds=3", "--lr=3e-2", "--pretrain.duration=2", "--label.duration=60"]
     data = [str(train), f"--test={test}", "--sequence=text", "--arms=scratch,spt", f"--out={out}", "--json"]
     assert main(["compare", *data, *steps, "--preset=minimal", "--workers=1"]) == 0
-    use = json.loads(capsys.readouterr().out)["recommended"]
+    printed = capsys.readouterr()
+    assert "spt-seed0 pretrain lr 0.03: held-out loss " in printed.err and ", without context " in printed.err
+    use = json.loads(printed.out)["recommended"]
+    by = f", by {use['arm']}, seed {use['seed']} (validation {100 * use['val']:.1f}%, test {100 * use['test']:.1f}%)"
     for folder in (out, out / "best", out / f"runs/{use['arm']}-seed{use['seed']}"):
         assert main(["predict", str(folder), str(test), f"--out={tmp_path}/scored.csv", "--overwrite"]) == 0
-        assert "scored.csv: 30 rows" in capsys.readouterr().err
+        assert f"scored.csv: 30 rows{by if folder == out else ''}\n" in capsys.readouterr().err
         right = [row["predicted"] == row["label"] for row in read(tmp_path / "scored.csv")]
         assert np.mean(right) == pytest.approx(use["test"], abs=1e-12)
     assert main(["evaluate", str(out), str(test), "--json"]) == 0
