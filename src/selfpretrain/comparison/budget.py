@@ -39,6 +39,8 @@ SPARE = 0.2
 then ends a fifth too late (ours)."""
 CLOSING_SECONDS = 5.0
 """Reserved for drawing the report and ending processes (ours)."""
+WAVER = 1.1
+"""How many times what was measured a budget has that is named as enough, since machines waver (ours)."""
 FASTEST = 1e11
 """FLOPs per second and process that no CPU reaches here, to refuse what is hopeless before anything is timed (ours)."""
 WORTH_SAYING = 0.9
@@ -88,7 +90,7 @@ def within(request: Request, budget: str, keep: Collection[str], *, begun: float
         return SettingError(
             "budget",
             budget,
-            f"{problem}; give {time_for(1.1 * needed)}, or less to do: {_ways_out(least, keep, needed)}",
+            f"{problem}; give {time_for(WAVER * needed)}, or less to do: {_ways_out(least, keep, needed)}",
         )
 
     if (fastest := _fastest(least, workers)) > clock.seconds:

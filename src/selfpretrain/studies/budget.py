@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from selfpretrain.comparison.budget import MAX_SHARE, MIN_SHARE, SPARE, timed
+from selfpretrain.comparison.budget import MAX_SHARE, MIN_SHARE, SPARE, WAVER, timed
 from selfpretrain.comparison.plan import Plan
 from selfpretrain.comparison.request import Request
 from selfpretrain.config import seconds_of, time_for
@@ -55,7 +55,7 @@ def shares_within(
     if left < MIN_SHARE * (needed := len(data_sets) * max(took.values(), default=0.0)):
         least = seconds + (MIN_SHARE * needed - left) / (1 - SPARE)
         problem = f"is too short: the study needs about {duration_text(least)} at least"
-        raise SettingError("budget", budget, f"{problem}; give {time_for(1.1 * least)}")
+        raise SettingError("budget", budget, f"{problem}; give {time_for(WAVER * least)}")
     return {**known, **{data: min(MAX_SHARE, left / len(data_sets) / one) for data, one in took.items()}}
 
 

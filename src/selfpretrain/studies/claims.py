@@ -308,7 +308,7 @@ class OfArm(Claim):
 class Fits(OfArm):
     """An arm fits its training labels: its best clean training accuracy along the way is above ``FITTED``.
 
-    The interval is the t-interval over seeds.
+    The interval is the t-interval over seeds (see ``_over_seeds`` where they are all alike).
     """
 
     refuted_by = f"a training accuracy that is reliably below {FITTED:g}"
